@@ -1,0 +1,1 @@
+"""The pure core: arrays in, arrays out; no sockets, clocks, files, threads, logging or TensorFlow."""

@@ -1,0 +1,1 @@
+"""The daemon around the core: MQTT, metrics, web, state, systemd."""
