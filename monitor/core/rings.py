@@ -1,0 +1,205 @@
+"""The samples of every channel, in one preallocated array of blocks.
+
+One writer appends samples, one reader takes complete blocks; each owns its own counters, so the two may live on
+different threads of one interpreter without a lock. Slots are whole blocks: a new context starts at a slot boundary, so
+a block never spans missing samples. The arrays are never reallocated. Refuses to know: units, messages, what a block
+is good for.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
+Int64 = npt.NDArray[np.int64]
+Bool = npt.NDArray[np.bool_]
+Rows = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True)
+class DueBlocks:
+    """One block of each of some channels, in the order of ``rows``."""
+
+    rows: Rows
+    """(n,) distinct, ascending channel rows."""
+    samples: Float32
+    """(n, block_samples) in the unit they were appended in."""
+    start_sample: Int64
+    """(n,) index of each block's first sample in its channel's stream."""
+    first: Bool
+    """(n,) True where the block starts a new context."""
+    arrived_s: Float64
+    """(n,) monotonic instant at which the block's last sample was appended."""
+
+
+class Rings:
+    """Blocks of ``channels`` rows, ``capacity_blocks`` each."""
+
+    def __init__(self, channels: int, capacity_blocks: int, block_samples: int) -> None:
+        self.block_samples = block_samples
+        self.capacity_blocks = capacity_blocks
+        self._slots: Float32 = np.zeros((channels, capacity_blocks, block_samples), np.float32)
+        self._flat = self._slots.reshape(channels, capacity_blocks * block_samples)
+        self._arrived_s: Float64 = np.zeros((channels, capacity_blocks), np.float64)
+        # Written by the writer when a context starts in a slot, cleared by the reader when it takes that slot.
+        self._first: Bool = np.zeros((channels, capacity_blocks), np.bool_)
+        self._first_sample: Int64 = np.zeros((channels, capacity_blocks), np.int64)
+        # Writer's: samples ever written a row, counted from slot 0, including the rest of slots that a reset gave up.
+        self._head = [0] * channels
+        self._next_sample = [0] * channels
+        self._context_head = [0] * channels
+        self._starting = [True] * channels
+        self._complete: Int64 = np.zeros(channels, np.int64)
+        # Reader's: blocks taken or skipped a row; stream index minus slot index of the current context.
+        self._taken: Int64 = np.zeros(channels, np.int64)
+        self._offset: Int64 = np.zeros(channels, np.int64)
+        self._restart: Bool = np.zeros(channels, np.bool_)
+
+    def start_context(self, row: int, next_sample: int) -> int:
+        """Let the next appended sample of ``row`` start a new context at stream index ``next_sample``.
+
+        Returns:
+            The samples of an incomplete block that are given up.
+        """
+        head = self._head[row]
+        lost = head % self.block_samples
+        self._head[row] = self._context_head[row] = head - lost
+        self._next_sample[row] = next_sample
+        self._starting[row] = True
+        return lost
+
+    def next_sample(self, row: int) -> int:
+        """The stream index that the next appended sample of ``row`` gets."""
+        return self._next_sample[row]
+
+    def append(self, row: int, samples: npt.NDArray[np.generic], factor: float, arrived_s: float) -> int:
+        """Append contiguous samples to a channel, times ``factor``, converted to float32.
+
+        Args:
+            row: the channel.
+            samples: (n,) of any real type.
+            factor: multiplies every sample (unit and scale).
+            arrived_s: monotonic instant of arrival.
+
+        Returns:
+            Samples that found no room because the reader is a whole ring behind; the context then ends with them.
+        """
+        count = samples.shape[0]
+        size = self.block_samples
+        head = self._head[row]
+        slots = self.capacity_blocks
+        room = (int(self._taken[row]) + slots) * size - head
+        if count > room:
+            # What fits is kept; after the loss a new context begins.
+            kept = max(room, 0)
+            if kept:
+                self.append(row, samples[:kept], factor, arrived_s)
+            self.start_context(row, self._next_sample[row] + count - kept)
+            return count - kept
+        if self._starting[row] and count:
+            slot = head // size % slots
+            self._first_sample[row, slot] = self._next_sample[row]
+            self._first[row, slot] = True
+            self._starting[row] = False
+        length = slots * size
+        at = head % length
+        line = self._flat[row]
+        end = at + count
+        if end <= length:
+            np.multiply(samples, factor, out=line[at:end], casting="unsafe")
+        else:
+            split = length - at
+            np.multiply(samples[:split], factor, out=line[at:], casting="unsafe")
+            np.multiply(samples[split:], factor, out=line[: end - length], casting="unsafe")
+        self._head[row] = head = head + count
+        self._next_sample[row] += count
+        before, complete = (head - count) // size, head // size
+        if complete > before:
+            first, last = before % slots, complete % slots
+            if first < last:
+                self._arrived_s[row, first:last] = arrived_s
+            else:
+                self._arrived_s[row, first:] = arrived_s
+                self._arrived_s[row, :last] = arrived_s
+            # Last of all: from here on the reader may take the blocks.
+            self._complete[row] = complete
+        return 0
+
+    def backlog(self) -> Int64:
+        """(channels,) complete blocks not yet taken."""
+        return self._complete - self._taken
+
+    def oldest_arrival_s(self) -> float | None:
+        """The monotonic instant of arrival of the oldest block not yet taken, None if there is none."""
+        rows = np.flatnonzero(self._complete > self._taken)
+        if not rows.size:
+            return None
+        return float(self._arrived_s[rows, self._taken[rows] % self.capacity_blocks].min())
+
+    def take(self, limit: int | None = None) -> DueBlocks | None:
+        """Take the oldest complete block of every channel that has one (at most ``limit`` channels), None if no has.
+
+        With a limit, the channels with the longest backlog come first, so that none is forgotten.
+        """
+        rows = np.flatnonzero(self._complete > self._taken)
+        if not rows.size:
+            return None
+        if limit is not None and rows.size > limit:
+            backlog = (self._complete - self._taken)[rows]
+            rows = np.sort(rows[np.argpartition(-backlog, limit)[:limit]])
+        taken = self._taken[rows]
+        slot = taken % self.capacity_blocks
+        samples = self._slots[rows, slot]
+        arrived_s = self._arrived_s[rows, slot]
+        first = self._enter_contexts(rows, taken, slot)
+        start_sample = self._offset[rows] + taken * self.block_samples
+        # Last of all: from here on the writer may overwrite the slots.
+        self._taken[rows] = taken + 1
+        return DueBlocks(rows, samples, start_sample, first, arrived_s)
+
+    def _enter_contexts(self, rows: Rows, taken: Int64, slot: Int64) -> Bool:
+        """Which of the blocks being taken start a context; moves the reader into these contexts."""
+        first = self._first[rows, slot]
+        if first.any():
+            new, new_slot = rows[first], slot[first]
+            self._offset[new] = self._first_sample[new, new_slot] - taken[first] * self.block_samples
+            self._first[new, new_slot] = False
+        restart = self._restart[rows]
+        if restart.any():
+            self._restart[rows] = False
+            first |= restart
+        return first
+
+    def skip_backlog(self, limit_blocks: int) -> tuple[Rows, Int64]:
+        """Give up the whole backlog of every channel that has more than ``limit_blocks``; its context starts anew.
+
+        Returns:
+            The rows, and how many blocks each lost.
+        """
+        backlog = self._complete - self._taken
+        rows = np.flatnonzero(backlog > limit_blocks)
+        lost = backlog[rows]
+        for row, count in zip(rows.tolist(), lost.tolist(), strict=True):
+            # Contexts that began among the given-up blocks still move the stream index.
+            slots = (self._taken[row] + np.arange(count)) % self.capacity_blocks
+            began = np.flatnonzero(self._first[row, slots])
+            if began.size:
+                at = began[-1]
+                self._offset[row] = self._first_sample[row, slots[at]] - (self._taken[row] + at) * self.block_samples
+                self._first[row, slots] = False
+            self._restart[row] = True
+            self._taken[row] += count
+        return rows, lost
+
+    def recent(self, row: int, samples: int) -> tuple[int, Float32]:
+        """The last samples of the current context of ``row`` that are still in the ring (the writer's view).
+
+        Returns:
+            The stream index of the first one, and at most ``samples`` of them, oldest first, copied.
+        """
+        length = self.capacity_blocks * self.block_samples
+        head = self._head[row]
+        count = min(samples, head - self._context_head[row], length)
+        return self._next_sample[row] - count, self._flat[row, np.arange(head - count, head) % length]

@@ -1,0 +1,60 @@
+"""MQTT topic patterns with named levels: ``plant/{machine}/{sensor}/acceleration``.
+
+A named level becomes a label; ``+`` matches one level without a name. Refuses to know: payloads, subscriptions.
+"""
+
+import re
+from dataclasses import dataclass
+
+LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+RESERVED_LABELS = frozenset({"reason", "evidence", "engine", "le", "quantile", "job", "instance", "channel"})
+"""Names that our own metrics, Prometheus or the scrape use already."""
+
+
+@dataclass(frozen=True)
+class TopicPattern:
+    """One parsed pattern; make it with :meth:`parse`."""
+
+    text: str
+    """The pattern as written."""
+    subscription: str
+    """The MQTT topic filter: every named level is ``+``."""
+    names: tuple[str, ...]
+    """The named levels, in order."""
+    _regex: re.Pattern[str]
+
+    @classmethod
+    def parse(cls, text: str) -> "TopicPattern":
+        """Parse ``text``; a ValueError says what is wrong with it."""
+        if not text or text != text.strip():
+            raise ValueError("a topic pattern must not be empty or have spaces around it")
+        names: list[str] = []
+        filter_levels: list[str] = []
+        regex_levels: list[str] = []
+        for level in text.split("/"):
+            if level == "#" or ("#" in level) or ("+" in level and level != "+"):
+                raise ValueError(f"level '{level}': use a whole level '+' or '{{name}}'; '#' is not supported")
+            if level.startswith("{") and level.endswith("}"):
+                name = level[1:-1]
+                if not LABEL.fullmatch(name) or name.startswith("__"):
+                    raise ValueError(f"level '{level}': '{name}' is not a label name (letters, digits, underscore)")
+                if name in RESERVED_LABELS:
+                    raise ValueError(f"level '{level}': the label '{name}' is used by the metrics themselves")
+                if name in names:
+                    raise ValueError(f"level '{level}' occurs twice")
+                names.append(name)
+                filter_levels.append("+")
+                regex_levels.append("([^/]+)")
+            elif "{" in level or "}" in level:
+                raise ValueError(f"level '{level}': a named level takes the whole level, as in 'plant/{{machine}}/x'")
+            else:
+                filter_levels.append(level)
+                regex_levels.append("[^/]+" if level == "+" else re.escape(level))
+        return cls(text, "/".join(filter_levels), tuple(names), re.compile("/".join(regex_levels)))
+
+    def match(self, topic: str) -> dict[str, str] | None:
+        """The labels that ``topic`` gives, or None if it does not fit the pattern."""
+        found = self._regex.fullmatch(topic)
+        if found is None:
+            return None
+        return dict(zip(self.names, found.groups(), strict=True))
