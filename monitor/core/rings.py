@@ -86,7 +86,7 @@ class Rings:
         Returns:
             Samples that found no room because the reader is a whole ring behind; the context then ends with them.
         """
-        count = samples.shape[0]
+        count: int = samples.shape[0]
         size = self.block_samples
         head = self._head[row]
         slots = self.capacity_blocks
