@@ -29,6 +29,7 @@ class Reason(StrEnum):
     WRONG_AXES = "wrong_axes"
     UNKNOWN_TOPIC = "unknown_topic"
     CHANNEL_LIMIT = "channel_limit"
+    LABEL_CONFLICT = "label_conflict"
     RETAINED = "retained"
     REPEATED = "repeated"
     LATE = "late"

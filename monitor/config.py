@@ -1,0 +1,375 @@
+"""The configuration: every key with its type, bounds, default and one line of explanation.
+
+The objects are frozen; a reload makes new ones. What spans several keys is checked here too, so that a configuration
+that exists can be run. Refuses to know: YAML, files' contents, the network.
+"""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from monitor.core.decode import FORMATS
+from monitor.core.topics import LABEL, RESERVED_LABELS, TopicPattern
+
+STANDARD_GRAVITY_MPS2 = 9.80665
+"""One g in m/s² (BIPM, SI brochure)."""
+
+UNITS_MPS2 = {"g": STANDARD_GRAVITY_MPS2, "mg": STANDARD_GRAVITY_MPS2 / 1000, "m/s2": 1.0}
+"""Accepted units of acceleration, in m/s²."""
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|min|h|d)?")
+_SECONDS = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def seconds(value: Any) -> Any:
+    """A duration such as ``500ms``, ``1s``, ``5m``, ``2h`` or a number of seconds, as seconds."""
+    if isinstance(value, str):
+        found = _DURATION.fullmatch(value.strip())
+        if not found:
+            raise ValueError(f"'{value}' is not a duration; write for example 500ms, 1s, 5m or 2h")
+        return float(found[1]) * _SECONDS[found[2]]
+    return value
+
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|kB|KiB|MB|MiB|GB|GiB)?")
+_BYTES = {None: 1, "B": 1, "kB": 10**3, "KiB": 2**10, "MB": 10**6, "MiB": 2**20, "GB": 10**9, "GiB": 2**30}
+
+
+def size_bytes(value: Any) -> Any:
+    """A size such as ``64MiB`` or a number of bytes, as bytes."""
+    if isinstance(value, str):
+        found = _SIZE.fullmatch(value.strip())
+        if not found:
+            raise ValueError(f"'{value}' is not a size; write for example 500kB, 64MiB or 1GiB")
+        return int(float(found[1]) * _BYTES[found[2]])
+    return value
+
+
+Seconds = Annotated[float, BeforeValidator(seconds)]
+Bytes = Annotated[int, BeforeValidator(size_bytes)]
+
+
+class Section(BaseModel):
+    """A section of the configuration: frozen, and strict about its keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=False)
+
+
+class MqttTls(Section):
+    """Certificates towards the broker; the broker is always verified."""
+
+    ca_file: Path | None = None
+    """Certificate authorities to trust instead of the system's."""
+    cert_file: Path | None = None
+    """Our client certificate."""
+    key_file: Path | None = None
+    """The key of the client certificate."""
+
+    @model_validator(mode="after")
+    def _pair(self) -> Self:
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("cert_file and key_file go together")
+        return self
+
+
+class HomeAssistant(Section):
+    """Discovery messages for Home Assistant."""
+
+    enabled: bool = False
+    """Publish discovery messages."""
+    prefix: str = "homeassistant"
+    """Topic prefix that Home Assistant listens to."""
+
+
+class Mqtt(Section):
+    """The connection to the broker."""
+
+    url: str = "mqtt://localhost:1883"
+    """``mqtt://host[:port]`` or ``mqtts://host[:port]`` (TLS)."""
+    version: Literal["5", "3.1.1"] = "5"
+    """Protocol version."""
+    client_id: str = Field(default="vibration-monitor", min_length=1, max_length=128)
+    """Client identifier; two clients with one identifier throw each other out."""
+    user: str | None = None
+    """User name."""
+    password_file: Path | None = None
+    """File with the password; one trailing newline is ignored. A bare name is also looked up among the credentials
+    that systemd passes."""
+    tls: MqttTls = MqttTls()
+    """Certificates, with ``mqtts://``."""
+    qos: Literal[0, 1] = 0
+    """Quality of service of the subscriptions."""
+    keepalive_s: int = Field(default=30, ge=5, le=3600)
+    """Seconds between signs of life."""
+    reconnect_min: Seconds = Field(default=1.0, gt=0, le=60)
+    """First wait before connecting again."""
+    reconnect_max: Seconds = Field(default=60.0, gt=0, le=3600)
+    """Longest wait before connecting again; waits double and are jittered."""
+    max_payload: Bytes = Field(default=4 * 2**20, ge=100, le=256 * 2**20)
+    """Largest payload that is decoded; a larger one is counted and dropped."""
+    status_topic: str = "vibration-monitor/status"
+    """Retained ``online``, ``offline`` (the will) or ``stopped``."""
+    events_topic: str | None = None
+    """Topic prefix for alarm events as JSON, one topic a channel; none are published without it."""
+    homeassistant: HomeAssistant = HomeAssistant()
+    """Home Assistant discovery."""
+
+    @field_validator("url")
+    @classmethod
+    def _check_url(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in {"mqtt", "mqtts"} or not parts.hostname:
+            raise ValueError(f"'{url}' is not a broker address; write mqtt://host:1883 or mqtts://host:8883")
+        if parts.username or parts.password:
+            raise ValueError("no user or password in the url; use the keys user and password_file")
+        _ = parts.port  # raises ValueError when out of range
+        return url
+
+    @field_validator("status_topic", "events_topic")
+    @classmethod
+    def _check_topic(cls, topic: str | None) -> str | None:
+        if topic is not None and (not topic or "+" in topic or "#" in topic):
+            raise ValueError("a topic to publish to must not be empty or hold wildcards")
+        return topic
+
+    @model_validator(mode="after")
+    def _waits(self) -> Self:
+        if self.reconnect_max < self.reconnect_min:
+            raise ValueError("reconnect_max is under reconnect_min")
+        return self
+
+
+class Payload(Section):
+    """How a sensor's payloads are encoded."""
+
+    format: str
+    """One of the payload formats."""
+
+    @field_validator("format")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in FORMATS:
+            raise ValueError(f"'{value}' is not a payload format; known are {', '.join(FORMATS)}")
+        return value
+
+
+class Sensor(Section):
+    """One kind of messages: which topics, what they hold."""
+
+    topic: str
+    """Topic pattern; a level ``{name}`` becomes a label, ``+`` matches a level without a name."""
+    payload: Payload
+    """The encoding."""
+    sampling_rate_hz: float = Field(gt=0, le=10_000_000)
+    """Sampling rate of each axis."""
+    unit: Literal["g", "mg", "m/s2"] = "m/s2"
+    """Unit of the samples after ``scale``."""
+    scale: float = Field(default=1.0, allow_inf_nan=False)
+    """Factor from raw counts to ``unit``."""
+    axes: tuple[str, ...] = ()
+    """Names of the axes in one message, in order, when it holds several; they become the label ``axis``."""
+    labels: dict[str, str] = {}
+    """Labels added to every channel of this sensor."""
+    model: str = "default"
+    """A name of the section ``models``."""
+    calibration: str | None = None
+    """Calibration file; ``{label}`` in it is replaced by the channel's label. Without one there is no score."""
+
+    @field_validator("topic")
+    @classmethod
+    def _pattern(cls, topic: str) -> str:
+        TopicPattern.parse(topic)
+        return topic
+
+    @field_validator("scale")
+    @classmethod
+    def _not_zero(cls, scale: float) -> float:
+        if scale == 0:
+            raise ValueError("a scale of 0 turns every sample into nothing")
+        return scale
+
+    @field_validator("labels")
+    @classmethod
+    def _label_names(cls, labels: dict[str, str]) -> dict[str, str]:
+        for name in labels:
+            if not LABEL.fullmatch(name) or name.startswith("__") or name in RESERVED_LABELS:
+                raise ValueError(f"'{name}' is not usable as a label name")
+        return labels
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        names = TopicPattern.parse(self.topic).names
+        twice = sorted(set(names) & set(self.labels))
+        if twice:
+            raise ValueError(f"label '{twice[0]}' is both in the topic and in labels")
+        if self.axes and "axis" in {*names, *self.labels}:
+            raise ValueError("axes are given, and the label 'axis' too; drop one of the two")
+        if len(set(self.axes)) != len(self.axes):
+            raise ValueError("axes holds a name twice")
+        for name in re.findall(r"\{([^}]*)\}", self.calibration or ""):
+            if name not in {*self.label_names}:
+                raise ValueError(f"calibration names the label '{name}', which this sensor does not have")
+        return self
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """The labels of this sensor's channels, in order."""
+        names = (*TopicPattern.parse(self.topic).names, *self.labels)
+        return names if "axis" in names else (*names, "axis")
+
+    @property
+    def factor_mps2(self) -> float:
+        """What a raw sample is multiplied by to be in m/s²."""
+        return self.scale * UNITS_MPS2[self.unit]
+
+
+class Inference(Section):
+    """How forecasts are computed."""
+
+    engine: Literal["auto", "onnxruntime", "tensorflow"] = "auto"
+    """``auto``: TensorFlow where a GPU is visible, else ONNX Runtime."""
+    mode: Literal["carried", "windowed"] = "carried"
+    """Carry the LSTM state on, or start every forecast from a window and a zero state (25 times the work)."""
+    threads: int = Field(default=0, ge=0, le=256)
+    """Threads of the CPU engine; 0: as many as the process may use."""
+    max_batch: int = Field(default=1024, ge=1, le=262_144)
+    """Most blocks in one batch."""
+    max_delay: Seconds = Field(default=0.005, ge=0, le=1)
+    """Longest wait for a fuller batch; lower: less latency and less throughput."""
+
+
+class Scoring(Section):
+    """From gaps to alarms."""
+
+    interval: Seconds = Field(default=1.0, ge=0.01, le=3600)
+    """What one score speaks for."""
+    false_alarms_per_month: float = Field(default=1.0, gt=0, le=10_000)
+    """Alarm episodes a month that a healthy channel may have."""
+    warmup_blocks: int | None = Field(default=None, ge=1, le=10_000)
+    """Blocks after a reset that are not scored, for channels without a calibration (default 25)."""
+    silent_after: Seconds = Field(default=60.0, ge=1)
+    """A channel without samples for so long loses its gauges."""
+
+
+class Limits(Section):
+    """What the daemon will hold."""
+
+    channels: int = Field(default=1024, ge=1, le=1_000_000)
+    """Most channels; messages of further ones are counted and dropped."""
+    buffer: Seconds = Field(default=2.0, ge=0.1, le=600)
+    """Samples kept of each channel, at its rate."""
+
+
+class BasicAuth(Section):
+    """HTTP basic authentication."""
+
+    user: str
+    """User name."""
+    password_file: Path
+    """File with the password."""
+
+
+class Http(Section):
+    """Metrics, health and the live page."""
+
+    listen: str = "127.0.0.1:9108"
+    """``address:port``; port 0 takes a free one."""
+    page: bool = True
+    """Serve the live page and its data."""
+    reload: bool = False
+    """Accept ``POST /-/reload``."""
+    cert_file: Path | None = None
+    """Certificate: serve HTTPS."""
+    key_file: Path | None = None
+    """Its key."""
+    basic_auth: BasicAuth | None = None
+    """Ask for user and password."""
+    bearer_token_file: Path | None = None
+    """Ask for this bearer token."""
+
+    @field_validator("listen")
+    @classmethod
+    def _address(cls, listen: str) -> str:
+        host, separator, port = listen.rpartition(":")
+        if not separator or not host or not port.isdigit() or int(port) > 65535:
+            raise ValueError(f"'{listen}' is not an address; write for example 127.0.0.1:9108 or [::1]:9108")
+        return listen
+
+    @model_validator(mode="after")
+    def _pair(self) -> Self:
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("cert_file and key_file go together")
+        if self.basic_auth and self.bearer_token_file:
+            raise ValueError("basic_auth and bearer_token_file exclude each other")
+        return self
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port."""
+        host, _, port = self.listen.rpartition(":")
+        return host.strip("[]"), int(port)
+
+
+class Evidence(Section):
+    """What is kept of an alarm."""
+
+    enabled: bool = True
+    """Write the samples around an alarm to ``state_dir/evidence``."""
+    before: Seconds = Field(default=2.0, ge=0, le=600)
+    """Samples kept from before the alarm, as far as the buffer reaches."""
+    after: Seconds = Field(default=2.0, ge=0, le=600)
+    """Samples kept from after the alarm."""
+    max_size: Bytes = Field(default=500 * 10**6, ge=10**6)
+    """Total size; the oldest go first."""
+    max_age: Seconds = Field(default=90 * 86400.0, ge=60)
+    """Age at which evidence is deleted."""
+
+
+class Config(Section):
+    """The whole configuration."""
+
+    mqtt: Mqtt = Mqtt()
+    """The broker."""
+    models: dict[str, str] = {"default": "models/reference"}
+    """Model directories by name; one that does not exist beside this file is looked up among the shipped ones."""
+    sensors: tuple[Sensor, ...]
+    """What to listen to."""
+    inference: Inference = Inference()
+    """Engine and batching."""
+    scoring: Scoring = Scoring()
+    """Intervals and limits."""
+    limits: Limits = Limits()
+    """Memory."""
+    http: Http = Http()
+    """The HTTP server."""
+    evidence: Evidence = Evidence()
+    """Evidence of alarms."""
+    state_dir: Path | None = None
+    """Where state and evidence live; nothing is kept without it. systemd's STATE_DIRECTORY is the default."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        problems = [] if self.sensors else ["sensors: name at least one sensor"]
+        problems += [
+            f"sensors[{i}].model: there is no model '{sensor.model}'; known are {', '.join(self.models) or 'none'}"
+            for i, sensor in enumerate(self.sensors)
+            if sensor.model not in self.models
+        ]
+        filters: dict[str, int] = {}
+        for i, sensor in enumerate(self.sensors):
+            pattern = TopicPattern.parse(sensor.topic).subscription
+            if pattern in filters:
+                problems.append(f"sensors[{i}].topic: the same topics as sensors[{filters[pattern]}]")
+            filters.setdefault(pattern, i)
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """The labels of all channels: every sensor's names in order of appearance."""
+        names = dict.fromkeys(name for sensor in self.sensors for name in sensor.label_names if name != "axis")
+        return (*names, "axis")

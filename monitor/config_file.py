@@ -1,0 +1,125 @@
+"""Reading a configuration file: YAML to a checked :class:`Config`, or every problem at once.
+
+A problem is one line that names the key's path, what was found and, for an unknown key, the nearest known one.
+Duplicate keys are refused, since YAML would silently take the last.
+"""
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from monitor.config import Config
+from monitor.errors import ConfigurationError
+from monitor.shipped import shipped
+
+MAX_BYTES = 4 * 2**20
+"""A configuration larger than this is some other file."""
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader, which also refuses duplicate keys."""
+
+
+def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+    seen: set[Any] = set()
+    for key_node, _ in node.value:
+        key = loader.construct_object(key_node, deep=True)
+        if not isinstance(key, (str, int, float, bool)):
+            raise yaml.constructor.ConstructorError(None, None, "a key must be a word", key_node.start_mark)
+        if key in seen:
+            raise yaml.constructor.ConstructorError(None, None, f"the key '{key}' occurs twice", key_node.start_mark)
+        seen.add(key)
+    return {
+        loader.construct_object(k, deep=True): loader.construct_object(v, deep=True)
+        for k, v in node.value
+    }
+
+
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def read_config(path: Path) -> Config:
+    """Read and check a configuration file.
+
+    Raises:
+        ConfigurationError: with all problems, one a line.
+    """
+    try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise ConfigurationError(f"{path}: {size} bytes are no configuration (at most {MAX_BYTES})")
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"cannot read the configuration {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{path}: not UTF-8 text at byte {error.start}") from error
+    return parse_config(text, path)
+
+
+def parse_config(text: str, path: Path) -> Config:
+    """Check the text of a configuration; ``path`` is named in errors and is where relative paths start."""
+    try:
+        document = yaml.load(text, _Loader)  # noqa: S506 - a subclass of the safe loader
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
+        raise ConfigurationError(f"{path}{where}: {error.problem or error.context}") from error
+    except (yaml.YAMLError, ValueError) as error:
+        raise ConfigurationError(f"{path}: {error}") from error
+    if document is None:
+        document = {}
+    if not isinstance(document, dict):
+        raise ConfigurationError(f"{path}: expected sections such as 'mqtt:' and 'sensors:', found a bare value")
+    try:
+        return Config.model_validate(document)
+    except ValidationError as error:
+        lines = [line for details in error.errors() for line in _lines(details)]
+        count = f"{len(lines)} problem{'s' if len(lines) != 1 else ''}"
+        raise ConfigurationError("\n".join([f"{path}: {count}", *(f"  {line}" for line in lines)])) from error
+
+
+def resolve(path: str, config_file: Path | None) -> Path:
+    """A path named in a configuration: relative to the file; if it is not there, the shipped one of that name."""
+    beside = (config_file.parent if config_file else Path()) / path
+    return beside if beside.exists() or not shipped(path).exists() else shipped(path)
+
+
+def _lines(details: ErrorDetails) -> list[str]:
+    where = _key_path(details["loc"])
+    kind = details["type"]
+    if kind == "extra_forbidden":
+        known = _known_keys(details["loc"][:-1])
+        near = difflib.get_close_matches(str(details["loc"][-1]), known, 1, 0.5)
+        hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(known)}"
+        return [f"{where}: unknown key; {hint}"]
+    if kind == "missing":
+        return [f"{where}: missing"]
+    if kind == "value_error":
+        text = str(details["ctx"]["error"])
+        return [f"{where}: {line}" if where else line for line in text.splitlines()]
+    found = "" if isinstance(details["input"], (dict, list, tuple)) else f" (found {details['input']!r:.60})"
+    message = details["msg"]
+    return [f"{where}: {message[0].lower()}{message[1:]}{found}"]
+
+
+def _key_path(location: tuple[int | str, ...]) -> str:
+    text = ""
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def _known_keys(location: tuple[int | str, ...]) -> list[str]:
+    """The keys that the section at ``location`` knows."""
+    section: type[BaseModel] = Config
+    for part in location:
+        if isinstance(part, int):
+            continue
+        annotation = section.model_fields[part].annotation
+        candidates = [annotation, *getattr(annotation, "__args__", ())]
+        section = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
+    return list(section.model_fields)

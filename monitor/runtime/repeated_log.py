@@ -1,0 +1,32 @@
+"""Logging of faults that repeat: the first at once, then one line a period with the count of those left out.
+
+A plant with one broken sensor must not fill the disk. Refuses to know: what the faults are.
+"""
+
+import logging
+from collections.abc import Callable
+
+PERIOD_S = 30.0
+"""Seconds between two lines of one kind. Shorter: more of the log is repetition. Longer: a fault that changes its
+details shows them later."""
+
+
+class RepeatedLog:
+    """Rate-limits log lines by kind; ``clock`` gives monotonic seconds."""
+
+    def __init__(self, logger: logging.Logger, clock: Callable[[], float], period_s: float = PERIOD_S) -> None:
+        self._logger = logger
+        self._clock = clock
+        self._period_s = period_s
+        self._next_s: dict[str, float] = {}
+        self._left_out: dict[str, int] = {}
+
+    def warning(self, kind: str, text: str) -> None:
+        """Log ``text``, unless one of the same ``kind`` was logged less than a period ago."""
+        now = self._clock()
+        if now < self._next_s.get(kind, 0.0):
+            self._left_out[kind] = self._left_out.get(kind, 0) + 1
+            return
+        self._next_s[kind] = now + self._period_s
+        left_out = self._left_out.pop(kind, 0)
+        self._logger.warning("%s%s", text, f" (and {left_out} more of this kind)" if left_out else "")
