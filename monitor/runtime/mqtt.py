@@ -1,0 +1,217 @@
+"""The connection to the broker: connect, subscribe, deliver, and come back after every loss.
+
+aiomqtt does the protocol. Its message queue is bypassed: the callback hands each payload straight to the ingest, so
+there is no queue to overflow, and a QoS 1 message is acknowledged after its samples are in the ring. A new client is
+made for each connection, so nothing of a broken one lives on. Refuses to know: what a payload means.
+"""
+
+import asyncio
+import logging
+import random
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiomqtt
+from paho.mqtt.client import MQTTMessage
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from monitor.config import Mqtt
+from monitor.errors import ConfigurationError, MonitorError
+from monitor.runtime.secret import read_secret
+
+LOG = logging.getLogger(__name__)
+
+SESSION_TAKEN_OVER = 142
+"""MQTT 5 reason code: another client connected with our identifier."""
+
+Deliver = Callable[[str, bytes, bool], None]
+
+
+class DirectClient(aiomqtt.Client):
+    """An aiomqtt client that hands every message to ``deliver(topic, payload, retained)`` at once."""
+
+    def __init__(self, deliver: Deliver, **options: Any) -> None:
+        super().__init__(**options)
+        self._deliver = deliver
+
+    def _on_message(self, client: Any, userdata: Any, message: MQTTMessage) -> None:  # noqa: ARG002 - paho's signature
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            topic = "\N{REPLACEMENT CHARACTER}"
+        self._deliver(topic, bytes(message.payload), message.retain)
+
+    async def wait_disconnected(self) -> None:
+        """Wait until the connection is lost.
+
+        Raises:
+            aiomqtt.MqttError: with the reason of the loss.
+        """
+        await asyncio.shield(self._disconnected)
+
+
+@dataclass
+class MqttState:
+    """What the metrics tell of the connection."""
+
+    connected: bool = False
+    """Whether subscriptions are active."""
+    connections: int = 0
+    """Successful connections since the start."""
+    last_error: str = "not connected yet"
+    """Why there is no connection, for the readiness answer."""
+
+    @property
+    def reconnects(self) -> int:
+        """Successful connections after the first."""
+        return max(0, self.connections - 1)
+
+
+class MqttSource:
+    """Keeps one connection to the broker alive."""
+
+    def __init__(
+        self, settings: Mqtt, topic_filters: list[str], deliver: Deliver, on_change: Callable[[], None]
+    ) -> None:
+        """Make a source; :meth:`run` connects.
+
+        Args:
+            settings: the broker; files named there are read now and again at each connection.
+            topic_filters: what to subscribe to.
+            deliver: takes ``(topic, payload, retained)`` of each message, on the event loop.
+            on_change: told when the connection came or went.
+        """
+        self.state = MqttState()
+        self._settings = settings
+        self._filters = topic_filters
+        self._deliver = deliver
+        self._on_change = on_change
+        self._client: DirectClient | None = None
+        self._random = random.Random()  # noqa: S311 - jitter, not secrecy
+        self._make_client()
+
+    async def run(self) -> None:
+        """Connect, and connect again after every loss, until cancelled.
+
+        Raises:
+            MonitorError: when another client uses our identifier.
+        """
+        settings = self._settings
+        wait_s = settings.reconnect_min
+        while True:
+            try:
+                async with self._make_client() as client:
+                    await self._subscribe(client)
+                    wait_s = settings.reconnect_min
+                    self._client = client
+                    self._change(connected=True, error="")
+                    await client.publish(settings.status_topic, "online", qos=1, retain=True)
+                    await client.wait_disconnected()
+            except aiomqtt.MqttError as error:
+                self._refuse_takeover(error)
+                text = str(error) or type(error).__name__
+            except TimeoutError:
+                text = "the broker did not answer in time"
+            else:
+                text = "the broker closed the connection"
+            finally:
+                self._client = None
+                self._change(connected=False, error=self.state.last_error)
+            # Full jitter: a thousand clients that lost one broker must not come back at one instant.
+            pause_s = wait_s * self._random.uniform(0.5, 1.0)
+            LOG.warning("no broker: url=%s error=%r next_try_s=%.1f", settings.url, text, pause_s)
+            self._change(connected=False, error=text)
+            await asyncio.sleep(pause_s)
+            wait_s = min(2 * wait_s, settings.reconnect_max)
+
+    async def publish(self, topic: str, payload: str | bytes, *, retain: bool = False) -> bool:
+        """Publish if connected; returns whether the broker took it."""
+        if self._client is None:
+            return False
+        try:
+            await self._client.publish(topic, payload, qos=1, retain=retain)
+        except (aiomqtt.MqttError, ValueError) as error:
+            LOG.warning("not published: topic=%s error=%s", topic, error)
+            return False
+        return True
+
+    def _change(self, *, connected: bool, error: str) -> None:
+        if connected and not self.state.connected:
+            self.state.connections += 1
+            LOG.info("connected: url=%s filters=%s", self._settings.url, ",".join(self._filters))
+        self.state.connected = connected
+        self.state.last_error = error
+        self._on_change()
+
+    async def _subscribe(self, client: DirectClient) -> None:
+        settings = self._settings
+        topics: Any
+        if settings.version == "5":
+            # Retained messages are not wanted: 2 asks the broker not to send them.
+            options = SubscribeOptions(qos=settings.qos, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)
+            topics = [(topic, options) for topic in self._filters]
+        else:
+            topics = [(topic, settings.qos) for topic in self._filters]
+        codes = await client.subscribe(topics)
+        refused = [
+            topic
+            for topic, code in zip(self._filters, codes, strict=False)
+            if getattr(code, "value", code) >= 128  # one integer in MQTT 3.1.1, a reason code in 5
+        ]
+        if refused:
+            raise aiomqtt.MqttError(f"the broker refused the subscription to {', '.join(refused)}")
+
+    @staticmethod
+    def _refuse_takeover(error: aiomqtt.MqttError) -> None:
+        code = getattr(error, "rc", None)
+        if getattr(code, "value", code) == SESSION_TAKEN_OVER:
+            raise MonitorError(
+                "another client connected to the broker with our mqtt.client_id; two daemons would throw each other "
+                "out for ever. Give each its own mqtt.client_id."
+            ) from error
+
+    def _make_client(self) -> DirectClient:
+        settings = self._settings
+        parts = urlsplit(settings.url)
+        password = None
+        if settings.password_file is not None:
+            password = read_secret(settings.password_file, "mqtt.password_file")
+        secure = parts.scheme == "mqtts"
+        modern = settings.version == "5"
+        return DirectClient(
+            self._deliver,
+            hostname=parts.hostname,
+            port=parts.port or (8883 if secure else 1883),
+            username=settings.user,
+            password=password.reveal() if password else None,
+            identifier=settings.client_id,
+            protocol=aiomqtt.ProtocolVersion.V5 if modern else aiomqtt.ProtocolVersion.V311,
+            will=aiomqtt.Will(settings.status_topic, "offline", qos=1, retain=True),
+            clean_session=None if modern else True,
+            keepalive=settings.keepalive_s,
+            tls_context=tls_context(settings) if secure else None,
+            timeout=10.0,
+        )
+
+    async def close(self) -> None:
+        """Say goodbye: publish ``stopped``, so that the will is not sent."""
+        await self.publish(self._settings.status_topic, "stopped", retain=True)
+
+
+def tls_context(settings: Mqtt) -> ssl.SSLContext:
+    """The TLS settings towards the broker, which is always verified.
+
+    Raises:
+        ConfigurationError: a certificate or key cannot be read.
+    """
+    tls = settings.tls
+    try:
+        context = ssl.create_default_context(cafile=str(tls.ca_file) if tls.ca_file else None)
+        if tls.cert_file is not None:
+            context.load_cert_chain(tls.cert_file, tls.key_file)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationError(f"mqtt.tls: cannot load the certificates: {error}") from error
+    return context

@@ -1,0 +1,48 @@
+"""Secrets: read from files, never shown.
+
+A secret prints as ``***`` wherever it might end up: logs, errors, the configuration's representation.
+"""
+
+import os
+from pathlib import Path
+
+from monitor.errors import ConfigurationError
+
+
+class Secret:
+    """A text that does not print itself."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """The text itself, for the one call that needs it."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "***"
+
+    __str__ = __repr__
+
+
+def read_secret(path: Path, key: str) -> Secret:
+    """Read a secret from a file; one trailing newline is ignored.
+
+    A bare file name is looked up in systemd's credentials directory first.
+
+    Raises:
+        ConfigurationError: naming ``key``, when the file cannot be read or is empty.
+    """
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+    if credentials and path.name == str(path) and (Path(credentials) / path).exists():
+        path = Path(credentials) / path
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{key}: cannot read {path}: {getattr(error, 'strerror', error)}") from error
+    text = text.removesuffix("\n").removesuffix("\r")
+    if not text:
+        raise ConfigurationError(f"{key}: {path} is empty; write the secret into it")
+    return Secret(text)
