@@ -46,6 +46,8 @@ class Processed:
 class Pipeline:
     """Level, forecast, residual and interval sums of a fixed number of channels."""
 
+    default_warmup_blocks = WARMUP_BLOCKS
+
     def __init__(
         self, forecaster: Forecaster, channels: int, block_samples: int, level_blocks: int = TIME_CONSTANT_BLOCKS
     ) -> None:

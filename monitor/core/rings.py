@@ -131,6 +131,10 @@ class Rings:
         """(channels,) complete blocks not yet taken."""
         return self._complete - self._taken
 
+    def blocks_received(self) -> Int64:
+        """(channels,) whole blocks ever appended."""
+        return self._complete.copy()
+
     def oldest_arrival_s(self) -> float | None:
         """The monotonic instant of arrival of the oldest block not yet taken, None if there is none."""
         rows = np.flatnonzero(self._complete > self._taken)

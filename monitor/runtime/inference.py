@@ -23,8 +23,8 @@ from monitor.runtime.histogram import Histogram
 LOG = logging.getLogger(__name__)
 
 BACKLOG_SHARE = 0.75
-"""Share of a channel's ring that may be waiting before it is given up. Lower: short stalls cost data. Higher: the writer
-runs into the reader before the reader gives way, and new samples are lost instead of old ones."""
+"""Share of a channel's ring that may be waiting before it is given up. Lower: short stalls cost data. Higher: the
+writer runs into the reader before the reader gives way, and new samples are lost instead of old ones."""
 
 LATENCY_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 DURATION_BOUNDS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25)
@@ -92,7 +92,7 @@ class Lane:
     """Seconds from the arrival of a block's last sample to its score."""
 
 
-def make_lane(name: str, engine: Engine, channels: int, capacity_blocks: int, level_blocks: int, mode: str) -> Lane:
+def make_lane(name: str, engine: Engine, channels: int, *, capacity_blocks: int, level_blocks: int, mode: str) -> Lane:
     """A lane with ``channels`` empty rows; ``mode`` is ``carried`` or ``windowed``."""
     forecaster = CarriedForecaster(engine, channels) if mode == "carried" else WindowedForecaster(engine, channels)
     return Lane(

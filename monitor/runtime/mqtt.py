@@ -155,7 +155,7 @@ class MqttSource:
             topics = [(topic, options) for topic in self._filters]
         else:
             topics = [(topic, settings.qos) for topic in self._filters]
-        codes = await client.subscribe(topics)
+        codes: Any = await client.subscribe(topics)
         refused = [
             topic
             for topic, code in zip(self._filters, codes, strict=False)

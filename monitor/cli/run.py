@@ -1,0 +1,34 @@
+"""``run``: the daemon in the foreground, for systemd and for a terminal."""
+
+import asyncio
+from pathlib import Path
+
+import click
+
+DEFAULT_CONFIG = Path("/etc/vibration-monitor/config.yaml")
+
+
+@click.command()
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=DEFAULT_CONFIG,
+    show_default=True,
+    help="Configuration file.",
+)
+@click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option(
+    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True
+)
+def command(config_file: Path, log_format: str, log_level: str) -> None:
+    """Run the daemon until SIGTERM or SIGINT.
+
+    Example: vibration-monitor run --config config/example.yaml
+    """
+    from monitor.config_file import read_config
+    from monitor.runtime.daemon import Daemon, run_daemon
+    from monitor.runtime.logs import configure_logging
+
+    configure_logging(log_format, log_level)
+    asyncio.run(run_daemon(Daemon(read_config(config_file), config_file)))

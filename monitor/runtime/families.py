@@ -1,0 +1,232 @@
+"""Which metrics there are: their names, types, texts and where each value comes from.
+
+Names are fixed by the interface. A channel that fell silent keeps only its counters and the time of its last sample.
+Refuses to know: HTTP, the text format, how figures come about.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from monitor import __version__
+from monitor.core.decode import Reason
+from monitor.runtime.inference import Lane, Skip
+from monitor.runtime.ingest import Channel, Ingest
+from monitor.runtime.metrics import MetricsPage, label_text
+from monitor.runtime.mqtt import MqttState
+
+FIGURES = {
+    "gap": ("vibration_forecast_gap", "RMS of observed minus forecast acceleration over the interval, m/s^2."),
+    "gap_ratio": ("vibration_forecast_gap_ratio", "Residual energy divided by signal energy over the interval."),
+    "rms": ("vibration_acceleration_rms", "RMS of the acceleration over the interval, m/s^2."),
+    "peak": ("vibration_acceleration_peak", "Largest absolute acceleration in the interval, m/s^2."),
+}
+"""Column of the board: metric name and help. A figure that does not exist is absent, never 0."""
+
+COUNTERS = {
+    "samples_received": ("vibration_samples_received_total", "Samples taken into the buffer."),
+    "samples_missing": ("vibration_samples_missing_total", "Samples known to be missing between messages."),
+    "samples_repeated": ("vibration_samples_repeated_total", "Samples of messages that came twice, dropped."),
+    "samples_late": ("vibration_samples_late_total", "Samples of messages overtaken by their successors, dropped."),
+}
+"""Field of a channel: metric name and help."""
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """Labels of ``vibration_model_info``."""
+
+    model: str
+    """Name in the configuration."""
+    sha256: str
+    """Hash of the model's manifest."""
+    engine: str
+    """Which engine runs it."""
+    device: str
+    """On what."""
+
+
+@dataclass(frozen=True)
+class View:
+    """Everything the metrics and the page are made of, at one instant."""
+
+    label_names: tuple[str, ...]
+    """Names of the channels' labels."""
+    ingest: Ingest
+    """The channels and the counts of messages."""
+    lanes: Mapping[str, Lane]
+    """The lanes by model name."""
+    mqtt: MqttState
+    """The connection."""
+    models: tuple[ModelInfo, ...]
+    """The models in use."""
+    now_s: float
+    """Monotonic now."""
+    wall_offset_s: float
+    """Add to a monotonic instant to get UNIX seconds."""
+    silent_after_s: float
+    """Silence after which a channel loses its gauges."""
+    channel_limit: int
+    """Most channels."""
+    reload_successful: bool
+    """Whether the configuration in the file is the one that runs."""
+    reloaded_at_s: float
+    """UNIX seconds of the last successful load of the configuration."""
+
+
+class ChannelTable:
+    """The channels of a view with their figures, read from the boards once."""
+
+    def __init__(self, view: View) -> None:
+        self.view = view
+        self.channels: list[Channel] = list(view.ingest.channels.values())
+        self.labels = [label_text(view.label_names, channel.labels) for channel in self.channels]
+        self.silent = [view.now_s - channel.last_sample_s > view.silent_after_s for channel in self.channels]
+        self._columns: dict[str, dict[str, list[Any]]] = {}
+        self._received: dict[str, list[int]] = {}
+        for name, lane in view.lanes.items():
+            board = lane.board
+            with board.lock:
+                columns = {key: getattr(board, key).tolist() for key in (*FIGURES, "blocks_scored", "scored_at_s")}
+                columns |= {reason: counts.tolist() for reason, counts in board.skipped.items()}
+            columns["blocks_received"] = lane.rings.blocks_received().tolist()
+            self._columns[name] = columns
+
+    def column(self, key: str) -> list[Any]:
+        """One value a channel, from the boards."""
+        columns = self._columns
+        return [columns[channel.model][key][channel.row] for channel in self.channels]
+
+    def figures(self, key: str) -> list[tuple[str, float]]:
+        """Label text and value of the channels that have this figure and are not silent."""
+        triples = zip(self.labels, self.column(key), self.silent, strict=True)
+        return [(labels, value) for labels, value, silent in triples if value == value and not silent]  # noqa: PLR0124
+
+    def counts(self, key: str) -> list[tuple[str, float]]:
+        """Label text and count of every channel, from the boards."""
+        return list(zip(self.labels, self.column(key), strict=True))
+
+
+def write_channels(page: MetricsPage, table: ChannelTable) -> None:
+    """The families with one series a channel."""
+    view = table.view
+    for key, (name, text) in FIGURES.items():
+        page.family(name, "gauge", text, table.figures(key))
+    for field, (name, text) in COUNTERS.items():
+        values = (getattr(channel, field) for channel in table.channels)
+        page.family(name, "counter", text, zip(table.labels, values, strict=True))
+    page.family("vibration_blocks_received_total", "counter", "Whole blocks received.", table.counts("blocks_received"))
+    page.family(
+        "vibration_blocks_scored_total",
+        "counter",
+        "Blocks compared with their forecast.",
+        table.counts("blocks_scored"),
+    )
+    skipped = [
+        (f'{labels},reason="{reason}"', value)
+        for reason in (Skip.WARM_UP, Skip.OVERLOAD)
+        for labels, value in table.counts(reason)
+    ]
+    skipped += [
+        (f'{labels},reason="{Skip.INCOMPLETE}"', float(channel.blocks_incomplete))
+        for labels, channel in zip(table.labels, table.channels, strict=True)
+    ]
+    page.family("vibration_blocks_skipped_total", "counter", "Blocks not compared, by reason.", skipped)
+    page.family(
+        "vibration_last_sample_timestamp_seconds",
+        "gauge",
+        "When the channel's last samples arrived.",
+        (
+            (labels, channel.last_sample_s + view.wall_offset_s)
+            for labels, channel in zip(table.labels, table.channels, strict=True)
+        ),
+    )
+    page.family(
+        "vibration_last_score_timestamp_seconds",
+        "gauge",
+        "When the last sample of the channel's last scored interval arrived.",
+        ((labels, at_s + view.wall_offset_s) for labels, at_s in table.counts("scored_at_s") if at_s > 0),
+    )
+
+
+def write_service(page: MetricsPage, view: View) -> None:
+    """The families about the service itself."""
+    ingest, mqtt = view.ingest, view.mqtt
+    rejected = [(f'reason="{reason}"', float(ingest.rejected[reason])) for reason in Reason]
+    page.family("vibration_messages_rejected_total", "counter", "Messages not used, by reason.", rejected)
+    singles = (
+        ("vibration_mqtt_connected", "gauge", "Whether the broker connection is up and subscribed.", mqtt.connected),
+        ("vibration_mqtt_reconnects_total", "counter", "Connections after the first.", mqtt.reconnects),
+        ("vibration_mqtt_messages_received_total", "counter", "Messages that arrived.", ingest.messages),
+        ("vibration_mqtt_bytes_received_total", "counter", "Payload bytes that arrived.", ingest.payload_bytes),
+        ("vibration_channels", "gauge", "Channels known.", len(ingest.channels)),
+        ("vibration_channels_limit", "gauge", "Most channels (limits.channels).", view.channel_limit),
+        ("vibration_queue_bytes", "gauge", "Samples waiting in the buffers.", _waiting_bytes(view)),
+        ("vibration_queue_limit_bytes", "gauge", "Samples the buffers hold at most.", _buffer_bytes(view)),
+        ("vibration_oldest_unscored_block_age_seconds", "gauge", "Age of the oldest waiting block.", _oldest_s(view)),
+        (
+            "vibration_config_last_reload_successful",
+            "gauge",
+            "Whether the last load of the configuration succeeded.",
+            view.reload_successful,
+        ),
+        (
+            "vibration_config_last_reload_success_timestamp_seconds",
+            "gauge",
+            "When the configuration was last loaded successfully.",
+            view.reloaded_at_s,
+        ),
+    )
+    for name, kind, text, value in singles:
+        page.family(name, kind, text, [("", float(value))])
+    page.family("vibration_build_info", "gauge", "The version that runs.", [(f'version="{__version__}"', 1)])
+    names = ("model", "sha256", "engine", "device")
+    page.family(
+        "vibration_model_info",
+        "gauge",
+        "The models in use.",
+        ((label_text(names, (m.model, m.sha256, m.engine, m.device)), 1) for m in view.models),
+    )
+    _write_histograms(page, view)
+
+
+def _write_histograms(page: MetricsPage, view: View) -> None:
+    names = ("model", "engine")
+    parts: dict[str, list[Any]] = {"durations": [], "batches": [], "latencies": []}
+    for lane in view.lanes.values():
+        labels = label_text(names, (lane.name, lane.engine.name))
+        with lane.board.lock:
+            for key, part in parts.items():
+                histogram = getattr(lane, key)
+                part.append((labels, histogram.cumulative(), histogram.sum))
+    page.histogram("vibration_inference_duration_seconds", "One batch through the pipeline.", parts["durations"])
+    page.histogram("vibration_inference_batch_size", "Blocks in a batch.", parts["batches"])
+    page.histogram(
+        "vibration_sample_to_score_seconds", "Arrival of a block's last sample to score.", parts["latencies"]
+    )
+
+
+def _waiting_bytes(view: View) -> int:
+    return sum(
+        int(lane.rings.backlog().sum()) * lane.rings.block_samples * 4  # float32
+        for lane in view.lanes.values()
+    )
+
+
+def _buffer_bytes(view: View) -> int:
+    return sum(
+        view.channel_limit * lane.rings.capacity_blocks * lane.rings.block_samples * 4 for lane in view.lanes.values()
+    )
+
+
+def _oldest_s(view: View) -> float:
+    oldest = [at_s for lane in view.lanes.values() if (at_s := lane.rings.oldest_arrival_s()) is not None]
+    return max(0.0, view.now_s - min(oldest)) if oldest else 0.0
+
+
+def render(view: View) -> bytes:
+    """The whole page except the process's own metrics."""
+    page = MetricsPage()
+    write_service(page, view)
+    write_channels(page, ChannelTable(view))
+    return page.text()

@@ -1,0 +1,47 @@
+"""How the daemon logs: key=value lines on a terminal, JSON by option, priorities under journald."""
+
+import json
+import logging
+import os
+import sys
+import time
+
+_PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time, level, logger, message, and the traceback of an error."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        document = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            document["exception"] = self.formatException(record.exc_info)
+        return json.dumps(document, ensure_ascii=False)
+
+
+class JournalFormatter(logging.Formatter):
+    """Lines with the ``<N>`` priority that journald understands; it adds the time itself."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line; further lines of a traceback carry the priority too."""
+        prefix = f"<{_PRIORITIES.get(record.levelno, 6)}>"
+        return prefix + super().format(record).replace("\n", f"\n{prefix}")
+
+
+def configure_logging(style: str, level: str = "info") -> None:
+    """Send the log to standard error; ``style`` is ``text`` or ``json``."""
+    handler = logging.StreamHandler(sys.stderr)
+    if style == "json":
+        handler.setFormatter(JsonFormatter())
+    elif os.environ.get("JOURNAL_STREAM"):
+        handler.setFormatter(JournalFormatter("%(name)s: %(message)s"))
+    else:
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.getLogger("aiohttp").setLevel(logging.WARNING)
