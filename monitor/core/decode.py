@@ -63,7 +63,7 @@ MAX_AXES = 64
 
 
 LARGEST = 1e12
-"""Largest sample taken, in raw units: far above any sensor, far enough below float32's limit to be squared and summed."""
+"""Largest sample taken, in raw units: far above any sensor, far enough below float32's limit to be squared."""
 
 
 def decoder(kind: str, axes: tuple[str, ...], sampling_rate_hz: float) -> Decoder:

@@ -1,7 +1,7 @@
 """The daemon: the only place that wires the parts together, and the order in which they start and end.
 
-Three coroutines tell the story: :meth:`Daemon.start`, :meth:`Daemon.serve`, :meth:`Daemon.close`. A bad configuration or
-model stops the start with a full message; a missing broker does not.
+Three coroutines tell the story: :meth:`Daemon.start`, :meth:`Daemon.serve`, :meth:`Daemon.close`. A bad configuration
+or model stops the start with a full message; a missing broker does not.
 """
 
 import asyncio

@@ -85,9 +85,8 @@ def test_senml_records_become_one_axis() -> None:
 def test_any_bytes_are_samples_or_a_reason(kind: str, payload: bytes, axes: tuple[str, ...]) -> None:
     try:
         message = decoder(kind, axes, 12000.0)(payload)
-    except Rejected as rejected:
-        assert isinstance(rejected.reason, Reason)
-    else:
-        for column in message.axes.values():
-            assert column.size
-            assert np.isfinite(column.astype(np.float32)).all()
+    except Rejected:
+        return
+    for column in message.axes.values():
+        assert column.size
+        assert np.isfinite(column.astype(np.float32)).all()
