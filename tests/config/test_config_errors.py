@@ -1,0 +1,143 @@
+"""One bad configuration a mistake; the whole error text is asserted."""
+
+from pathlib import Path
+
+import pytest
+
+from monitor.config_file import parse_config, read_config
+from monitor.core.decode import FORMATS
+from monitor.errors import ConfigurationError
+from monitor.shipped import shipped
+
+SENSOR = "sensors: [{topic: 'a/{machine}', payload: {format: float32}, sampling_rate_hz: 12000}]\n"
+
+
+def problems(text: str) -> list[str]:
+    with pytest.raises(ConfigurationError) as caught:
+        parse_config(text, Path("c.yaml"))
+    assert caught.value.exit_code == 2
+    return str(caught.value).splitlines()
+
+
+def sensor(**changes: str) -> str:
+    keys = {"topic": "'a/{machine}'", "payload": "{format: float32}", "sampling_rate_hz": "12000"} | changes
+    return "sensors: [{" + ", ".join(f"{key}: {value}" for key, value in keys.items()) + "}]\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "sensors: missing"),
+        ("sensors: []", "sensors: name at least one sensor"),
+        (SENSOR + "mqqt: {}", "mqqt: unknown key; did you mean 'mqtt'?"),
+        (SENSOR + "mqtt: {usr: x}", "mqtt.usr: unknown key; did you mean 'user'?"),
+        (
+            SENSOR + "mqtt: {tls: {qqq: x}}",
+            "mqtt.tls.qqq: unknown key; known are ca_file, cert_file, key_file",
+        ),
+        (
+            SENSOR + "mqtt: {url: 'http://x'}",
+            "mqtt.url: 'http://x' is not a broker address; write mqtt://host:1883 or mqtts://host:8883",
+        ),
+        (
+            SENSOR + "mqtt: {url: 'mqtt://u:secret@h'}",
+            "mqtt.url: no user or password in the url; use the keys user and password_file",
+        ),
+        (SENSOR + "mqtt: {qos: 2}", "mqtt.qos: input should be 0 or 1 (found 2)"),
+        (SENSOR + "mqtt: {reconnect_min: 10s, reconnect_max: 1s}", "mqtt: reconnect_max is under reconnect_min"),
+        (SENSOR + "mqtt: {tls: {cert_file: a}}", "mqtt.tls: cert_file and key_file go together"),
+        (
+            sensor(payload="{format: float31}"),
+            "sensors[0].payload.format: 'float31' is not a payload format; known are " + ", ".join(FORMATS),
+        ),
+        (
+            sensor(sampling_rate_hz="-1"),
+            "sensors[0].sampling_rate_hz: input should be greater than 0 (found -1)",
+        ),
+        (sensor(unit="furlong"), "sensors[0].unit: input should be 'g', 'mg' or 'm/s2' (found 'furlong')"),
+        (sensor(scale="0"), "sensors[0].scale: a scale of 0 turns every sample into nothing"),
+        (sensor(topic="'a/{b}/{b}'"), "sensors[0].topic: level '{b}' occurs twice"),
+        (sensor(labels="{machine: x}"), "sensors[0]: label 'machine' is both in the topic and in labels"),
+        (sensor(labels="{reason: x}"), "sensors[0].labels: 'reason' is not usable as a label name"),
+        (
+            sensor(topic="'a/{axis}'", axes="[x, y]"),
+            "sensors[0]: axes are given, and the label 'axis' too; drop one of the two",
+        ),
+        (
+            sensor(calibration="'{plant}.json'"),
+            "sensors[0]: calibration names the label 'plant', which this sensor does not have",
+        ),
+        (sensor(model="other"), "sensors[0].model: there is no model 'other'; known are default"),
+        (
+            SENSOR + "scoring: {interval: 1parsec}",
+            "scoring.interval: '1parsec' is not a duration; write for example 500ms, 1s, 5m or 2h",
+        ),
+        (
+            SENSOR + "http: {listen: '9108'}",
+            "http.listen: '9108' is not an address; write for example 127.0.0.1:9108 or [::1]:9108",
+        ),
+        (
+            SENSOR + "evidence: {max_size: many}",
+            "evidence.max_size: 'many' is not a size; write for example 500kB, 64MiB or 1GiB",
+        ),
+    ],
+)
+def test_one_mistake(text: str, problem: str) -> None:
+    assert problems(text) == ["c.yaml: 1 problem", f"  {problem}"]
+
+
+def test_all_problems_come_at_once() -> None:
+    text = sensor(unit="furlong", sampling_rate_hz="0") + "http: {listen: x}\nscorin: {}\n"
+    assert problems(text) == [
+        "c.yaml: 4 problems",
+        "  sensors[0].sampling_rate_hz: input should be greater than 0 (found 0)",
+        "  sensors[0].unit: input should be 'g', 'mg' or 'm/s2' (found 'furlong')",
+        "  http.listen: 'x' is not an address; write for example 127.0.0.1:9108 or [::1]:9108",
+        "  scorin: unknown key; did you mean 'scoring'?",
+    ]
+
+
+def test_the_same_topics_twice() -> None:
+    text = (
+        "sensors:\n"
+        "- {topic: 'a/{machine}', payload: {format: float32}, sampling_rate_hz: 1}\n"
+        "- {topic: 'a/{sensor}', payload: {format: json}, sampling_rate_hz: 1}\n"
+    )
+    assert problems(text) == ["c.yaml: 1 problem", "  sensors[1].topic: the same topics as sensors[0]"]
+
+
+def test_a_duplicate_key_is_refused_with_its_place() -> None:
+    assert problems("mqtt: {}\nmqtt: {}\n") == ["c.yaml:2:1: the key 'mqtt' occurs twice"]
+
+
+@pytest.mark.parametrize("text", ["sensors: [", "{", "a: b: c", "\tx: 1", "? [a]\n: b\n", "!!python/object:os {}"])
+def test_what_is_no_yaml_of_ours_is_refused(text: str) -> None:
+    assert problems(text)[0].startswith("c.yaml")
+
+
+def test_a_bare_value_is_no_configuration() -> None:
+    assert problems("hello") == [
+        "c.yaml: expected sections such as 'mqtt:' and 'sensors:', found a bare value",
+    ]
+
+
+def test_a_missing_file_names_itself(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="No such file"):
+        read_config(tmp_path / "none.yaml")
+
+
+def test_a_file_that_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigurationError, match="not UTF-8 text at byte 0"):
+        read_config(tmp_path / "c.yaml")
+
+
+def test_the_example_is_valid() -> None:
+    config = read_config(shipped("config/example.yaml"))
+    assert config.label_names == ("machine", "sensor", "axis")
+    assert config.sensors[1].factor_mps2 == pytest.approx(0.000488 * 9.80665)
+
+
+def test_secrets_do_not_appear() -> None:
+    text = SENSOR + "mqtt: {password: hunter2}"
+    assert not any("hunter2" in line for line in problems(text))
