@@ -1,0 +1,44 @@
+"""What a caller says about a recording that its file does not say itself.
+
+One small object goes unchanged from the command line to every recording of a command. Refuses to know: files.
+"""
+
+from dataclasses import dataclass
+
+from monitor.config import UNITS_MPS2
+from monitor.errors import ConfigurationError
+
+ALL_CHANNELS = "all"
+"""The value of ``channel`` that stands for every channel of an array."""
+
+MAX_DECIMATE = 1000
+"""More than this is a mistake: the anti-alias filter would be longer than most records."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingOptions:
+    """How recordings are to be read; the same for all recordings of one command."""
+
+    sampling_rate_hz: float | None = None
+    """Rate of the samples in the file, before decimation, where the file does not say; must not contradict it."""
+    channel: str | None = None
+    """Name or index of the channel in an array with several, or ``all``."""
+    decimate: int = 1
+    """Keep one sample of this many, after an anti-alias filter."""
+    unit: str | None = None
+    """``g``, ``mg`` or ``m/s2`` where the file does not say; must not contradict it."""
+    record_interval_s: float | None = None
+    """Seconds from the start of one record to that of the next, where the file gives no ``start_s``."""
+
+    def __post_init__(self) -> None:
+        problems = []
+        if self.sampling_rate_hz is not None and not 0 < self.sampling_rate_hz < 1e9:
+            problems.append(f"--sampling-rate-hz is {self.sampling_rate_hz}; it must be above 0 and below 1e9")
+        if not 1 <= self.decimate <= MAX_DECIMATE:
+            problems.append(f"--decimate is {self.decimate}; it must be a whole number from 1 to {MAX_DECIMATE}")
+        if self.unit is not None and self.unit not in UNITS_MPS2:
+            problems.append(f"--unit is '{self.unit}'; it must be one of {', '.join(UNITS_MPS2)}")
+        if self.record_interval_s is not None and not 0 < self.record_interval_s < float("inf"):
+            problems.append(f"--record-interval is {self.record_interval_s} s; it must be above 0")
+        if problems:
+            raise ConfigurationError("reading recordings: " + "\n".join(problems))

@@ -1,0 +1,189 @@
+"""From all that lies in a file to the one channel that is meant, with its rate and unit.
+
+What the file says and what the caller says must agree; where neither says it, the error tells how to. Nothing is
+guessed. Refuses to know: formats, samples.
+"""
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from monitor.config import UNITS_MPS2
+from monitor.errors import RecordingError
+from monitor.recording.contents import RATE_NAMES, Contents, Layout, Stored, arrange
+from monitor.recording.options import ALL_CHANNELS, RecordingOptions
+
+UNIT_ENDINGS = {"_mg": "mg", "_g": "g", "_mps2": "m/s2"}
+"""An array or column whose name ends so is in that unit."""
+
+UNIT_SPELLINGS = {"m/s^2": "m/s2", "m/s²": "m/s2", "m/s**2": "m/s2", "mps2": "m/s2", "G": "g"}
+"""Other ways in which files spell a unit."""
+
+LISTED = 20
+"""Most keys listed in a message."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """One channel of one array of a file."""
+
+    stored: Stored
+    """The array."""
+    layout: Layout
+    """The array as (records, samples, channels), before decimation."""
+    channel: int
+    """Index of the channel."""
+    channel_names: tuple[str, ...]
+    """Names of all channels of the array."""
+    sampling_rate_hz: float
+    """Before decimation."""
+    unit: str | None
+    """One of ``UNITS_MPS2``, None if nobody says."""
+    start_s: tuple[float, ...] | None
+    """Start of each record, where the file says."""
+
+    @property
+    def channel_name(self) -> str:
+        """The channel's name."""
+        return self.channel_names[self.channel]
+
+
+def select(address: str, key: str | None, contents: Contents, options: RecordingOptions) -> Iterator[Selection]:
+    """The selected channel, or every channel where ``options`` says ``all``.
+
+    Args:
+        address: for messages.
+        key: what stands behind ``#`` in it.
+        contents: of the file.
+        options: of the command.
+
+    Yields:
+        Selections in the order of the channels.
+
+    Raises:
+        RecordingError: see :func:`monitor.recording.source.open_recording`.
+    """
+    stored = _array(address, None if contents.key_is_channel else key, contents)
+    facts = {**contents.facts, **stored.facts}
+    starts = None if facts.get("start_s") is None else np.atleast_1d(np.asarray(facts["start_s"], float)).ravel()
+    layout = arrange(stored.shape, None if starts is None else starts.size)
+    names = _channel_names(facts, layout)
+    wanted = options.channel
+    if contents.key_is_channel and key is not None:
+        if wanted not in (None, key):
+            raise RecordingError(f"{address}: the address and --channel {wanted} name two channels; leave one out")
+        wanted = key
+    rate = _rate(address, facts, options)
+    if starts is not None and starts.size != layout.records:
+        starts = None  # it belongs to another array of the file
+    for channel in _channels(address, wanted, names, by_key=contents.key_is_channel):
+        unit = _unit(address, facts, (names[channel], stored.key), options)
+        yield Selection(stored, layout, channel, names, rate, unit, None if starts is None else tuple(starts.tolist()))
+
+
+def _array(address: str, key: str | None, contents: Contents) -> Stored:
+    arrays, unusable = contents.arrays, contents.unusable
+    if key is not None:
+        if key in arrays:
+            return arrays[key]
+        if key in unusable:
+            raise RecordingError(f"{address}: the array {unusable[key]}")
+        near = difflib.get_close_matches(key, arrays, 1)
+        raise RecordingError(
+            f"{address}: the file has no '{key}'" + (f"; did you mean '{near[0]}'?" if near else "")
+            + f" It has {_listed(arrays) or 'no array that could be a recording'}"
+        )  # fmt: skip
+    if len(arrays) == 1:
+        return next(iter(arrays.values()))
+    if arrays:
+        example = next(iter(arrays))
+        raise RecordingError(
+            f"{address}: several arrays could be the recording: {_listed(arrays)}; name one, for example "
+            f"'{address}#{example}'"
+        )
+    reasons = "; ".join(f"{'#' + name if name else 'its array'} {why}" for name, why in list(unusable.items())[:LISTED])
+    raise RecordingError(f"{address}: holds no array that could be a recording" + (f": {reasons}" if reasons else ""))
+
+
+def _listed(names: Sequence[str] | Mapping[str, Any]) -> str:
+    shown = [str(name) for name in names][:LISTED]
+    return ", ".join(shown) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")
+
+
+def _channel_names(facts: Mapping[str, Any], layout: Layout) -> tuple[str, ...]:
+    given = facts.get("channels")
+    names = [text(name) for name in np.atleast_1d(np.asarray(given)).ravel()] if given is not None else []
+    return tuple(names) if len(names) == layout.channels else tuple(str(k) for k in range(layout.channels))
+
+
+def _channels(address: str, wanted: str | None, names: tuple[str, ...], *, by_key: bool) -> Sequence[int]:
+    if wanted == ALL_CHANNELS and ALL_CHANNELS not in names:
+        return range(len(names))
+    if wanted is None:
+        if len(names) == 1:
+            return [0]
+        how = f"'{address}#{names[0]}' or --channel {names[0]}" if by_key else f"--channel {names[0]}"
+        raise RecordingError(f"{address}: has {len(names)} channels: {_listed(names)}; choose one, for example {how}")
+    if wanted in names:
+        return [names.index(wanted)]
+    if wanted.isdecimal() and int(wanted) < len(names):
+        return [int(wanted)]
+    near = difflib.get_close_matches(wanted, names, 1)
+    raise RecordingError(
+        f"{address}: there is no channel '{wanted}'" + (f"; did you mean '{near[0]}'?" if near else "")
+        + f" Its channels are {_listed(names)}, counted from 0"
+    )  # fmt: skip
+
+
+def _rate(address: str, facts: Mapping[str, Any], options: RecordingOptions) -> float:
+    given = next((facts[name] for name in RATE_NAMES if name in facts), None)
+    stated = None if given is None else _number(given)
+    wanted = options.sampling_rate_hz
+    if given is not None and (stated is None or not 0 < stated < 1e9):
+        raise RecordingError(f"{address}: the file's sampling rate is {text(given)}; expected a number of Hz above 0")
+    if stated is None and wanted is None:
+        raise RecordingError(f"{address}: the file does not say its sampling rate; add --sampling-rate-hz")
+    if stated is not None and wanted is not None and abs(stated - wanted) > 1e-6 * stated:
+        raise RecordingError(
+            f"{address}: the file says {stated:g} Hz but --sampling-rate-hz says {wanted:g}; leave the option out, or "
+            "correct the file. To change the rate, use --decimate"
+        )
+    return stated if stated is not None else float(wanted or 0)
+
+
+def _number(value: Any) -> float | None:
+    try:
+        return float(np.asarray(value).ravel()[0])
+    except (ValueError, TypeError, IndexError):
+        return None
+
+
+def _unit(address: str, facts: Mapping[str, Any], names: Sequence[str], options: RecordingOptions) -> str | None:
+    stated = None
+    if text(facts.get("unit", "")):
+        spelled = text(facts["unit"])
+        stated = UNIT_SPELLINGS.get(spelled, spelled)
+        if stated not in UNITS_MPS2:
+            raise RecordingError(
+                f"{address}: the file says its unit is '{spelled}'; expected one of {', '.join(UNITS_MPS2)}. Convert it"
+            )
+    for name in names:
+        stated = stated or next((unit for ending, unit in UNIT_ENDINGS.items() if name.endswith(ending)), None)
+    if stated and options.unit and stated != options.unit:
+        raise RecordingError(
+            f"{address}: the file says its unit is {stated} but --unit says {options.unit}; leave the option out, or "
+            "correct the file"
+        )
+    return stated or options.unit
+
+
+def text(value: Any) -> str:
+    """A fact as text, whether the file keeps it as text, bytes or an array of one."""
+    array = np.asarray(value).ravel()
+    if not array.size:
+        return ""
+    first = array[0]
+    return first.decode("utf-8", "replace") if isinstance(first, bytes) else str(first).strip()

@@ -1,0 +1,301 @@
+"""A recording: the samples of one channel in a file, in contiguous records, read a piece at a time.
+
+``FILE`` or ``FILE#key`` and one :class:`RecordingOptions` are all that is needed; format, rate, unit and the start of
+each record come from the file where it says them. Between two records samples are missing, so whoever keeps a context
+starts a new one. Samples come as float32 in m/s² where the unit is known, else as they are in the file. Nothing is
+guessed: where a file leaves a choice, the error lists what there is to choose.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from monitor.config import UNITS_MPS2
+from monitor.errors import MonitorError, RecordingError
+from monitor.recording.contents import Layout, RealArray
+from monitor.recording.decimate import Decimator
+from monitor.recording.formats import read_contents
+from monitor.recording.options import ALL_CHANNELS, RecordingOptions
+from monitor.recording.selection import Selection, select
+
+Float32 = npt.NDArray[np.float32]
+
+PIECE_SAMPLES = 2**16
+"""Samples read at once: 5 s at 12 kHz. Lower costs calls, higher memory; the result is the same."""
+
+MAX_LOADED_SAMPLES = 2**28
+"""Most samples that :meth:`Recording.load` puts into memory: 1 GiB, 6 hours at 12 kHz."""
+
+
+class Piece(NamedTuple):
+    """Consecutive samples of one record."""
+
+    record: int
+    """Index of the contiguous record."""
+    start_sample: int
+    """Index in the record of the first sample, after decimation."""
+    samples: Float32
+    """(n,) of :meth:`Recording.pieces`, (n, block_samples) of :meth:`Recording.blocks`."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One channel of a file; reading it again starts from the beginning, and no file stays open in between."""
+
+    address: str
+    """As given: ``FILE`` or ``FILE#key``."""
+    name: str
+    """The address without its folder, and the channel in brackets where it was one of several."""
+    path: Path
+    """The file."""
+    channel: str
+    """The channel's name in the array, a number where it has none."""
+    channels: tuple[str, ...]
+    """Names of all channels of the array."""
+    sampling_rate_hz: float
+    """After decimation."""
+    unit: str | None
+    """``g``, ``mg``, ``m/s2`` or None: what one unit of the file is; not what :meth:`pieces` gives."""
+    decimate: int
+    """Samples of the file for one sample of the recording."""
+    records: int
+    """Contiguous records."""
+    record_samples: int | None
+    """Samples of each record after decimation; None for a CSV, where only reading tells."""
+    start_s: tuple[float, ...] | None
+    """Start of each record, seconds, where the file gives it."""
+    record_interval_s: float | None
+    """What the caller said about the distance of the records."""
+    selection: Selection
+    """Where in the file the samples are."""
+
+    @property
+    def factor_mps2(self) -> float:
+        """What a sample in the file's unit is multiplied by to be in m/s²; 1 where the unit is not known."""
+        return UNITS_MPS2[self.unit] if self.unit else 1.0
+
+    def record_start_s(self, record: int) -> float:
+        """The start of a record in seconds: the file's own, else index times interval, else end to end.
+
+        A single record without a start of its own begins at 0.
+        """
+        if self.start_s is not None:
+            return self.start_s[record]
+        if record == 0:
+            return 0.0
+        if self.record_interval_s is not None:
+            return record * self.record_interval_s
+        return record * (self.record_samples or 0) / self.sampling_rate_hz
+
+    def pieces(self, max_samples: int = PIECE_SAMPLES, *, own_unit: bool = False) -> Iterator[Piece]:
+        """Read the recording in order, in pieces that never span two records.
+
+        Args:
+            max_samples: most samples of a piece, at least 1. The samples are the same for every value.
+            own_unit: give them in the file's own unit (:attr:`unit`), as the sensor sent them, and not in m/s².
+
+        Yields:
+            Pieces of (1 .. max_samples,) float32, finite.
+
+        Raises:
+            RecordingError: a sample is NaN or infinite, or the file is damaged; pieces before it have been given.
+        """
+        factor = 1.0 if own_unit else self.factor_mps2
+        decimator = Decimator(self.decimate)
+        for record, start, samples in self._settled(decimator, max_samples * self.decimate):
+            for first in range(0, samples.size, max_samples):
+                part = samples[first : first + max_samples]
+                yield Piece(record, start + first, part * np.float32(factor) if factor != 1.0 else part)
+
+    def blocks(self, block_samples: int, max_blocks: int = 1024, *, own_unit: bool = False) -> Iterator[Piece]:
+        """Read the recording as whole blocks; what is left at the end of a record is not given.
+
+        Args:
+            block_samples: samples of a block.
+            max_blocks: most blocks at once.
+            own_unit: as in :meth:`pieces`.
+
+        Yields:
+            Pieces of (1 .. max_blocks, block_samples) float32.
+        """
+        rest = np.empty(0, np.float32)
+        position, record = 0, -1
+        for piece in self.pieces(block_samples * max_blocks, own_unit=own_unit):
+            if piece.record != record:
+                rest, position, record = np.empty(0, np.float32), 0, piece.record
+            samples = np.concatenate((rest, piece.samples))
+            whole = samples.size // block_samples
+            for first in range(0, whole, max_blocks):
+                part = samples[first * block_samples : min(whole, first + max_blocks) * block_samples]
+                yield Piece(record, position + first * block_samples, part.reshape(-1, block_samples))
+            position += whole * block_samples
+            rest = samples[whole * block_samples :]
+
+    def load(self, *, own_unit: bool = False) -> list[Float32]:
+        """The whole recording: one (samples,) float32 array a record.
+
+        Raises:
+            RecordingError: as :meth:`pieces`, or more than ``MAX_LOADED_SAMPLES``.
+        """
+        parts: list[list[Float32]] = [[] for _ in range(self.records)]
+        total = 0
+        for piece in self.pieces(own_unit=own_unit):
+            total += piece.samples.size
+            if total > MAX_LOADED_SAMPLES:
+                raise RecordingError(
+                    f"{self.address}: loading the recording would take more than {MAX_LOADED_SAMPLES:,} samples into "
+                    "memory; split it into shorter files, or use --decimate"
+                )
+            parts[piece.record].append(piece.samples.copy())
+        return [np.concatenate(record) if record else np.empty(0, np.float32) for record in parts]
+
+    def _settled(self, decimator: Decimator, chunk: int) -> Iterator[Piece]:
+        """Decimated float32 samples in the file's unit, and where they start."""
+        record, position = 0, 0
+        for index, ends, raw in self._stretches(chunk):
+            if index != record:
+                record, position = index, 0
+            outputs = [decimator.push(raw)] + ([decimator.finish()] if ends else [])
+            for output in outputs:
+                if output.size:
+                    yield Piece(record, position, output.astype(np.float32))
+                    position += output.size
+        tail = decimator.finish()
+        if tail.size:
+            yield Piece(record, position, tail.astype(np.float32))
+
+    def _stretches(self, chunk: int) -> Iterator[tuple[int, bool, RealArray]]:
+        """Raw finite samples cut at the ends of records: record, whether it ends here, samples."""
+        layout = self.selection.layout
+        done = 0
+        for raw in self._raw(layout, chunk):
+            first = 0
+            while first < raw.size:
+                record, inside = divmod(done, layout.samples) if layout.samples else (0, done)
+                left = layout.samples - inside if layout.samples else raw.size
+                part = raw[first : first + left]
+                self._check_finite(part, record, inside)
+                yield record, part.size == left and layout.samples is not None, part
+                first += part.size
+                done += part.size
+
+    def _raw(self, layout: Layout, chunk: int) -> Iterator[RealArray]:
+        """What the format's reader gives; its complaints become one message."""
+        with unreadable(self.address, self.path):
+            yield from self.selection.stored.frames(layout, self.selection.channel, chunk)
+
+    def _check_finite(self, samples: RealArray, record: int, inside: int) -> None:
+        with np.errstate(over="ignore"):
+            finite = np.isfinite(samples.astype(np.float32))
+        if not finite.all():
+            at = int(np.flatnonzero(~finite)[0])
+            where = f"sample {inside + at}" + (f" of record {record}" if self.records > 1 else "")
+            raise RecordingError(
+                f"{self.address}: {where} (counted from 0, in the file) is {samples[at]}, not a finite number; "
+                "cut the recording there or repair the sample: a forecast cannot go across it"
+            )
+
+
+@contextmanager
+def unreadable(address: str, path: Path) -> Iterator[None]:
+    """Turn whatever a format's library says about a file into one :class:`RecordingError`."""
+    try:
+        yield
+    except MonitorError:
+        raise
+    except ImportError as error:
+        raise RecordingError(
+            f"{address}: reading {''.join(path.suffixes[-1:])} needs {error.name}, which is not installed; "
+            "pip install 'vibration-monitor[recordings]'"
+        ) from error
+    except Exception as error:
+        raise RecordingError(
+            f"{address}: cannot be read: {str(error) or type(error).__name__}; the file is damaged, cut short, or not "
+            "what its name says: copy or export it again"
+        ) from error
+
+
+def open_recording(address: str, options: RecordingOptions | None = None) -> Recording:
+    """Open one channel of a file; reads headers only.
+
+    Args:
+        address: ``FILE`` or ``FILE#key``: a variable of a .mat or .npz, a dataset of an .h5, a column of a .csv or
+            .parquet, a channel of a .wav.
+        options: what the file does not say.
+
+    Returns:
+        The recording.
+
+    Raises:
+        RecordingError: no such file or key, several to choose from, rate unknown, or the file cannot be used.
+    """
+    found = open_recordings([address], options)
+    if len(found) > 1:
+        raise RecordingError(f"{address}: one channel is needed here, not all {len(found)}; give one with --channel")
+    return found[0]
+
+
+def open_recordings(addresses: Sequence[str], options: RecordingOptions | None = None) -> list[Recording]:
+    """Open several recordings with the same options; with ``--channel all`` every channel of each is one recording.
+
+    Args:
+        addresses: as in :func:`open_recording`.
+        options: as in :func:`open_recording`.
+
+    Returns:
+        In the order of the addresses, then of the channels.
+
+    Raises:
+        RecordingError: as :func:`open_recording`.
+    """
+    options = options or RecordingOptions()
+    return [recording for address in addresses for recording in _open(address, options)]
+
+
+def _open(address: str, options: RecordingOptions) -> Iterator[Recording]:
+    path, key = split_address(address)
+    with unreadable(address, path):
+        contents = read_contents(path)
+    for selection in select(address, key, contents, options):
+        layout = selection.layout
+        several = layout.channels > 1 and (not contents.key_is_channel or options.channel == ALL_CHANNELS)
+        yield Recording(
+            address=address,
+            name=path.name + (f"#{key}" if key else "") + (f"[{selection.channel_name}]" if several else ""),
+            path=path,
+            channel=selection.channel_name,
+            channels=selection.channel_names,
+            sampling_rate_hz=selection.sampling_rate_hz / options.decimate,
+            unit=selection.unit,
+            decimate=options.decimate,
+            records=layout.records,
+            record_samples=None if layout.samples is None else -(-layout.samples // options.decimate),
+            start_s=selection.start_s,
+            record_interval_s=options.record_interval_s,
+            selection=selection,
+        )
+
+
+def split_address(address: str) -> tuple[Path, str | None]:
+    """``FILE#key`` as file and key; a file whose name holds ``#`` goes before.
+
+    Raises:
+        RecordingError: there is no such file.
+    """
+    whole = Path(address)
+    if whole.is_file():
+        return whole, None
+    name, mark, key = address.rpartition("#")
+    path = Path(name) if mark else whole
+    if path.is_file():
+        return path, key
+    if path.is_dir():
+        raise RecordingError(f"{address}: is a folder; give a recording file in it")
+    raise RecordingError(
+        f"{address}: there is no file {path}; check the path. A variable or column of a file is written FILE#key"
+    )
