@@ -7,8 +7,10 @@ made for each connection, so nothing of a broken one lives on. Refuses to know: 
 
 import asyncio
 import logging
+import math
 import random
 import ssl
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +28,19 @@ LOG = logging.getLogger(__name__)
 
 SESSION_TAKEN_OVER = 142
 """MQTT 5 reason code: another client connected with our identifier."""
+
+SHORT_CONNECTION_S = 30.0
+"""A connection that ends sooner does not count as recovery: the wait before the next one goes on growing. Lower: a
+broker that accepts and drops us is hammered. Higher: after a true recovery the next loss waits longer than it need."""
+
+SHORT_CONNECTIONS = 6
+"""So many short connections in a row mean that another client uses our identifier (not every broker says so). Fewer: a
+broker that restarts a few times stops the daemon. More: two daemons throw each other out for longer."""
+
+TAKEN_OVER = (
+    "another client connects to the broker with our mqtt.client_id, and the two throw each other out for ever; "
+    "give each its own mqtt.client_id"
+)
 
 Deliver = Callable[[str, bytes, bool], None]
 
@@ -90,6 +105,7 @@ class MqttSource:
         self._deliver = deliver
         self._on_change = on_change
         self._client: DirectClient | None = None
+        self._clock = time.monotonic
         self._random = random.Random()  # noqa: S311 - jitter, not secrecy
         self._make_client()
 
@@ -101,11 +117,13 @@ class MqttSource:
         """
         settings = self._settings
         wait_s = settings.reconnect_min
+        short = 0
         while True:
+            connected_s = math.inf
             try:
                 async with self._make_client() as client:
                     await self._subscribe(client)
-                    wait_s = settings.reconnect_min
+                    connected_s = self._clock()
                     self._client = client
                     self._change(connected=True, error="")
                     await client.publish(settings.status_topic, "online", qos=1, retain=True)
@@ -120,7 +138,14 @@ class MqttSource:
             finally:
                 self._client = None
                 self._change(connected=False, error=self.state.last_error)
-            # Full jitter: a thousand clients that lost one broker must not come back at one instant.
+            lasted_s = self._clock() - connected_s
+            if lasted_s >= SHORT_CONNECTION_S:
+                wait_s, short = settings.reconnect_min, 0
+            elif lasted_s >= 0:
+                short += 1
+                if short >= SHORT_CONNECTIONS:
+                    raise MonitorError(TAKEN_OVER)
+            # Jitter: a thousand clients that lost one broker must not come back at one instant.
             pause_s = wait_s * self._random.uniform(0.5, 1.0)
             LOG.warning("no broker: url=%s error=%r next_try_s=%.1f", settings.url, text, pause_s)
             self._change(connected=False, error=text)
@@ -168,10 +193,7 @@ class MqttSource:
     def _refuse_takeover(error: aiomqtt.MqttError) -> None:
         code = getattr(error, "rc", None)
         if getattr(code, "value", code) == SESSION_TAKEN_OVER:
-            raise MonitorError(
-                "another client connected to the broker with our mqtt.client_id; two daemons would throw each other "
-                "out for ever. Give each its own mqtt.client_id."
-            ) from error
+            raise MonitorError(TAKEN_OVER) from error
 
     def _make_client(self) -> DirectClient:
         settings = self._settings

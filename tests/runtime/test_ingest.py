@@ -1,0 +1,176 @@
+import json
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from monitor.config import Config
+from monitor.core.decode import Reason
+from monitor.core.rings import Rings
+from monitor.runtime.ingest import Channel, Ingest
+
+
+@dataclass
+class Clock:
+    now_s: float = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@dataclass
+class Bench:
+    """An ingest with one lane and everything it told."""
+
+    config: Config
+    clock: Clock = field(default_factory=Clock)
+    told: list[Channel] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.rings = Rings(self.config.limits.channels, 64, 10)
+        self.ingest = Ingest(self.config, {"default": self.rings}, self.told.append, self.clock)
+
+    def channel(self, *labels: str) -> Channel:
+        return self.ingest.channels[labels]
+
+
+def config(channels: int = 4, **sensor: object) -> Config:
+    keys = {"topic": "plant/{machine}/{axis}", "payload": {"format": "json"}, "sampling_rate_hz": 1000.0} | sensor
+    return Config.model_validate({"sensors": [keys], "limits": {"channels": channels}})
+
+
+def message(count: int = 20, **keys: object) -> bytes:
+    return json.dumps({"samples": list(range(count)), **keys}).encode()
+
+
+def test_samples_arrive_in_metres_per_second_squared() -> None:
+    bench = Bench(config(payload={"format": "int16"}, unit="g", scale=0.5))
+    bench.ingest.deliver("plant/fan/x", np.arange(10, dtype="<i2").tobytes())
+    due = bench.rings.take()
+    assert due is not None
+    assert due.samples[0] == pytest.approx(np.arange(10) * 0.5 * 9.80665)
+    assert [channel.labels for channel in bench.told] == [("fan", "x")]
+    assert bench.channel("fan", "x").last_sample_s == 100.0
+
+
+def test_several_axes_in_one_message() -> None:
+    bench = Bench(config(topic="plant/{machine}", axes=("x", "y"), payload={"format": "float32"}))
+    bench.ingest.deliver("plant/fan", np.arange(40, dtype="<f4").tobytes())
+    due = bench.rings.take()
+    assert due is not None
+    assert due.samples[bench.channel("fan", "x").row].tolist() == list(range(0, 20, 2))
+    assert due.samples[bench.channel("fan", "y").row].tolist() == list(range(1, 21, 2))
+
+
+def test_a_document_names_its_axes() -> None:
+    bench = Bench(config(topic="plant/{machine}"))
+    bench.ingest.deliver("plant/fan", json.dumps({"samples": {"x": [1, 2], "y": [3, 4]}}).encode())
+    assert set(bench.ingest.channels) == {("fan", "x"), ("fan", "y")}
+
+
+def test_a_retained_message_is_old() -> None:
+    bench = Bench(config())
+    bench.ingest.deliver("plant/fan/x", message(), retained=True)
+    assert bench.ingest.rejected == {Reason.RETAINED: 1}
+    assert not bench.ingest.channels
+
+
+@pytest.mark.parametrize(
+    ("topic", "payload", "reason"),
+    [
+        ("plant/fan/x", b"", Reason.EMPTY),
+        ("plant/fan/x", b"{", Reason.UNDECODABLE),
+        ("plant/fan/x", b"[NaN]", Reason.NON_FINITE),
+        ("other/fan", message(), Reason.UNKNOWN_TOPIC),
+        ("plant/fan/x", b" " * (4 * 2**20 + 1), Reason.TOO_LARGE),
+        ("plant/fan/x", message(fs=7), Reason.WRONG_RATE),
+        ("plant/fan/x", json.dumps({"samples": {"y": [1]}}).encode(), Reason.WRONG_AXES),
+    ],
+)
+def test_a_bad_message_is_counted_and_disturbs_nothing(topic: str, payload: bytes, reason: Reason) -> None:
+    bench = Bench(config())
+    bench.ingest.deliver("plant/fan/x", message(7, seq=1))
+    bench.ingest.deliver(topic, payload)
+    bench.ingest.deliver("plant/fan/x", message(3, seq=2))
+    assert bench.ingest.rejected == {reason: 1}
+    due = bench.rings.take()
+    assert due is not None
+    assert due.samples[0].tolist() == [0, 1, 2, 3, 4, 5, 6, 0, 1, 2]
+    assert due.first.tolist() == [True]
+
+
+def test_channels_above_the_limit_are_rejected() -> None:
+    bench = Bench(config(channels=2))
+    for machine in ("a", "b", "c", "a"):
+        bench.ingest.deliver(f"plant/{machine}/x", message())
+    assert bench.ingest.rejected == {Reason.CHANNEL_LIMIT: 1}
+    assert len(bench.ingest.channels) == 2
+    assert bench.channel("a", "x").samples_received == 40
+
+
+def test_a_flood_of_unknown_topics_is_not_remembered() -> None:
+    bench = Bench(config(channels=2))
+    for i in range(1000):
+        bench.ingest.deliver(f"junk/{i}", message())
+    assert bench.ingest.rejected == {Reason.UNKNOWN_TOPIC: 1000}
+    assert len(bench.ingest._routes) <= 4
+
+
+def test_two_topics_with_the_same_labels() -> None:
+    bench = Bench(config(topic="plant/+/{machine}/{axis}"))
+    bench.ingest.deliver("plant/hall-1/fan/x", message())
+    bench.ingest.deliver("plant/hall-2/fan/x", message())
+    assert bench.ingest.rejected == {Reason.LABEL_CONFLICT: 1}
+
+
+def test_missing_repeated_and_late_samples_are_counted() -> None:
+    bench = Bench(config())
+    for seq in (1, 2, 2, 5, 4, 6):
+        bench.ingest.deliver("plant/fan/x", message(25, seq=seq))
+    channel = bench.channel("fan", "x")
+    assert channel.samples_received == 4 * 25
+    assert channel.samples_missing == 2 * 25
+    assert (channel.samples_repeated, channel.samples_late) == (25, 25)
+    assert bench.ingest.rejected == {Reason.REPEATED: 1, Reason.LATE: 1}
+    starts, firsts = [], []
+    while (due := bench.rings.take()) is not None:
+        starts.append(int(due.start_sample[0]))
+        firsts.append(bool(due.first[0]))
+    assert starts == [0, 10, 20, 30, 40, 100, 110, 120, 130, 140]
+    assert firsts == [True, False, False, False, False, True, False, False, False, False]
+
+
+def test_samples_beyond_the_buffer_are_counted() -> None:
+    bench = Bench(config())
+    bench.ingest.deliver("plant/fan/x", message(700))
+    assert bench.ingest.rejected == {Reason.RING_FULL: 1}
+    assert bench.channel("fan", "x").samples_received == 640
+
+
+def test_repeated_faults_are_logged_once_a_period(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench(config())
+    for _ in range(100):
+        bench.ingest.deliver("plant/fan/x", b"{")
+    bench.clock.now_s += 31
+    bench.ingest.deliver("plant/fan/x", b"{")
+    assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
+    assert "and 99 more of this kind" in caplog.text
+
+
+def test_a_new_configuration_keeps_unchanged_channels() -> None:
+    first = {"topic": "a/{machine}", "payload": {"format": "json"}, "sampling_rate_hz": 1000.0}
+    second = {"topic": "b/{machine}", "payload": {"format": "json"}, "sampling_rate_hz": 1000.0}
+    bench = Bench(Config.model_validate({"sensors": [first, second], "limits": {"channels": 4}}))
+    bench.ingest.deliver("a/fan", message(7))
+    bench.ingest.deliver("b/pump", message(7))
+    changed = Config.model_validate(
+        {"sensors": [first, {**second, "sampling_rate_hz": 2000.0}], "limits": {"channels": 4}}
+    )
+    gone = bench.ingest.configure(changed, {"default": bench.rings})
+    assert [channel.labels for channel in gone] == [("pump", "")]
+    bench.ingest.deliver("a/fan", message(3))
+    due = bench.rings.take()
+    assert due is not None
+    assert due.samples[0].tolist() == [0, 1, 2, 3, 4, 5, 6, 0, 1, 2]
+    bench.ingest.deliver("b/pump", message(7))
+    assert bench.channel("pump", "").samples_received == 7

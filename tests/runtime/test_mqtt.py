@@ -1,0 +1,144 @@
+"""The MQTT source against a real mosquitto, in both protocol versions."""
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import aiomqtt
+import pytest
+
+from monitor.config import Mqtt
+from monitor.errors import MonitorError
+from monitor.runtime.mqtt import DirectClient, MqttSource
+from tests.servers import free_port, mosquitto
+
+pytestmark = pytest.mark.system
+
+VERSIONS = pytest.mark.parametrize("version", ["5", "3.1.1"])
+
+
+def settings(port: int, **keys: object) -> Mqtt:
+    return Mqtt.model_validate(
+        {"url": f"mqtt://127.0.0.1:{port}", "reconnect_min": "50ms", "reconnect_max": "200ms"} | keys
+    )
+
+
+async def until(condition: Callable[[], object], timeout_s: float = 15.0) -> None:
+    async with asyncio.timeout(timeout_s):
+        while not condition():  # noqa: ASYNC110 - conditions of any kind
+            await asyncio.sleep(0.01)
+
+
+@contextlib.asynccontextmanager
+async def running(source: MqttSource) -> AsyncIterator[asyncio.Task[None]]:
+    task = asyncio.create_task(source.run())
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@VERSIONS
+def test_messages_go_straight_to_the_callback_in_order(tmp_path: Path, version: str) -> None:
+    async def story(port: int) -> None:
+        got: list[tuple[str, bytes, bool]] = []
+        source = MqttSource(settings(port, version=version), ["plant/+"], lambda *m: got.append(m), lambda: None)
+        async with running(source), aiomqtt.Client("127.0.0.1", port) as sender:
+            await until(lambda: source.state.connected)
+            for i in range(500):
+                await sender.publish("plant/fan", str(i).encode(), qos=0)
+            await until(lambda: len(got) == 500)
+        assert got == [("plant/fan", str(i).encode(), False) for i in range(500)]
+
+    with mosquitto(tmp_path) as port:
+        asyncio.run(story(port))
+
+
+@VERSIONS
+def test_retained_messages_come_marked_or_not_at_all(tmp_path: Path, version: str) -> None:
+    async def story(port: int) -> None:
+        got: list[tuple[str, bytes, bool]] = []
+        source = MqttSource(settings(port, version=version), ["plant/+"], lambda *m: got.append(m), lambda: None)
+        async with aiomqtt.Client("127.0.0.1", port) as sender:
+            await sender.publish("plant/fan", b"old", qos=1, retain=True)
+            async with running(source):
+                await until(lambda: source.state.connected)
+                await sender.publish("plant/fan", b"live", qos=1)
+                await until(lambda: (("plant/fan", b"live", False)) in got)
+        old = [] if version == "5" else [("plant/fan", b"old", True)]
+        assert got == [*old, ("plant/fan", b"live", False)]
+
+    with mosquitto(tmp_path) as port:
+        asyncio.run(story(port))
+
+
+@VERSIONS
+def test_a_broker_that_comes_late_goes_and_comes_back(tmp_path: Path, version: str) -> None:
+    async def story() -> None:
+        port = free_port()
+        got: list[bytes] = []
+        source = MqttSource(settings(port, version=version), ["plant/+"], lambda _t, p, _r: got.append(p), lambda: None)
+        async with running(source):
+            await until(lambda: source.state.last_error not in {"", "not connected yet"})
+            assert not source.state.connected
+            for round_ in range(3):
+                with contextlib.ExitStack() as stack:
+                    await asyncio.to_thread(stack.enter_context, mosquitto(tmp_path, port))
+                    await until(lambda: source.state.connected)
+                    async with aiomqtt.Client("127.0.0.1", port) as sender:
+                        await sender.publish("plant/fan", str(round_).encode(), qos=1)
+                        await until(lambda: len(got) == round_ + 1)  # noqa: B023 - awaited in the same round
+                    await asyncio.to_thread(stack.close)
+                await until(lambda: not source.state.connected)
+        assert got == [b"0", b"1", b"2"]
+        assert source.state.reconnects == 2
+
+    asyncio.run(story())
+
+
+@VERSIONS
+def test_status_is_online_then_stopped_and_offline_after_a_crash(tmp_path: Path, version: str) -> None:
+    async def story(port: int) -> None:
+        seen: list[bytes] = []
+        watcher = DirectClient(
+            lambda _t, payload, _r: seen.append(payload), hostname="127.0.0.1", port=port, identifier="watcher"
+        )
+        async with watcher:
+            await watcher.subscribe("vibration-monitor/status")
+            source = MqttSource(settings(port, version=version), ["a"], lambda *_: None, lambda: None)
+            async with running(source):
+                await until(lambda: seen == [b"online"])
+                await source.close()
+                await until(lambda: seen == [b"online", b"stopped"])
+            crash = MqttSource(settings(port, version=version), ["a"], lambda *_: None, lambda: None)
+            async with running(crash):
+                await until(lambda: len(seen) == 3)
+                assert crash._client is not None
+                sock = crash._client._client.socket()
+                assert sock is not None
+                with socket.socket(fileno=os.dup(sock.fileno())) as twin:
+                    twin.shutdown(socket.SHUT_RDWR)
+                await until(lambda: b"offline" in seen)
+
+    with mosquitto(tmp_path) as port:
+        asyncio.run(story(port))
+
+
+def test_a_second_client_with_our_identifier_is_an_error(tmp_path: Path) -> None:
+    async def story(port: int) -> None:
+        first = MqttSource(settings(port), ["a"], lambda *_: None, lambda: None)
+        async with running(first) as task:
+            await until(lambda: first.state.connected)
+            rival = MqttSource(settings(port), ["a"], lambda *_: None, lambda: None)
+            async with running(rival) as other:
+                await until(lambda: task.done() or other.done())
+                first_to_notice = task if task.done() else other
+        with pytest.raises(MonitorError, match=r"mqtt\.client_id"):
+            first_to_notice.result()
+
+    with mosquitto(tmp_path) as port:
+        asyncio.run(story(port))

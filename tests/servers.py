@@ -1,0 +1,88 @@
+"""Real servers for tests, on loopback, with ports of their own; each ends with its block."""
+
+import contextlib
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from tests.config.programs import program
+
+Found = TypeVar("Found")
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def wait_for(condition: Callable[[], Found | None], what: str, timeout_s: float = 30.0) -> Found:
+    """The first truthy value of ``condition``, asked again and again; fails with ``what`` after the time."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        found = condition()
+        if found:
+            return found
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {timeout_s} s in vain for: {what}")
+        time.sleep(0.02)
+
+
+def listening(port: int) -> bool:
+    with socket.socket() as client:
+        client.settimeout(1.0)
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+@contextlib.contextmanager
+def process(*command: str | Path, **options: object) -> Iterator[subprocess.Popen[str]]:
+    """A subprocess that is ended with the block."""
+    child = subprocess.Popen(  # type: ignore[call-overload]
+        [str(part) for part in command], text=True, **options
+    )
+    try:
+        yield child
+    finally:
+        if child.poll() is None:
+            child.terminate()
+            try:
+                child.wait(10)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+        for stream in (child.stdout, child.stderr, child.stdin):
+            if stream:
+                stream.close()
+
+
+@contextlib.contextmanager
+def mosquitto(folder: Path, port: int | None = None, *lines: str) -> Iterator[int]:
+    """A mosquitto on a loopback port; ``lines`` are added to its configuration."""
+    port = port or free_port()
+    config = folder / f"mosquitto-{port}.conf"
+    settings = lines or (f"listener {port} 127.0.0.1", "allow_anonymous true")
+    config.write_text("\n".join([*settings, "max_queued_messages 0", "user root", ""]))
+    with process(program("mosquitto"), "-c", config, stderr=subprocess.DEVNULL):
+        wait_for(lambda: listening(port), "mosquitto to listen")
+        yield port
+
+
+@contextlib.contextmanager
+def prometheus(folder: Path, config: Path, *options: str) -> Iterator[str]:
+    """A Prometheus with a configuration; gives its address."""
+    port = free_port()
+    with process(
+        program("prometheus"),
+        f"--config.file={config}",
+        f"--storage.tsdb.path={folder / 'tsdb'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+        *options,
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    ):
+        wait_for(lambda: listening(port), "Prometheus to listen")
+        yield f"http://127.0.0.1:{port}"
