@@ -128,6 +128,17 @@ class Mqtt(Section):
         _ = parts.port  # raises ValueError when out of range
         return url
 
+    @property
+    def host_and_port(self) -> tuple[str, int]:
+        """Where the broker listens."""
+        parts = urlsplit(self.url)
+        return parts.hostname or "", parts.port or (8883 if parts.scheme == "mqtts" else 1883)
+
+    @property
+    def secure(self) -> bool:
+        """Whether the connection is over TLS."""
+        return urlsplit(self.url).scheme == "mqtts"
+
     @field_validator("status_topic", "events_topic")
     @classmethod
     def _check_topic(cls, topic: str | None) -> str | None:

@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import aiomqtt
 from paho.mqtt.client import MQTTMessage
@@ -197,16 +196,15 @@ class MqttSource:
 
     def _make_client(self) -> DirectClient:
         settings = self._settings
-        parts = urlsplit(settings.url)
+        host, port = settings.host_and_port
         password = None
         if settings.password_file is not None:
             password = read_secret(settings.password_file, "mqtt.password_file")
-        secure = parts.scheme == "mqtts"
         modern = settings.version == "5"
         return DirectClient(
             self._deliver,
-            hostname=parts.hostname,
-            port=parts.port or (8883 if secure else 1883),
+            hostname=host,
+            port=port,
             username=settings.user,
             password=password.reveal() if password else None,
             identifier=settings.client_id,
@@ -214,7 +212,7 @@ class MqttSource:
             will=aiomqtt.Will(settings.status_topic, "offline", qos=1, retain=True),
             clean_session=None if modern else True,
             keepalive=settings.keepalive_s,
-            tls_context=tls_context(settings) if secure else None,
+            tls_context=tls_context(settings) if settings.secure else None,
             timeout=10.0,
         )
 

@@ -1,0 +1,94 @@
+"""``replay``: a recording over MQTT, as its sensor would have sent it."""
+
+import asyncio
+import json
+import math
+
+import click
+
+from monitor.cli.recording_options import duration as duration_option
+from monitor.cli.recording_options import recording_options
+from monitor.recording.options import RecordingOptions
+
+
+class Speed(click.ParamType[float]):
+    """A factor above 0, or ``max``."""
+
+    name = "X|max"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The factor; ``max`` is infinity."""
+        if value == "max":
+            return math.inf
+        try:
+            speed = float(str(value))
+        except ValueError:
+            speed = 0.0
+        if not speed > 0:
+            self.fail(f"{value!r} is not a speed; give a factor above 0, or max", param, ctx)
+        return speed
+
+
+@click.command()
+@click.argument("recording")
+@click.option("--topic", required=True, help="Topic to publish to.")
+@click.option("--url", default="mqtt://localhost:1883", show_default=True, help="The broker.")
+@click.option("--speed", type=Speed(), default=1.0, show_default=True, help="Times real time, or max.")
+@click.option(
+    "--format", "payload_format", type=click.Choice(["float32", "json"]), default="float32", show_default=True
+)
+@click.option("--message-samples", type=click.IntRange(1, 10_000_000), help="Samples a message; default 0.1 s.")
+@click.option("--duration", callback=duration_option, help="End after so much of the recording; default all.")
+@click.option("--qos", type=click.Choice(["0", "1"]), default="0", show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@recording_options
+def command(
+    recording: str,
+    topic: str,
+    url: str,
+    speed: float,
+    payload_format: str,
+    message_samples: int | None,
+    duration: float | None,
+    qos: str,
+    as_json: bool,
+    options: RecordingOptions,
+) -> None:
+    """Publish RECORDING over MQTT in real time, X times as fast, or as fast as the broker takes it.
+
+    Example: vibration-monitor replay fan.npz --topic plant/fan-1/de/x/acceleration --speed 4
+    """
+    import aiomqtt
+
+    from monitor.config import Mqtt
+    from monitor.errors import ConfigurationError, MonitorError
+    from monitor.recording.source import open_recording
+    from monitor.runtime.replay import ReplayPlan, replay
+
+    source = open_recording(recording, options)
+    if source.records > 1 and payload_format != "json":
+        raise ConfigurationError(
+            f"{recording}: holds {source.records} separate records; packed messages cannot tell the pauses between "
+            "them, use --format json"
+        )
+    try:
+        settings = Mqtt(url=url)
+    except ValueError as error:
+        raise ConfigurationError(f"--url: '{url}' is not a broker address; write mqtt://host:1883") from error
+    plan = ReplayPlan(
+        topic, payload_format, speed, message_samples, math.inf if duration is None else duration, int(qos)
+    )
+
+    async def publish() -> None:
+        host, port = settings.host_and_port
+        try:
+            async with aiomqtt.Client(host, port, timeout=30.0) as client:
+                done = await replay(source, client, plan)
+        except aiomqtt.MqttError as error:
+            raise MonitorError(f"replay: no broker at {url}: {error}") from error
+        if as_json:
+            click.echo(json.dumps({"messages": done.messages, "samples": done.samples, "seconds": done.seconds}))
+        else:
+            click.echo(f"{source.name}: {done.samples} samples in {done.messages} messages, {done.seconds:.1f} s")
+
+    asyncio.run(publish())
