@@ -29,6 +29,7 @@ def command(config_file: Path, log_format: str, log_level: str) -> None:
     from monitor.config_file import read_config
     from monitor.runtime.daemon import Daemon, run_daemon
     from monitor.runtime.logs import configure_logging
+    from monitor.runtime.notify import Notifier
 
     configure_logging(log_format, log_level)
-    asyncio.run(run_daemon(Daemon(read_config(config_file), config_file)))
+    asyncio.run(run_daemon(Daemon(read_config(config_file), config_file, Notifier.from_environment())))

@@ -46,8 +46,6 @@ class Processed:
 class Pipeline:
     """Level, forecast, residual and interval sums of a fixed number of channels."""
 
-    default_warmup_blocks = WARMUP_BLOCKS
-
     def __init__(
         self, forecaster: Forecaster, channels: int, block_samples: int, level_blocks: int = TIME_CONSTANT_BLOCKS
     ) -> None:
@@ -63,10 +61,9 @@ class Pipeline:
         self._gaps = GapSums(channels)
 
     def configure(self, rows: Rows, interval_blocks: int, warmup_blocks: int = WARMUP_BLOCKS) -> None:
-        """Set the interval and the warm-up of ``rows``, which start anew; both are at least one block."""
+        """Set the interval and the warm-up of ``rows``, both at least one block; an open interval goes on."""
         self._interval_blocks[rows] = max(1, interval_blocks)
         self._warmup_blocks[rows] = max(1, warmup_blocks)
-        self.reset(rows)
 
     def reset(self, rows: Rows) -> None:
         """End the context of ``rows``: state, level, warm-up and the open interval start anew."""
@@ -111,10 +108,9 @@ class Pipeline:
         self._interval_start[rows[opening]] = start[opening]
         count += 1
         closing = count >= self._interval_blocks[rows]
-        count[closing] = 0
-        self._open_blocks[rows] = count
+        self._open_blocks[rows] = np.where(closing, 0, count)
         if not closing.any():
             return None
         closed = rows[closing]
-        figures = self._gaps.close(closed, self._interval_blocks[closed] * self.block_samples)
+        figures = self._gaps.close(closed, count[closing] * self.block_samples)
         return Intervals(closed, self._interval_start[closed], start[closing] + self.block_samples, figures)

@@ -1,14 +1,14 @@
 """The daemon: the only place that wires the parts together, and the order in which they start and end.
 
 Three coroutines tell the story: :meth:`Daemon.start`, :meth:`Daemon.serve`, :meth:`Daemon.close`. A bad configuration
-or model stops the start with a full message; a missing broker does not.
+or model stops the start with a full message; a missing broker does not. A reload makes the whole new configuration
+first and swaps it in only when it is good.
 """
 
 import asyncio
+import contextlib
 import logging
-import math
 import signal
-import sys
 import time
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -16,34 +16,44 @@ from pathlib import Path
 import numpy as np
 from aiohttp import web as aioweb
 
-from monitor.config import Config, Sensor
-from monitor.config_file import resolve
+from monitor.config import Config
+from monitor.config_file import read_config
 from monitor.core.topics import TopicPattern
-from monitor.errors import MonitorError
-from monitor.model.artefact import Artefact, load_artefact
-from monitor.model.engines import load_engine
+from monitor.errors import ConfigurationError, MonitorError
 from monitor.runtime import families, metrics, web
-from monitor.runtime.inference import Inference, Lane, make_lane
+from monitor.runtime.inference import Inference
 from monitor.runtime.ingest import Channel, Ingest
+from monitor.runtime.models import LoadedLane, load_lanes
 from monitor.runtime.mqtt import MqttSource
+from monitor.runtime.notify import Notifier
+from monitor.runtime.preflight import preflight
 
 LOG = logging.getLogger(__name__)
+
+STATUS_PERIOD_S = 5.0
+"""Seconds between two status lines for systemd; more often is noise, less often is stale."""
+
+HUNG_AFTER_S = 10.0
+"""Silence of the inference thread after which the watchdog is not answered. A batch takes milliseconds; shorter than
+this would restart a daemon whose machine swaps for a moment, longer would leave a hung one undetected."""
 
 
 class Daemon:
     """One run of the service."""
 
-    def __init__(self, config: Config, config_file: Path | None = None) -> None:
+    def __init__(self, config: Config, config_file: Path | None = None, notifier: Notifier | None = None) -> None:
         self.config = config
+        self.address = ""
+        """Where the HTTP server listens, after the start."""
         self._config_file = config_file
+        self._notifier = notifier or Notifier(None)
         self._wall_offset_s = time.time() - time.monotonic()
-        self._failure: asyncio.Future[None]
         self._stack = AsyncExitStack()
-        self._lanes: dict[str, Lane] = {}
-        self._models: list[families.ModelInfo] = []
+        self._lanes: dict[str, LoadedLane] = {}
         self._process_registry = metrics.process_registry()
         self._reloaded_at_s = time.time()
         self._reload_successful = True
+        self._source_task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Load the models, open the HTTP server, start the inference thread. The broker is not waited for.
@@ -52,15 +62,15 @@ class Daemon:
             MonitorError: what makes a run impossible.
         """
         loop = asyncio.get_running_loop()
-        self._failure = loop.create_future()
-        for name in dict.fromkeys(sensor.model for sensor in self.config.sensors):
-            self._lanes[name] = self._load_lane(name)
-        rings = {name: lane.rings for name, lane in self._lanes.items()}
+        self._failure: asyncio.Future[None] = loop.create_future()
+        if self._config_file is not None:
+            preflight(self.config, self._config_file)
+        self._lanes = load_lanes(self.config, self._config_file, {})
+        rings = {name: loaded.lane.rings for name, loaded in self._lanes.items()}
         self.ingest = Ingest(self.config, rings, self._new_channel, time.monotonic)
-        filters = [TopicPattern.parse(sensor.topic).subscription for sensor in self.config.sensors]
-        self._mqtt = MqttSource(self.config.mqtt, filters, self._deliver, lambda: None)
+        self._mqtt = self._make_source(self.config)
         self._inference = Inference(
-            list(self._lanes.values()),
+            [loaded.lane for loaded in self._lanes.values()],
             time.monotonic,
             lambda error: loop.call_soon_threadsafe(self._fail, error),
             self.config.inference.max_batch,
@@ -72,39 +82,79 @@ class Daemon:
 
     async def serve(self) -> None:
         """Take messages until cancelled or until something fails."""
-        source = asyncio.create_task(self._mqtt.run(), name="mqtt")
+        self._start_source()
+        self._notifier.ready(self._status())
+        watch = asyncio.create_task(self._watch(), name="watch")
         try:
-            done, _ = await asyncio.wait({source, self._failure}, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
+            await self._failure
         finally:
+            self._notifier.stopping()
+            watch.cancel()
+            await asyncio.gather(watch, return_exceptions=True)
             await self._mqtt.close()
-            source.cancel()
-            await asyncio.gather(source, return_exceptions=True)
+            await self._stop_source()
 
     async def close(self) -> None:
         """End everything that :meth:`start` began, in the opposite order."""
         await self._stack.aclose()
+        self._notifier.close()
+
+    async def reload(self) -> None:
+        """Load the configuration anew: all of it is good and swapped in, or nothing changes.
+
+        Raises:
+            MonitorError: why the old one stays.
+        """
+        if self._config_file is None:
+            raise ConfigurationError("there is no configuration file to load anew")
+        self._notifier.reloading()
+        try:
+            config = read_config(self._config_file)
+            preflight(config, self._config_file)
+            if config.http != self.config.http:
+                raise ConfigurationError("http: cannot change while running; restart the service")
+            lanes = load_lanes(config, self._config_file, self._lanes)
+            source = self._make_source(config)
+        except MonitorError as error:
+            self._reload_successful = False
+            LOG.error("not reloaded, the old configuration stays: %s", error)  # noqa: TRY400 - a person's mistake
+            raise
+        finally:
+            self._notifier.ready(self._status())
+        subscriptions_changed = (config.mqtt, self._filters(config)) != (self.config.mqtt, self._filters(self.config))
+        with self._inference.paused:
+            self._lanes = lanes
+            self.config = config
+            self._inference.lanes = [loaded.lane for loaded in lanes.values()]
+            self.ingest.configure(config, {name: loaded.lane.rings for name, loaded in lanes.items()})
+            for channel in self.ingest.channels.values():
+                self._configure_channel(channel)
+        if subscriptions_changed:
+            await self._mqtt.close()
+            await self._stop_source()
+            self._mqtt = source
+            self._start_source()
+        self._reload_successful = True
+        self._reloaded_at_s = time.time()
+        LOG.info("reloaded: file=%s sensors=%d", self._config_file, len(config.sensors))
 
     def metrics_page(self) -> bytes:
         """The metrics page in the text format."""
-        return families.render(self._view()) + metrics.process_metrics(self._process_registry)
+        return families.render(self.view()) + metrics.process_metrics(self._process_registry)
 
     def unready(self) -> list[str]:
         """Why the service is not ready, empty when it is."""
         state = self._mqtt.state
         return [] if state.connected else [f"broker {self.config.mqtt.url}: {state.last_error}"]
 
-    async def reload(self) -> None:
-        """Load the configuration anew."""
-
-    def _view(self) -> families.View:
+    def view(self) -> families.View:
+        """Everything that metrics and page show, now."""
         return families.View(
             label_names=self.config.label_names,
             ingest=self.ingest,
-            lanes=self._lanes,
+            lanes={name: loaded.lane for name, loaded in self._lanes.items()},
             mqtt=self._mqtt.state,
-            models=tuple(self._models),
+            models=tuple(loaded.info for loaded in self._lanes.values()),
             now_s=time.monotonic(),
             wall_offset_s=self._wall_offset_s,
             silent_after_s=self.config.scoring.silent_after,
@@ -113,39 +163,65 @@ class Daemon:
             reloaded_at_s=self._reloaded_at_s,
         )
 
+    def _make_source(self, config: Config) -> MqttSource:
+        return MqttSource(config.mqtt, self._filters(config), self._deliver, lambda: None)
+
+    @staticmethod
+    def _filters(config: Config) -> list[str]:
+        return [TopicPattern.parse(sensor.topic).subscription for sensor in config.sensors]
+
     def _deliver(self, topic: str, payload: bytes, retained: bool) -> None:
         self.ingest.deliver(topic, payload, retained=retained)
+
+    def _start_source(self) -> None:
+        self._source_task = asyncio.create_task(self._mqtt.run(), name="mqtt")
+        self._source_task.add_done_callback(self._source_ended)
+
+    async def _stop_source(self) -> None:
+        if self._source_task is not None:
+            self._source_task.remove_done_callback(self._source_ended)
+            self._source_task.cancel()
+            await asyncio.gather(self._source_task, return_exceptions=True)
+
+    def _source_ended(self, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
         if not self._failure.done():
             self._failure.set_exception(error)
 
-    def _load_lane(self, name: str) -> Lane:
-        config = self.config
-        path = resolve(config.models[name], self._config_file)
-        artefact: Artefact = load_artefact(path)
-        engine = load_engine(artefact, config.inference.engine, threads=config.inference.threads)
-        self._models.append(families.ModelInfo(name, artefact.sha256, engine.name, engine.device))
-        fastest_hz = max(sensor.sampling_rate_hz for sensor in config.sensors if sensor.model == name)
-        blocks = math.ceil(config.limits.buffer * fastest_hz / engine.block_samples)
-        return make_lane(
-            name,
-            engine,
-            config.limits.channels,
-            capacity_blocks=max(blocks, 2 * engine.window_blocks),
-            level_blocks=artefact.manifest.level_blocks,
-            mode=config.inference.mode,
-        )
+    async def _watch(self) -> None:
+        """Tell systemd how it goes, and that it goes on."""
+        watchdog_s = self._notifier.watchdog_s
+        period_s = min(STATUS_PERIOD_S, watchdog_s / 3) if watchdog_s else STATUS_PERIOD_S
+        hung_after_s = min(HUNG_AFTER_S, watchdog_s / 2) if watchdog_s else HUNG_AFTER_S
+        while True:
+            age_s = time.monotonic() - self._inference.beat_s
+            if age_s < hung_after_s:
+                self._notifier.watchdog()
+            else:
+                LOG.error("the inference thread hangs: silent_s=%.1f", age_s)
+            self._notifier.status(self._status())
+            await asyncio.sleep(period_s)
+
+    def _status(self) -> str:
+        state = self._mqtt.state
+        lag_s = families.oldest_s(self.view())
+        broker = "connected" if state.connected else f"no broker ({state.last_error})"
+        return f"{len(self.ingest.channels)} channels, {broker}, oldest waiting block {lag_s:.2f} s"
 
     def _new_channel(self, channel: Channel) -> None:
-        lane = self._lanes[channel.model]
-        row = np.array([channel.row], np.intp)
-        lane.board.clear(row)
-        warmup = self.config.scoring.warmup_blocks or lane.pipeline.default_warmup_blocks
-        lane.pipeline.configure(row, self._interval_blocks(channel.sensor, lane), warmup)
+        lane = self._lanes[channel.model].lane
+        lane.board.clear(np.array([channel.row], np.intp))
+        self._configure_channel(channel)
 
-    def _interval_blocks(self, sensor: Sensor, lane: Lane) -> int:
-        return max(1, round(self.config.scoring.interval * sensor.sampling_rate_hz / lane.engine.block_samples))
+    def _configure_channel(self, channel: Channel) -> None:
+        lane = self._lanes[channel.model].lane
+        scoring = self.config.scoring
+        interval_blocks = max(1, round(scoring.interval * channel.sensor.sampling_rate_hz / lane.engine.block_samples))
+        warmup_blocks = scoring.warmup_blocks or lane.engine.window_blocks
+        lane.pipeline.configure(np.array([channel.row], np.intp), interval_blocks, warmup_blocks)
 
     async def _listen(self) -> str:
         settings = self.config.http
@@ -168,24 +244,36 @@ class Daemon:
 
 
 async def run_daemon(daemon: Daemon) -> None:
-    """Start, serve until SIGTERM or SIGINT, end cleanly; a second signal ends the process at once."""
+    """Start, serve until SIGTERM or SIGINT, end cleanly; a second signal ends the process at once.
+
+    SIGHUP loads the configuration anew.
+    """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
+    reloads: set[asyncio.Task[None]] = set()
 
-    def on_signal(number: signal.Signals) -> None:
+    def on_stop(number: signal.Signals) -> None:
         if stop.is_set():
             LOG.warning("second signal, leaving at once: signal=%s", number.name)
-            sys.stderr.flush()
-            # os._exit would skip the handlers' buffers; nothing else is worth waiting for.
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
         LOG.info("stopping: signal=%s", number.name)
         stop.set()
 
+    async def reload() -> None:
+        with contextlib.suppress(MonitorError):  # logged and counted where it happened
+            await daemon.reload()
+
+    def on_reload() -> None:
+        task = asyncio.create_task(reload(), name="reload")
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal, number)
+        loop.add_signal_handler(number, on_stop, number)
     try:
         await daemon.start()
+        loop.add_signal_handler(signal.SIGHUP, on_reload)
         LOG.info("started: address=%s sensors=%d", daemon.address, len(daemon.config.sensors))
         serving = asyncio.create_task(daemon.serve(), name="serve")
         stopping = asyncio.create_task(stop.wait(), name="stop")
@@ -193,10 +281,9 @@ async def run_daemon(daemon: Daemon) -> None:
         stopping.cancel()
         if not serving.done():
             serving.cancel()
-            await asyncio.gather(serving, return_exceptions=True)
-        else:
-            serving.result()
+        with contextlib.suppress(asyncio.CancelledError):
+            await serving
     finally:
         await daemon.close()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.remove_signal_handler(number)

@@ -163,7 +163,7 @@ def write_service(page: MetricsPage, view: View) -> None:
         ("vibration_channels_limit", "gauge", "Most channels (limits.channels).", view.channel_limit),
         ("vibration_queue_bytes", "gauge", "Samples waiting in the buffers.", _waiting_bytes(view)),
         ("vibration_queue_limit_bytes", "gauge", "Samples the buffers hold at most.", _buffer_bytes(view)),
-        ("vibration_oldest_unscored_block_age_seconds", "gauge", "Age of the oldest waiting block.", _oldest_s(view)),
+        ("vibration_oldest_unscored_block_age_seconds", "gauge", "Age of the oldest waiting block.", oldest_s(view)),
         (
             "vibration_config_last_reload_successful",
             "gauge",
@@ -219,7 +219,8 @@ def _buffer_bytes(view: View) -> int:
     )
 
 
-def _oldest_s(view: View) -> float:
+def oldest_s(view: View) -> float:
+    """Age of the oldest block that waits for its score, seconds; 0 if none waits."""
     oldest = [at_s for lane in view.lanes.values() if (at_s := lane.rings.oldest_arrival_s()) is not None]
     return max(0.0, view.now_s - min(oldest)) if oldest else 0.0
 
