@@ -21,6 +21,7 @@ from monitor.config_file import read_config
 from monitor.core.topics import TopicPattern
 from monitor.errors import ConfigurationError, MonitorError
 from monitor.runtime import families, metrics, web
+from monitor.runtime.auth import open_to_others
 from monitor.runtime.inference import Inference
 from monitor.runtime.ingest import Channel, Ingest
 from monitor.runtime.models import LoadedLane, load_lanes
@@ -228,6 +229,8 @@ class Daemon:
         runner = aioweb.AppRunner(web.make_app(self, settings), access_log=None, shutdown_timeout=1.0)
         await runner.setup()
         self._stack.push_async_callback(runner.cleanup)
+        if open_to_others(settings):
+            LOG.warning("anyone who reaches http.listen=%s can read everything: no auth is configured", settings.listen)
         host, port = settings.address
         context = web.tls_context(settings)
         site = aioweb.TCPSite(runner, host, port, ssl_context=context)

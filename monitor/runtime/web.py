@@ -11,6 +11,7 @@ from aiohttp import web
 from monitor.config import Http
 from monitor.errors import ConfigurationError, MonitorError
 from monitor.runtime import metrics
+from monitor.runtime.auth import auth_middleware
 
 
 class Service(Protocol):
@@ -30,8 +31,13 @@ SERVICE = web.AppKey("service", Service)
 
 
 def make_app(service: Service, settings: Http) -> web.Application:
-    """The application with its routes."""
-    app = web.Application()
+    """The application with its routes.
+
+    Raises:
+        ConfigurationError: a secret's file cannot be read.
+    """
+    check = auth_middleware(settings)
+    app = web.Application(middlewares=[check] if check else [])
     app[SERVICE] = service
     app.router.add_get("/metrics", _metrics)
     app.router.add_get("/-/healthy", _healthy)

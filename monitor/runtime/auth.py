@@ -1,0 +1,78 @@
+"""Who may ask: HTTP basic authentication or a bearer token for everything the server serves.
+
+Refuses to know: what is served.
+"""
+
+import binascii
+import ipaddress
+from base64 import b64decode
+from collections.abc import Awaitable, Callable
+from hmac import compare_digest
+
+from aiohttp import web
+
+from monitor.config import Http
+from monitor.runtime.secret import Secret, read_secret
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def auth_middleware(settings: Http) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]] | None:
+    """The middleware that asks for what the configuration says; None if it asks for nothing.
+
+    Raises:
+        ConfigurationError: a secret's file cannot be read.
+    """
+    if settings.basic_auth is not None:
+        secret = read_secret(settings.basic_auth.password_file, "http.basic_auth.password_file")
+        return _middleware(_basic(settings.basic_auth.user, secret), 'Basic realm="vibration-monitor"')
+    if settings.bearer_token_file is not None:
+        token = read_secret(settings.bearer_token_file, "http.bearer_token_file")
+        return _middleware(_bearer(token), "Bearer")
+    return None
+
+
+def open_to_others(settings: Http) -> bool:
+    """Whether the server listens beyond loopback without asking for anything."""
+    host, _ = settings.address
+    try:
+        local = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        local = host == "localhost"
+    return not local and settings.basic_auth is None and settings.bearer_token_file is None
+
+
+def _middleware(
+    allowed: Callable[[str], bool], challenge: str
+) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if not allowed(request.headers.get("Authorization", "")):
+            return web.Response(status=401, text="unauthorised\n", headers={"WWW-Authenticate": challenge})
+        return await handler(request)
+
+    return check
+
+
+def _basic(user: str, password: Secret) -> Callable[[str], bool]:
+    expected = f"{user}:{password.reveal()}".encode()
+
+    def allowed(header: str) -> bool:
+        scheme, _, value = header.partition(" ")
+        try:
+            given = b64decode(value, validate=True)
+        except (binascii.Error, ValueError):
+            return False
+        return scheme.lower() == "basic" and compare_digest(given, expected)
+
+    return allowed
+
+
+def _bearer(token: Secret) -> Callable[[str], bool]:
+    expected = token.reveal().encode()
+
+    def allowed(header: str) -> bool:
+        scheme, _, value = header.partition(" ")
+        return scheme.lower() == "bearer" and compare_digest(value.strip().encode(), expected)
+
+    return allowed
