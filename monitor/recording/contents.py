@@ -34,6 +34,9 @@ RATE_NAMES = ("sampling_rate_hz", "sampling_rate", "sample_rate", "fs", "Fs")
 FACT_NAMES = (*RATE_NAMES, "unit", "start_s", "channels")
 """Names beside an array that are facts about it, never samples."""
 
+CLOCKS = frozenset({"", "#", "time", "time_s", "t", "t_s", "timestamp", "seconds", "sample", "index", "unnamed: 0"})
+"""Column names of tables that count time or rows and are no channels, in lower case."""
+
 
 class Layout(NamedTuple):
     """An array of any accepted shape seen as (records, samples, channels)."""
@@ -91,6 +94,11 @@ def why_unusable(shape: tuple[int, ...], dtype: Dtype) -> str | None:
         (len(shape) > 3, f"has {len(shape)} axes; expected (samples), (records, samples[, channels])"),
     )
     return next((reason for applies, reason in reasons if applies), None)
+
+
+def why_empty(samples: int) -> str | None:
+    """Why a table of this many rows cannot be a recording; None if it can."""
+    return None if samples > 1 else f"holds {samples} samples"
 
 
 def arrange(shape: tuple[int | None, ...], starts: int | None) -> Layout:

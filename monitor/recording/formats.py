@@ -5,16 +5,32 @@ from pathlib import Path
 
 from monitor.errors import RecordingError
 from monitor.recording.contents import Contents
-from monitor.recording.mat import read_mat
+from monitor.recording.hdf5 import read_h5, read_mat73
+from monitor.recording.mat import is_hdf5, read_mat
 from monitor.recording.npy import read_npy, read_npz
+from monitor.recording.parquet import read_parquet
+from monitor.recording.pickled import read_pickle
 from monitor.recording.text import read_csv
+from monitor.recording.wav import read_wav
+
+
+def read_matlab(path: Path) -> Contents:
+    """A ``.mat`` file of any version."""
+    return read_mat73(path) if is_hdf5(path) else read_mat(path)
+
 
 READERS: dict[str, Callable[[Path], Contents]] = {
     ".npy": read_npy,
     ".npz": read_npz,
     ".csv": read_csv,
     ".csv.gz": read_csv,
-    ".mat": read_mat,
+    ".mat": read_matlab,
+    ".wav": read_wav,
+    ".parquet": read_parquet,
+    ".h5": read_h5,
+    ".hdf5": read_h5,
+    ".pkl": read_pickle,
+    ".pickle": read_pickle,
 }
 """Reader by suffix, in lower case."""
 

@@ -20,6 +20,7 @@ from monitor.errors import MonitorError, RecordingError
 from monitor.recording.contents import Layout, RealArray
 from monitor.recording.decimate import Decimator
 from monitor.recording.formats import read_contents
+from monitor.recording.missing_library import named_missing_library
 from monitor.recording.options import ALL_CHANNELS, RecordingOptions
 from monitor.recording.selection import Selection, select
 
@@ -205,14 +206,10 @@ class Recording:
 def unreadable(address: str, path: Path) -> Iterator[None]:
     """Turn whatever a format's library says about a file into one :class:`RecordingError`."""
     try:
-        yield
+        with named_missing_library(address, path.suffix):
+            yield
     except MonitorError:
         raise
-    except ImportError as error:
-        raise RecordingError(
-            f"{address}: reading {''.join(path.suffixes[-1:])} needs {error.name}, which is not installed; "
-            "pip install 'vibration-monitor[recordings]'"
-        ) from error
     except Exception as error:
         raise RecordingError(
             f"{address}: cannot be read: {str(error) or type(error).__name__}; the file is damaged, cut short, or not "

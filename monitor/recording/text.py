@@ -16,13 +16,10 @@ from typing import NamedTuple
 import numpy as np
 
 from monitor.errors import RecordingError
-from monitor.recording.contents import FACT_NAMES, Contents, Layout, RealArray, Stored, refuse_bomb
+from monitor.recording.contents import CLOCKS, FACT_NAMES, Contents, Layout, RealArray, Stored, refuse_bomb
 
 MAX_LINE = 2**20
 """Longest line in characters; a file without line ends must not fill the memory."""
-
-CLOCKS = frozenset({"", "#", "time", "time_s", "t", "t_s", "timestamp", "seconds", "sample", "index", "unnamed: 0"})
-"""Column names that count time or rows, in lower case."""
 
 
 class Dialect(NamedTuple):

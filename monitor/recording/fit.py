@@ -1,0 +1,59 @@
+"""Whether a recording fits what is asked of it: its rate and its length. Refuses to know: models, commands."""
+
+from monitor.errors import RecordingError
+from monitor.recording.options import MAX_DECIMATE
+from monitor.recording.source import Recording
+
+RATE_TOLERANCE = 1e-3
+"""Relative difference of two rates that count as the same; sensors' clocks differ by less, sensible choices by more."""
+
+
+def require_rate(recording: Recording, expected_hz: float, who: str) -> None:
+    """Refuse a recording whose rate is not the expected one.
+
+    Args:
+        recording: its rate after decimation counts.
+        expected_hz: what is needed.
+        who: needs it, for the message, for example ``the model models/reference``.
+
+    Raises:
+        RecordingError: the rates differ by more than 0.1 %.
+    """
+    found = recording.sampling_rate_hz
+    if abs(found - expected_hz) <= RATE_TOLERANCE * expected_hz:
+        return
+    factor = found / expected_hz * recording.decimate
+    whole = round(factor)
+    if 1 <= whole <= MAX_DECIMATE and abs(factor - whole) <= RATE_TOLERANCE * whole:
+        remedy = f"use --decimate {whole}" if whole > 1 else "leave --decimate out"
+    else:
+        remedy = f"use a recording made at {expected_hz:g} Hz or a whole multiple of it, or one meant for {found:g} Hz"
+    raise RecordingError(f"{recording.address}: has {found:g} Hz, but {who} needs {expected_hz:g} Hz; {remedy}")
+
+
+def longest_record_samples(recording: Recording) -> int:
+    """Samples of the longest record after decimation; reads the recording through where only that tells."""
+    if recording.record_samples is not None:
+        return recording.record_samples
+    return max((piece.start_sample + piece.samples.size for piece in recording.pieces()), default=0)
+
+
+def require_samples(recording: Recording, needed: int, purpose: str) -> None:
+    """Refuse a recording without a single record that is long enough.
+
+    Args:
+        recording: its longest record counts; records are never joined.
+        needed: samples in one record, after decimation.
+        purpose: what they are needed for, for the message, for example ``to train on windows of 25 blocks``.
+
+    Raises:
+        RecordingError: all records are shorter.
+    """
+    found = longest_record_samples(recording)
+    if found < needed:
+        rate = recording.sampling_rate_hz
+        records = f"its longest of {recording.records} records" if recording.records > 1 else "it"
+        raise RecordingError(
+            f"{recording.address}: too short: {records} has {found:,} samples ({found / rate:.3g} s at {rate:g} Hz), "
+            f"but {needed:,} ({needed / rate:.3g} s) without a break are needed {purpose}; use a longer recording"
+        )

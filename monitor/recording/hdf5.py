@@ -1,0 +1,153 @@
+"""HDF5 files (``.h5``) and MATLAB 7.3 files, which are HDF5 with the axes in reverse order.
+
+A dataset is read slice by slice. Rate, unit and starts are facts where an attribute or a dataset of that name stands at
+the dataset, in its group or in a group above. Links are not followed and data outside the file is not read, so that a
+recording from elsewhere cannot show other files of this machine.
+"""
+
+from collections.abc import Iterator
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from monitor.errors import RecordingError
+from monitor.recording.contents import (
+    FACT_NAMES,
+    Contents,
+    Frames,
+    Layout,
+    RealArray,
+    Stored,
+    refuse_bomb,
+    why_unusable,
+)
+from monitor.recording.mat import NUMERIC
+
+MAX_OBJECTS = 10_000
+"""Groups and datasets looked at; a recording has a handful."""
+
+MAX_CHUNK_BYTES = 2**27
+"""Largest chunk, and the cache for it: HDF5 unpacks a chunk at once. h5py's own choice stays below 1 MiB."""
+
+MAX_FACT_VALUES = 2**23
+"""Values of the largest fact (the starts of 8 million records)."""
+
+
+def read_h5(path: Path) -> Contents:
+    """The numeric datasets of an HDF5 file, by their path in it without the leading slash."""
+    return _read(path, matlab=False)
+
+
+def read_mat73(path: Path) -> Contents:
+    """The numeric matrices of a MATLAB 7.3 file."""
+    return _read(path, matlab=True)
+
+
+def _read(path: Path, *, matlab: bool) -> Contents:
+    import h5py
+
+    datasets: dict[str, Any] = {}
+    seen = 0
+
+    def visit(name: str, item: Any) -> None:
+        nonlocal seen
+        seen += 1
+        if seen > MAX_OBJECTS:
+            raise RecordingError(f"{path.name}: holds more than {MAX_OBJECTS:,} objects; export the recording alone")
+        if isinstance(item, h5py.Dataset) and not (matlab and name.startswith("#")):
+            datasets[name] = item
+
+    arrays: dict[str, Stored] = {}
+    unusable: dict[str, str] = {}
+    with h5py.File(path, "r") as file:
+        file.visititems(visit)
+        for key, dataset in datasets.items():
+            if key.rpartition("/")[2] in FACT_NAMES:
+                continue
+            reason = _why_unusable(dataset, matlab=matlab)
+            if reason:
+                unusable[key] = reason
+                continue
+            refuse_bomb(
+                f"{path.name}#{key}", dataset.id.get_storage_size(), prod(dataset.shape) * dataset.dtype.itemsize
+            )
+            shape = dataset.shape[::-1] if matlab else dataset.shape
+            arrays[key] = Stored(key, shape, _reader(path, key, matlab=matlab), _facts(file, key, datasets))
+    return Contents(arrays, {}, unusable)
+
+
+def _why_unusable(dataset: Any, *, matlab: bool) -> str | None:
+    """Why a dataset cannot be a recording; None if it can."""
+    kind = _text(dataset.attrs.get("MATLAB_class", b"")) if matlab else ""
+    if kind and kind not in NUMERIC:
+        return f"is a MATLAB {kind}, not a numeric matrix"
+    if dataset.shape is None or "MATLAB_empty" in dataset.attrs:
+        return "is empty"
+    if dataset.external or dataset.is_virtual:
+        return "lies in another file, which is not read; write the samples into this one"
+    if dataset.chunks and prod(dataset.chunks) * dataset.dtype.itemsize > MAX_CHUNK_BYTES:
+        return f"is kept in chunks of more than {MAX_CHUNK_BYTES:,} bytes; write it in smaller chunks"
+    reason = why_unusable(dataset.shape, dataset.dtype)
+    if reason is None and not dataset.id.get_storage_size():
+        return "was announced but never written"
+    return reason
+
+
+def _reader(path: Path, key: str, *, matlab: bool) -> Frames:
+    def frames(layout: Layout, channel: int, max_samples: int) -> Iterator[RealArray]:
+        import h5py
+
+        with h5py.File(path, "r", rdcc_nbytes=MAX_CHUNK_BYTES) as file:
+            dataset = file[key]
+            shape = dataset.shape[::-1] if matlab else dataset.shape
+            total = layout.samples or 0
+            for record in range(layout.records):
+                for start in range(0, total, max_samples):
+                    at = _index(shape, layout, record, slice(start, min(start + max_samples, total)), channel)
+                    samples: RealArray = dataset[at[::-1] if matlab else at]
+                    yield samples
+
+    return frames
+
+
+def _index(shape: tuple[int, ...], layout: Layout, record: int, span: slice, channel: int) -> tuple[int | slice, ...]:
+    """Where some samples of one channel of one record lie in an array of this shape."""
+    if len(shape) == 1:
+        return (span,)
+    if len(shape) == 3:
+        return (record, span, channel)
+    if shape[0] == layout.records and shape[1] == layout.samples:
+        return (record, span)
+    return (span, channel)
+
+
+def _facts(file: Any, key: str, datasets: dict[str, Any]) -> dict[str, Any]:
+    """The facts that hold for a dataset; what stands nearer goes before."""
+    facts: dict[str, Any] = {}
+    parts = key.split("/")
+    for depth in range(len(parts)):
+        group = "/".join(parts[:depth])
+        inside = {name: datasets.get(f"{group}/{name}".lstrip("/")) for name in FACT_NAMES}
+        facts |= {name: _value(dataset) for name, dataset in inside.items() if dataset is not None}
+        facts |= _attributes(file[group or "/"])
+    return facts | _attributes(datasets[key])
+
+
+def _attributes(item: Any) -> dict[str, Any]:
+    return {name: item.attrs[name] for name in FACT_NAMES if name in item.attrs}
+
+
+def _value(dataset: Any) -> Any:
+    """A fact's value; MATLAB keeps text as numbers of characters."""
+    if dataset.external or dataset.is_virtual or dataset.shape is None or dataset.size > MAX_FACT_VALUES:
+        raise RecordingError(f"{dataset.name}: cannot be a fact about a recording; rename it")
+    value = dataset[()]
+    if _text(dataset.attrs.get("MATLAB_class", b"")) == "char":
+        return "".join(chr(code) for code in np.ravel(value))
+    return value
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

@@ -1,0 +1,203 @@
+"""Writing recordings so that reading them gives back the same samples, rate and unit.
+
+The suffix decides the format. A file appears whole or not at all: it is written beside its place under another name and
+then renamed. Pickles are read but never written. Refuses to know: where samples come from.
+"""
+
+import gzip
+import io
+import os
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from monitor.config import UNITS_MPS2
+from monitor.errors import ConfigurationError, MonitorError, RecordingError
+from monitor.recording.contents import Layout, arrange
+from monitor.recording.missing_library import named_missing_library
+
+
+@dataclass(frozen=True)
+class _Content:
+    """What is to be written."""
+
+    samples: npt.NDArray[np.generic]
+    """(samples,), (samples, channels), (records, samples) or (records, samples, channels)."""
+    layout: Layout
+    """The same as (records, samples, channels)."""
+    facts: dict[str, Any]
+    """Rate, unit, starts and channel names, as far as given."""
+
+    def columns(self) -> npt.NDArray[np.generic]:
+        """The samples as (samples, channels)."""
+        return self.samples.reshape(-1, self.layout.channels)
+
+    def names(self) -> list[str]:
+        """A name for each column."""
+        given: list[str] | None = self.facts.get("channels")
+        count = self.layout.channels
+        return given or (["acceleration"] if count == 1 else [f"acceleration{k}" for k in range(count)])
+
+
+def write_recording(
+    path: Path,
+    samples: npt.NDArray[np.generic],
+    sampling_rate_hz: float,
+    unit: str | None,
+    *,
+    start_s: Sequence[float] | None = None,
+    channels: Sequence[str] | None = None,
+) -> None:
+    """Write a recording; an existing file of that name is replaced.
+
+    Args:
+        path: ends in ``.npz``, ``.npy``, ``.csv``, ``.csv.gz``, ``.mat``, ``.wav``, ``.parquet`` or ``.h5``. A ``.npy``
+            cannot keep rate and unit; its readers need ``--sampling-rate-hz`` and ``--unit``.
+        samples: real and finite, (samples,), (samples, channels) with at most 64 channels, (records, samples), or
+            (records, samples, channels); text, WAV and Parquet hold one record.
+        sampling_rate_hz: of the samples; a whole number in a WAV.
+        unit: ``g``, ``mg``, ``m/s2``, or None where it is not known.
+        start_s: start of each record in seconds; needs a format that holds several records.
+        channels: a name for each channel; WAV and ``.npy`` keep none.
+
+    Raises:
+        ConfigurationError: the suffix is not known, or the format cannot hold such a recording.
+        RecordingError: a sample is NaN or infinite, or there is none.
+        MonitorError: the file cannot be written.
+    """
+    suffix = next(
+        (known for known in sorted(WRITERS, key=len, reverse=True) if path.name.lower().endswith(known)), None
+    )
+    if suffix is None:
+        raise ConfigurationError(
+            f"{path}: a recording can be written as {' '.join(WRITERS)}; give it one of these names"
+        )
+    content = _checked(path, samples, sampling_rate_hz, unit, start_s, channels)
+    if suffix in ONE_RECORD and content.layout.records > 1:
+        raise ConfigurationError(f"{path}: {suffix} holds one record, not {content.layout.records}; write .npz or .h5")
+    partial = path.with_name(f".{path.name[: -len(suffix)]}-{secrets.token_hex(4)}{suffix}")
+    try:
+        with named_missing_library(str(path), suffix):
+            WRITERS[suffix](partial, content)
+        with partial.open("rb") as written:
+            os.fsync(written.fileno())
+        partial.replace(path)
+    except OSError as error:
+        raise MonitorError(
+            f"{path}: cannot be written: {error.strerror or error}; check folder and free space"
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _checked(
+    path: Path,
+    samples: npt.NDArray[np.generic],
+    sampling_rate_hz: float,
+    unit: str | None,
+    start_s: Sequence[float] | None,
+    channels: Sequence[str] | None,
+) -> _Content:
+    if samples.dtype.kind not in "iuf" or not 1 <= samples.ndim <= 3 or samples.size < 2:
+        raise RecordingError(
+            f"{path}: writing an array of shape {samples.shape} and type {samples.dtype}; expected numbers"
+        )
+    bad = np.flatnonzero(~np.isfinite(samples.ravel()))
+    if bad.size:
+        raise RecordingError(f"{path}: value {bad[0]} of the samples to be written is not finite; nothing was written")
+    layout = arrange(samples.shape, None if start_s is None else len(start_s))
+    problems = []
+    if not 0 < sampling_rate_hz < 1e9:
+        problems.append(f"the sampling rate is {sampling_rate_hz} Hz; it must be above 0")
+    if unit is not None and unit not in UNITS_MPS2:
+        problems.append(f"the unit is '{unit}'; expected one of {', '.join(UNITS_MPS2)}")
+    if start_s is not None and len(start_s) != layout.records:
+        problems.append(f"{len(start_s)} starts for {layout.records} records; give one each")
+    if channels is not None and len(channels) != layout.channels:
+        problems.append(f"{len(channels)} names for {layout.channels} channels; give one each")
+    if problems:
+        raise ConfigurationError(f"{path}: cannot be written: " + "\n".join(problems))
+    facts: dict[str, Any] = {"sampling_rate_hz": float(sampling_rate_hz)}
+    facts |= {"unit": unit} if unit else {}
+    facts |= {"start_s": np.asarray(start_s, np.float64)} if start_s is not None else {}
+    facts |= {"channels": list(channels)} if channels is not None else {}
+    return _Content(samples, layout, facts)
+
+
+def _write_npy(path: Path, content: _Content) -> None:
+    np.save(path, content.samples, allow_pickle=False)
+
+
+def _write_npz(path: Path, content: _Content) -> None:
+    np.savez(path, acceleration=content.samples, **content.facts)
+
+
+def _write_csv(path: Path, content: _Content) -> None:
+    remarks = [f"# {key}: {content.facts[key]}" for key in ("sampling_rate_hz", "unit") if key in content.facts]
+    head = "\n".join([*remarks, ",".join(content.names())])
+    digits = "%.9g" if content.samples.dtype.itemsize <= 4 else "%.17g"
+    with gzip.open(path, "wb", 6) if path.name.endswith(".gz") else path.open("wb") as binary:
+        text = io.TextIOWrapper(binary, encoding="utf-8", newline="\n")
+        np.savetxt(text, content.columns(), digits, ",", header=head, comments="")
+        text.flush()
+        text.detach()
+
+
+def _write_mat(path: Path, content: _Content) -> None:
+    from scipy.io import savemat
+
+    # MATLAB keeps a vector as a column; of several names each is a row of characters.
+    savemat(path, {"acceleration": content.samples, **content.facts}, appendmat=False, oned_as="column")
+
+
+def _write_wav(path: Path, content: _Content) -> None:
+    import soundfile
+
+    rate = content.facts["sampling_rate_hz"]
+    if rate != int(rate):
+        raise ConfigurationError(f"{path}: a WAV cannot say {rate} Hz, only whole numbers; write .npz")
+    kind = "FLOAT" if content.samples.dtype.itemsize <= 4 else "DOUBLE"
+    with soundfile.SoundFile(path, "w", int(rate), content.layout.channels, kind, format="WAV") as file:
+        if "unit" in content.facts:
+            file.comment = f"unit: {content.facts['unit']}"
+        file.write(content.columns().astype(np.float32 if kind == "FLOAT" else np.float64))
+
+
+def _write_parquet(path: Path, content: _Content) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    columns = content.columns()
+    table = pa.table({name: columns[:, k] for k, name in enumerate(content.names())})
+    facts = {key: str(content.facts[key]) for key in ("sampling_rate_hz", "unit") if key in content.facts}
+    parquet.write_table(table.replace_schema_metadata(facts), path)
+
+
+def _write_h5(path: Path, content: _Content) -> None:
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        dataset = file.create_dataset("acceleration", data=content.samples)
+        for name, fact in content.facts.items():
+            dataset.attrs[name] = fact
+
+
+WRITERS: dict[str, Callable[[Path, _Content], None]] = {
+    ".npz": _write_npz,
+    ".npy": _write_npy,
+    ".csv": _write_csv,
+    ".csv.gz": _write_csv,
+    ".mat": _write_mat,
+    ".wav": _write_wav,
+    ".parquet": _write_parquet,
+    ".h5": _write_h5,
+}
+"""Writer by suffix, in lower case."""
+
+ONE_RECORD = frozenset({".csv", ".csv.gz", ".wav", ".parquet"})
+"""Formats that cannot say where one record ends."""

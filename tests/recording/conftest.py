@@ -1,0 +1,36 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+Write73 = Callable[..., Path]
+
+
+@pytest.fixture
+def write_mat73(tmp_path: Path) -> Write73:
+    """Writes a file as MATLAB 7.3 does: a header, HDF5 behind it, axes reversed, text as numbers of characters."""
+
+    def write(name: str = "recording.mat", **variables: npt.NDArray[np.generic] | str) -> Path:
+        path = tmp_path / name
+        with h5py.File(path, "w", userblock_size=512) as file:
+            for key, value in variables.items():
+                if isinstance(value, str):
+                    codes = np.array([[ord(character)] for character in value], np.uint16)
+                    file.create_dataset(key, data=codes).attrs["MATLAB_class"] = np.bytes_("char")
+                    continue
+                kind = {"f4": "single", "f8": "double"}.get(value.dtype.str[1:], value.dtype.name)
+                matrix = value.reshape(-1, 1) if value.ndim < 2 else value
+                file.create_dataset(key, data=matrix.T).attrs["MATLAB_class"] = np.bytes_(kind)
+        with path.open("r+b") as raw:
+            raw.write(b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\x00\x02IM")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def noise() -> npt.NDArray[np.float32]:
+    return np.random.default_rng(1).normal(size=2500).astype(np.float32)
