@@ -1,0 +1,313 @@
+"""A model directory: what is in it, how it is written, and how it is checked before anything reads it.
+
+The manifest says the size and SHA-256 of every other file; a file is hashed before a parser sees it, the network is
+built from the manifest's shape, and only numbers are taken from the files. Golden vectors say what the network answered
+when it was written; an engine that answers otherwise is refused. Refuses to know: training, engines.
+"""
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from monitor.core.forecaster import Engine
+from monitor.errors import ArtefactError
+from monitor.model.network import Shape
+
+Float32 = npt.NDArray[np.float32]
+
+MANIFEST = "manifest.json"
+FILES = ("model.keras", "model.onnx", "golden.npz", "README.md")
+"""Files beside the manifest; nothing else is read."""
+
+MAX_MANIFEST_BYTES = 1 << 20
+MAX_FILE_BYTES = 256 << 20
+"""Far above any model of this shape; a larger file is something else."""
+
+GOLDEN_TOLERANCE = 1e-4
+"""Largest deviation from the golden vectors, relative to their largest value. Engines agree to 1e-6; a wrong weight
+shows as 1e-2 and more."""
+
+
+class Scaling(BaseModel):
+    """How samples are brought to unit level."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["running_rms"] = "running_rms"
+    """The only kind."""
+    time_constant_blocks: int = Field(default=100, ge=1, le=1_000_000)
+    """Of the level."""
+
+
+class FileEntry(BaseModel):
+    """What a file must be."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    size_bytes: int = Field(ge=1, le=MAX_FILE_BYTES)
+    """Exactly."""
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """Of its bytes."""
+
+
+class Manifest(BaseModel):
+    """The contents of ``manifest.json``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal["vibration-monitor model"] = "vibration-monitor model"
+    """What this is."""
+    format_version: Literal[1] = 1
+    """Of the directory's layout."""
+    shape: Shape
+    """The network."""
+    parameters: int
+    """Number of weights."""
+    scaling: Scaling
+    """Before the network."""
+    sampling_rates_hz: tuple[float, ...]
+    """Rates of the recordings it was trained on."""
+    warmup_blocks: int = Field(ge=1)
+    """Blocks after a reset that are not scored."""
+    training: dict[str, Any]
+    """Recordings, recipe, losses, report."""
+    versions: dict[str, str]
+    """Of the libraries that made it."""
+    files: dict[str, FileEntry]
+    """The other files."""
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """A checked model directory, in memory."""
+
+    path: Path
+    """Where it was read."""
+    manifest: Manifest
+    """What it says."""
+    sha256: str
+    """Of the manifest, and so of everything."""
+    contents: dict[str, bytes]
+    """The bytes of the files, as hashed."""
+
+    def golden(self) -> tuple[Float32, Float32]:
+        """Golden windows (n, window_blocks, block_samples) and their forecasts (n, block_samples)."""
+        shape = self.manifest.shape
+        arrays = _arrays(self.path, self.contents["golden.npz"], {"windows": 3, "forecasts": 2})
+        windows, forecasts = arrays["windows"], arrays["forecasts"]
+        if windows.shape[1:] != (shape.window_blocks, shape.block_samples) or forecasts.shape != (
+            len(windows),
+            shape.block_samples,
+        ):
+            raise ArtefactError(f"{self.path}/golden.npz: the vectors are not of the manifest's shape; train it again")
+        return windows, forecasts
+
+    def weights(self) -> list[Float32]:
+        """The weights in ``model.keras``, read as numbers; nothing in the file is executed.
+
+        Raises:
+            ArtefactError: shapes differ from the manifest's, or a weight is not finite.
+        """
+        return read_keras_weights(self.path / "model.keras", self.contents["model.keras"], self.manifest.shape)
+
+    def check_golden(self, engine: Engine) -> float:
+        """Compare an engine with the golden vectors, in windowed and carried mode.
+
+        Returns:
+            The largest deviation, relative to the largest value.
+
+        Raises:
+            ArtefactError: it is above the tolerance.
+        """
+        windows, forecasts = self.golden()
+        state = engine.new_state(len(windows))
+        rows = np.arange(len(windows))
+        for block in range(windows.shape[1]):
+            carried = engine.step(np.ascontiguousarray(windows[:, block]), state, rows)
+        scale = float(np.abs(forecasts).max())
+        deviation = max(
+            float(np.abs(engine.forecast_windows(windows) - forecasts).max()), float(np.abs(carried - forecasts).max())
+        ) / max(scale, 1e-30)
+        if not deviation <= GOLDEN_TOLERANCE:
+            raise ArtefactError(
+                f"{self.path}: {engine.name} deviates by {deviation:.2g} from the golden vectors (at most "
+                f"{GOLDEN_TOLERANCE:g}); the files do not belong together, or the engine's library is broken"
+            )
+        return deviation
+
+
+def load_artefact(path: Path) -> Artefact:
+    """Read and check a model directory.
+
+    Raises:
+        ArtefactError: something is missing, damaged, too large, or not what the manifest says.
+    """
+    if not path.is_dir():
+        raise ArtefactError(f"model {path}: there is no such directory; give one that 'train' wrote")
+    data = _read_bounded(path / MANIFEST, MAX_MANIFEST_BYTES)
+    try:
+        manifest = Manifest.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ArtefactError(
+            f"{path / MANIFEST}: {where or 'document'}: {first['msg']}; train the model again"
+        ) from error
+    if manifest.parameters != manifest.shape.parameters:
+        raise ArtefactError(
+            f"{path / MANIFEST}: says {manifest.parameters} parameters, its shape has {manifest.shape.parameters}"
+        )
+    missing = [name for name in FILES if name not in manifest.files]
+    if missing or len(manifest.files) != len(FILES):
+        raise ArtefactError(f"{path / MANIFEST}: must list exactly {', '.join(FILES)}")
+    contents = {}
+    for name, entry in manifest.files.items():
+        file = path / name
+        content = _read_bounded(file, entry.size_bytes)
+        if len(content) != entry.size_bytes:
+            raise ArtefactError(
+                f"{file}: has {len(content)} bytes, the manifest says {entry.size_bytes}; copy it again"
+            )
+        if hashlib.sha256(content).hexdigest() != entry.sha256:
+            raise ArtefactError(f"{file}: its SHA-256 is not the manifest's; it was changed or damaged, copy it again")
+        contents[name] = content
+    return Artefact(path.resolve(), manifest, hashlib.sha256(data).hexdigest(), contents)
+
+
+def save_artefact(path: Path, manifest: dict[str, Any], contents: dict[str, bytes]) -> Artefact:
+    """Write a model directory at once: it is complete or not there.
+
+    Args:
+        path: the directory; an existing model there is replaced.
+        manifest: everything of :class:`Manifest` but ``files``.
+        contents: bytes of each of ``FILES``.
+
+    Returns:
+        The artefact, as read back.
+    """
+    files = {
+        name: {"size_bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in contents.items()
+    }
+    text = Manifest.model_validate({**manifest, "files": files}).model_dump_json(indent=2) + "\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and not (path / MANIFEST).is_file() and any(path.iterdir() if path.is_dir() else [path]):
+        raise ArtefactError(f"{path}: exists and is no model; give another directory")
+    fresh = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    try:
+        for name, data in {**contents, MANIFEST: text.encode()}.items():
+            with (fresh / name).open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        fresh.chmod(0o755)
+        load_artefact(fresh)
+        old = fresh.with_name(f"{fresh.name}-old")
+        if path.exists():
+            path.rename(old)
+        fresh.rename(path)
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    return load_artefact(path)
+
+
+def _read_bounded(file: Path, most: int) -> bytes:
+    try:
+        if file.stat().st_size > most:
+            raise ArtefactError(f"{file}: has {file.stat().st_size} bytes, at most {most} were expected; copy it again")
+        with file.open("rb") as stream:
+            return stream.read(most + 1)
+    except OSError as error:
+        raise ArtefactError(f"cannot read {file}: {error.strerror}") from error
+
+
+def _arrays(path: Path, data: bytes, dimensions: dict[str, int]) -> dict[str, Float32]:
+    """Float32 arrays of an npz, bounded by what their headers say before they are read."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            if sum(info.file_size for info in archive.infolist()) > MAX_FILE_BYTES:
+                raise ArtefactError(f"{path}/golden.npz: unpacks to more than {MAX_FILE_BYTES} bytes")
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            found = {name: arrays[name] for name in dimensions}
+    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+        raise ArtefactError(f"{path}/golden.npz: cannot be read: {error}") from error
+    for name, count in dimensions.items():
+        if found[name].dtype != np.float32 or found[name].ndim != count or not np.isfinite(found[name]).all():
+            raise ArtefactError(f"{path}/golden.npz: '{name}' is not a finite float32 array of {count} dimensions")
+    return found
+
+
+def read_keras_weights(file: Path, data: bytes, shape: Shape) -> list[Float32]:
+    """The weights in a ``.keras`` archive, in the order of ``shape.weight_shapes``.
+
+    Only ``model.weights.h5`` is opened, and in it only the datasets that the shape asks for; the configuration that
+    says which classes to build is looked at for its layers' kinds and never obeyed.
+
+    Raises:
+        ArtefactError: not such an archive, other layers, other shapes, or a weight that is not finite.
+    """
+    try:
+        import h5py
+    except ImportError as error:
+        raise ArtefactError(f"{file}: reading it needs h5py; pip install 'vibration-monitor[tensorflow]'") from error
+
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            _check_layers(file, _unpack(file, archive, "config.json"), shape)
+            stored = _unpack(file, archive, "model.weights.h5")
+        with h5py.File(io.BytesIO(stored), "r") as h5:
+            weights = _datasets(file, h5, shape)
+    except ArtefactError:
+        raise
+    except Exception as error:  # whatever zipfile, json or HDF5 say about a damaged file
+        raise ArtefactError(f"{file}: is no Keras archive of this network: {error}; train it again") from error
+    check_finite(file, weights)
+    return weights
+
+
+def _unpack(file: Path, archive: zipfile.ZipFile, part: str) -> bytes:
+    if archive.getinfo(part).file_size > MAX_FILE_BYTES:
+        raise ArtefactError(f"{file}: {part} unpacks to more than {MAX_FILE_BYTES} bytes")
+    return archive.read(part)
+
+
+def _datasets(file: Path, h5: Any, shape: Shape) -> list[Float32]:
+    weights: list[Float32] = []
+    for (layer, _), count in zip(shape.layers, (3, 3, 2, 2), strict=True):
+        group = h5["layers"][layer]
+        group = group["cell"]["vars"] if count == 3 else group["vars"]
+        for i in range(count):
+            expected = shape.weight_shapes[len(weights)]
+            if group[str(i)].shape != expected:
+                raise ArtefactError(f"{file}: {layer} has weights {group[str(i)].shape}, the manifest needs {expected}")
+            weights.append(np.asarray(group[str(i)], np.float32))
+    return weights
+
+
+def check_finite(file: Path, weights: list[Float32]) -> None:
+    """Refuse NaN and infinite weights."""
+    if not all(np.isfinite(array).all() for array in weights):
+        raise ArtefactError(f"{file}: holds weights that are NaN or infinite; the training failed, train it again")
+
+
+def _check_layers(file: Path, config: bytes, shape: Shape) -> None:
+    layers = json.loads(config)["config"]["layers"]
+    kinds = [(layer["class_name"], layer["config"]["name"]) for layer in layers if layer["class_name"] != "InputLayer"]
+    names = [name for name, _ in shape.layers]
+    expected = [("LSTM" if name.startswith("lstm") else "Dense", name) for name in names]
+    if kinds != expected:
+        found = ", ".join(f"{kind} {name}" for kind, name in kinds)
+        raise ArtefactError(
+            f"{file}: its layers are {found}; only {', '.join(f'{k} {n}' for k, n in expected)} are used"
+        )

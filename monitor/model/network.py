@@ -1,0 +1,85 @@
+"""The network's shape, and how Keras builds it.
+
+Two LSTM layers and two dense ones; a block of samples goes in at each step, the forecast of the next block comes out.
+The dense layers are linear, as in the tutorial the network comes from. Refuses to know: data, files, engines.
+TensorFlow is imported when a network is built, not before.
+"""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Shape(BaseModel):
+    """The network's dimensions; the defaults are the reference network's, 181,000 parameters."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    block_samples: int = Field(default=100, ge=8, le=4096)
+    """Samples in a block: the step and the horizon."""
+    window_blocks: int = Field(default=25, ge=2, le=1000)
+    """Blocks in a window."""
+    units: tuple[int, int] = (100, 100)
+    """Units of the LSTM layers."""
+    hidden: int = Field(default=100, ge=1, le=4096)
+    """Units of the first dense layer; the second has ``block_samples``."""
+
+    @property
+    def layers(self) -> tuple[tuple[str, int], ...]:
+        """Name and number of parameters of each layer."""
+        first, second = self.units
+        return (
+            ("lstm_1", 4 * first * (self.block_samples + first + 1)),
+            ("lstm_2", 4 * second * (first + second + 1)),
+            ("dense_1", self.hidden * (second + 1)),
+            ("dense_2", self.block_samples * (self.hidden + 1)),
+        )
+
+    @property
+    def parameters(self) -> int:
+        """All parameters."""
+        return sum(count for _, count in self.layers)
+
+    @property
+    def weight_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shapes of the weight arrays in Keras' order: kernel, recurrent kernel, bias; kernel, bias of dense layers."""
+        first, second = self.units
+        return (
+            (self.block_samples, 4 * first),
+            (first, 4 * first),
+            (4 * first,),
+            (first, 4 * second),
+            (second, 4 * second),
+            (4 * second,),
+            (second, self.hidden),
+            (self.hidden,),
+            (self.hidden, self.block_samples),
+            (self.block_samples,),
+        )
+
+
+def build_network(shape: Shape, *, every_block: bool) -> Any:
+    """A Keras model with fresh weights.
+
+    Args:
+        shape: the dimensions.
+        every_block: forecast after every block, (n, blocks, block_samples) to the same shape, for training on all of
+            them; otherwise only after the last, (n, window_blocks, block_samples) to (n, block_samples).
+
+    Returns:
+        A ``keras.Sequential`` whose layers are named as in :attr:`Shape.layers`; weights are the same either way.
+    """
+    import keras
+
+    blocks = None if every_block else shape.window_blocks
+    first, second = shape.units
+    return keras.Sequential(
+        [
+            keras.layers.Input((blocks, shape.block_samples)),
+            keras.layers.LSTM(first, return_sequences=True, name="lstm_1"),
+            keras.layers.LSTM(second, return_sequences=every_block, name="lstm_2"),
+            keras.layers.Dense(shape.hidden, name="dense_1"),
+            keras.layers.Dense(shape.block_samples, name="dense_2"),
+        ],
+        name="forecaster",
+    )

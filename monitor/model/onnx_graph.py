@@ -1,0 +1,98 @@
+"""The network as an ONNX graph, written from its weights, node by node.
+
+One graph serves both uses: ``blocks`` has any number of steps, ``state`` is what the last call returned or zero. The
+graph is written here rather than converted from TensorFlow, so its inputs and its operator set are ours and the same
+weights always give the same bytes. Source of the operators: ONNX operator set 17 (LSTM: gates in the order i, o, f, c;
+Keras keeps them as i, f, c, o).
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from monitor.model.network import Shape
+
+Float32 = npt.NDArray[np.float32]
+
+OPSET = 17
+
+
+def onnx_bytes(shape: Shape, weights: list[Float32]) -> bytes:
+    """The serialised graph.
+
+    Args:
+        shape: the dimensions.
+        weights: as :attr:`Shape.weight_shapes` says.
+
+    Returns:
+        A model with inputs ``blocks`` (steps, n, block_samples) and ``state`` (n, units of h1, c1, h2, c2 side by
+        side), outputs ``forecast`` (n, block_samples), the one after the last block, and ``new_state``. All float32.
+    """
+    from onnx import TensorProto, helper, numpy_helper
+
+    kernel1, recurrent1, bias1, kernel2, recurrent2, bias2, dense1, offset1, dense2, offset2 = weights
+    first, second = shape.units
+    # Two linear layers are one: the product is taken in float64 and stored in float32.
+    product = (dense1.astype(np.float64) @ dense2.astype(np.float64)).astype(np.float32)
+    offset = (offset1.astype(np.float64) @ dense2.astype(np.float64) + offset2).astype(np.float32)
+    constants: dict[str, Any] = {
+        **_lstm_weights("1", kernel1, recurrent1, bias1),
+        **_lstm_weights("2", kernel2, recurrent2, bias2),
+        "dense": product,
+        "offset": offset,
+        "split": np.array([first, first, second, second], np.int64),
+        "axis0": np.array([0], np.int64),
+    }
+    nodes = [
+        helper.make_node("Split", ["state", "split"], ["h1", "c1", "h2", "c2"], axis=1),
+        *(helper.make_node("Unsqueeze", [name, "axis0"], [f"{name}_in"]) for name in ("h1", "c1", "h2", "c2")),
+        _lstm_node("1", "blocks", first),
+        helper.make_node("Squeeze", ["y1", "axis1"], ["x2"]),
+        _lstm_node("2", "x2", second),
+        *(helper.make_node("Squeeze", [f"{name}_out", "axis0"], [f"{name}_new"]) for name in ("h1", "c1", "h2", "c2")),
+        helper.make_node("Concat", ["h1_new", "c1_new", "h2_new", "c2_new"], ["new_state"], axis=1),
+        helper.make_node("Gemm", ["h2_new", "dense", "offset"], ["forecast"]),
+    ]
+    constants["axis1"] = np.array([1], np.int64)
+    state = 2 * (first + second)
+    graph = helper.make_graph(
+        nodes,
+        "forecaster",
+        [
+            helper.make_tensor_value_info("blocks", TensorProto.FLOAT, ["steps", "n", shape.block_samples]),
+            helper.make_tensor_value_info("state", TensorProto.FLOAT, ["n", state]),
+        ],
+        [
+            helper.make_tensor_value_info("forecast", TensorProto.FLOAT, ["n", shape.block_samples]),
+            helper.make_tensor_value_info("new_state", TensorProto.FLOAT, ["n", state]),
+        ],
+        [numpy_helper.from_array(np.ascontiguousarray(value), name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="vibration-monitor")
+    model.ir_version = 8
+    data: bytes = model.SerializeToString(deterministic=True)
+    return data
+
+
+def _lstm_weights(layer: str, kernel: Float32, recurrent: Float32, bias: Float32) -> dict[str, Float32]:
+    def reorder(columns: Float32) -> Float32:
+        i, f, c, o = np.split(columns, 4, axis=-1)
+        return np.concatenate([i, o, f, c], axis=-1)
+
+    return {
+        f"w{layer}": reorder(kernel).T[None],
+        f"r{layer}": reorder(recurrent).T[None],
+        f"b{layer}": np.concatenate([reorder(bias), np.zeros_like(bias)])[None],
+    }
+
+
+def _lstm_node(layer: str, source: str, units: int) -> Any:
+    from onnx import helper
+
+    return helper.make_node(
+        "LSTM",
+        [source, f"w{layer}", f"r{layer}", f"b{layer}", "", f"h{layer}_in", f"c{layer}_in"],
+        [f"y{layer}", f"h{layer}_out", f"c{layer}_out"],
+        hidden_size=units,
+    )
