@@ -57,7 +57,7 @@ def read_npz(path: Path) -> Contents:
         def opener(member: str = member.filename) -> AbstractContextManager[IO[bytes]]:
             return _ZipMember(path, member)
 
-        refuse_bomb(what, member.compress_size, member.file_size)
+        refuse_bomb(what, min(member.compress_size, path.stat().st_size), member.file_size)
         stored, reason = _member(key, what, opener, member.file_size)
         if key in FACT_NAMES:
             facts[key] = _fact(what, opener, member.file_size)

@@ -92,10 +92,9 @@ def _array(address: str, key: str | None, contents: Contents) -> Stored:
         if key in unusable:
             raise RecordingError(f"{address}: the array {unusable[key]}")
         near = difflib.get_close_matches(key, arrays, 1)
-        raise RecordingError(
-            f"{address}: the file has no '{key}'" + (f"; did you mean '{near[0]}'?" if near else "")
-            + f" It has {_listed(arrays) or 'no array that could be a recording'}"
-        )  # fmt: skip
+        hint = f"did you mean '{near[0]}'? It" if near else "it"
+        has = _listed(arrays) or "no array that could be a recording"
+        raise RecordingError(f"{address}: the file has no '{key}'; {hint} has {has}")
     if len(arrays) == 1:
         return next(iter(arrays.values()))
     if arrays:
@@ -132,10 +131,10 @@ def _channels(address: str, wanted: str | None, names: tuple[str, ...], *, by_ke
     if wanted.isdecimal() and int(wanted) < len(names):
         return [int(wanted)]
     near = difflib.get_close_matches(wanted, names, 1)
+    hint = f"did you mean '{near[0]}'? Its" if near else "its"
     raise RecordingError(
-        f"{address}: there is no channel '{wanted}'" + (f"; did you mean '{near[0]}'?" if near else "")
-        + f" Its channels are {_listed(names)}, counted from 0"
-    )  # fmt: skip
+        f"{address}: there is no channel '{wanted}'; {hint} channels are {_listed(names)}, counted from 0"
+    )
 
 
 def _rate(address: str, facts: Mapping[str, Any], options: RecordingOptions) -> float:

@@ -29,6 +29,9 @@ Float32 = npt.NDArray[np.float32]
 PIECE_SAMPLES = 2**16
 """Samples read at once: 5 s at 12 kHz. Lower costs calls, higher memory; the result is the same."""
 
+READ_SAMPLES = 2**16
+"""Most samples of the file read at once for one decimated piece; bounds memory where the factor is large."""
+
 MAX_LOADED_SAMPLES = 2**28
 """Most samples that :meth:`Recording.load` puts into memory: 1 GiB, 6 hours at 12 kHz."""
 
@@ -108,7 +111,8 @@ class Recording:
         """
         factor = 1.0 if own_unit else self.factor_mps2
         decimator = Decimator(self.decimate)
-        for record, start, samples in self._settled(decimator, max_samples * self.decimate):
+        chunk = min(max_samples * self.decimate, max(max_samples, READ_SAMPLES))
+        for record, start, samples in self._settled(decimator, chunk):
             for first in range(0, samples.size, max_samples):
                 part = samples[first : first + max_samples]
                 yield Piece(record, start + first, part * np.float32(factor) if factor != 1.0 else part)
@@ -143,7 +147,7 @@ class Recording:
         Raises:
             RecordingError: as :meth:`pieces`, or more than ``MAX_LOADED_SAMPLES``.
         """
-        parts: list[list[Float32]] = [[] for _ in range(self.records)]
+        parts: list[list[Float32]] = []
         total = 0
         for piece in self.pieces(own_unit=own_unit):
             total += piece.samples.size
@@ -152,8 +156,10 @@ class Recording:
                     f"{self.address}: loading the recording would take more than {MAX_LOADED_SAMPLES:,} samples into "
                     "memory; split it into shorter files, or use --decimate"
                 )
-            parts[piece.record].append(piece.samples.copy())
-        return [np.concatenate(record) if record else np.empty(0, np.float32) for record in parts]
+            if piece.start_sample == 0:
+                parts.append([])
+            parts[-1].append(piece.samples.copy())
+        return [np.concatenate(record) for record in parts]
 
     def _settled(self, decimator: Decimator, chunk: int) -> Iterator[Piece]:
         """Decimated float32 samples in the file's unit, and where they start."""

@@ -47,12 +47,10 @@ def read_csv(path: Path) -> Contents:
     def frames(layout: Layout, channel: int, max_samples: int) -> Iterator[RealArray]:
         del layout  # one record, columns picked by the parser
         lines = _lines(path)
-        skipped = list(islice(lines, dialect.header_lines))
+        next(islice(lines, dialect.header_lines, dialect.header_lines), None)
         rows = (line.replace(",", ".") if dialect.decimal_comma else line for line in lines if line.strip())
-        done = len(skipped)
         while batch := list(islice(rows, max_samples)):
-            yield _numbers(batch, dialect, chosen[channel], done)
-            done += len(batch)
+            yield _numbers(path, batch, dialect, chosen[channel])
 
     names = tuple(dialect.columns[k] for k in chosen)
     stored = Stored("", (None, len(names)), frames, {"channels": names})
@@ -65,7 +63,7 @@ def _lines(path: Path) -> Iterator[str]:
     stored_bytes = path.stat().st_size
     done = 0
     with gzip.open(path, "rb") if packed else path.open("rb") as binary:
-        text = io.TextIOWrapper(binary, encoding="utf-8-sig", newline=None)
+        text = io.TextIOWrapper(binary, encoding="utf-8-sig", errors="replace", newline=None)
         while line := text.readline(MAX_LINE):
             if len(line) >= MAX_LINE and not line.endswith("\n"):
                 raise RecordingError(
@@ -128,14 +126,24 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _numbers(batch: list[str], dialect: Dialect, column: int, lines_before: int) -> RealArray:
+def _numbers(path: Path, batch: list[str], dialect: Dialect, column: int) -> RealArray:
     """One column of a batch of rows as float64."""
     try:
         table: RealArray = np.loadtxt(
             batch, np.float64, comments=None, delimiter=dialect.delimiter, usecols=[column], ndmin=2, quotechar='"'
         )
     except ValueError as error:
-        raise RecordingError(
-            f"column '{dialect.columns[column]}', rows after line {lines_before}: {error}; every row needs a number"
-        ) from error
+        raise RecordingError(_complaint(path, dialect, column) or f"{path.name}: {error}") from error
     return table[:, 0]
+
+
+def _complaint(path: Path, dialect: Dialect, column: int) -> str | None:
+    """Where the first row stands that has no number in a column; reads the file again, since few have such a row."""
+    for number, line in enumerate(_lines(path), 1):
+        if number <= dialect.header_lines or not line.strip():
+            continue
+        fields = _fields(line.replace(",", ".") if dialect.decimal_comma else line, dialect.delimiter)
+        found = repr(fields[column][:40]) if column < len(fields) else f"only {len(fields)} fields"
+        if column >= len(fields) or not _is_number(fields[column]):
+            return f"{path.name}: line {number}, column '{dialect.columns[column]}': {found}; expected a number"
+    return None

@@ -70,13 +70,10 @@ def write_recording(
         RecordingError: a sample is NaN or infinite, or there is none.
         MonitorError: the file cannot be written.
     """
-    suffix = next(
-        (known for known in sorted(WRITERS, key=len, reverse=True) if path.name.lower().endswith(known)), None
-    )
-    if suffix is None:
-        raise ConfigurationError(
-            f"{path}: a recording can be written as {' '.join(WRITERS)}; give it one of these names"
-        )
+    suffixes = [known for known in WRITERS if path.name.lower().endswith(known)]
+    if not suffixes:
+        raise ConfigurationError(f"{path}: recordings are written as {' '.join(WRITERS)}; end the name in one of them")
+    suffix = suffixes[0]
     content = _checked(path, samples, sampling_rate_hz, unit, start_s, channels)
     if suffix in ONE_RECORD and content.layout.records > 1:
         raise ConfigurationError(f"{path}: {suffix} holds one record, not {content.layout.records}; write .npz or .h5")
