@@ -1,9 +1,12 @@
 """Real servers for tests, on loopback, with ports of their own; each ends with its block."""
 
 import contextlib
+import json
 import socket
 import subprocess
 import time
+import urllib.parse
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -36,6 +39,29 @@ def listening(port: int) -> bool:
     with socket.socket() as client:
         client.settimeout(1.0)
         return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+def get(url: str) -> str:
+    """The body of an answer; an HTTP error status raises."""
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        text: str = answer.read().decode()
+        return text
+
+
+def answers(url: str) -> bool:
+    """Whether a GET succeeds."""
+    try:
+        get(url)
+    except OSError:
+        return False
+    return True
+
+
+def ask(address: str, query: str) -> float | None:
+    """The value of a PromQL query with one series, None while there is none."""
+    document = json.loads(get(f"{address}/api/v1/query?{urllib.parse.urlencode({'query': query})}"))
+    result = document["data"]["result"]
+    return float(result[0]["value"][1]) if result else None
 
 
 @contextlib.contextmanager
@@ -84,5 +110,6 @@ def prometheus(folder: Path, config: Path, *options: str) -> Iterator[str]:
         stderr=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
     ):
-        wait_for(lambda: listening(port), "Prometheus to listen")
-        yield f"http://127.0.0.1:{port}"
+        address = f"http://127.0.0.1:{port}"
+        wait_for(lambda: answers(f"{address}/-/ready"), "Prometheus to be ready")
+        yield address

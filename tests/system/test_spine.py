@@ -1,16 +1,13 @@
 """The main job on recorded machines: mosquitto, the daemon as a subprocess, replay, and a real Prometheus asking."""
 
-import json
 import subprocess
 import sys
-import urllib.parse
-import urllib.request
 from pathlib import Path
 
 import pytest
 
 from tests.recordings import recording_file
-from tests.servers import free_port, mosquitto, process, prometheus, wait_for
+from tests.servers import ask, free_port, mosquitto, process, prometheus, wait_for
 
 pytestmark = pytest.mark.system
 
@@ -21,19 +18,6 @@ FAULTS = {
     "outer race": ("cwru/OR007at6_0.mat#X130_DE_time", "12000", "1"),
 }
 TOPIC = "plant/motor/de/x/acceleration"
-
-
-def get(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=5) as answer:
-        text: str = answer.read().decode()
-        return text
-
-
-def ask(address: str, query: str) -> float | None:
-    """The value of a PromQL query with one series, None while there is none."""
-    document = json.loads(get(f"{address}/api/v1/query?{urllib.parse.urlencode({'query': query})}"))
-    result = document["data"]["result"]
-    return float(result[0]["value"][1]) if result else None
 
 
 def replay(port: int, recording: tuple[str, str, str]) -> None:
