@@ -207,3 +207,12 @@ class Rings:
         head = self._head[row]
         count = min(samples, head - self._context_head[row], length)
         return self._next_sample[row] - count, self._flat[row, np.arange(head - count, head) % length]
+
+    def recent_blocks(self, row: int, blocks: int) -> tuple[int, Float32]:
+        """As :meth:`recent`, the last complete blocks: the stream index of the first sample, (n, block_samples)."""
+        size = self.block_samples
+        rest = self._head[row] % size
+        start, samples = self.recent(row, blocks * size + rest)
+        whole = (samples.size - rest) // size * size
+        first = samples.size - rest - whole
+        return start + first, samples[first : first + whole].reshape(-1, size)

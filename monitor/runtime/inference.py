@@ -84,6 +84,8 @@ class Lane:
     """From blocks to intervals."""
     board: Board
     """The latest figures."""
+    viewer: Engine | None = None
+    """A second engine of the same network for those who look, on their own thread; None: nobody looks."""
     durations: Histogram = field(default_factory=lambda: Histogram(DURATION_BOUNDS_S))
     """Seconds of one batch through the pipeline."""
     batches: Histogram = field(default_factory=lambda: Histogram(BATCH_BOUNDS))

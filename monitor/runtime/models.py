@@ -83,5 +83,7 @@ def load_lanes(config: Config, config_file: Path | None, present: dict[str, Load
             level_blocks=artefact.manifest.scaling.time_constant_blocks,
             mode=settings.mode,
         )
+        if config.http.page:
+            lane.viewer = load_engine(artefact, "onnxruntime", threads=1)
         lanes[name] = LoadedLane(key, lane, ModelInfo(name, artefact.sha256, engine.name, engine.device))
     return lanes

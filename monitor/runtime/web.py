@@ -8,14 +8,22 @@ from typing import Protocol
 
 from aiohttp import web
 
-from monitor.config import Http
+from monitor.config import Config, Http
 from monitor.errors import ConfigurationError, MonitorError
 from monitor.runtime import metrics
 from monitor.runtime.auth import auth_middleware
+from monitor.runtime.families import View
+from monitor.runtime.page.server import add_page
 
 
 class Service(Protocol):
     """What the server shows."""
+
+    config: Config
+    """The configuration that runs."""
+
+    def view(self) -> View:
+        """Everything that metrics and page show, now."""
 
     def metrics_page(self) -> bytes:
         """The metrics in the text format."""
@@ -42,6 +50,8 @@ def make_app(service: Service, settings: Http) -> web.Application:
     app.router.add_get("/metrics", _metrics)
     app.router.add_get("/-/healthy", _healthy)
     app.router.add_get("/-/ready", _ready)
+    if settings.page:
+        add_page(app, service)
     if settings.reload:
         app.router.add_post("/-/reload", _reload)
     return app

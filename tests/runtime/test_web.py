@@ -7,10 +7,11 @@ import pytest
 from aiohttp import web as aioweb
 from aiohttp.test_utils import TestServer
 
-from monitor.config import Http
+from monitor.config import Config, Http
 from monitor.errors import ConfigurationError, MonitorError
 from monitor.runtime import web
 from monitor.runtime.auth import open_to_others
+from monitor.runtime.families import View
 
 
 class Service:
@@ -20,6 +21,12 @@ class Service:
         self.reasons: list[str] = []
         self.reload_error: MonitorError | None = None
         self.reloads = 0
+        self.config = Config.model_validate(
+            {"sensors": [{"topic": "a/{machine}", "payload": {"format": "json"}, "sampling_rate_hz": 1000}]}
+        )
+
+    def view(self) -> View:
+        raise AssertionError("only the page asks for it, and these tests serve none")
 
     def metrics_page(self) -> bytes:
         return b"vibration_build_info 1\n"

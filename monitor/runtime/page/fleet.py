@@ -1,0 +1,203 @@
+"""The fleet: every channel's latest figures and a few minutes of history, in arrays with one row a channel.
+
+The figures are gathered from the lanes' boards at once for all channels, once a second, whether a browser looks or
+not; what a browser gets is made from these arrays, so asking never reaches the inference thread. Refuses to know:
+HTTP, browsers, forecasts.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from monitor.runtime.families import View
+from monitor.runtime.inference import Lane
+from monitor.runtime.ingest import Channel
+
+Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.intp]
+
+FIGURES = ("score", "alarm_state", "gap", "gap_ratio", "gap_whitened", "rms", "peak")
+"""Figures of an interval, as the boards name them; one that a board does not have is absent for all channels."""
+
+HISTORY_SAMPLES = 300
+"""Samples of history, one a second. Fewer: a fault's growth does not show. More: memory, and nobody looks at it."""
+
+COVERAGE_SAMPLES = 60
+"""Seconds over which coverage is measured."""
+
+CHANNEL_LIMIT = 10_000
+"""Most channels on the page. More cost the browser too much to be of use; the metrics hold them all."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """The channels at one instant, one row of every array each."""
+
+    channels: tuple[Channel, ...]
+    """The channels, in order of their first appearance."""
+    figures: dict[str, Float64]
+    """Each of :data:`FIGURES`; NaN: there is none."""
+    evidence: dict[str, Float64]
+    """What speaks for a fault, by its name, on the scale of the score; empty before there is a calibration."""
+    coverage: Float64
+    """Share of the last minute (or of the time since the channel appeared) whose samples were scored, 0 to 1."""
+    age_s: Float64
+    """Seconds since the last samples."""
+    silent: npt.NDArray[np.bool_]
+    """Which channels have been without samples for longer than the configuration allows."""
+
+
+class Fleet:
+    """The table of now, and the history behind it."""
+
+    def __init__(self, channel_limit: int) -> None:
+        size = min(channel_limit, CHANNEL_LIMIT)
+        self.generation = 0
+        """Counts the changes of which channels there are."""
+        self.table = Table((), {}, {}, np.zeros(0), np.zeros(0), np.zeros(0, np.bool_))
+        self.places: dict[tuple[str, ...], int] = {}
+        """Where the channel with these labels stands in the table."""
+        self.beyond_limit = 0
+        """Channels that are not shown."""
+        self._size = size
+        self._places: list[tuple[Lane, Rows, Rows]] = []
+        self._score: Float32 = np.full((HISTORY_SAMPLES, size), np.nan, np.float32)
+        self._ratio: Float32 = np.full((HISTORY_SAMPLES, size), np.nan, np.float32)
+        self._alarm: Float32 = np.full((HISTORY_SAMPLES, size), np.nan, np.float32)
+        self._scored_s: Float64 = np.zeros((COVERAGE_SAMPLES, size))
+        self._instant_s: Float64 = np.zeros(COVERAGE_SAMPLES)
+        self._since_s: Float64 = np.zeros(size)
+        self.samples = 0
+        """Samples of history ever taken."""
+
+    def sample(self, view: View) -> Table:
+        """Read the boards and take one sample of history."""
+        self._place(view)
+        channels = self.table.channels
+        count = len(channels)
+        figures = {name: np.full(count, np.nan) for name in FIGURES}
+        evidence: dict[str, Float64] = {}
+        scored_samples = np.zeros(count)
+        for lane, places, rows in self._places:
+            board = lane.board
+            with board.lock:
+                for name, values in figures.items():
+                    source = getattr(board, name, None)
+                    if source is not None:
+                        values[places] = source[rows]
+                for name, source in getattr(board, "evidence", {}).items():
+                    evidence.setdefault(name, np.full(count, np.nan))[places] = source[rows]
+                scored_samples[places] = board.blocks_scored[rows] * float(lane.engine.block_samples)
+        figures["alarm_state"][figures["alarm_state"] < 0] = np.nan
+        scored_s = scored_samples / np.array([channel.sensor.sampling_rate_hz for channel in channels])
+        age_s = view.now_s - np.array([channel.last_sample_s for channel in channels])
+        silent = age_s > view.silent_after_s
+        for values in (*figures.values(), *evidence.values()):
+            values[silent] = np.nan
+        self.table = Table(channels, figures, evidence, self._coverage(view.now_s, scored_s), age_s, silent)
+        at = self.samples % HISTORY_SAMPLES
+        for history, name in ((self._score, "score"), (self._ratio, "gap_ratio"), (self._alarm, "alarm_state")):
+            history[at, :count] = figures[name]
+        at = self.samples % COVERAGE_SAMPLES
+        self._scored_s[at, :count] = scored_s
+        self._instant_s[at] = view.now_s
+        self.samples += 1
+        return self.table
+
+    def history(self, place: int) -> dict[str, Float32]:
+        """The history of one channel, oldest first: ``score``, ``gap_ratio`` and ``alarm_state``, each (n,)."""
+        order = self._order()
+        return {
+            "score": self._score[order, place],
+            "gap_ratio": self._ratio[order, place],
+            "alarm_state": self._alarm[order, place],
+        }
+
+    def sparklines(self, points: int, channels: int) -> Float32:
+        """The first ``channels`` channels' score, or gap ratio without one: (channels, at most ``points``).
+
+        Each point is the largest value of ``HISTORY_SAMPLES // points`` consecutive samples; the first of these has a
+        number that is a multiple of it, so that a browser can go on counting.
+        """
+        step = HISTORY_SAMPLES // points
+        first = max(0, ((self.samples - 1) // step - (points - 1)) * step)
+        order = np.arange(first, self.samples) % HISTORY_SAMPLES
+        score = self._score[order, :channels]
+        values = np.where(np.isnan(score), self._ratio[order, :channels], score)
+        if not order.size:
+            return values.T
+        return np.fmax.reduceat(values, np.arange(0, order.size, step), axis=0).T
+
+    def lane_row(self, place: int) -> tuple[Lane, int]:
+        """The lane of a channel and its row there."""
+        for lane, places, rows in self._places:
+            found = np.flatnonzero(places == place)
+            if found.size:
+                return lane, int(rows[found[0]])
+        raise KeyError(place)
+
+    def _order(self) -> Rows:
+        """Positions of the history's samples, oldest first."""
+        return np.arange(max(0, self.samples - HISTORY_SAMPLES), self.samples) % HISTORY_SAMPLES
+
+    def _coverage(self, now_s: float, scored_s: Float64) -> Float64:
+        count = len(scored_s)
+        if not self.samples:
+            return np.zeros(count)
+        oldest = max(0, self.samples - COVERAGE_SAMPLES) % COVERAGE_SAMPLES
+        since_s = np.maximum(self._instant_s[oldest], self._since_s[:count])
+        with np.errstate(invalid="ignore", divide="ignore"):
+            share = (scored_s - self._scored_s[oldest, :count]) / (now_s - since_s)
+        clipped: Float64 = np.clip(np.nan_to_num(share), 0.0, 1.0)
+        return clipped
+
+    def _place(self, view: View) -> None:
+        """Follow the channels as they come and go; history moves with its channel."""
+        everyone = list(view.ingest.channels.values())
+        channels = everyone[: self._size]
+        self.beyond_limit = len(everyone) - len(channels)
+        before = self.table.channels
+        lanes_kept = all(view.lanes.get(lane.name) is lane for lane, _, _ in self._places)
+        if lanes_kept and len(before) == len(channels) and all(a is b for a, b in zip(before, channels, strict=True)):
+            return
+        old_places = {id(channel): place for place, channel in enumerate(before)}
+        came_from = np.array([old_places.get(id(channel), -1) for channel in channels], np.intp)
+        new = came_from < 0
+        count = len(channels)
+        for history, empty in (
+            (self._score, np.nan),
+            (self._ratio, np.nan),
+            (self._alarm, np.nan),
+            (self._scored_s, 0),
+        ):
+            moved = history[:, came_from]
+            moved[:, new] = empty
+            history[:, count:] = empty
+            history[:, :count] = moved
+        since = self._since_s[came_from]
+        since[new] = view.now_s
+        self._since_s[:count] = since
+        self._places = []
+        for name, lane in view.lanes.items():
+            places = np.array([i for i, channel in enumerate(channels) if channel.model == name], np.intp)
+            rows = np.array([channels[i].row for i in places], np.intp)
+            self._places.append((lane, places, rows))
+        self.generation += 1
+        self.places = {channel.labels: place for place, channel in enumerate(channels)}
+        self.table = Table(tuple(channels), {}, {}, np.zeros(0), np.zeros(0), np.zeros(0, np.bool_))
+
+
+def significant(values: npt.NDArray[np.floating[Any]], digits: int = 3) -> list[float | None]:
+    """Values rounded to so many significant digits, None for what is not finite."""
+    numbers = values.astype(np.float64)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        exponent = np.floor(np.log10(np.abs(numbers)))
+        scale = 10.0 ** (digits - 1 - np.where(np.isfinite(exponent), exponent, 0.0))
+        rounded = np.round(numbers * scale) / scale
+    finite = np.isfinite(rounded)
+    if finite.all():
+        return list(rounded.tolist())
+    return [value if known else None for value, known in zip(rounded.tolist(), finite.tolist(), strict=True)]

@@ -1,0 +1,135 @@
+"""The picture of one channel: its latest samples, what was forecast for them, and their spectra.
+
+The daemon keeps no forecasts, it only sums what they missed. So the picture makes them again: from the last samples in
+the ring, through the same level and the same network as the pipeline, but with an engine and a state of its own, on
+another thread. The carried state starts anew a warm-up before what is shown; after the warm-up that makes no
+difference. Refuses to know: browsers, scores.
+"""
+
+from base64 import b64encode
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from monitor.core.forecaster import Engine
+from monitor.core.level import record_levels
+
+Float32 = npt.NDArray[np.float32]
+
+WAVE_SAMPLES = 2_000
+"""Samples of the waveform shown at most, however fast the sensor."""
+
+WAVE_S = 0.2
+"""Seconds of the waveform shown, where that is not more than :data:`WAVE_SAMPLES`: a few turns of a shaft, and still
+single impacts can be told apart."""
+
+SPECTRUM_BLOCKS = 40
+"""Blocks from which the spectra are made. More: finer lines and less noise, but every picture costs more steps of the
+network (measured: 65 steps are 3 ms on one core)."""
+
+LEVEL_BLOCKS = 100
+"""Blocks before the first forecast that settle the level, as far as the ring reaches."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Measured and forecast samples of one channel, ending with its latest complete block."""
+
+    start_sample: int
+    """Stream index of the first sample."""
+    measured_mps2: Float32
+    """(n,) the samples, in m/s²."""
+    forecast_mps2: Float32
+    """(n,) the forecast of each sample, made one block ahead, in m/s²."""
+    warmup_samples: int
+    """So many of the first samples were forecast before the network had warmed up."""
+
+
+def blocks_needed(engine: Engine) -> int:
+    """How many of a channel's last blocks :func:`make_picture` can use."""
+    return LEVEL_BLOCKS + engine.window_blocks + SPECTRUM_BLOCKS
+
+
+def make_picture(engine: Engine, mode: str, start_sample: int, blocks: Float32, level_blocks: int) -> Picture | None:
+    """Forecast every block from the blocks before it.
+
+    Args:
+        engine: runs the network; not the one that another thread uses.
+        mode: ``carried`` or ``windowed``.
+        start_sample: stream index of the first sample.
+        blocks: (n, block_samples) in m/s², consecutive blocks of one context.
+        level_blocks: time constant of the level.
+
+    Returns:
+        The last :data:`SPECTRUM_BLOCKS` blocks at most, None if there are fewer than two.
+    """
+    if len(blocks) < 2:
+        return None
+    warmup_blocks = engine.window_blocks
+    mean, rms = record_levels(blocks, level_blocks)
+    units = (blocks - mean[:, None]) / rms[:, None]
+    first = max(0, len(blocks) - 1 - warmup_blocks - SPECTRUM_BLOCKS)
+    shown = min(SPECTRUM_BLOCKS, len(blocks) - 1)
+    steps = range(first, len(blocks) - 1)
+    if mode == "carried":
+        state, row = engine.new_state(1), np.zeros(1, np.intp)
+        forecasts = np.concatenate([engine.step(units[k : k + 1], state, row) for k in steps])[-shown:]
+    else:
+        window = engine.window_blocks
+        padded = np.concatenate([np.zeros((window, units.shape[1]), np.float32), units])
+        last = np.arange(len(blocks) - 1 - shown, len(blocks) - 1)
+        forecasts = engine.forecast_windows(padded[last[:, None] + np.arange(1, window + 1)])
+    before = slice(len(blocks) - 1 - shown, len(blocks) - 1)
+    forecast = forecasts * rms[before, None] + mean[before, None]
+    block_samples = blocks.shape[1]
+    return Picture(
+        start_sample + (len(blocks) - shown) * block_samples,
+        blocks[-shown:].reshape(-1),
+        forecast.astype(np.float32).reshape(-1),
+        max(0, shown - max(0, len(steps) - warmup_blocks)) * block_samples,
+    )
+
+
+def amplitude_spectrum(signal: Float32) -> Float32:
+    """Amplitude of the sine at each frequency of a signal, in the signal's unit.
+
+    Up to three half-overlapping segments, Hann window, powers averaged (P. D. Welch, IEEE Trans. Audio Electroacoust.
+    15, 1967); a sine of amplitude a on a line gives a.
+
+    Args:
+        signal: (n,) n at least 2.
+
+    Returns:
+        (n // 2 // 2 + 1,) from 0 Hz, in steps of the sampling rate / (n // 2). NaN anywhere gives NaN.
+    """
+    size = signal.size // 2
+    window = np.hanning(size + 1)[:size] if size > 1 else np.ones(1)
+    segments = np.stack([signal[at : at + size] for at in (0, (signal.size - size) // 2, signal.size - size)])
+    lines = np.abs(np.fft.rfft((segments - segments.mean(axis=1, keepdims=True)) * window, axis=1))
+    amplitude: Float32 = (2.0 / window.sum() * np.sqrt((lines**2).mean(axis=0))).astype(np.float32)
+    return amplitude
+
+
+def picture_document(picture: Picture, rate_hz: float) -> dict[str, Any]:
+    """A picture for the browser; arrays are base64 of little-endian float32."""
+    measured, forecast = picture.measured_mps2, picture.forecast_mps2
+    shown = min(measured.size, WAVE_SAMPLES, max(200, int(WAVE_S * rate_hz)))
+    return {
+        "start_sample": picture.start_sample + measured.size - shown,
+        "rate_hz": rate_hz,
+        "warmup_samples": max(0, picture.warmup_samples - (measured.size - shown)),
+        "measured": _packed(measured[-shown:]),
+        "forecast": _packed(forecast[-shown:]),
+        "step_hz": rate_hz / (measured.size // 2),
+        "spectrum": {
+            "measured": _packed(amplitude_spectrum(measured)),
+            "forecast": _packed(amplitude_spectrum(forecast)),
+            "residual": _packed(amplitude_spectrum(measured - forecast)),
+        },
+    }
+
+
+def _packed(values: Float32) -> str:
+    return b64encode(np.ascontiguousarray(values, "<f4").tobytes()).decode()

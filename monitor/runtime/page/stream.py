@@ -1,0 +1,134 @@
+"""Server-sent events for many browsers: one message made, many clients; a client that does not read is dropped.
+
+A feed holds the latest message only. Each client waits for a newer one, so a slow client misses messages instead of
+queueing them, and a stuck one holds one message until it is dropped. Server-sent events as in the HTML standard,
+section 9.2. Refuses to know: what a message says.
+"""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from aiohttp import web
+
+CLIENT_LIMIT = 64
+"""Most streams at a time; more get 503. Lower: a control room with many screens is refused. Higher: more memory and
+time for those who only look."""
+
+STUCK_AFTER_S = 10.0
+"""A client that takes none of a message's next bytes for so long is dropped. Lower: a laptop that sleeps for a moment
+has to connect anew. Higher: stuck clients hold their message for longer."""
+
+CHUNK_BYTES = 16_384
+"""A message is handed to the transport in pieces of this size, so that its buffer stays bounded."""
+
+BUFFER_BYTES = 65_536
+"""Bytes of one client that may wait in the transport, and again in the kernel."""
+
+RETRY_AFTER_S = 5
+
+
+class Feed:
+    """The latest message, and a way to wait for the next."""
+
+    def __init__(self) -> None:
+        self.version = 0
+        """Counts the messages."""
+        self.message = b""
+        """The latest."""
+        self._news = asyncio.Event()
+
+    def publish(self, message: bytes) -> None:
+        """Replace the latest message and wake everyone who waits."""
+        self.version += 1
+        self.message = message
+        news, self._news = self._news, asyncio.Event()
+        news.set()
+
+    async def newer(self, version: int) -> int:
+        """Wait until there is a message after ``version``; returns the latest version."""
+        while self.version <= version:
+            await self._news.wait()
+        return self.version
+
+
+class Streams:
+    """Every open stream of the page."""
+
+    def __init__(self, limit: int = CLIENT_LIMIT, stuck_after_s: float = STUCK_AFTER_S) -> None:
+        self.open = 0
+        """Streams open now."""
+        self.refused = 0
+        """Streams refused because there were too many."""
+        self.dropped = 0
+        """Clients dropped because they did not read."""
+        self._limit = limit
+        self._stuck_after_s = stuck_after_s
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def serve(
+        self, request: web.Request, make_messages: Callable[[], AsyncIterator[bytes]], headers: dict[str, str]
+    ) -> web.StreamResponse:
+        """Send messages to one client until it leaves, gets stuck, or the server ends."""
+        if self.open >= self._limit:
+            self.refused += 1
+            text = f"{self._limit} viewers are connected already; try again later\n"
+            return web.Response(status=503, text=text, headers={"Retry-After": str(RETRY_AFTER_S), **headers})
+        self.open += 1
+        try:
+            response = web.StreamResponse(
+                headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no", **headers}
+            )
+            _bound_buffers(request)
+            # The pump is a task of its own, so that the end of the server can cancel it without an error.
+            pump = asyncio.create_task(self._pump(request, response, make_messages()), name="page stream")
+            self._tasks.add(pump)
+            pump.add_done_callback(self._tasks.discard)
+            await asyncio.wait({pump})
+            if not pump.cancelled():
+                pump.result()
+            return response
+        finally:
+            self.open -= 1
+
+    async def close(self) -> None:
+        """End every stream."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _pump(self, request: web.Request, response: web.StreamResponse, messages: AsyncIterator[bytes]) -> None:
+        try:
+            await response.prepare(request)
+            async for message in messages:
+                for start in range(0, len(message), CHUNK_BYTES):
+                    async with asyncio.timeout(self._stuck_after_s):
+                        await response.write(message[start : start + CHUNK_BYTES])
+        except ConnectionError:
+            pass  # the client left
+        except TimeoutError:
+            self.dropped += 1
+            if request.transport is not None:
+                request.transport.abort()
+
+
+def _bound_buffers(request: web.Request) -> None:
+    transport = request.transport
+    if not isinstance(transport, asyncio.WriteTransport):
+        return
+    transport.set_write_buffer_limits(high=BUFFER_BYTES)
+    connection = transport.get_extra_info("socket")
+    if connection is not None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
+
+
+def event(kind: str, document: dict[str, Any]) -> bytes:
+    """One server-sent event with a JSON document."""
+    return b"event: %s\ndata: %s\n\n" % (kind.encode(), compact(document))
+
+
+def compact(document: Any) -> bytes:
+    """JSON without spaces; NaN is refused, JSON has none."""
+    return json.dumps(document, separators=(",", ":"), allow_nan=False).encode()

@@ -1,0 +1,152 @@
+"""The channels that somebody looks at: a new picture of each a few times a second, made once for all who look.
+
+Pictures are made one after the other on one thread, which rests nine times as long as it works. However many channels
+are watched, it takes a tenth of a core at most; pictures then come more seldom. Refuses to know: HTTP.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from monitor.runtime.families import View
+from monitor.runtime.inference import Lane
+from monitor.runtime.page.fleet import Fleet, significant
+from monitor.runtime.page.picture import Float32, blocks_needed, make_picture, picture_document
+from monitor.runtime.page.stream import Feed, event
+
+LOG = logging.getLogger(__name__)
+
+PERIOD_S = 0.25
+"""Shortest time between two pictures of a channel: live to the eye, and still cheap for a phone."""
+
+WORK_SHARE = 0.1
+"""Share of one core that the pictures may take. Higher: more channels stay fluent, less is left for scoring."""
+
+Labels = tuple[str, ...]
+
+
+@dataclass
+class Watch:
+    """One channel that somebody looks at."""
+
+    feed: Feed = field(default_factory=Feed)
+    """Its messages."""
+    viewers: int = 0
+    """How many look."""
+    end_sample: int = -1
+    """Where the latest picture ends."""
+    fleet_samples: int = -1
+    """The history's length at the last message."""
+    picture: dict[str, Any] | None = None
+    """The latest picture."""
+
+
+class Watches:
+    """All channels that somebody looks at."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+        self._watches: dict[Labels, Watch] = {}
+        self._anyone = asyncio.Event()
+        self._thread = ThreadPoolExecutor(1, "page")
+
+    async def messages(self, view: View, place: int) -> AsyncIterator[bytes]:
+        """What one viewer of a channel gets: who it is and its history, then its pictures and figures."""
+        channel = self._fleet.table.channels[place]
+        watch = self._watches.setdefault(channel.labels, Watch())
+        watch.viewers += 1
+        self._anyone.set()
+        try:
+            yield event("channel", self._introduction(view, place))
+            version = -1 if watch.feed.message else 0
+            while True:
+                version = await watch.feed.newer(version)
+                yield watch.feed.message
+        finally:
+            watch.viewers -= 1
+            if not watch.viewers:
+                del self._watches[channel.labels]
+            if not self._watches:
+                self._anyone.clear()
+
+    def close(self) -> None:
+        """End the thread after its present picture."""
+        self._thread.shutdown(wait=True, cancel_futures=True)
+
+    async def round(self) -> float:
+        """Make the pictures that are due; returns how long it took, in seconds."""
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        for labels, watch in list(self._watches.items()):
+            place = self._fleet.places.get(labels)
+            if place is None:
+                watch.feed.publish(event("gone", {}))
+                continue
+            await self._update(watch, place)
+        return loop.time() - began_s
+
+    async def wait_for_viewers(self) -> None:
+        """Return at once while somebody looks, else when somebody comes."""
+        await self._anyone.wait()
+
+    async def _update(self, watch: Watch, place: int) -> None:
+        channel = self._fleet.table.channels[place]
+        lane, row = self._fleet.lane_row(place)
+        news = self._fleet.samples != watch.fleet_samples
+        watch.fleet_samples = self._fleet.samples
+        if lane.viewer is not None:
+            start, blocks = lane.rings.recent_blocks(row, blocks_needed(lane.viewer))
+            if start + blocks.size != watch.end_sample:
+                news = True
+                watch.end_sample = start + blocks.size
+                rate_hz = channel.sensor.sampling_rate_hz
+                loop = asyncio.get_running_loop()
+                watch.picture = await loop.run_in_executor(self._thread, _picture, lane, start, blocks, rate_hz)
+        if news:
+            watch.feed.publish(event("update", figures_document(self._fleet, place) | {"picture": watch.picture}))
+
+    def _introduction(self, view: View, place: int) -> dict[str, Any]:
+        channel = self._fleet.table.channels[place]
+        history = self._fleet.history(place)
+        return {
+            "name": channel.name,
+            "labels": dict(zip(view.label_names, channel.labels, strict=True)),
+            "sampling_rate_hz": channel.sensor.sampling_rate_hz,
+            "model": next((asdict(model) for model in view.models if model.model == channel.model), None),
+            "sample": self._fleet.samples,
+            "history": {name: significant(values) for name, values in history.items()},
+        }
+
+
+def figures_document(fleet: Fleet, place: int) -> dict[str, Any]:
+    """The latest figures of one channel."""
+    table = fleet.table
+    here = slice(place, place + 1)
+    return {
+        "sample": fleet.samples,
+        **{name: significant(values[here], 4)[0] for name, values in table.figures.items()},
+        "evidence": {name: significant(values[here])[0] for name, values in table.evidence.items()},
+        "coverage": significant(table.coverage[here])[0],
+        "last_sample_age_s": significant(table.age_s[here])[0],
+        "silent": bool(table.silent[place]),
+        "samples_received": table.channels[place].samples_received,
+        "samples_missing": table.channels[place].samples_missing,
+    }
+
+
+def _picture(lane: Lane, start_sample: int, blocks: Float32, rate_hz: float) -> dict[str, Any] | None:
+    """On the page's thread: the document of a channel's picture, None without one."""
+    pipeline, engine = lane.pipeline, lane.viewer
+    if engine is None:
+        return None
+    try:
+        picture = make_picture(
+            engine, pipeline.forecaster.mode, start_sample, blocks, pipeline.level.time_constant_blocks
+        )
+    except Exception:  # a picture is worth no more than a line in the log
+        LOG.exception("no picture: model=%s", lane.name)
+        return None
+    return picture_document(picture, rate_hz) if picture else None

@@ -1,0 +1,102 @@
+"""A service without a broker: real rings, pipelines and boards, fed by the test, for whoever shows them."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from monitor.config import Config
+from monitor.core.forecaster import Engine
+from monitor.runtime.families import ModelInfo, View
+from monitor.runtime.inference import Inference, make_lane
+from monitor.runtime.ingest import Channel, Ingest, packed_samples
+from monitor.runtime.mqtt import MqttState
+from tests.numpy_engine import NumpyEngine
+
+
+class Plant:
+    """One lane, its channels, and the clock that the test sets."""
+
+    def __init__(
+        self,
+        channels: int = 16,
+        rate_hz: float = 800.0,
+        engine: Engine | None = None,
+        mode: str = "carried",
+        state_dir: Path | None = None,
+    ) -> None:
+        self.engine = engine or NumpyEngine()
+        self.config = Config.model_validate(
+            {
+                "sensors": [
+                    {
+                        "topic": "plant/{machine}/{sensor}/{axis}",
+                        "payload": {"format": "float32"},
+                        "sampling_rate_hz": rate_hz,
+                    }
+                ],
+                "limits": {"channels": channels},
+                "state_dir": state_dir,
+            }
+        )
+        blocks = max(2 * self.engine.window_blocks, int(2 * rate_hz / self.engine.block_samples))
+        self.lane = make_lane("default", self.engine, channels, capacity_blocks=blocks, level_blocks=100, mode=mode)
+        self.lane.viewer = self.engine
+        self.ahead_s = 0.0
+        """How far the test has moved the clock."""
+        self.mqtt = MqttState(connected=True)
+        self.ingest = Ingest(self.config, {"default": self.lane.rings}, self._on_channel, self.now_s)
+        self.inference = Inference([self.lane], self.now_s, self._failed)
+        self.rng = np.random.default_rng(1)
+
+    def now_s(self) -> float:
+        return time.monotonic() + self.ahead_s
+
+    def _failed(self, error: BaseException) -> None:
+        raise error
+
+    def _on_channel(self, channel: Channel) -> None:
+        rows = np.array([channel.row], np.intp)
+        interval = int(channel.sensor.sampling_rate_hz / self.engine.block_samples)
+        self.lane.board.clear(rows)
+        self.lane.pipeline.configure(rows, interval, self.engine.window_blocks)
+
+    def send(self, machine: str, samples: npt.NDArray[np.float32], sensor: str = "de", axis: str = "x") -> None:
+        """Messages of at most half a buffer, each scored at once."""
+        rings = self.lane.rings
+        size = rings.capacity_blocks * rings.block_samples // 2
+        for start in range(0, samples.size, size):
+            part = packed_samples(samples[start : start + size])
+            self.ingest.deliver(f"plant/{machine}/{sensor}/{axis}", part)
+            while self.inference.round(self.lane):
+                pass
+
+    def noise(self, count: int) -> npt.NDArray[np.float32]:
+        return self.rng.normal(size=count).astype(np.float32)
+
+    # What a service is.
+
+    def metrics_page(self) -> bytes:
+        return b""
+
+    def unready(self) -> list[str]:
+        return [] if self.mqtt.connected else [f"broker: {self.mqtt.last_error}"]
+
+    async def reload(self) -> None:
+        raise AssertionError("nobody asks a plant to reload")
+
+    def view(self) -> View:
+        return View(
+            label_names=self.config.label_names,
+            ingest=self.ingest,
+            lanes={"default": self.lane},
+            mqtt=self.mqtt,
+            models=(ModelInfo("default", "0" * 64, self.engine.name, self.engine.device),),
+            now_s=self.now_s(),
+            wall_offset_s=time.time() - time.monotonic(),
+            silent_after_s=60.0,
+            channel_limit=self.config.limits.channels,
+            reload_successful=True,
+            reloaded_at_s=0.0,
+        )
