@@ -1,0 +1,138 @@
+"""Rotating machines and their faults, as the simulator understands them: named numbers, and the textbook's formulas.
+
+Sources: kinematics of rolling bearings and the amplitude-modulated impact model, Randall and Antoni, "Rolling element
+bearing diagnostics - a tutorial", Mechanical Systems and Signal Processing 25 (2011); signatures of unbalance,
+misalignment, looseness and gear mesh with sidebands, ISO 13373-1 and ISO 13373-3. Refuses to know: sampling, random
+numbers.
+"""
+
+import math
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+
+class FaultKind(StrEnum):
+    """What can break."""
+
+    OUTER_RACE = "outer-race"
+    INNER_RACE = "inner-race"
+    BALL = "ball"
+    GEAR_TOOTH = "gear-tooth"
+    UNBALANCE = "unbalance"
+    MISALIGNMENT = "misalignment"
+    LOOSENESS = "looseness"
+
+
+@dataclass(frozen=True)
+class Bearing:
+    """A rolling-element bearing; frequencies are orders, multiples of the shaft's frequency."""
+
+    balls: int = 9
+    """Rolling elements."""
+    ball_to_pitch: float = 0.2
+    """Ball diameter divided by pitch diameter."""
+    contact_angle_rad: float = 0.0
+    """Contact angle."""
+    resonance_hz: float = 3200.0
+    """Frequency at which the housing rings when a ball hits a defect."""
+    damping: float = 0.05
+    """Damping ratio of that ringing."""
+
+    @property
+    def _ratio(self) -> float:
+        return self.ball_to_pitch * math.cos(self.contact_angle_rad)
+
+    @property
+    def outer_race_order(self) -> float:
+        """BPFO / shaft: n/2 (1 - d/D cos a)."""
+        return self.balls / 2 * (1 - self._ratio)
+
+    @property
+    def inner_race_order(self) -> float:
+        """BPFI / shaft: n/2 (1 + d/D cos a)."""
+        return self.balls / 2 * (1 + self._ratio)
+
+    @property
+    def ball_order(self) -> float:
+        """2 BSF / shaft, a ball's defect hits both races: D/d (1 - (d/D cos a)²)."""
+        return (1 - self._ratio**2) / self.ball_to_pitch
+
+    @property
+    def cage_order(self) -> float:
+        """FTF / shaft: 1/2 (1 - d/D cos a)."""
+        return (1 - self._ratio) / 2
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A healthy machine at one measuring point; amplitudes are in m/s²."""
+
+    name: str = "machine"
+    """Its name."""
+    shaft_hz: float = 24.8
+    """Mean frequency of the shaft."""
+    speed_drift: float = 0.002
+    """Standard deviation of the slow drift of the shaft's frequency, relative."""
+    harmonics_mps2: tuple[float, ...] = (0.6, 0.25, 0.12, 0.06)
+    """Amplitudes at 1, 2, 3 … times the shaft's frequency."""
+    teeth: int = 0
+    """Teeth of the gear on the shaft; 0: no gear."""
+    mesh_mps2: tuple[float, ...] = ()
+    """Amplitudes at 1, 2 … times the mesh frequency."""
+    mesh_modulation: float = 0.15
+    """Depth of the mesh's modulation by the shaft, which makes sidebands."""
+    blades: int = 0
+    """Blades of a fan or an impeller; 0: none."""
+    blade_mps2: float = 0.0
+    """Amplitude at the blade-passing frequency."""
+    bearing: Bearing = field(default_factory=Bearing)
+    """Its bearing."""
+    noise_mps2: float = 0.25
+    """RMS of the broad-band noise."""
+    noise_corner_hz: float = 2500.0
+    """Frequency above which the noise falls off."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A fault that grows: nothing before its start, full size after its growth, linear in between."""
+
+    kind: FaultKind
+    """What breaks."""
+    start_s: float = 0.0
+    """Instant of its beginning."""
+    growth_s: float = 60.0
+    """Seconds from its beginning to its full size; 0: at once."""
+    size_mps2: float = 6.0
+    """Amplitude of its impacts or of its main component at full size."""
+
+
+def catalogue() -> dict[str, Machine]:
+    """Ready machines by name."""
+    fan = Machine("fan", 24.8, blades=8, blade_mps2=0.5)
+    pump = Machine(
+        "pump", 49.3, harmonics_mps2=(0.9, 0.5, 0.2, 0.1), blades=6, blade_mps2=0.9, noise_mps2=0.4,
+        bearing=Bearing(balls=8, ball_to_pitch=0.24, resonance_hz=2900.0),
+    )  # fmt: skip
+    motor = Machine(
+        "motor", 24.6, harmonics_mps2=(0.3, 0.35, 0.08, 0.05, 0.03), noise_mps2=0.15,
+        bearing=Bearing(balls=9, ball_to_pitch=0.199, resonance_hz=3400.0),
+    )  # fmt: skip
+    gearbox = Machine(
+        "gearbox", 18.2, harmonics_mps2=(0.4, 0.2, 0.1), teeth=31, mesh_mps2=(1.4, 0.7, 0.3), noise_mps2=0.35,
+        bearing=Bearing(balls=11, ball_to_pitch=0.18, resonance_hz=2600.0),
+    )  # fmt: skip
+    return {machine.name: machine for machine in (fan, pump, motor, gearbox)}
+
+
+def measuring_point(machine: Machine, number: int) -> Machine:
+    """The same machine felt at another point: other paths, other amplitudes, another resonance."""
+    gain = (1.0, 0.7, 0.45)[number % 3]
+    return replace(
+        machine,
+        harmonics_mps2=tuple(gain * a for a in machine.harmonics_mps2),
+        mesh_mps2=tuple(gain * a for a in machine.mesh_mps2),
+        blade_mps2=gain * machine.blade_mps2,
+        noise_mps2=machine.noise_mps2 * (1.0, 0.9, 0.8)[number % 3],
+        bearing=replace(machine.bearing, resonance_hz=machine.bearing.resonance_hz * (1.0, 1.12, 0.9)[number % 3]),
+    )
