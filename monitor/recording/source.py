@@ -32,6 +32,10 @@ PIECE_SAMPLES = 2**16
 READ_SAMPLES = 2**16
 """Most samples of the file read at once for one decimated piece; bounds memory where the factor is large."""
 
+MAX_MAGNITUDE = 1e15
+"""Largest sample taken, in the file's unit; squares of more than 1.8e19 leave the range of float32, and integer samples
+of 32 bits stay far below."""
+
 MAX_LOADED_SAMPLES = 2**28
 """Most samples that :meth:`Recording.load` puts into memory: 1 GiB, 6 hours at 12 kHz."""
 
@@ -107,7 +111,7 @@ class Recording:
             Pieces of (1 .. max_samples,) float32, finite.
 
         Raises:
-            RecordingError: a sample is NaN or infinite, or the file is damaged; pieces before it have been given.
+            RecordingError: a sample is NaN, infinite or above 1e15, or the file is damaged; pieces before it have been given.
         """
         factor = 1.0 if own_unit else self.factor_mps2
         decimator = Decimator(self.decimate)
@@ -186,7 +190,7 @@ class Recording:
                 record, inside = divmod(done, layout.samples) if layout.samples else (0, done)
                 left = layout.samples - inside if layout.samples else raw.size
                 part = raw[first : first + left]
-                self._check_finite(part, record, inside)
+                self._check(part, record, inside)
                 yield record, part.size == left and layout.samples is not None, part
                 first += part.size
                 done += part.size
@@ -196,15 +200,16 @@ class Recording:
         with unreadable(self.address, self.path):
             yield from self.selection.stored.frames(layout, self.selection.channel, chunk)
 
-    def _check_finite(self, samples: RealArray, record: int, inside: int) -> None:
-        with np.errstate(over="ignore"):
-            finite = np.isfinite(samples.astype(np.float32))
-        if not finite.all():
-            at = int(np.flatnonzero(~finite)[0])
+    def _check(self, samples: RealArray, record: int, inside: int) -> None:
+        """Refuse what no forecast can be made from, and say where it is."""
+        usable = np.abs(samples.astype(np.float64)) <= MAX_MAGNITUDE
+        if not usable.all():
+            at = int(np.flatnonzero(~usable)[0])
             where = f"sample {inside + at}" + (f" of record {record}" if self.records > 1 else "")
+            found = "more than any sensor gives" if np.isfinite(samples[at]) else "not a finite number"
             raise RecordingError(
-                f"{self.address}: {where} (counted from 0, in the file) is {samples[at]}, not a finite number; "
-                "cut the recording there or repair the sample: a forecast cannot go across it"
+                f"{self.address}: {where} (counted from 0, in the file) is {samples[at]}, {found}; cut the recording "
+                "there or repair the sample: a forecast cannot go across it"
             )
 
 

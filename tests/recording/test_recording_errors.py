@@ -161,6 +161,15 @@ NO_FILE = "there is no file {0}; check the path. A variable or column of a file 
             ),
         ),
         (
+            "a.npz",
+            {"unit": "g"},
+            save(x=np.array([1.0, 2.0, -3e38]), fs=1),
+            (
+                "{0}: sample 2 (counted from 0, in the file) is -3e+38, more than any sensor gives; cut the recording "
+                "there or repair the sample: a forecast cannot go across it"
+            ),
+        ),
+        (
             "a.csv",
             {"sampling_rate_hz": 10},
             text("x\n\n1\nbroken\n3\n"),

@@ -16,7 +16,7 @@ def lines(signal: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float64], npt
     """Frequencies and amplitudes of a Hann-windowed spectrum."""
     window = np.hanning(signal.size)
     amplitude = np.abs(np.fft.rfft((signal - signal.mean()) * window)) * 2 / window.sum()
-    frequencies: npt.NDArray[np.float64] = np.fft.rfftfreq(signal.size, 1 / RATE_HZ)
+    frequencies = np.fft.rfftfreq(signal.size, 1 / RATE_HZ).astype(np.float64)
     return frequencies, amplitude.astype(np.float64)
 
 
