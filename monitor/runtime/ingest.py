@@ -203,13 +203,15 @@ class Ingest:
             missing = verdict.missing_samples
             starts = verdict.arrival is not Arrival.CONTIGUOUS
         now = self._clock()
+        # Without seq and t messages are taken as contiguous, but not across a silence that took the gauges away.
+        silent_after_s = self._config.scoring.silent_after
         factor = route.sensor.factor_mps2
         rings = route.rings
         lost = 0
         for axis, samples in axes.items():
             channel = channels[axis]
             row = channel.row
-            if starts:
+            if starts or (channel.samples_received and now - channel.last_sample_s > silent_after_s):
                 channel.samples_missing += missing
                 if rings.start_context(row, rings.next_sample(row) + missing):
                     channel.blocks_incomplete += 1

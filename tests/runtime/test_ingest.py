@@ -140,6 +140,17 @@ def test_missing_repeated_and_late_samples_are_counted() -> None:
     assert firsts == [True, False, False, False, False, True, False, False, False, False]
 
 
+def test_a_long_silence_ends_the_context() -> None:
+    bench = Bench(config())
+    for pause_s in (0.0, 59.0, 61.0):
+        bench.clock.now_s += pause_s
+        bench.ingest.deliver("plant/fan/x", message(10))
+    firsts = []
+    while (due := bench.rings.take()) is not None:
+        firsts.append(bool(due.first[0]))
+    assert firsts == [True, False, True]
+
+
 def test_samples_beyond_the_buffer_are_counted() -> None:
     bench = Bench(config())
     bench.ingest.deliver("plant/fan/x", message(700))

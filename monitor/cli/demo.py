@@ -1,0 +1,37 @@
+"""``demo``: everything at work with nothing else installed."""
+
+import asyncio
+import contextlib
+import math
+import webbrowser
+
+import click
+
+from monitor.cli.recording_options import duration as duration_option
+
+
+@click.command()
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=9108, show_default=True, help="Of the page; 0: a free one."
+)
+@click.option("--duration", callback=duration_option, help="End after so long; default: until Ctrl-C.")
+@click.option("--open", "open_page", is_flag=True, help="Open the page in a browser.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document a line.")
+def command(port: int, duration: float | None, open_page: bool, as_json: bool) -> None:
+    """Show everything at work: an MQTT broker, simulated machines with developing faults, the daemon, the live page.
+
+    Example: vibration-monitor demo --duration 120s
+    """
+    from monitor.runtime.demo import run_demo
+    from monitor.runtime.logs import configure_logging
+    from monitor.runtime.plant import Story
+
+    configure_logging("text", "warning")
+
+    def on_page(address: str) -> None:
+        if open_page:
+            webbrowser.open(address)
+
+    length_s = math.inf if duration is None else duration
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(run_demo(port, length_s, Story(), as_json=as_json, on_page=on_page))
