@@ -271,7 +271,7 @@ class Limits(Section):
     channels: int = Field(default=1024, ge=1, le=1_000_000)
     """Most channels; messages of further ones are counted and dropped."""
     buffer: Seconds = Field(default=2.0, ge=0.1, le=600)
-    """Samples kept of each channel, at its rate."""
+    """Samples kept of each channel, at its rate; a message longer than this loses its rest."""
 
 
 class BasicAuth(Section):
@@ -361,10 +361,16 @@ class Config(Section):
     state_dir: Path | None = None
     """Where state and evidence live; nothing is kept without it. systemd's STATE_DIRECTORY is the default."""
 
+    @field_validator("sensors")
+    @classmethod
+    def _not_empty(cls, sensors: tuple[Sensor, ...]) -> tuple[Sensor, ...]:
+        if not sensors:
+            raise ValueError("name at least one sensor")
+        return sensors
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        problems = [] if self.sensors else ["sensors: name at least one sensor"]
-        problems += [
+        problems = [
             f"sensors[{i}].model: there is no model '{sensor.model}'; known are {', '.join(self.models) or 'none'}"
             for i, sensor in enumerate(self.sensors)
             if sensor.model not in self.models
