@@ -89,7 +89,7 @@ def why_unusable(shape: tuple[int, ...], dtype: Dtype) -> str | None:
         (dtype.names is not None, "is a table of named fields; save the wanted field as an array of its own"),
         (dtype.kind == "c", "is complex; save its real part, or the signal it was computed from"),
         (dtype.kind not in "iuf", f"has type {dtype}, not numbers"),
-        (0 in shape, f"is empty (shape {shape})"),
+        (any(axis < 1 for axis in shape), f"is empty (shape {shape})"),
         (all(axis == 1 for axis in shape), "is a single number"),
         (len(shape) > 3, f"has {len(shape)} axes; expected (samples), (records, samples[, channels])"),
     )

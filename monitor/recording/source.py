@@ -111,7 +111,8 @@ class Recording:
             Pieces of (1 .. max_samples,) float32, finite.
 
         Raises:
-            RecordingError: a sample is NaN, infinite or above 1e15, or the file is damaged; pieces before it have been given.
+            RecordingError: a sample is NaN, infinite or above 1e15, or the file is damaged; what lies before it has
+                been given.
         """
         factor = 1.0 if own_unit else self.factor_mps2
         decimator = Decimator(self.decimate)
@@ -197,12 +198,21 @@ class Recording:
 
     def _raw(self, layout: Layout, chunk: int) -> Iterator[RealArray]:
         """What the format's reader gives; its complaints become one message."""
+        expected = None if layout.samples is None else layout.records * layout.samples
+        done = 0
         with unreadable(self.address, self.path):
-            yield from self.selection.stored.frames(layout, self.selection.channel, chunk)
+            for raw in self.selection.stored.frames(layout, self.selection.channel, chunk):
+                done += raw.size
+                if expected is not None and done > expected:
+                    break
+                yield raw
+            if expected is not None and done != expected:
+                raise EOFError(f"{expected:,} samples were announced, not what is there")
 
     def _check(self, samples: RealArray, record: int, inside: int) -> None:
         """Refuse what no forecast can be made from, and say where it is."""
-        usable = np.abs(samples.astype(np.float64)) <= MAX_MAGNITUDE
+        with np.errstate(invalid="ignore"):  # NaN is found by the comparison, it need not warn on top
+            usable = np.abs(samples.astype(np.float64)) <= MAX_MAGNITUDE
         if not usable.all():
             at = int(np.flatnonzero(~usable)[0])
             where = f"sample {inside + at}" + (f" of record {record}" if self.records > 1 else "")

@@ -195,6 +195,15 @@ def test_a_matlab_bomb_is_refused_in_little_memory(tmp_path: Path) -> None:
         assert "bomb.mat unpacks from" in refusal(tmp_path / "bomb.mat")
 
 
+@pytest.mark.parametrize("rows", [-453, 2**31 - 1, 7])
+def test_a_matlab_matrix_of_another_size_than_it_says(tmp_path: Path, rows: int) -> None:
+    savemat(tmp_path / "a.mat", {"x": np.ones((300, 2), np.float32)})
+    damaged = (tmp_path / "a.mat").read_bytes().replace(b"\x2c\x01\x00\x00", rows.to_bytes(4, "little", signed=True))
+    (tmp_path / "a.mat").write_bytes(damaged)
+    with at_most(8 * MIB):
+        refusal(tmp_path / "a.mat")
+
+
 def test_object_arrays_are_never_loaded(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.array([1, "a"], object))
     np.savez(tmp_path / "b.npz", x=np.array([1, "a"], object))
