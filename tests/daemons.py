@@ -36,6 +36,11 @@ class RunningDaemon:
             if sample.name == name and labels.items() <= sample.labels.items()
         ]
 
+    def page(self) -> dict[str, float]:
+        """All series of one scrape that have a name of their own (one channel), by name."""
+        families = text_string_to_metric_families(get(f"{self.address}/metrics"))
+        return {sample.name: sample.value for family in families for sample in family.samples}
+
     def value(self, name: str, **labels: str) -> float:
         """The one value, 0 if there is none."""
         found = self.values(name, **labels)
