@@ -1,22 +1,18 @@
 """The example for Alertmanager: accepted, routes as meant, and a real one inhibits what follows from something else."""
 
 import json
-import os
 import re
-import socket
 import subprocess
-import time
-import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.config.programs import ROOT, program
+from tests.servers import answers, free_port, get, process, wait_for
 
 FILE = ROOT / "config" / "prometheus" / "alertmanager.yml"
-WAIT_S = 30.0
 CHANNEL = {"job": "vibration-monitor", "instance": "a:1", "machine": "fan", "sensor": "de", "axis": "x"}
 SERVICE = {"job": "vibration-monitor", "instance": "a:1", "scope": "service"}
 
@@ -60,43 +56,23 @@ def alertmanager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     configuration = folder / "alertmanager.yml"
     # Port 9 of this machine: nobody listens, so nothing leaves the test.
     configuration.write_text(FILE.read_text(encoding="utf-8").replace("127.0.0.1:9095", "127.0.0.1:9"))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
-    command = [
+    address = f"127.0.0.1:{free_port()}"
+    command = (
         program("prometheus-alertmanager", "alertmanager"),
         f"--config.file={configuration}",
         f"--storage.path={folder / 'data'}",
         f"--web.listen-address={address}",
         "--cluster.listen-address=",
-    ]
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "GOMAXPROCS": "1"})
-    try:
-        wait_until(lambda: get(f"http://{address}/-/ready") is not None)
-        assert get(f"http://{address}/-/ready") is not None, (folder / "log").read_text()
+    )
+    with (folder / "log").open("w") as log, process(*command, stdout=log, stderr=log):
+        wait_for(lambda: answers(f"http://{address}/-/ready"), "Alertmanager to be ready")
         yield f"http://{address}"
-    finally:
-        process.terminate()
-        process.wait(WAIT_S)
 
 
-def get(url: str, data: Any = None) -> bytes | None:
-    body = None if data is None else json.dumps(data).encode()
-    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})  # noqa: S310 - loopback
-    try:
-        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310 - loopback
-            content: bytes = answer.read()
-            return content
-    except urllib.error.URLError:
-        return None
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Return when the condition holds, or after a bounded wait; the caller asserts."""
-    end = time.monotonic() + WAIT_S
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.05)
+def post(url: str, document: Any) -> None:
+    request = urllib.request.Request(url, json.dumps(document).encode(), {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert answer.status == 200
 
 
 SILENT_OTHER = {**CHANNEL, "axis": "y"}
@@ -146,10 +122,10 @@ def test_inhibition(alertmanager: str, story: str) -> None:
         for labels in group:  # each story is a plant of its own
             labels["job"] = f"{labels.get('job', '')}-{mark}"
     posted = [{"labels": labels} for labels in (*sources, *inhibited, *heard)]
-    assert get(f"{alertmanager}/api/v2/alerts", posted) is not None
+    post(f"{alertmanager}/api/v2/alerts", posted)
 
     def states() -> dict[str, str]:
-        found = json.loads(get(f"{alertmanager}/api/v2/alerts") or b"[]")
+        found = json.loads(get(f"{alertmanager}/api/v2/alerts"))
         return {
             json.dumps(entry["labels"], sort_keys=True): "inhibited" if entry["status"]["inhibitedBy"] else "heard"
             for entry in found
@@ -158,5 +134,5 @@ def test_inhibition(alertmanager: str, story: str) -> None:
 
     expected = {json.dumps(labels, sort_keys=True): "heard" for labels in (*sources, *heard)}
     expected |= {json.dumps(labels, sort_keys=True): "inhibited" for labels in inhibited}
-    wait_until(lambda: states() == expected)
+    wait_for(lambda: len(states()) == len(posted), "all alerts")
     assert states() == expected

@@ -1,0 +1,379 @@
+# ruff: noqa: INP001 - scripts beside their output, not a package
+"""What the dashboards show: titles, units, descriptions and queries.
+
+A panel whose description says "Empty ..." may rightly have no data; every other one has some as soon as a daemon with a
+calibrated channel is scraped. Knows metric names and PromQL; how Grafana writes it down is ``generate.py``'s.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+SERVICE = 'instance=~"$instance"'
+CHANNEL = f'{SERVICE},machine=~"$machine",sensor=~"$sensor",axis=~"$axis"'
+NAME = "{{machine}}/{{sensor}}/{{axis}}"
+RATE = "[$__rate_interval]"
+
+STATES = [
+    {"type": "value", "options": {"0": {"text": "ok", "color": "green", "index": 0}}},
+    {"type": "value", "options": {"1": {"text": "warning", "color": "orange", "index": 1}}},
+    {"type": "value", "options": {"2": {"text": "alarm", "color": "red", "index": 2}}},
+]
+YES_NO = [{"type": "value", "options": {"0": {"text": "no", "color": "red"}, "1": {"text": "yes", "color": "green"}}}]
+TO_MACHINE = {
+    "title": "Show this channel",
+    "url": "/d/vibration-machine?${datasource:queryparam}&var-machine=${__field.labels.machine}"
+    "&var-sensor=${__field.labels.sensor}&var-axis=${__field.labels.axis}&${__url_time_range}",
+}
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One panel; where ``description`` says "Empty ...", no data is a good answer."""
+
+    title: str
+    """Heading."""
+    unit: str
+    """Grafana's name of the unit, or ``suffix:`` and a text."""
+    description: str
+    """What it shows and what to read from it."""
+    queries: dict[str, str]
+    """Legend to PromQL."""
+    kind: str = "timeseries"
+    """Grafana's panel type."""
+    width: int = 12
+    """Of 24 columns."""
+    height: int = 8
+    """In Grafana's rows."""
+    steps: dict[float, str] = field(default_factory=dict)
+    """Thresholds: from this value on, this colour."""
+    limits: tuple[float | None, float | None] = (0, None)
+    """Ends of the axis; None is automatic."""
+    mappings: list[dict[str, Any]] = field(default_factory=list)
+    """Texts for values."""
+    links: list[dict[str, str]] = field(default_factory=list)
+    """Where a click on a series leads."""
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A choice above the panels among the values of a label."""
+
+    label: str
+    """The label, and the variable's name."""
+    series: str
+    """The series whose values are offered."""
+    every: str | None
+    """The pattern that stands for all; None takes the values that were found."""
+
+
+@dataclass(frozen=True)
+class Dashboard:
+    """One dashboard."""
+
+    title: str
+    """Heading."""
+    description: str
+    """The question that it answers."""
+    variables: list[Variable]
+    """Choices."""
+    panels: list[Panel]
+    """In reading order."""
+
+
+SEEN = "vibration_last_sample_timestamp_seconds"
+# "All" daemons are those that were found, so that other processes' metrics of the same name stay out.
+DAEMONS = [Variable("instance", "vibration_build_info", None)]
+CHANNELS = [
+    *DAEMONS,
+    Variable("machine", f"{SEEN}{{{SERVICE}}}", ".*"),
+    Variable("sensor", f'{SEEN}{{{SERVICE},machine=~"$machine"}}', ".*"),
+    Variable("axis", f'{SEEN}{{{SERVICE},machine=~"$machine",sensor=~"$sensor"}}', ".*"),
+]
+ALARMS = f"vibration_alarm_state{{{CHANNEL}}} == 2"
+SILENT = f"(time() - {SEEN}{{{CHANNEL}}} > 45) unless vibration_acceleration_rms{{{CHANNEL}}}"
+RED_ABOVE_ONE = {1.0: "red"}
+
+
+def rate(metric: str, by: str = "instance", select: str = SERVICE) -> str:
+    """PromQL for the rate of a counter, summed."""
+    return f"sum by ({by}) (rate({metric}{{{select}}}{RATE}))"
+
+
+def quantile(share: float, metric: str, by: str = "instance") -> str:
+    """PromQL for a quantile of a histogram."""
+    return f"histogram_quantile({share}, sum by (le, {by}) (rate({metric}_bucket{{{SERVICE}}}{RATE})))"
+
+
+FLEET = [
+    Panel(
+        "Channels", "none", "Channels that the chosen daemons know, silent ones included.",
+        {"channels": f"count({SEEN}{{{CHANNEL}}})"}, "stat", 4, 4,
+    ),
+    Panel(
+        "In alarm", "none", "Channels whose alarm state is 2.",
+        {"alarm": f"count({ALARMS}) or vector(0)"}, "stat", 4, 4, RED_ABOVE_ONE,
+    ),
+    Panel(
+        "In warning", "none", "Channels whose alarm state is 1.",
+        {"warning": f"count(vibration_alarm_state{{{CHANNEL}}} == 1) or vector(0)"}, "stat", 4, 4, {1.0: "orange"},
+    ),
+    Panel(
+        "Silent", "none", "Channels that sent samples before and send none now: nobody watches their machines.",
+        {"silent": f"count({SILENT}) or vector(0)"}, "stat", 4, 4, {1.0: "orange"},
+    ),
+    Panel(
+        "Without calibration", "none", "Channels that send samples but have no calibration, hence no score.",
+        {"uncalibrated": f"count(vibration_channel_calibrated{{{CHANNEL}}} == 0) or vector(0)"},
+        "stat", 4, 4, {1.0: "orange"},
+    ),
+    Panel(
+        "Lowest coverage", "percentunit", "Blocks scored / blocks received of the channel that has least.",
+        {"coverage": f"min(vibration_coverage_ratio{{{CHANNEL}}})"}, "stat", 4, 4, limits=(0, 1),
+    ),
+    Panel(
+        "Worst channels", "none",
+        "The twenty highest anomaly scores now; 1 is the calibrated limit. A click leads to the channel.",
+        {NAME: f"sort_desc(topk(20, vibration_anomaly_score{{{CHANNEL}}}))"},
+        "bargauge", 12, 12, RED_ABOVE_ONE, links=[TO_MACHINE],
+    ),
+    Panel(
+        "State of each machine", "none", "The worst alarm state of a machine's channels over time.",
+        {"{{machine}}": f"max by (machine) (vibration_alarm_state{{{CHANNEL}}})"},
+        "state-timeline", 12, 12, mappings=STATES,
+    ),
+    Panel(
+        "Score of each machine", "none", "The highest anomaly score of a machine's channels; 1 is the limit.",
+        {"{{machine}}": f"max by (machine) (vibration_anomaly_score{{{CHANNEL}}})"}, steps=RED_ABOVE_ONE,
+    ),
+    Panel(
+        "Coverage of each machine", "percentunit",
+        "Blocks scored / blocks received, of the machine's channel that has least. Under 100 %: samples are missing, "
+        "the machine stands still, or the daemon is overloaded.",
+        {"{{machine}}": f"min by (machine) (vibration_coverage_ratio{{{CHANNEL}}})"}, limits=(0, 1),
+    ),
+    Panel(
+        "Longest without samples", "s", "Time since the last samples, of the twenty channels that waited longest.",
+        {NAME: f"sort_desc(topk(20, time() - {SEEN}{{{CHANNEL}}}))"},
+        "bargauge", 12, 10, {45.0: "orange"}, links=[TO_MACHINE],
+    ),
+    Panel(
+        "Samples missing", "percentunit",
+        "Samples known to be missing between messages, as a share of those that should have come.",
+        {
+            "{{machine}}": f"{rate('vibration_samples_missing_total', 'machine', CHANNEL)} / "
+            f"({rate('vibration_samples_missing_total', 'machine', CHANNEL)} + "
+            f"{rate('vibration_samples_received_total', 'machine', CHANNEL)})"
+        },
+        height=10, limits=(0, None),
+    ),
+]  # fmt: skip
+
+MACHINE = [
+    Panel(
+        "Anomaly score", "none", "0 is as forecast, 1 the calibrated limit, above 1 anomalous.",
+        {NAME: f"vibration_anomaly_score{{{CHANNEL}}}"}, steps=RED_ABOVE_ONE, width=16, height=10,
+    ),
+    Panel(
+        "State", "none", "Alarm state after hysteresis.",
+        {NAME: f"vibration_alarm_state{{{CHANNEL}}}"}, "state-timeline", 8, 10, mappings=STATES,
+    ),
+    Panel(
+        "Evidence", "none",
+        "Which kind of evidence drives the score, each against its own limit of 1, highest of the chosen channels.",
+        {"{{evidence}}": f"max by (evidence) (vibration_evidence_score{{{CHANNEL}}})"}, steps=RED_ABOVE_ONE,
+    ),
+    Panel(
+        "Driving band", "hertz",
+        "Centre of the frequency band in which the residual stands out most; compare it with bearing and gear "
+        "frequencies and with resonances.",
+        {NAME: f"vibration_evidence_band_hertz{{{CHANNEL}}}"},
+    ),
+    Panel(
+        "Forecast gap", "accMS2", "RMS of observed minus forecast over the interval, in the sensor's unit.",
+        {NAME: f"vibration_forecast_gap{{{CHANNEL}}}"},
+    ),
+    Panel(
+        "Gap ratio", "percentunit",
+        "Residual energy / signal energy: 0 is fully predictable, 100 % as bad as forecasting nothing. Gain and load "
+        "alone do not move it.",
+        {NAME: f"vibration_forecast_gap_ratio{{{CHANNEL}}}"},
+    ),
+    Panel(
+        "Whitened gap", "none", "Residual energy measured in what is usual for each frequency; about 1 when healthy.",
+        {NAME: f"vibration_forecast_gap_whitened{{{CHANNEL}}}"},
+    ),
+    Panel(
+        "RMS and peak", "accMS2", "The classical figures of the same intervals, for comparison.",
+        {
+            f"RMS {NAME}": f"vibration_acceleration_rms{{{CHANNEL}}}",
+            f"peak {NAME}": f"vibration_acceleration_peak{{{CHANNEL}}}",
+        },
+    ),
+    Panel(
+        "Coverage", "percentunit", "Blocks scored / blocks received.",
+        {NAME: f"vibration_coverage_ratio{{{CHANNEL}}}"}, limits=(0, 1),
+    ),
+    Panel(
+        "Blocks not scored", "suffix: blocks/s", "Why blocks were not scored.",
+        {"{{reason}}": rate("vibration_blocks_skipped_total", "reason", CHANNEL)},
+    ),
+    Panel(
+        "Samples missing, repeated, late", "suffix: samples/s", "What the transport did to the stream.",
+        {
+            "missing": f"sum(rate(vibration_samples_missing_total{{{CHANNEL}}}{RATE}))",
+            "repeated": f"sum(rate(vibration_samples_repeated_total{{{CHANNEL}}}{RATE}))",
+            "late": f"sum(rate(vibration_samples_late_total{{{CHANNEL}}}{RATE}))",
+        },
+    ),
+    Panel(
+        "Age of the last samples and score", "s", "Rises while a channel is silent, or not scored.",
+        {
+            f"samples {NAME}": f"time() - {SEEN}{{{CHANNEL}}}",
+            f"score {NAME}": f"time() - vibration_last_score_timestamp_seconds{{{CHANNEL}}}",
+        },
+    ),
+]  # fmt: skip
+
+SERVICE_PANELS = [
+    Panel(
+        "Answers", "none", "Whether Prometheus reaches the metrics page.",
+        {"{{instance}}": f'up{{job="vibration-monitor",{SERVICE}}}'}, "stat", 4, 4, mappings=YES_NO,
+    ),
+    Panel(
+        "Broker", "none", "Whether the subscriptions are active.",
+        {"{{instance}}": f"vibration_mqtt_connected{{{SERVICE}}}"}, "stat", 4, 4, mappings=YES_NO,
+    ),
+    Panel(
+        "Configuration taken", "none", "Whether the last reload succeeded; if not, the one before is in use.",
+        {"{{instance}}": f"vibration_config_last_reload_successful{{{SERVICE}}}"}, "stat", 4, 4, mappings=YES_NO,
+    ),
+    Panel(
+        "Running for", "s", "Time since the start of the process.",
+        {"{{instance}}": f"time() - (process_start_time_seconds and on (instance) vibration_build_info{{{SERVICE}}})"},
+        "stat", 4, 4,
+    ),
+    Panel(
+        "Version", "none", "Version of each daemon.",
+        {"{{version}}": f"vibration_build_info{{{SERVICE}}}"}, "stat", 4, 4,
+    ),
+    Panel(
+        "Model", "none", "Model, engine and device in use.",
+        {"{{model}} on {{engine}} ({{device}})": f"vibration_model_info{{{SERVICE}}}"}, "stat", 4, 4,
+    ),
+    Panel(
+        "Messages", "suffix: messages/s", "Messages from the broker.",
+        {"{{instance}}": rate("vibration_mqtt_messages_received_total")}, width=8,
+    ),
+    Panel(
+        "Payload", "Bps", "Payload bytes from the broker.",
+        {"{{instance}}": rate("vibration_mqtt_bytes_received_total")}, width=8,
+    ),
+    Panel(
+        "Messages rejected", "suffix: messages/s", "Messages that were not used, by reason.",
+        {"{{reason}}": rate("vibration_messages_rejected_total", "reason")}, width=8,
+    ),
+    Panel(
+        "Blocks", "suffix: blocks/s", "Received and scored; the two lines lie on each other when all is well.",
+        {
+            "received {{instance}}": rate("vibration_blocks_received_total"),
+            "scored {{instance}}": rate("vibration_blocks_scored_total"),
+        },
+        width=8,
+    ),
+    Panel(
+        "Blocks not scored", "suffix: blocks/s", "By reason; overload means that the machine is too small.",
+        {"{{reason}}": rate("vibration_blocks_skipped_total", "reason")}, width=8,
+    ),
+    Panel(
+        "Coverage", "percentunit", "Blocks scored / blocks received over all channels, and of the channel with least.",
+        {
+            "all {{instance}}": f"{rate('vibration_blocks_scored_total')} / {rate('vibration_blocks_received_total')}",
+            "least {{instance}}": f"min by (instance) (vibration_coverage_ratio{{{SERVICE}}})",
+        },
+        width=8, limits=(0, 1),
+    ),
+    Panel(
+        "Sample to score", "s", "From the arrival of a block's last sample to its score.",
+        {
+            "median {{instance}}": quantile(0.5, "vibration_sample_to_score_seconds"),
+            "99 % {{instance}}": quantile(0.99, "vibration_sample_to_score_seconds"),
+        },
+        width=8,
+    ),
+    Panel(
+        "Time of a batch", "s", "Duration of one batch through the engine.",
+        {
+            "median {{engine}}": quantile(0.5, "vibration_inference_duration_seconds", "engine"),
+            "99 % {{engine}}": quantile(0.99, "vibration_inference_duration_seconds", "engine"),
+        },
+        width=8,
+    ),
+    Panel(
+        "Blocks in a batch", "none", "Fuller batches cost less a block.",
+        {
+            "mean {{engine}}": f"{rate('vibration_inference_batch_size_sum', 'engine')} / "
+            f"{rate('vibration_inference_batch_size_count', 'engine')}",
+            "99 % {{engine}}": quantile(0.99, "vibration_inference_batch_size", "engine"),
+        },
+        width=8,
+    ),
+    Panel(
+        "Oldest waiting block", "s", "Age of the oldest block without a score; seconds mean that inference lags.",
+        {"{{instance}}": f"vibration_oldest_unscored_block_age_seconds{{{SERVICE}}}"}, width=8, steps={5.0: "red"},
+    ),
+    Panel(
+        "Queue", "percentunit", "Samples waiting for inference, as a share of what may wait.",
+        {"{{instance}}": f"vibration_queue_bytes{{{SERVICE}}} / vibration_queue_limit_bytes{{{SERVICE}}}"},
+        width=8, limits=(0, 1), steps={0.75: "red"},
+    ),
+    Panel(
+        "Channels", "percentunit", "Channels known, as a share of limits.channels; further ones are rejected.",
+        {"{{instance}}": f"vibration_channels{{{SERVICE}}} / vibration_channels_limit{{{SERVICE}}}"},
+        width=8, limits=(0, 1), steps={0.9: "orange"},
+    ),
+    Panel(
+        "Memory", "bytes", "Resident memory; it stays flat whatever the load.",
+        {"{{instance}}": f"process_resident_memory_bytes and on (instance) vibration_build_info{{{SERVICE}}}"}, width=8,
+    ),
+    Panel(
+        "Processor", "none", "Processor cores in use by the whole process.",
+        {
+            "{{instance}}": f"rate(process_cpu_seconds_total{RATE}) and on (instance) vibration_build_info{{{SERVICE}}}"
+        },
+        width=8,
+    ),
+    Panel(
+        "Open files", "none", "File descriptors in use.",
+        {"{{instance}}": f"process_open_fds and on (instance) vibration_build_info{{{SERVICE}}}"}, width=8,
+    ),
+    Panel(
+        "Reconnects", "none", "Connections to the broker after the first, in the time shown.",
+        {"{{instance}}": f"increase(vibration_mqtt_reconnects_total{{{SERVICE}}}[$__range])"}, "stat", 8, 6,
+    ),
+    Panel(
+        "Files", "none", "Evidence files written, and writes of evidence and state that failed, in the time shown.",
+        {
+            "evidence": f"sum(increase(vibration_evidence_files_written_total{{{SERVICE}}}[$__range]))",
+            "evidence failed": f"sum(increase(vibration_evidence_write_failures_total{{{SERVICE}}}[$__range]))",
+            "state failed": f"sum(increase(vibration_state_write_failures_total{{{SERVICE}}}[$__range]))",
+        },
+        "stat", 8, 6,
+    ),
+    Panel(
+        "Certificates", "s", "Time until a certificate expires. Empty without TLS.",
+        {"{{file}}": f"vibration_certificate_expiry_timestamp_seconds{{{SERVICE}}} - time()"},
+        "stat", 8, 6, limits=(None, None),
+    ),
+]  # fmt: skip
+
+DASHBOARDS = {
+    "fleet": Dashboard(
+        "Vibration: fleet", "Which machine needs somebody, and which is not watched?", CHANNELS, FLEET
+    ),
+    "machine": Dashboard(
+        "Vibration: machine", "What is this machine doing, since when, and what says so?", CHANNELS, MACHINE
+    ),
+    "service": Dashboard(
+        "Vibration: service", "Is the monitor itself well, and how much room has it?", DAEMONS, SERVICE_PANELS
+    ),
+}  # fmt: skip
