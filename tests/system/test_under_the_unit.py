@@ -1,0 +1,62 @@
+"""The daemon as systemd would run it: under the unit's system call rules, with its environment and a notify socket."""
+
+import os
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.config.programs import ROOT, program
+from tests.daemons import configuration
+from tests.servers import free_port, get, mosquitto, process, wait_for
+
+pytestmark = pytest.mark.system
+UNIT = ROOT / "systemd" / "vibration-monitor.service"
+
+
+def test_the_daemon_works_under_the_units_rules_and_says_so(tmp_path: Path) -> None:
+    program("systemd-analyze")
+    port = free_port()
+    config = tmp_path / "config.yaml"
+    log = tmp_path / "daemon.log"
+    notify = tmp_path / "notify"
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd,
+        mosquitto(tmp_path) as broker,
+        log.open("w") as stream,
+    ):
+        systemd.bind(str(notify))
+        systemd.settimeout(60)
+        config.write_text(configuration(broker, port))
+        (tmp_path / "state").mkdir()
+        environment = {
+            **os.environ,
+            "NOTIFY_SOCKET": str(notify),
+            "WATCHDOG_USEC": "2000000",
+            "STATE_DIRECTORY": str(tmp_path / "state"),
+            "PYTHONPATH": str(ROOT),
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+        hardened = (sys.executable, "-m", "tests.config.hardened", UNIT, "--")
+        daemon = (sys.executable, "-m", "monitor", "run", "--config", config)
+        with process(*hardened, *daemon, stderr=stream, env=environment) as child:
+            first = systemd.recv(4096).decode()
+            assert first.startswith("READY=1"), first
+            assert child.poll() is None
+
+            def connected() -> bool:
+                families = text_string_to_metric_families(get(f"http://127.0.0.1:{port}/metrics"))
+                values = {sample.name: sample.value for family in families for sample in family.samples}
+                assert values["process_resident_memory_bytes"] > 0
+                return bool(values["vibration_mqtt_connected"])
+
+            wait_for(connected, "the broker")
+            child.terminate()
+            assert child.wait(30) == 0, log.read_text()
+            said: list[str] = []
+            systemd.settimeout(1)
+            while not said or not said[-1].startswith("STOPPING=1"):
+                said.append(systemd.recv(4096).decode())
+        assert "Traceback" not in log.read_text()
