@@ -21,7 +21,8 @@ DEFAULT_CONFIG = Path("/etc/vibration-monitor/config.yaml")
 @click.option(
     "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True
 )
-def command(config_file: Path, log_format: str, log_level: str) -> None:
+@click.option("--announce", is_flag=True, help="Print the address of the HTTP server once it listens.")
+def command(config_file: Path, log_format: str, log_level: str, announce: bool) -> None:
     """Run the daemon until SIGTERM or SIGINT.
 
     Example: vibration-monitor run --config config/example.yaml
@@ -32,4 +33,5 @@ def command(config_file: Path, log_format: str, log_level: str) -> None:
     from monitor.runtime.notify import Notifier
 
     configure_logging(log_format, log_level)
-    asyncio.run(run_daemon(Daemon(read_config(config_file), config_file, Notifier.from_environment())))
+    daemon = Daemon(read_config(config_file), config_file, Notifier.from_environment())
+    asyncio.run(run_daemon(daemon, click.echo if announce else None))

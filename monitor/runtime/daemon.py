@@ -10,6 +10,7 @@ import contextlib
 import logging
 import signal
 import time
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -246,10 +247,10 @@ class Daemon:
         return f"{'https' if context else 'http'}://{shown}:{port}"
 
 
-async def run_daemon(daemon: Daemon) -> None:
+async def run_daemon(daemon: Daemon, announce: Callable[[str], None] | None = None) -> None:
     """Start, serve until SIGTERM or SIGINT, end cleanly; a second signal ends the process at once.
 
-    SIGHUP loads the configuration anew.
+    SIGHUP loads the configuration anew. ``announce`` is told the HTTP server's address once it listens.
     """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
@@ -277,6 +278,8 @@ async def run_daemon(daemon: Daemon) -> None:
     try:
         await daemon.start()
         loop.add_signal_handler(signal.SIGHUP, on_reload)
+        if announce is not None:
+            announce(daemon.address)
         LOG.info("started: address=%s sensors=%d", daemon.address, len(daemon.config.sensors))
         serving = asyncio.create_task(daemon.serve(), name="serve")
         stopping = asyncio.create_task(stop.wait(), name="stop")

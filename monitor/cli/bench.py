@@ -1,0 +1,104 @@
+"""``bench``: what this machine carries."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from monitor.runtime.load import Load
+
+
+@click.command()
+@click.option(
+    "--model", "model_path", type=click.Path(path_type=Path), help="Model directory; default: the shipped one."
+)
+@click.option("--engine", type=click.Choice(["auto", "onnxruntime", "tensorflow"]), default="auto", show_default=True)
+@click.option("--threads", type=click.IntRange(0, 256), default=0, show_default=True, help="0: all cores.")
+@click.option("--sampling-rate-hz", "rates_hz", type=float, multiple=True, default=(12800.0,), show_default=True)
+@click.option("--mqtt", "url", help="Measure end to end over the broker at this address.")
+@click.option("--channels", type=click.IntRange(1, 1_000_000), default=1000, show_default=True, help="With --mqtt.")
+@click.option(
+    "--message-samples", type=click.IntRange(1, 1_000_000), default=1000, show_default=True, help="With --mqtt."
+)
+@click.option("--seconds", type=click.FloatRange(1, 3600), default=60.0, show_default=True, help="With --mqtt.")
+@click.option(
+    "--load", "factor", type=click.FloatRange(0.01, 100), default=1.0, show_default=True, help="Times the rate."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def command(
+    model_path: Path | None,
+    engine: str,
+    threads: int,
+    rates_hz: tuple[float, ...],
+    url: str | None,
+    channels: int,
+    message_samples: int,
+    seconds: float,
+    factor: float,
+    as_json: bool,
+) -> None:
+    """Measure what this machine carries: forecasts a second, channels in real time, latency, memory.
+
+    Example: vibration-monitor bench --json
+    """
+    if url is not None:
+        load = Load(channels, rates_hz[0], message_samples, seconds, factor)
+        _end_to_end(url, load, threads, as_json=as_json)
+        return
+    from monitor.model.artefact import load_artefact
+    from monitor.model.engines import load_engine
+    from monitor.runtime import bench
+    from monitor.shipped import shipped
+
+    artefact = load_artefact(model_path or shipped("models/reference"))
+    chosen = load_engine(artefact, engine, threads)  # type: ignore[arg-type]
+    results = bench.bench_engine(chosen, (1, 64, 1024))
+    results += [bench.bench_pipeline(chosen, batch) for batch in (64, 1024)]
+    resident = bench.resident_bytes()
+    results += bench.bench_keras(artefact)
+    ready_s = bench.start_to_ready_s(chosen.name)
+    document = bench.document(results, rates_hz, ready_s, resident)
+    if as_json:
+        click.echo(json.dumps(document))
+        return
+    click.echo(f"device: {document['device']}")
+    click.echo(f"{'stage':14} {'engine':12} {'mode':9} {'batch':>6} {'blocks/s':>12} {'p50':>10} {'p99':>10}")
+    for r in results:
+        click.echo(
+            f"{r.stage:14} {r.engine:12} {r.mode:9} {r.batch:6} {r.blocks_per_s:12,.0f} "
+            f"{r.latency_s_p50 * 1e3:7.3f} ms {r.latency_s_p99 * 1e3:7.3f} ms"
+        )
+    for rate, count in bench.channels_in_real_time(results, rates_hz).items():
+        click.echo(f"channels in real time at {rate} Hz: {count:,}")
+    click.echo(f"resident memory {resident / 1e6:.0f} MB, start to ready {ready_s:.2f} s")
+    single = {r.stage: r.latency_s_p50 for r in results if r.batch == 1 and r.stage != "pipeline"}
+    if "keras_predict" in single:
+        carried = next(r for r in results if r.stage == "engine" and r.mode == "carried" and r.batch == 1)
+        ratio = single["keras_predict"] / carried.latency_s_p50
+        click.echo(f"one block against Keras predict: {ratio:,.0f} times faster")
+
+
+def _end_to_end(url: str, load: Load, threads: int, *, as_json: bool) -> None:
+    from monitor.runtime.bench_mqtt import run_end_to_end
+
+    result = run_end_to_end(url, load, threads=threads)
+    if as_json:
+        click.echo(json.dumps(asdict(result)))
+        return
+    sent = result.sent
+    lines = {
+        "sent": f"{sent.samples:,} samples in {sent.seconds:.1f} s: {sent.samples / sent.seconds / 1e6:.2f} million/s",
+        "received": f"{result.samples_received:,} ({result.samples_received / max(1, sent.samples):.2%})",
+        "scored": f"{result.blocks_scored:,} of {result.blocks_received:,} blocks; not: {result.blocks_skipped}",
+        "rejected": f"{result.messages_rejected}",
+        "coverage": f"min {result.coverage_min:.3f}, mean {result.coverage_mean:.3f}, max {result.coverage_max:.3f}",
+        "latency": f"p50 <= {result.latency_s_p50 * 1e3:g} ms, p99 <= {result.latency_s_p99 * 1e3:g} ms",
+        "scrape": f"max {max(result.scrape_s, default=0) * 1e3:.0f} ms",
+        "memory": f"{max(result.resident_memory_bytes, default=0) / 1e6:.0f} MB at most",
+        "recovered": f"{result.recovered_s:.1f} s after the end",
+    }
+    for name, text in lines.items():
+        click.echo(f"{name:10} {text}")
+    for name, cpu_s in sorted(result.cpu_s.items(), key=lambda item: -item[1]):
+        click.echo(f"processor  {name:16} {cpu_s:7.2f} s = {cpu_s / sent.seconds:.2f} cores")

@@ -1,0 +1,208 @@
+"""End to end over a real broker: a load goes in, and the daemon's own metrics say what became of it.
+
+The daemon runs as a process of its own, as in production; the load comes from this process. What is said of processor
+time is the kernel's account of each thread. Refuses to know: how the daemon works inside.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import urlopen
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from monitor.errors import MonitorError
+from monitor.runtime.load import Load, Sent, send_load
+
+Samples = dict[str, list[tuple[dict[str, str], float]]]
+
+
+@dataclass
+class EndToEnd:
+    """What became of a load."""
+
+    sent: Sent
+    """What went in."""
+    samples_received: int = 0
+    """What arrived."""
+    blocks_received: int = 0
+    """Whole blocks of it."""
+    blocks_scored: int = 0
+    """Blocks compared with their forecast."""
+    blocks_skipped: dict[str, int] = field(default_factory=dict)
+    """Blocks not compared, by reason."""
+    messages_rejected: dict[str, int] = field(default_factory=dict)
+    """Messages not used, by reason."""
+    coverage_min: float = 0.0
+    """Scored / received of the worst channel, warm-up left out."""
+    coverage_mean: float = 0.0
+    """Of the mean channel."""
+    coverage_max: float = 0.0
+    """Of the best."""
+    latency_s_p50: float = 0.0
+    """Bound of the bucket with the median of last sample in to score."""
+    latency_s_p99: float = 0.0
+    """Of the 99th percentile."""
+    cpu_s: dict[str, float] = field(default_factory=dict)
+    """Processor time: ``generator``, and the daemon's threads by name."""
+    resident_memory_bytes: list[int] = field(default_factory=list)
+    """The daemon's, once a second while the load ran."""
+    scrape_s: list[float] = field(default_factory=list)
+    """Seconds of each scrape while the load ran."""
+    recovered_s: float = 0.0
+    """From the end of the load until nothing waited."""
+
+
+def run_end_to_end(url: str, load: Load, *, threads: int = 0, buffer_s: float = 2.0) -> EndToEnd:
+    """Run a daemon and a load against the broker at ``url``.
+
+    Raises:
+        MonitorError: the broker or the daemon fails.
+    """
+    parts = urlsplit(url)
+    with tempfile.TemporaryDirectory() as folder:
+        config = Path(folder) / "config.yaml"
+        config.write_text(_config(url, load, threads, buffer_s), encoding="utf-8")
+        with subprocess.Popen(
+            [sys.executable, "-m", "monitor", "run", "--config", str(config), "--log-level", "warning", "--announce"],
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as daemon:
+            try:
+                address = _address(daemon)
+                _wait(lambda: _value(_scrape(address), "vibration_mqtt_connected") == 1, 20, "the daemon to connect")
+                return _observe(address, daemon.pid, parts.hostname or "localhost", parts.port or 1883, load)
+            finally:
+                daemon.terminate()
+
+
+def _observe(address: str, pid: int, host: str, port: int, load: Load) -> EndToEnd:
+    ended = threading.Event()
+    before = _thread_cpu_s(pid)
+    result = EndToEnd(Sent(0, 0, 0.0, 0.0))
+
+    def watch() -> None:
+        while not ended.wait(1.0):
+            began_s = time.monotonic()
+            page = _scrape(address)
+            result.scrape_s.append(time.monotonic() - began_s)
+            result.resident_memory_bytes.append(int(_value(page, "process_resident_memory_bytes")))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        result.sent = send_load(host, port, load)
+    finally:
+        ended.set()
+        watcher.join()
+    ended_s = time.monotonic()
+    while _value(_scrape(address), "vibration_queue_bytes") > 0 and time.monotonic() - ended_s < 30:
+        time.sleep(0.1)
+    result.recovered_s = time.monotonic() - ended_s
+    after = _thread_cpu_s(pid)
+    spent = {name: seconds - before.get(name, 0.0) for name, seconds in after.items()}
+    result.cpu_s = {"generator": result.sent.cpu_s, **{name: s for name, s in spent.items() if s > 0.01}}
+    _count(result, _scrape(address))
+    return result
+
+
+def _count(result: EndToEnd, page: Samples) -> None:
+    def total(name: str) -> int:
+        return int(sum(value for _, value in page.get(name, [])))
+
+    result.samples_received = total("vibration_samples_received_total")
+    result.blocks_received = total("vibration_blocks_received_total")
+    result.blocks_scored = total("vibration_blocks_scored_total")
+    for family, counts in (
+        ("vibration_blocks_skipped_total", result.blocks_skipped),
+        ("vibration_messages_rejected_total", result.messages_rejected),
+    ):
+        for labels, value in page.get(family, []):
+            if value:
+                counts[labels["reason"]] = counts.get(labels["reason"], 0) + int(value)
+    result.coverage_min, result.coverage_mean, result.coverage_max = _coverage(page)
+    result.latency_s_p50, result.latency_s_p99 = (
+        _quantile(page, "vibration_sample_to_score_seconds", q) for q in (0.5, 0.99)
+    )
+
+
+def _coverage(page: Samples) -> tuple[float, float, float]:
+    received: dict[str, float] = defaultdict(float)
+    scored: dict[str, float] = defaultdict(float)
+    for labels, value in page.get("vibration_blocks_received_total", []):
+        received[labels["machine"]] += value
+    for labels, value in page.get("vibration_blocks_skipped_total", []):
+        if labels["reason"] == "warm_up":
+            received[labels["machine"]] -= min(value, 25)
+    for labels, value in page.get("vibration_blocks_scored_total", []):
+        scored[labels["machine"]] += value
+    shares = [scored[name] / count for name, count in received.items() if count > 0]
+    return (min(shares), sum(shares) / len(shares), max(shares)) if shares else (0.0, 0.0, 0.0)
+
+
+def _quantile(page: Samples, name: str, q: float) -> float:
+    buckets = [(float(labels["le"]), value) for labels, value in page.get(f"{name}_bucket", [])]
+    total = max((value for _, value in buckets), default=0.0)
+    return min((bound for bound, value in buckets if total and value >= q * total), default=float("nan"))
+
+
+def _config(url: str, load: Load, threads: int, buffer_s: float) -> str:
+    return (
+        f"mqtt: {{url: '{url}', client_id: vibration-monitor-bench-{os.getpid()}, version: '3.1.1', "
+        f"status_topic: vibration-monitor-bench/{os.getpid()}}}\n"
+        "sensors: [{topic: 'load/{machine}/{axis}', payload: {format: float32}, "
+        f"sampling_rate_hz: {load.sampling_rate_hz}}}]\n"
+        f"limits: {{channels: {load.channels}, buffer: {buffer_s}}}\n"
+        f"inference: {{threads: {threads}}}\n"
+        "http: {listen: '127.0.0.1:0', page: false}\n"
+    )
+
+
+def _address(daemon: "subprocess.Popen[str]") -> str:
+    """Where the daemon listens: it takes a free port and says which, on standard output."""
+    assert daemon.stdout is not None  # noqa: S101 - it is a pipe
+    line = daemon.stdout.readline().strip()
+    if not line.startswith("http"):
+        raise MonitorError(f"bench: the daemon did not start: {line or 'it said nothing'}")
+    return line
+
+
+def _scrape(address: str) -> Samples:
+    with urlopen(f"{address}/metrics", timeout=30) as answer:  # noqa: S310 - our own daemon
+        text = answer.read().decode()
+    page: Samples = defaultdict(list)
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            page[sample.name].append((sample.labels, sample.value))
+    return page
+
+
+def _value(page: Samples, name: str) -> float:
+    return page[name][0][1] if page.get(name) else 0.0
+
+
+def _wait(condition: Callable[[], bool], timeout_s: float, what: str) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise MonitorError(f"bench: waited {timeout_s:g} s in vain for {what}")
+        time.sleep(0.05)
+
+
+def _thread_cpu_s(pid: int) -> dict[str, float]:
+    """Processor seconds of a process's threads so far, summed by thread name."""
+    ticks = os.sysconf("SC_CLK_TCK")
+    seconds: dict[str, float] = defaultdict(float)
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        text = (task / "stat").read_text(encoding="ascii", errors="replace")
+        name, fields = text[text.index("(") + 1 : text.rindex(")")], text[text.rindex(")") + 2 :].split()
+        seconds[name] += (int(fields[11]) + int(fields[12])) / ticks
+    return dict(seconds)
