@@ -16,10 +16,12 @@ from monitor.config import Config
 from monitor.runtime.families import View
 from monitor.runtime.page.fleet import Fleet, significant
 from monitor.runtime.page.stream import Feed, event
-from monitor.runtime.page.watch import figures_document
 
 SPARKLINE_POINTS = 60
-"""Points of a sparkline, over the whole history."""
+"""Points of a sparkline."""
+
+SPARKLINE_STEP = 2
+"""Seconds of a point. Lower: a fault fills the line at once. Higher: a fault that begins takes long to show."""
 
 SPARKLINE_CHANNELS = 2_000
 """Channels whose history is sent at first; the sparklines of further ones begin empty."""
@@ -93,11 +95,11 @@ class FleetMessages:
         if "whole" not in self._made:
             fleet = self._fleet
             self._rows = self._rows or _rows(fleet)
-            lines = fleet.sparklines(SPARKLINE_POINTS, min(len(self._rows), SPARKLINE_CHANNELS))
+            lines = fleet.sparklines(SPARKLINE_POINTS, SPARKLINE_STEP, min(len(self._rows), SPARKLINE_CHANNELS))
             more = {
                 "label_names": self._label_names,
                 "names": [channel.labels for channel in fleet.table.channels],
-                "sparkline_step": 300 // SPARKLINE_POINTS,
+                "sparkline_step": SPARKLINE_STEP,
                 "sparklines": [significant(line) for line in lines],
             }
             self._made["whole"] = self._message("fleet", list(range(len(self._rows))), more)
@@ -158,4 +160,34 @@ def channels_document(fleet: Fleet, view: View, service: Service) -> dict[str, A
             }
             for place, channel in enumerate(fleet.table.channels)
         ],
+    }
+
+
+def figures_document(fleet: Fleet, place: int) -> dict[str, Any]:
+    """The latest figures of one channel."""
+    table = fleet.table
+    here = slice(place, place + 1)
+    return {
+        "sample": fleet.samples,
+        **{name: significant(values[here], 4)[0] for name, values in table.figures.items()},
+        "evidence": {name: significant(values[here])[0] for name, values in table.evidence.items()},
+        "coverage": significant(table.coverage[here])[0],
+        "last_sample_age_s": significant(table.age_s[here])[0],
+        "silent": bool(table.silent[place]),
+        "samples_received": table.channels[place].samples_received,
+        "samples_missing": table.channels[place].samples_missing,
+    }
+
+
+def introduction_document(fleet: Fleet, place: int, view: View, service: Service) -> dict[str, Any]:
+    """Who a channel is, with its history."""
+    channel = fleet.table.channels[place]
+    return {
+        "service": service_document(fleet, view, service),
+        "name": channel.name,
+        "labels": dict(zip(view.label_names, channel.labels, strict=True)),
+        "sampling_rate_hz": channel.sensor.sampling_rate_hz,
+        "model": next((asdict(model) for model in view.models if model.model == channel.model), None),
+        "sample": fleet.samples,
+        "history": {name: significant(values) for name, values in fleet.history(place).items()},
     }

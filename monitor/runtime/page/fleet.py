@@ -116,13 +116,13 @@ class Fleet:
             "alarm_state": self._alarm[order, place],
         }
 
-    def sparklines(self, points: int, channels: int) -> Float32:
-        """The first ``channels`` channels' score, or gap ratio without one: (channels, at most ``points``).
+    def sparklines(self, points: int, step: int, channels: int) -> Float32:
+        """The last scores of the first ``channels`` channels, or gap ratios: (channels, at most ``points``).
 
-        Each point is the largest value of ``HISTORY_SAMPLES // points`` consecutive samples; the first of these has a
-        number that is a multiple of it, so that a browser can go on counting.
+        Each point is the largest value of ``step`` consecutive samples; the first of these has a number that is a
+        multiple of it, so that a browser can go on counting.
         """
-        step = HISTORY_SAMPLES // points
+        points = min(points, HISTORY_SAMPLES // step)
         first = max(0, ((self.samples - 1) // step - (points - 1)) * step)
         order = np.arange(first, self.samples) % HISTORY_SAMPLES
         score = self._score[order, :channels]

@@ -21,7 +21,7 @@ Float32 = npt.NDArray[np.float32]
 WAVE_SAMPLES = 2_000
 """Samples of the waveform shown at most, however fast the sensor."""
 
-WAVE_S = 0.2
+WAVE_S = 0.12
 """Seconds of the waveform shown, where that is not more than :data:`WAVE_SAMPLES`: a few turns of a shaft, and still
 single impacts can be told apart."""
 

@@ -15,7 +15,7 @@ from aiohttp import web
 from monitor.config import Config
 from monitor.runtime.families import View
 from monitor.runtime.page import assets, evidence
-from monitor.runtime.page.documents import FleetMessages, channels_document
+from monitor.runtime.page.documents import FleetMessages, channels_document, introduction_document
 from monitor.runtime.page.fleet import Fleet
 from monitor.runtime.page.stream import Streams, compact
 from monitor.runtime.page.watch import PERIOD_S, WORK_SHARE, Watches
@@ -109,11 +109,13 @@ class Page:
     async def channel_stream(self, request: web.Request) -> web.StreamResponse:
         """One channel, named by its labels in the query, as server-sent events."""
         view = self.service.view()
-        place = self.fleet.places.get(tuple(request.query.get(name, "") for name in view.label_names))
+        labels = tuple(request.query.get(name, "") for name in view.label_names)
+        place = self.fleet.places.get(labels)
         if place is None:
             text = f"no channel has these values of the labels {', '.join(view.label_names)}\n"
             return web.Response(status=404, text=text, headers=HEADERS)
-        return await self.streams.serve(request, lambda: self.watches.messages(view, place), HEADERS)
+        introduction = introduction_document(self.fleet, place, view, self.service)
+        return await self.streams.serve(request, lambda: self.watches.messages(labels, introduction), HEADERS)
 
 
 @contextlib.contextmanager

@@ -8,12 +8,12 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
-from monitor.runtime.families import View
 from monitor.runtime.inference import Lane
-from monitor.runtime.page.fleet import Fleet, significant
+from monitor.runtime.page.documents import figures_document
+from monitor.runtime.page.fleet import Fleet
 from monitor.runtime.page.picture import Float32, blocks_needed, make_picture, picture_document
 from monitor.runtime.page.stream import Feed, event
 
@@ -53,14 +53,13 @@ class Watches:
         self._anyone = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, "page")
 
-    async def messages(self, view: View, place: int) -> AsyncIterator[bytes]:
+    async def messages(self, labels: Labels, introduction: dict[str, Any]) -> AsyncIterator[bytes]:
         """What one viewer of a channel gets: who it is and its history, then its pictures and figures."""
-        channel = self._fleet.table.channels[place]
-        watch = self._watches.setdefault(channel.labels, Watch())
+        watch = self._watches.setdefault(labels, Watch())
         watch.viewers += 1
         self._anyone.set()
         try:
-            yield event("channel", self._introduction(view, place))
+            yield event("channel", introduction)
             version = -1 if watch.feed.message else 0
             while True:
                 version = await watch.feed.newer(version)
@@ -68,7 +67,7 @@ class Watches:
         finally:
             watch.viewers -= 1
             if not watch.viewers:
-                del self._watches[channel.labels]
+                del self._watches[labels]
             if not self._watches:
                 self._anyone.clear()
 
@@ -107,34 +106,6 @@ class Watches:
                 watch.picture = await loop.run_in_executor(self._thread, _picture, lane, start, blocks, rate_hz)
         if news:
             watch.feed.publish(event("update", figures_document(self._fleet, place) | {"picture": watch.picture}))
-
-    def _introduction(self, view: View, place: int) -> dict[str, Any]:
-        channel = self._fleet.table.channels[place]
-        history = self._fleet.history(place)
-        return {
-            "name": channel.name,
-            "labels": dict(zip(view.label_names, channel.labels, strict=True)),
-            "sampling_rate_hz": channel.sensor.sampling_rate_hz,
-            "model": next((asdict(model) for model in view.models if model.model == channel.model), None),
-            "sample": self._fleet.samples,
-            "history": {name: significant(values) for name, values in history.items()},
-        }
-
-
-def figures_document(fleet: Fleet, place: int) -> dict[str, Any]:
-    """The latest figures of one channel."""
-    table = fleet.table
-    here = slice(place, place + 1)
-    return {
-        "sample": fleet.samples,
-        **{name: significant(values[here], 4)[0] for name, values in table.figures.items()},
-        "evidence": {name: significant(values[here])[0] for name, values in table.evidence.items()},
-        "coverage": significant(table.coverage[here])[0],
-        "last_sample_age_s": significant(table.age_s[here])[0],
-        "silent": bool(table.silent[place]),
-        "samples_received": table.channels[place].samples_received,
-        "samples_missing": table.channels[place].samples_missing,
-    }
 
 
 def _picture(lane: Lane, start_sample: int, blocks: Float32, rate_hz: float) -> dict[str, Any] | None:

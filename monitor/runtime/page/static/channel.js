@@ -1,0 +1,201 @@
+// One channel: its waveform beside the forecast, what was missed, and why the score is what it is.
+
+import { Charts, loadLibrary } from "./charts.js";
+import { age, announce, bytes, fromTemplate, make, number, percent, score, setState, setText, STATES, stateOf } from "./format.js";
+import { Stream } from "./stream.js";
+
+const HISTORY = 300;
+
+const FIGURES = [
+  ["Score", "score", (update) => score(update.score), "1 is the calibrated limit"],
+  ["Gap ratio", "gap_ratio", (update) => number(update.gap_ratio), "residual energy / signal energy"],
+  ["Whitened gap", "gap_whitened", (update) => number(update.gap_whitened), "about 1 when healthy"],
+  ["Gap", "gap", (update) => number(update.gap), "RMS of the residual, m/s²"],
+  ["RMS", "rms", (update) => number(update.rms), "m/s²"],
+  ["Peak", "peak", (update) => number(update.peak), "m/s²"],
+  ["Coverage", "coverage", (update) => percent(update.coverage), "of the last minute was scored"],
+  ["Last sample", "age", (update) => age(update.last_sample_age_s), "when samples came last"],
+];
+
+export class ChannelView {
+  constructor(frame, query) {
+    this.frame = frame;
+    this.paused = false;
+    frame.main.append(fromTemplate("channel-view"));
+    this.part = (selector) => frame.main.querySelector(selector);
+    this.name = [...query.values()].join(" / ");
+    this.part("h1").textContent = this.name;
+    document.title = `${this.name} · vibration-monitor`;
+    this.makeFigures();
+    this.part(".pause").addEventListener("click", () => this.pause(!this.paused));
+    this.listFiles();
+    loadLibrary().then((plotly) => this.takeLibrary(plotly));
+    this.stream = new Stream(
+      `api/v1/channels/stream?${query}`,
+      { channel: (message) => this.introduce(message), update: (message) => this.update(message), gone: () => this.gone() },
+      frame.showTrouble,
+    );
+  }
+
+  close() {
+    this.closed = true;
+    this.stream.close();
+    this.charts?.close();
+  }
+
+  takeLibrary(plotly) {
+    if (this.closed) return;
+    if (!plotly) {
+      this.note("Charts need the Python package plotly beside the monitor: pip install 'vibration-monitor[page]'");
+      return;
+    }
+    this.charts = new Charts(plotly, this.frame.main);
+    if (this.history) this.drawHistory();
+    if (this.latest) this.draw(this.latest);
+  }
+
+  makeFigures() {
+    this.figures = {};
+    for (const [title, key, , meaning] of FIGURES) {
+      const box = make("div", "", { title: meaning });
+      this.figures[key] = make("dd", "–");
+      box.append(make("dt", title), this.figures[key]);
+      this.part(".figures").append(box);
+    }
+  }
+
+  introduce(message) {
+    this.frame.showService(message.service);
+    this.history = message.history;
+    this.sample = message.sample;
+    this.labels = message.labels;
+    this.part(".labels").replaceChildren(...Object.entries(message.labels).filter(([, value]) => value).map(([name, value]) => {
+      const pair = make("span");
+      pair.append(make("i", `${name} `), value);
+      return pair;
+    }));
+    const model = message.model;
+    const facts = [
+      ["Model", model ? `${model.model}, ${model.sha256.slice(0, 12)}` : "–"],
+      ["Runs on", model ? `${model.engine}, ${model.device}` : "–"],
+      ["Sampling rate", `${message.sampling_rate_hz.toLocaleString("en")} Hz`],
+      ...(message.calibration ?? [["Calibration", "none; make one with: vibration-monitor calibrate"]]),
+    ];
+    this.part(".facts").replaceChildren(...facts.flatMap(([title, text]) => [make("dt", title), make("dd", text)]));
+    this.drawHistory();
+  }
+
+  update(message) {
+    const state = stateOf(message.alarm_state, message.silent);
+    if (this.state && this.state !== state) {
+      announce(`${this.name}: ${STATES[state].text}`);
+      this.listFiles();
+    }
+    this.state = state;
+    setState(this.part("h1 + .state"), state);
+    for (const [, key, text] of FIGURES) setText(this.figures[key], text(message));
+    this.remember(message);
+    this.latest = message;
+    if (!this.paused) this.draw(message);
+  }
+
+  // History grows by what the update says; seconds that were missed stay empty.
+  remember(message) {
+    if (!this.history || message.sample <= this.sample) return;
+    for (; this.sample < message.sample; this.sample += 1) {
+      const last = this.sample + 1 === message.sample;
+      for (const [name, values] of Object.entries(this.history)) {
+        values.push(last ? message[name] : null);
+        if (values.length > HISTORY) values.shift();
+      }
+    }
+    this.changed = true;
+  }
+
+  draw(message) {
+    this.drawDrivers(message.evidence);
+    if (this.changed) this.drawHistory();
+    if (message.picture && this.charts) this.charts.picture(message.picture);
+    if (message.silent) this.note("No samples come. The charts show the last ones.");
+    else if (!message.picture) this.note("Waiting for enough samples without a break to forecast from.");
+    else if (this.charts) this.note("");
+    const spoken = `measured RMS ${number(message.rms)} m/s², residual RMS ${number(message.gap)} m/s²`;
+    if (this.changed) this.part(".wave").setAttribute("aria-label", `Waveform, measured and forecast: ${spoken}`);
+    this.changed = false;
+  }
+
+  drawHistory() {
+    if (!this.charts) return;
+    const calibrated = this.charts.history(this.history);
+    this.part(".history-title").firstChild.textContent = calibrated ? "Score " : "Gap ratio ";
+  }
+
+  drawDrivers(evidence) {
+    const entries = Object.entries(evidence).filter(([, value]) => value !== null).sort((a, b) => b[1] - a[1]);
+    const place = this.part(".drivers");
+    if (!entries.length) {
+      setText(place, "There is no score: this channel has no calibration, or nothing was scored yet.");
+      return;
+    }
+    const top = Math.max(2, entries[0][1]);
+    place.replaceChildren(...entries.map(([name, value]) => {
+      const line = make("div", "", { class: value >= 1 ? "driver over" : "driver" });
+      const track = make("span", "", { class: "track", "aria-hidden": "true" });
+      const bar = make("i");
+      bar.style.width = `${(100 * Math.max(0, value)) / top}%`;
+      const limit = make("u");
+      limit.style.left = `${100 / top}%`;
+      track.append(bar, limit);
+      line.append(make("span", name.replaceAll("_", " "), { class: "what" }), track, make("span", score(value), { class: "number" }));
+      return line;
+    }));
+  }
+
+  async listFiles() {
+    const place = this.part(".files");
+    let files = [];
+    try {
+      const answer = await fetch(`api/v1/evidence?${location.hash.split("?")[1] ?? ""}`);
+      files = (await answer.json()).files;
+    } catch { /* the stream tells of the trouble */ }
+    if (this.closed) return;
+    const alarms = Map.groupBy ? Map.groupBy(files, stem) : group(files);
+    place.replaceChildren(...[...alarms.values()].map((parts) => {
+      const line = make("li");
+      line.append(make("time", new Date(parts[0].modified_at_s * 1000).toLocaleString()));
+      for (const file of parts) {
+        line.append(" ", make("a", `${file.name.split(".").pop()} ${bytes(file.bytes)}`, { href: `api/v1/evidence/${encodeURIComponent(file.name)}`, title: file.name }));
+      }
+      return line;
+    }));
+    if (!alarms.size) place.replaceChildren(make("li", "None. Samples, forecasts and figures are kept here when an alarm rises."));
+  }
+
+  note(text) {
+    const line = this.part(".note");
+    setText(line, text);
+    line.hidden = !text;
+  }
+
+  gone() {
+    this.note("This channel is no longer configured.");
+  }
+
+  pause(paused) {
+    this.paused = paused;
+    const button = this.part(".pause");
+    button.setAttribute("aria-pressed", paused);
+    setText(button, paused ? "Resume" : "Pause");
+    if (!paused && this.latest) this.draw(this.latest);
+  }
+}
+
+function stem(file) {
+  return file.name.replace(/\.[a-z]+$/, "");
+}
+
+function group(files) {
+  const groups = new Map();
+  for (const file of files) groups.set(stem(file), [...(groups.get(stem(file)) ?? []), file]);
+  return groups;
+}
