@@ -92,9 +92,10 @@ class Browser:
                 "Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, text=text
             )
 
-    async def screenshot(self, file: Path, *, whole: bool = False) -> None:
+    async def screenshot(self, *, whole: bool = False) -> bytes:
+        """A PNG of what is seen, or of the whole page."""
         result = await self.send("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
-        file.write_bytes(base64.b64decode(result["data"]))
+        return base64.b64decode(result["data"])
 
     async def close(self) -> None:
         self._reader.cancel()
@@ -119,7 +120,7 @@ async def chromium() -> AsyncIterator[Browser]:
         )  # fmt: skip
         try:
             async with aiohttp.ClientSession() as session:
-                port = await _port(Path(profile) / "DevToolsActivePort", child)
+                port = await asyncio.to_thread(_port, Path(profile) / "DevToolsActivePort", child)
                 async with session.get(f"http://127.0.0.1:{port}/json/list") as answer:
                     pages = await answer.json()
                 target = next(page for page in pages if page["type"] == "page")
@@ -140,10 +141,10 @@ async def chromium() -> AsyncIterator[Browser]:
                 child.wait()
 
 
-async def _port(file: Path, child: "subprocess.Popen[bytes]") -> int:
+def _port(file: Path, child: "subprocess.Popen[bytes]") -> int:
     deadline_s = time.monotonic() + 60
     while time.monotonic() < deadline_s and child.poll() is None:
         if file.exists() and (lines := file.read_text().split()):
             return int(lines[0])
-        await asyncio.sleep(0.05)
+        time.sleep(0.05)
     raise AssertionError(f"chromium did not start; exit status {child.poll()}")

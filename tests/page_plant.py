@@ -1,18 +1,21 @@
 """A service without a broker: real rings, pipelines and boards, fed by the test, for whoever shows them."""
 
 import time
+from base64 import b64decode
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from monitor.config import Config
-from monitor.core.forecaster import Engine
+from monitor.core.forecaster import CarriedState, Engine
 from monitor.runtime.families import ModelInfo, View
 from monitor.runtime.inference import Inference, make_lane
 from monitor.runtime.ingest import Channel, Ingest, packed_samples
 from monitor.runtime.mqtt import MqttState
 from tests.numpy_engine import NumpyEngine
+
+Float32 = npt.NDArray[np.float32]
 
 
 class Plant:
@@ -45,6 +48,7 @@ class Plant:
         self.lane.viewer = self.engine
         self.ahead_s = 0.0
         """How far the test has moved the clock."""
+        self.silent_after_s = 60.0
         self.mqtt = MqttState(connected=True)
         self.ingest = Ingest(self.config, {"default": self.lane.rings}, self._on_channel, self.now_s)
         self.inference = Inference([self.lane], self.now_s, self._failed)
@@ -62,7 +66,7 @@ class Plant:
         self.lane.board.clear(rows)
         self.lane.pipeline.configure(rows, interval, self.engine.window_blocks)
 
-    def send(self, machine: str, samples: npt.NDArray[np.float32], sensor: str = "de", axis: str = "x") -> None:
+    def send(self, machine: str, samples: Float32, sensor: str = "de", axis: str = "x") -> None:
         """Messages of at most half a buffer, each scored at once."""
         rings = self.lane.rings
         size = rings.capacity_blocks * rings.block_samples // 2
@@ -72,7 +76,7 @@ class Plant:
             while self.inference.round(self.lane):
                 pass
 
-    def noise(self, count: int) -> npt.NDArray[np.float32]:
+    def noise(self, count: int) -> Float32:
         return self.rng.normal(size=count).astype(np.float32)
 
     # What a service is.
@@ -95,8 +99,39 @@ class Plant:
             models=(ModelInfo("default", "0" * 64, self.engine.name, self.engine.device),),
             now_s=self.now_s(),
             wall_offset_s=time.time() - time.monotonic(),
-            silent_after_s=60.0,
+            silent_after_s=self.silent_after_s,
             channel_limit=self.config.limits.channels,
             reload_successful=True,
             reloaded_at_s=0.0,
         )
+
+
+def unpacked(text: str) -> Float32:
+    """The samples in a document of the page."""
+    return np.frombuffer(b64decode(text), "<f4")
+
+
+class NoState:
+    """The state of a network without one."""
+
+    def reset(self, rows: npt.NDArray[np.intp]) -> None:
+        """Nothing to forget."""
+
+
+class EchoEngine:
+    """Forecasts that the next block is as the last: right for a period that divides a block, wrong for the rest."""
+
+    name = "echo"
+    device = "cpu"
+    block_samples = 100
+    window_blocks = 25
+
+    def new_state(self, channels: int) -> NoState:  # noqa: ARG002 - the protocol's
+        return NoState()
+
+    def step(self, blocks: Float32, state: CarriedState, rows: npt.NDArray[np.intp]) -> Float32:  # noqa: ARG002 - as above
+        return blocks.copy()
+
+    def forecast_windows(self, windows: Float32) -> Float32:
+        last: Float32 = windows[:, -1].copy()
+        return last

@@ -60,6 +60,8 @@ class Page:
         self.messages = FleetMessages(self.fleet)
         self.streams = Streams()
         self.watches = Watches(self.fleet)
+        self.sample_period_s = SAMPLE_PERIOD_S
+        """Time between two samples of history."""
 
     async def running(self, _: web.Application) -> AsyncIterator[None]:
         """Keep history and pictures going while the server runs."""
@@ -86,7 +88,7 @@ class Page:
                 self.fleet.sample(view)
                 self.messages.publish(view, self.service)
             # A late round is not made up for: history is by the second, not by the count.
-            due_s = max(due_s + SAMPLE_PERIOD_S, loop.time())
+            due_s = max(due_s + self.sample_period_s, loop.time())
             await asyncio.sleep(due_s - loop.time())
 
     async def _draw(self) -> None:
@@ -126,9 +128,12 @@ def _surviving(what: str) -> Iterator[None]:
         LOG.exception("the page's %s failed once", what)
 
 
+PAGE = web.AppKey("page", Page)
+
+
 def add_page(app: web.Application, service: Service) -> None:
     """Add the page to a server: its routes, and its work in the background while the server runs."""
-    page = Page(service)
+    app[PAGE] = page = Page(service)
     app.cleanup_ctx.append(page.running)
     app.on_shutdown.append(page.ending)
     app.router.add_get("/api/v1/channels", page.channels)

@@ -71,6 +71,11 @@ class Watches:
             if not self._watches:
                 self._anyone.clear()
 
+    @property
+    def watched(self) -> int:
+        """How many channels somebody looks at."""
+        return len(self._watches)
+
     def close(self) -> None:
         """End the thread after its present picture."""
         self._thread.shutdown(wait=True, cancel_futures=True)

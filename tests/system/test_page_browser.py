@@ -1,0 +1,183 @@
+"""The live page in a real browser: what it shows, that it asks nobody else, and how it looks."""
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from aiohttp.test_utils import TestServer
+
+from monitor.config import Http
+from monitor.runtime import web
+from tests.browser import Browser, chromium
+from tests.page_plant import EchoEngine, Plant
+
+pytestmark = pytest.mark.system
+
+RATE_HZ = 4000.0
+MACHINES = ("fan-1", "fan-2", "pump-1", "<script>alert(1)", "a&b <b>bold")
+FAULTY = "fan-2"
+STUCK = "pump-1"
+
+Story = Callable[[Browser, str], Awaitable[None]]
+
+
+async def feed(plant: Plant, fault_from_s: float) -> None:
+    """Periodic vibration of every machine in real time; one develops impacts, one falls silent after a second."""
+    rng = np.random.default_rng(0)
+    began_s, sent = time.monotonic(), 0
+    while True:
+        count = 400
+        at = np.arange(sent, sent + count)
+        for machine in MACHINES:
+            if machine == STUCK and sent > RATE_HZ:
+                continue
+            signal = np.sin(2 * np.pi * at * 3 / 100) + 0.1 * rng.normal(size=count)
+            if machine == FAULTY and sent > fault_from_s * RATE_HZ:
+                signal += 3 * np.exp(-(at % 337) / 20) * np.sin(2 * np.pi * at * 0.27)
+            plant.send(machine, signal.astype(np.float32))
+        sent += count
+        await asyncio.sleep(max(0.0, began_s + sent / RATE_HZ - time.monotonic()))
+
+
+def shown(story: Story, state_dir: Path | None = None, fault_from_s: float = 0.0) -> None:
+    """Run a story with a fed plant, its page, and a browser; no console error, no outside request."""
+
+    async def main() -> None:
+        plant = Plant(16, RATE_HZ, EchoEngine(), state_dir=state_dir)
+        plant.silent_after_s = 4.0
+        feeding = asyncio.create_task(feed(plant, fault_from_s))
+        try:
+            async with TestServer(web.make_app(plant, Http())) as server, chromium() as browser:
+                address = str(server.make_url("/"))
+                await asyncio.wait_for(story(browser, address), 120)
+                assert browser.complaints == []
+                outside = [url for url in browser.requests if not url.startswith((address, "data:", "blob:"))]
+                assert outside == []
+        finally:
+            feeding.cancel()
+            await asyncio.gather(feeding, return_exceptions=True)
+
+    asyncio.run(main())
+
+
+def picture_folder(tmp_path: Path) -> Path:
+    """Where pictures go: PAGE_PICTURES, for people who want to look at them, or the test's own folder."""
+    folder = Path(os.environ.get("PAGE_PICTURES", tmp_path))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+FIRST_NAME = "document.querySelector('tbody tr th')?.innerText"
+SIDEWAYS = "document.documentElement.scrollWidth > innerWidth"
+
+
+def test_the_fleet(tmp_path: Path) -> None:
+    folder = picture_folder(tmp_path)
+
+    async def story(browser: Browser, address: str) -> None:
+        await browser.size(1280, 800)
+        await browser.open(address)
+        await browser.until(f"document.querySelectorAll('tbody tr').length == {len(MACHINES)}")
+        # It began like all others, and climbs to the top when its fault begins.
+        await browser.until(f"{FIRST_NAME} == '{FAULTY} / de / x'")
+        await browser.until(f"[...document.querySelectorAll('tr')].some(r => /silent[^]*{STUCK}/.test(r.innerText))")
+        names = await browser.value("[...document.querySelectorAll('tbody th')].map(cell => cell.innerText)")
+        assert {name.removesuffix(" / de / x") for name in names} == set(MACHINES)
+        assert await browser.value("document.querySelectorAll('tbody script, tbody b b').length") == 0
+        await browser.until("document.querySelector('tbody polyline').getAttribute('points').split(' ').length > 2")
+        await browser.value("(box => { box.value = 'PUMP'; box.dispatchEvent(new Event('input')) })"
+                            "(document.querySelector('input'))")  # fmt: skip
+        await browser.until("document.querySelectorAll('tbody tr').length == 1")
+        await browser.value("(box => { box.value = ''; box.dispatchEvent(new Event('input')) })"
+                            "(document.querySelector('input'))")  # fmt: skip
+        await browser.value("document.querySelector('.chip[data-state=silent]').click()")
+        await browser.until("document.querySelectorAll('tbody tr').length == 1")
+        await browser.value("document.querySelector('.chip[data-state=silent]').click()")
+        await browser.until(f"document.querySelectorAll('tbody tr').length == {len(MACHINES)}")
+        for scheme in ("light", "dark"):
+            await browser.scheme(scheme)
+            (folder / f"fleet-{scheme}.png").write_bytes(await browser.screenshot())
+        await browser.size(390, 844, mobile=True)
+        await browser.until("innerWidth == 390")
+        assert not await browser.value(SIDEWAYS)
+        (folder / "fleet-phone.png").write_bytes(await browser.screenshot())
+
+    shown(story, fault_from_s=3.0)
+
+
+def test_a_channel(tmp_path: Path) -> None:
+    folder = picture_folder(tmp_path)
+
+    async def story(browser: Browser, address: str) -> None:
+        await browser.size(1280, 1150)
+        # The address of a view can be shared.
+        await browser.open(f"{address}#/channel?machine={FAULTY}&sensor=de&axis=x")
+        for chart in ("wave", "residual", "spectrum", "history"):
+            await browser.until(f"!!document.querySelector('.{chart} .scatterlayer path.js-line')")
+        traces = "document.querySelector('.wave').data.map(trace => Array.from(trace.y))"
+        measured, forecast = (np.array(values) for values in await browser.value(traces))
+        assert measured.size == forecast.size > 200
+        # The fault shows: the forecast is far off.
+        assert np.square(measured - forecast).mean() > 0.3 * np.square(measured).mean()
+        first = await browser.value("document.querySelector('.wave').data[0].y[0]")
+        await browser.until(f"document.querySelector('.wave').data[0].y[0] != {first}")
+        await browser.value("document.querySelector('.pause').click()")
+        held = await browser.value("document.querySelector('.wave').data[0].y[0]")
+        await asyncio.sleep(0.8)
+        assert await browser.value("document.querySelector('.wave').data[0].y[0]") == held
+        await browser.value("document.querySelector('.pause').click()")
+        await browser.until(f"document.querySelector('.wave').data[0].y[0] != {held}")
+        await browser.until("document.querySelector('.files a')?.innerText == 'npz 4 B'")
+        href = "fetch(document.querySelector('.files a').href).then(answer => answer.text())"
+        assert await browser.value(href) == "data"
+        for scheme in ("light", "dark"):
+            await browser.scheme(scheme)
+            await asyncio.sleep(0.5)  # the charts are drawn anew with the next picture
+            (folder / f"channel-{scheme}.png").write_bytes(await browser.screenshot(whole=True))
+        await browser.size(390, 844, mobile=True)
+        await browser.until("innerWidth == 390")
+        await browser.until("document.querySelector('.wave svg').clientWidth < 390")
+        assert not await browser.value(SIDEWAYS)
+        (folder / "channel-phone.png").write_bytes(await browser.screenshot(whole=True))
+
+    (tmp_path / "state" / "evidence").mkdir(parents=True)
+    (tmp_path / "state" / "evidence" / "2026-01-01T00-00-00-fan-2_de_x.npz").write_bytes(b"data")
+    shown(story, state_dir=tmp_path / "state")
+
+
+def test_with_the_keyboard_alone() -> None:
+    async def story(browser: Browser, address: str) -> None:
+        await browser.open(address)
+        await browser.until(f"{FIRST_NAME} == '{FAULTY} / de / x'")
+        for _ in range(12):
+            await browser.press("Tab", 9)
+            if await browser.value("document.activeElement.matches('tbody a')"):
+                break
+        outline = await browser.value("getComputedStyle(document.activeElement).outlineStyle")
+        assert outline == "solid"
+        await browser.press("Enter", 13, "\r")
+        await browser.until("location.hash.startsWith('#/channel?machine=')")
+        await browser.until("!!document.querySelector('.figures dd')")
+        assert await browser.value("document.title") == f"{FAULTY} / de / x · vibration-monitor"
+
+    shown(story)
+
+
+def test_a_name_is_text_everywhere() -> None:
+    async def story(browser: Browser, address: str) -> None:
+        await browser.open(address)
+        await browser.until(f"document.querySelectorAll('tbody tr').length == {len(MACHINES)}")
+        name = MACHINES[3]
+        await browser.value(
+            f"[...document.querySelectorAll('tbody a')].find(link => link.innerText.startsWith('{name}')).click()"
+        )
+        await browser.until(f"document.querySelector('h1').innerText == '{name} / de / x'")
+        await browser.until("!!document.querySelector('.labels span')")
+        await browser.until("document.querySelector('.figures div:last-child dd').innerText == 'now'")
+        assert await browser.value("[...document.scripts].every(script => script.src)")
+
+    shown(story)
