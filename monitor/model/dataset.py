@@ -24,9 +24,37 @@ class Record:
     """(n,) running mean up to and including each sample."""
     rms: Float32
     """(n,) running RMS about the mean, likewise."""
+    recording: int = 0
+    """Number of the recording that the record is of."""
 
 
-def make_record(samples: Float32, block_samples: int, time_constant_blocks: int) -> Record:
+def samples_before(sizes: list[int], fraction: float) -> list[int]:
+    """How many samples of each record lie in the first part of a recording.
+
+    Args:
+        sizes: samples of the recording's records, in the order of time.
+        fraction: of all samples, 0 to 1.
+
+    Returns:
+        One count a record: all of the early ones, none of the late ones, a part of the one that is cut.
+    """
+    left = round(fraction * sum(sizes))
+    counts = []
+    for size in sizes:
+        counts.append(min(size, left))
+        left -= counts[-1]
+    return counts
+
+
+def split_in_time(records: list[Float32], fraction: float) -> tuple[list[Float32], list[Float32]]:
+    """Cut one recording in two after ``fraction`` of its samples; parts without samples are left out."""
+    counts = samples_before([record.size for record in records], fraction)
+    first = [record[:count] for record, count in zip(records, counts, strict=True) if count]
+    last = [record[count:] for record, count in zip(records, counts, strict=True) if count < record.size]
+    return first, last
+
+
+def make_record(samples: Float32, block_samples: int, time_constant_blocks: int, recording: int = 0) -> Record:
     """A record with its level: an average over all samples at first, exponential with the time constant after that."""
     constant = time_constant_blocks * block_samples
     values = samples.astype(np.float64)
@@ -43,7 +71,7 @@ def make_record(samples: Float32, block_samples: int, time_constant_blocks: int)
     mean = running(values)
     square = running(values * values)
     rms = np.sqrt(np.maximum(square - mean * mean, 1e-12))
-    return Record(samples, mean.astype(np.float32), rms.astype(np.float32))
+    return Record(samples, mean.astype(np.float32), rms.astype(np.float32), recording)
 
 
 class Windows:
@@ -67,14 +95,14 @@ class Windows:
         return len(self.index)
 
     def evenly(self, rng: np.random.Generator, count: int) -> Int64:
-        """Numbers of at most ``count`` different windows, as evenly from all records as they have windows."""
+        """Numbers of at most ``count`` different windows, as evenly from all recordings as they have windows."""
         order = rng.permutation(len(self.index))
-        records = self.index[order, 0]
-        # The rank of each window within its record: low ranks of all records come first.
-        by_record = np.argsort(records, kind="stable")
-        sizes = np.bincount(records, minlength=len(self.records))
+        recordings = np.array([record.recording for record in self.records], np.int64)[self.index[order, 0]]
+        # The rank of each window within its recording: low ranks of all recordings come first.
+        by_recording = np.argsort(recordings, kind="stable")
+        sizes = np.bincount(recordings)
         rank = np.empty(len(order), np.int64)
-        rank[by_record] = np.concatenate([np.arange(size) for size in sizes])
+        rank[by_recording] = np.concatenate([np.arange(size) for size in sizes])
         return order[np.argsort(rank, kind="stable")[:count]]
 
     def batch(self, which: Int64) -> tuple[Float32, Float32]:

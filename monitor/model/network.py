@@ -5,6 +5,7 @@ The dense layers are linear, as in the tutorial the network comes from. Refuses 
 TensorFlow is imported when a network is built, not before.
 """
 
+import os
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -58,6 +59,15 @@ class Shape(BaseModel):
         )
 
 
+def quiet_tensorflow() -> None:
+    """Import TensorFlow without its start-up messages, taking a GPU's memory only as it is needed."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import tensorflow as tf
+
+    for gpu in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(gpu, enable=True)
+
+
 def build_network(shape: Shape, *, every_block: bool) -> Any:
     """A Keras model with fresh weights.
 
@@ -69,6 +79,7 @@ def build_network(shape: Shape, *, every_block: bool) -> Any:
     Returns:
         A ``keras.Sequential`` whose layers are named as in :attr:`Shape.layers`; weights are the same either way.
     """
+    quiet_tensorflow()
     import keras
 
     blocks = None if every_block else shape.window_blocks

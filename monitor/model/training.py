@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from monitor.errors import RecordingError
-from monitor.model.dataset import Record, Windows, make_record
-from monitor.model.network import Shape, build_network
+from monitor.model.dataset import Record, Windows, make_record, samples_before
+from monitor.model.network import Shape, build_network, quiet_tensorflow
 
 Float32 = npt.NDArray[np.float32]
 
@@ -38,10 +38,10 @@ class Recipe:
     """Whether the rate falls to zero as a cosine."""
     stride: int = 5
     """Samples between the starts of two windows."""
-    windows: int | None = None
+    windows: int | None = 20_000
     """Most windows an epoch (the first ones, as in the tutorial, for ``last-block``; a random choice otherwise)."""
     validation: float = 0.15
-    """Part at the end of each record that stops the training and is not trained on."""
+    """Part at the end of each recording that stops the training and is not trained on."""
     patience: int = 3
     """Epochs without improvement after which training stops."""
     seed: int = 1
@@ -66,6 +66,8 @@ class Progress:
     """Running mean of the epoch."""
     validation_loss: float | None
     """After the epoch; None within it, or without validation."""
+    epoch_over: bool
+    """Whether this closes an epoch."""
     windows_per_s: float
     """Rate."""
     remaining_s: float
@@ -89,16 +91,16 @@ class Trained:
 
 
 def train(
-    records: list[Float32],
+    recordings: list[list[Float32]],
     shape: Shape,
     recipe: Recipe,
     time_constant_blocks: int,
     report: Callable[[Progress], None],
 ) -> Trained:
-    """Train a fresh network on healthy records.
+    """Train a fresh network on healthy recordings.
 
     Args:
-        records: contiguous healthy records, (n,) float32 each.
+        recordings: of each its contiguous records in the order of time, (n,) float32 each.
         shape: the network.
         recipe: how.
         time_constant_blocks: of the level.
@@ -110,7 +112,7 @@ def train(
     Raises:
         RecordingError: the records are too short for a single window.
     """
-    run = _Run(records, shape, recipe, time_constant_blocks, report)
+    run = _Run(recordings, shape, recipe, time_constant_blocks, report)
     interrupted = False
     try:
         while len(run.losses) < recipe.epochs and not run.out_of_patience:
@@ -131,16 +133,17 @@ class _Run:
 
     def __init__(
         self,
-        records: list[Float32],
+        recordings: list[list[Float32]],
         shape: Shape,
         recipe: Recipe,
         time_constant_blocks: int,
         report: Callable[[Progress], None],
     ) -> None:
+        quiet_tensorflow()
         import keras
 
         keras.utils.set_random_seed(recipe.seed)
-        self.training, self.validation = _windows(records, shape, recipe, time_constant_blocks)
+        self.training, self.validation = _windows(recordings, shape, recipe, time_constant_blocks)
         self.recipe = recipe
         self.report = report
         self.every_block = recipe.loss == "every-block"
@@ -201,6 +204,7 @@ class _Run:
                 fraction,
                 loss,
                 validation_loss,
+                steps == 0,
                 fraction * epochs * self.per_epoch / elapsed_s,
                 elapsed_s * (1 / fraction - 1),
             )
@@ -229,23 +233,25 @@ def _compiled(network: Any, optimizer: Any) -> tuple[Any, Any]:
 
 
 def _windows(
-    records: list[Float32], shape: Shape, recipe: Recipe, time_constant_blocks: int
+    recordings: list[list[Float32]], shape: Shape, recipe: Recipe, time_constant_blocks: int
 ) -> tuple[Windows, Windows]:
     size, blocks = shape.block_samples, shape.window_blocks
     first_parts: list[Record] = []
     last_parts: list[Record] = []
-    for samples in records:
-        whole = make_record(samples, size, time_constant_blocks)
-        cut = int(samples.size * (1.0 - recipe.validation))
-        first_parts.append(Record(samples[:cut], whole.mean[:cut], whole.rms[:cut]))
-        last_parts.append(Record(samples[cut:], whole.mean[cut:], whole.rms[cut:]))
+    for number, records in enumerate(recordings):
+        counts = samples_before([record.size for record in records], 1.0 - recipe.validation)
+        for samples, cut in zip(records, counts, strict=True):
+            whole = make_record(samples, size, time_constant_blocks, number)
+            if cut:
+                first_parts.append(Record(samples[:cut], whole.mean[:cut], whole.rms[:cut], number))
+            if cut < samples.size:
+                last_parts.append(Record(samples[cut:], whole.mean[cut:], whole.rms[cut:], number))
     training = Windows(first_parts, size, blocks, recipe.stride)
     if not len(training):
-        longest = max((record.size for record in records), default=0)
+        longest = max((record.size for records in recordings for record in records), default=0)
         need = math.ceil(((blocks + 2) * size) / (1.0 - recipe.validation))
         raise RecordingError(
             f"training: the longest record has {longest} samples, a window of {blocks} blocks of {size} needs {need}; "
             "bring longer records, or use fewer --blocks"
         )
-    validation = Windows(last_parts, size, blocks, size)
-    return training, validation
+    return training, Windows(last_parts, size, blocks, size)

@@ -1,0 +1,154 @@
+"""``train``: healthy recordings to a model directory, with a report on data it has not seen."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from monitor.cli.recording_options import recording_options
+from monitor.core.level import TIME_CONSTANT_BLOCKS
+from monitor.recording.options import RecordingOptions
+
+if TYPE_CHECKING:
+    from monitor.model.training import Progress
+
+
+@click.command()
+@click.argument("recordings", nargs=-1, required=True, metavar="RECORDING...")
+@click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Model directory.")
+@click.option("--tutorial", is_flag=True, help="The tutorial's recipe: last-block loss, 5000 windows, 3 epochs.")
+@click.option("--loss", type=click.Choice(["every-block", "last-block"]), help="Where the loss is put.")
+@click.option("--epochs", type=click.IntRange(1, 10_000), help="Passes over the windows.")
+@click.option("--windows", type=click.IntRange(1), help="Most windows an epoch.")
+@click.option("--stride", type=click.IntRange(1), help="Samples between the starts of two windows.")
+@click.option("--batch", type=click.IntRange(1, 65_536), help="Windows in a step.")
+@click.option("--learning-rate", type=click.FloatRange(0, 1, min_open=True), help="Highest rate of Adam.")
+@click.option("--seed", type=click.IntRange(0), help="Of the weights and of the order.")
+@click.option("--block-size", type=click.IntRange(8, 4096), default=100, show_default=True, help="Samples in a block.")
+@click.option("--blocks", type=click.IntRange(2, 1000), default=25, show_default=True, help="Blocks in a window.")
+@click.option("--units", type=click.IntRange(1, 4096), default=100, show_default=True, help="Units of an LSTM layer.")
+@click.option("--hidden", type=click.IntRange(1, 4096), default=100, show_default=True, help="Of the dense layer.")
+@click.option(
+    "--holdout",
+    type=click.FloatRange(0, 0.9),
+    default=0.4,
+    show_default=True,
+    help="Part at the end of each recording that is kept for the report.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@recording_options
+def command(
+    recordings: tuple[str, ...],
+    out: Path,
+    tutorial: bool,
+    block_size: int,
+    blocks: int,
+    units: int,
+    hidden: int,
+    holdout: float,
+    as_json: bool,
+    options: RecordingOptions,
+    **recipe_options: Any,
+) -> None:
+    """Train a model on healthy RECORDINGs and write it to a directory.
+
+    What a recording's file does not say can follow it: 'FILE#key?decimate=4&sampling-rate-hz=48000&unit=g', and
+    first=0.25 for the first quarter only. Ctrl-C ends the training and keeps the best so far.
+
+    Example: vibration-monitor train pump.npz fan.wav --channel all --out models/mine
+    """
+    from monitor.cli.described_recordings import open_described
+    from monitor.model.course import run_course
+    from monitor.model.network import Shape
+    from monitor.model.training import TUTORIAL, Recipe
+
+    given = {key: value for key, value in recipe_options.items() if value is not None}
+    recipe = replace(TUTORIAL if tutorial else Recipe(), **given)
+    shape = Shape(block_samples=block_size, window_blocks=blocks, units=(units, units), hidden=hidden)
+    described = open_described(
+        recordings, options, (blocks + 2) * block_size, f"to train on windows of {blocks} blocks of {block_size}"
+    )
+    click.echo(layer_table(shape), err=True)
+    with progress_shown() as shown:
+        artefact = run_course(
+            [(each.recording, each.load()) for each in described],
+            shape,
+            recipe,
+            holdout,
+            TIME_CONSTANT_BLOCKS,
+            out,
+            shown,
+        )
+    training = artefact.manifest.training
+    if as_json:
+        click.echo(json.dumps({"model": str(out), "sha256": artefact.sha256, **training}))
+    else:
+        click.echo(report_text(training))
+        click.echo(f"{out}: model written, sha256 {artefact.sha256[:16]}")
+
+
+def layer_table(shape: Any) -> str:
+    """The layers with their parameters, one a line, and their sum."""
+    rows = [*shape.layers, ("total", shape.parameters)]
+    return "\n".join(f"{name:<8} {count:>10,}" for name, count in rows)
+
+
+def report_text(training: dict[str, Any]) -> str:
+    """The training's outcome for a person."""
+    from monitor.model.card import FORECASTERS, quarters
+
+    lines = [
+        "loss by epoch: " + ", ".join(f"{loss:.4f}" for loss in training["losses"]),
+        f"trained in {training['seconds']:.1f} s" + (", stopped early" if training["interrupted"] else ""),
+    ]
+    for each in training["report"]:
+        ratios = each["gap_ratio"]
+        lines.append(f"{each['name']}: held-out gap ratio over {each['blocks']} blocks")
+        lines += [f"  {label:<20} {ratios[name]:.4f}" for name, label in FORECASTERS.items()]
+        lines.append(f"  by quarter of block  {quarters(each['by_position']['network'])}")
+        better = (1 - ratios["network"] / ratios["linear_own"]) * 100
+        verdict = "better than" if better > 0 else "worse than"
+        lines.append(f"  the network is {abs(better):.0f} % {verdict} an AR model of this recording")
+    if not training["report"]:
+        lines.append("nothing was held out that could be reported on; see --holdout")
+    return "\n".join(lines)
+
+
+@contextmanager
+def progress_shown() -> Iterator[Callable[["Progress"], None]]:
+    """Something to tell the progress to: a bar on a terminal, a line an epoch elsewhere, on standard error."""
+    if not sys.stderr.isatty():
+        yield _print_epoch
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("training", total=1.0)
+        yield lambda told: bar.update(
+            task,
+            completed=told.fraction,
+            description=f"epoch {told.epoch}/{told.epochs}  loss {told.loss:.4f}  {told.windows_per_s:,.0f} windows/s",
+        )
+
+
+def _print_epoch(told: "Progress") -> None:
+    if not told.epoch_over:
+        return
+    validation = "" if told.validation_loss is None else f"  validation {told.validation_loss:.4f}"
+    click.echo(
+        f"epoch {told.epoch}/{told.epochs}  loss {told.loss:.4f}{validation}  {told.windows_per_s:,.0f} windows/s  "
+        f"{told.remaining_s:.0f} s left",
+        err=True,
+    )
