@@ -39,6 +39,10 @@ GOLDEN_TOLERANCE = 1e-4
 shows as 1e-2 and more."""
 
 
+KERAS_GROUPS = ("lstm", "lstm_1", "dense", "dense_1")
+"""What Keras calls the groups of the weights: by the layers' kinds in their order, not by their names."""
+
+
 class Scaling(BaseModel):
     """How samples are brought to unit level."""
 
@@ -284,7 +288,7 @@ def _unpack(file: Path, archive: zipfile.ZipFile, part: str) -> bytes:
 
 def _datasets(file: Path, h5: Any, shape: Shape) -> list[Float32]:
     weights: list[Float32] = []
-    for (layer, _), count in zip(shape.layers, (3, 3, 2, 2), strict=True):
+    for layer, count in zip(KERAS_GROUPS, (3, 3, 2, 2), strict=True):
         group = h5["layers"][layer]
         group = group["cell"]["vars"] if count == 3 else group["vars"]
         for i in range(count):

@@ -31,8 +31,8 @@ def card(name: str, manifest: dict[str, Any]) -> str:
         "",
         (
             f"Forecasts the next {size} samples of a healthy vibration signal from the samples before them. "
-            f"LSTM {first}, LSTM {second}, dense {shape['hidden']}, dense {size}: {manifest['parameters']:,} parameters. Input is "
-            "brought to unit level by a running RMS over "
+            f"LSTM {first}, LSTM {second}, dense {shape['hidden']}, dense {size}: {manifest['parameters']:,} parameters. "
+            "Input is brought to unit level by a running RMS over "
             f"{manifest['scaling']['time_constant_blocks']} blocks, so gain does not matter."
         ),
         "",
@@ -97,8 +97,8 @@ def _report(report: list[dict[str, Any]], size: int) -> list[str]:
         "",
         (
             "Gap ratio: residual energy over signal energy; 0 is perfect, 1 is as good as forecasting no vibration. "
-            f"The AR columns are linear models of order {size}, iterated over the block, fitted on the same data as the "
-            "network or on this recording's part of it alone. The last column is the network's ratio in the four "
+            f"The AR columns are linear models of order {size}, iterated over the block, fitted on the same data as "
+            "the network or on this recording's part of it alone. The last column is the network's ratio in the four "
             "quarters of the block, from one sample ahead to a whole block."
         ),
         "",
