@@ -1,0 +1,52 @@
+"""How surprises of several kinds on several time scales become one, and when one outlier does not count.
+
+The weighted harmonic mean of probabilities (Wilson 2019, PNAS 116:1195) is ruled by the smallest ones, and hardly moved
+by how they depend on one another. Refuses to know: what the surprises are of.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from monitor.core.kinds import KINDS, PRIOR
+
+Float64 = npt.NDArray[np.float64]
+
+SCALES = (1, 8, 64)
+"""Intervals over which evidence is averaged: the interval itself, then eight and sixty-four with exponential weights.
+At intervals of 1 s: 8 s and a minute. Longer: smaller persistent changes, later."""
+
+MEMORY = 3
+"""Of as many intervals a majority must agree: a single outlier is not seen. More: slower."""
+
+EPISODE_GAP = 8
+"""Intervals below the limit after which what follows is a new episode."""
+
+_LOG_WEIGHTS = np.log(np.array([PRIOR[kind] for kind in KINDS]) / len(SCALES))
+
+
+def combine(surprises: Float64) -> Float64:
+    """Logarithm of 1 / the weighted harmonic mean of the probabilities.
+
+    Args:
+        surprises: (..., scales, kinds), -log of probabilities, finite.
+
+    Returns:
+        (...,).
+    """
+    weighted = (surprises + _LOG_WEIGHTS).reshape(*surprises.shape[:-2], -1)
+    top = weighted.max(axis=-1, keepdims=True)
+    return np.asarray((top + np.log(np.exp(weighted - top).sum(axis=-1, keepdims=True)))[..., 0])
+
+
+def agreed(last: Float64) -> Float64:
+    """What a majority of the last intervals reach.
+
+    Args:
+        last: (n, MEMORY), NaN where there was no interval yet, the newest last and not NaN.
+
+    Returns:
+        (n,): the median of three, the lower of two, the value of one.
+    """
+    ordered = np.sort(last, axis=1)  # NaN goes to the end
+    present = np.isfinite(last).sum(axis=1)
+    return np.asarray(ordered[np.arange(len(last)), np.maximum(present - 1, 0) // 2])

@@ -1,0 +1,176 @@
+"""Kinds of evidence: how far the features of an interval are from healthy, each as a log likelihood ratio.
+
+A feature that is normal on the healthy machine (mean m, standard deviation s) and z = (x - m) / s now, speaks for a
+change with at most exp(z²/2) to 1. A kind of evidence is the mean of that over its features, weighted by how plausible
+each is beforehand; its logarithm is the statistic. That adapts by itself: one band far out, or many a little. Level
+and shape are separate kinds, and where a fall tells as much as a rise, both sides count. Refuses to know: whether
+features are independent (they are not; the tail of the statistic is measured), limits, time.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from monitor.core.bands import Layout
+from monitor.core.evidence import Observations
+from monitor.core.gap import GapFigures
+
+Float64 = npt.NDArray[np.float64]
+Bool = npt.NDArray[np.bool_]
+Int64 = npt.NDArray[np.int64]
+
+SMALLEST = 1e-30
+"""Smallest energy or ratio whose logarithm is taken; what is below is refused as a flat line elsewhere."""
+
+FARTHEST = 40.0
+"""Largest z that counts. Beyond it a statistic says no more than 'very far', and squares would rule the mean."""
+
+
+class Kind(StrEnum):
+    """What may speak for a fault; the values of the label ``evidence``."""
+
+    BANDS = "bands"
+    """Whitened residual energy in some band, absolute; a rise."""
+    GAP_WHITENED = "gap_whitened"
+    """Whitened residual energy over all bands, absolute; a rise."""
+    SHAPE = "shape"
+    """A band's part of the whitened energy; free of gain; both sides."""
+    GAP_RATIO = "gap_ratio"
+    """Residual energy / signal energy; free of gain; both sides."""
+    IMPULSES = "impulses"
+    """Kurtosis of the residual, and how much band energies vary from block to block; free of gain; a rise."""
+    LEVEL = "level"
+    """RMS of the signal; both sides."""
+
+
+KINDS = tuple(Kind)
+"""In the order of all arrays."""
+
+SCALE_FREE = (Kind.SHAPE, Kind.GAP_RATIO, Kind.IMPULSES)
+"""Kinds that a change of gain alone does not move."""
+
+PRIOR = {
+    Kind.BANDS: 0.5,
+    Kind.GAP_WHITENED: 0.1,
+    Kind.SHAPE: 0.1,
+    Kind.GAP_RATIO: 0.1,
+    Kind.IMPULSES: 0.1,
+    Kind.LEVEL: 0.1,
+}
+"""Weight of each kind in the combination: half for what saw most faults first, the rest shared evenly."""
+
+DRIFT = {
+    Kind.BANDS: 0.05,
+    Kind.GAP_WHITENED: 0.04,
+    Kind.SHAPE: 0.05,
+    Kind.GAP_RATIO: 0.05,
+    Kind.IMPULSES: 0.03,
+    Kind.LEVEL: 0.02,
+}
+"""Standard deviation, in natural logarithms, that a healthy machine is expected to drift by between calibration and
+later. The two halves of a healthy recording of 5 s differed by 4 % in level. Lower: long averages alarm at such drift.
+Higher: small persistent changes are not seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Which features there are for a layout, and what each belongs to."""
+
+    windows: int
+    """Candidate windows."""
+    plain: int
+    """The first of them, those without spectral weights, serve the shape too."""
+    starts: tuple[int, ...]
+    """First feature of each kind, and the end."""
+    both_sides: Bool
+    """(features,) where a fall counts as well."""
+    drift: Float64
+    """(features,) see ``DRIFT``."""
+    log_prior: Float64
+    """(features,) logarithm of the weight within the kind."""
+
+    @property
+    def features(self) -> int:
+        """Number of features."""
+        return self.starts[-1]
+
+
+def make_plan(of: Layout, window_prior: Float64) -> Plan:
+    """The features for a layout and the candidates' priors."""
+    plain, parts = len(of.windows), of.wide.shape[1]
+    sizes = {
+        Kind.BANDS: window_prior,
+        Kind.GAP_WHITENED: np.ones(1),
+        Kind.SHAPE: of.window_prior,
+        Kind.GAP_RATIO: np.ones(1),
+        Kind.IMPULSES: np.full(parts + 1, 1.0 / (parts + 1)),
+        Kind.LEVEL: np.ones(1),
+    }
+    two = {Kind.SHAPE, Kind.GAP_RATIO, Kind.LEVEL}
+    counts = [sizes[kind].size for kind in KINDS]
+    return Plan(
+        len(window_prior),
+        plain,
+        (0, *np.cumsum(counts).tolist()),
+        np.repeat([kind in two for kind in KINDS], counts),
+        np.repeat([DRIFT[kind] for kind in KINDS], counts),
+        np.log(np.concatenate([sizes[kind] for kind in KINDS])),
+    )
+
+
+def raw_features(seen: Observations, gaps: GapFigures) -> Float64:
+    """What is kept of an interval, and averaged over several: band energies, and logarithms of the rest.
+
+    Returns:
+        (n, bands + parts + 3): bands, log burstiness, log kurtosis, log RMS, log gap ratio.
+    """
+    others = [seen.bursts, seen.kurtosis[:, None], gaps.rms_mps2[:, None], gaps.gap_ratio[:, None]]
+    logs = np.log(np.maximum(np.concatenate(others, axis=1).astype(np.float64), SMALLEST))
+    return np.concatenate([seen.bands.astype(np.float64), logs], axis=1)
+
+
+def features(raw: Float64, windows: Float64, plain: int) -> Float64:
+    """The features that are compared with healthy ones.
+
+    Args:
+        raw: (..., scales, raw) from :func:`raw_features`, or averages of such.
+        windows: (..., candidates, bands), or broadcastable.
+        plain: number of candidates without spectral weights.
+
+    Returns:
+        (..., scales, features) in the order of :class:`Plan`.
+    """
+    bands = windows.shape[-1]
+    energy = np.maximum(raw[..., :bands], SMALLEST)
+    in_windows = np.log(energy @ np.swapaxes(windows, -1, -2))
+    whole = np.log(energy.mean(axis=-1, keepdims=True))
+    profile = in_windows[..., :plain] - np.log(energy).mean(axis=-1, keepdims=True)
+    impulses = raw[..., bands:-2]
+    return np.concatenate([in_windows, whole, profile, raw[..., -1:], impulses, raw[..., -2:-1]], axis=-1)
+
+
+def statistics(values: Float64, centre: Float64, spread: Float64, plan: Plan) -> tuple[Float64, Float64]:
+    """Log likelihood ratios of the kinds.
+
+    Args:
+        values: (..., scales, features).
+        centre: healthy means, broadcastable.
+        spread: healthy standard deviations, broadcastable.
+        plan: the features' belongings.
+
+    Returns:
+        (..., scales, kinds) statistics, at least 0, NaN where a feature is; and (..., scales, features) exponents, for
+        finding what drove them.
+    """
+    z = (values - centre) / spread
+    np.copyto(z, 0.0, where=(z < 0) & ~plan.both_sides)
+    np.clip(z, -FARTHEST, FARTHEST, out=z)
+    exponent = 0.5 * z * z
+    parts = []
+    for first, end in zip(plan.starts[:-1], plan.starts[1:], strict=True):
+        weighted = exponent[..., first:end] + plan.log_prior[first:end]
+        top = weighted.max(axis=-1, keepdims=True)
+        parts.append(top + np.log(np.exp(weighted - top).sum(axis=-1, keepdims=True)))
+    return np.concatenate(parts, axis=-1), exponent

@@ -1,0 +1,119 @@
+"""From a statistic to the probability that a healthy machine shows as much: body from its quantiles, tail from a fit.
+
+Limits lie far beyond anything that was seen while calibrating. Above a high quantile the excesses follow a generalised
+Pareto distribution (Pickands 1975; peaks over threshold, as in Coles, An Introduction to Statistical Modeling of
+Extreme Values, 4.2). The statistics here are logarithms of likelihood ratios, whose tail is exponential with scale
+about 1; that expectation enters the fit as a prior and carries it where the data are few.
+Refuses to know: channels, time.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize
+
+Float64 = npt.NDArray[np.float64]
+
+BODY = (0.1, 0.5, 0.8)
+"""Probabilities of the body's knots; above the last one the tail begins for few values."""
+
+PRIOR_EXCESSES = 8.0
+"""Weight of the expected scale, in excesses. Lower: ten values decide about a limit a million times rarer. Higher: a
+statistic with a heavier tail than expected gets a limit that is too low."""
+
+SHAPE_SPREAD = 0.05
+"""Standard deviation of the prior of the tail's shape about 0, exponential. Lower: heavy tails are overlooked. Higher:
+chance makes limits of months too high or too low by factors (checked on surrogate data)."""
+
+MOST_EXCESSES = 400
+"""Excesses that the tail is fitted on at most: the highest tell most about what lies beyond."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """Distribution of a healthy statistic."""
+
+    knots: Float64
+    """(4,) values at the body's probabilities, and the threshold at which the tail begins, ascending."""
+    surprises: Float64
+    """(4,) -log of the probability of exceeding each."""
+    scale: float
+    """Of the excesses over the threshold, positive."""
+    shape: float
+    """Of the tail; 0 exponential, above heavier."""
+
+    def surprise(self, values: Float64) -> Float64:
+        """-log of the probability that a healthy value exceeds each of ``values``; monotone, NaN stays NaN."""
+        return surprise(values, self.knots, self.surprises, np.array(self.scale), np.array(self.shape))
+
+    def value(self, surprise_: float) -> float:
+        """The value whose surprise is ``surprise_``; the inverse of :meth:`surprise` above the threshold."""
+        beyond = surprise_ - self.surprises[-1]
+        if beyond <= 0:
+            return float(np.interp(surprise_, self.surprises, self.knots))
+        grown = beyond if abs(self.shape) < 1e-9 else np.expm1(self.shape * beyond) / self.shape
+        return float(self.knots[-1] + self.scale * grown)
+
+
+def surprise(values: Float64, knots: Float64, surprises: Float64, scale: Float64, shape: Float64) -> Float64:
+    """As :meth:`Tail.surprise`, for arrays of tails.
+
+    Args:
+        values: (...), any shape.
+        knots: (..., 4) broadcast against ``values`` with a last axis added.
+        surprises: (..., 4) likewise.
+        scale: (...) likewise without it.
+        shape: (...) likewise, not negative.
+    """
+    result = np.zeros(np.broadcast_shapes(values.shape, np.shape(scale)))
+    below = knots[..., 0] - np.maximum(knots[..., 1] - knots[..., 0], 1e-9)
+    before, level = below, np.zeros_like(surprises[..., 0])
+    for knot in range(knots.shape[-1]):
+        at, reached = knots[..., knot], surprises[..., knot]
+        part = np.clip((values - before) / np.maximum(at - before, 1e-12), 0.0, 1.0)
+        result = result + part * (reached - level)
+        before, level = at, reached
+    excess = np.maximum(values - knots[..., -1], 0.0) / scale
+    small = shape < 1e-6
+    tail = np.where(small, excess, np.log1p(shape * excess) / np.where(small, 1.0, shape))
+    return result + tail
+
+
+def fit_tail(values: Float64, independent: float) -> Tail:
+    """Fit to healthy values.
+
+    Args:
+        values: (n,) finite values of a statistic with an exponential tail of scale about 1; need not be independent.
+        independent: how many independent values they are worth, at least 1.
+
+    Returns:
+        The distribution.
+    """
+    independent = min(float(values.size), max(1.0, independent))
+    # About a tenth of the values, but no more than needed, and never more than a fifth.
+    above = min(0.2, max(0.02, min(0.1, MOST_EXCESSES / independent)))
+    probabilities = np.array([*BODY, 1.0 - above]) if above < 1 - BODY[-1] else np.array([*BODY[:2], 0.7, 0.8])
+    knots = np.maximum.accumulate(np.quantile(values, probabilities) + 1e-9 * np.arange(4))
+    excesses = values[values > knots[-1]] - knots[-1]
+    scale, shape = _fit_excesses(excesses, above * independent)
+    return Tail(knots, -np.log1p(-probabilities), scale, shape)
+
+
+def _fit_excesses(excesses: Float64, worth: float) -> tuple[float, float]:
+    """Posterior mode of scale and shape; the excesses count as ``worth`` independent ones."""
+    weight = worth / max(1, excesses.size)
+
+    def loss(parameters: Float64) -> float:
+        log_scale, shape = float(parameters[0]), float(abs(parameters[1]))
+        scaled = excesses * np.exp(-log_scale)
+        logs = np.log1p(shape * scaled) if shape > 1e-6 else shape * scaled
+        density = log_scale * excesses.size + (1.0 + 1.0 / max(shape, 1e-6)) * float(logs.sum())
+        if shape <= 1e-6:
+            density = log_scale * excesses.size + float(scaled.sum())
+        prior = PRIOR_EXCESSES * (log_scale + np.exp(-log_scale)) + 0.5 * (shape / SHAPE_SPREAD) ** 2
+        return float(weight * density + prior)
+
+    mean = (float(excesses.sum()) * weight + PRIOR_EXCESSES) / (worth + PRIOR_EXCESSES)
+    found = minimize(loss, np.array([np.log(mean), 0.5 * SHAPE_SPREAD]), method="Nelder-Mead")
+    return float(np.exp(found.x[0])), float(abs(found.x[1]))
