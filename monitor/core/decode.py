@@ -132,7 +132,7 @@ def _packed(dtype: np.dtype[Any], axes: tuple[str, ...]) -> Decoder:
 
 def _require_finite(samples: npt.NDArray[Any]) -> None:
     # NaN passes through max and min, and compares false.
-    if not (samples.max() < LARGEST and samples.min() > -LARGEST):
+    if not (np.maximum.reduce(samples) < LARGEST and np.minimum.reduce(samples) > -LARGEST):
         raise Rejected(Reason.NON_FINITE, f"a sample is NaN, infinite or beyond {LARGEST:g}")
 
 
