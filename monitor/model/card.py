@@ -31,8 +31,8 @@ def card(name: str, manifest: dict[str, Any]) -> str:
         "",
         (
             f"Forecasts the next {size} samples of a healthy vibration signal from the samples before them. "
-            f"LSTM {first}, LSTM {second}, dense {shape['hidden']}, dense {size}: {manifest['parameters']:,} parameters. "
-            "Input is brought to unit level by a running RMS over "
+            f"LSTM {first}, LSTM {second}, dense {shape['hidden']}, dense {size}: {manifest['parameters']:,} "
+            "parameters. Input is brought to unit level by a running RMS over "
             f"{manifest['scaling']['time_constant_blocks']} blocks, so gain does not matter."
         ),
         "",

@@ -62,7 +62,6 @@ class Shape(BaseModel):
 def quiet_tensorflow() -> None:
     """Import TensorFlow without its start-up messages, taking a GPU's memory only as it is needed."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # the default; saying so silences the message about it
     import tensorflow as tf
 
     for gpu in tf.config.list_physical_devices("GPU"):

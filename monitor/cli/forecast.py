@@ -1,0 +1,131 @@
+"""``forecast``: one forecast, or many fed back, against what came."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from monitor.cli.recording_options import recording_options
+from monitor.recording.options import RecordingOptions
+
+if TYPE_CHECKING:
+    from monitor.model.look import Look
+    from monitor.recording.source import Recording
+
+POSITION_BLOCKS = 5000
+"""Most blocks after the first forecast sample that the gap ratio by position is measured on."""
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("recording")
+@click.option("--at", "at_sample", type=click.IntRange(0), required=True, help="First sample to forecast, from 0.")
+@click.option("--blocks", type=click.IntRange(1, 10_000), default=1, show_default=True, help="Blocks fed back.")
+@click.option("--record", type=click.IntRange(0), default=0, show_default=True, help="Which of several records.")
+@click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Figure: forecast against what came.")
+@click.option(
+    "--plot-positions", type=click.Path(path_type=Path, dir_okay=False), help="Figure: gap ratio along the block."
+)
+@click.option("--engine", type=click.Choice(["auto", "onnxruntime", "tensorflow"]), default="onnxruntime")
+@click.option("--any-rate", is_flag=True, help="Take a recording of a rate that the model was not trained on.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@recording_options
+def command(
+    model: Path,
+    recording: str,
+    at_sample: int,
+    blocks: int,
+    record: int,
+    plot: Path | None,
+    plot_positions: Path | None,
+    engine: Any,
+    any_rate: bool,
+    as_json: bool,
+    options: RecordingOptions,
+) -> None:
+    """Forecast from sample AT of RECORDING and compare with what came.
+
+    With --blocks N each forecast block is fed back into the model, N blocks in all.
+
+    Example: vibration-monitor forecast models/reference pump.npz --at 20000 --blocks 10 --plot pump.png
+    """
+    from monitor.errors import RecordingError
+    from monitor.model.artefact import load_artefact
+    from monitor.model.engines import load_engine
+    from monitor.model.look import look
+    from monitor.model.report import compare
+    from monitor.recording.source import open_recording
+
+    artefact = load_artefact(model)
+    source = open_recording(recording, options)
+    if not any_rate:
+        require_trained_rate(source, artefact.manifest.sampling_rates_hz, model)
+    records = source.load()
+    if record >= len(records):
+        raise RecordingError(f"{recording}: --record {record}: there are {len(records)} records, counted from 0")
+    samples = records[record]
+    running = load_engine(artefact, engine, 1)
+    time_constant_blocks = artefact.manifest.scaling.time_constant_blocks
+    found = look(running, samples, at_sample, blocks, time_constant_blocks)
+    size, warmup_blocks = running.block_samples, running.window_blocks
+    stretch = samples[at_sample - warmup_blocks * size :][: (warmup_blocks + POSITION_BLOCKS) * size]
+    positions = compare(running, [stretch], {}, time_constant_blocks, warmup_blocks)
+    unit = "m/s²" if source.unit else "unit of the file"
+    title = f"{model.name or model}, {source.name}, sample {at_sample}"
+    if plot:
+        from monitor.cli.forecast_figures import plot_forecast
+
+        plot_forecast(plot, found, title, source.sampling_rate_hz, unit)
+    if plot_positions:
+        from monitor.cli.forecast_figures import plot_positions as draw_positions
+
+        draw_positions(plot_positions, positions, title)
+    network = positions.ratios["network"]
+    document = {
+        "model": str(model),
+        "recording": source.name,
+        "sampling_rate_hz": source.sampling_rate_hz,
+        "unit": "m/s2" if source.unit else None,
+        "at_sample": at_sample,
+        "blocks": blocks,
+        **figures(found),
+        "by_position": {"blocks": positions.blocks, "gap_ratio": network.overall, "positions": network.by_position},
+    }
+    click.echo(json.dumps(document) if as_json else text(found, unit, positions.blocks, network.overall))
+
+
+def figures(found: "Look") -> dict[str, Any]:
+    """The gap in numbers."""
+    return {
+        "level": found.level,
+        "gap": found.gap,
+        "gap_ratio": found.gap_ratio,
+        "gap_ratio_by_block": [float(ratio) for ratio in found.block_gap_ratios()],
+    }
+
+
+def text(found: "Look", unit: str, blocks: int, ratio: float) -> str:
+    """The gap for a person."""
+    lines = [
+        f"level {found.level:.4g} {unit}, gap {found.gap:.4g} {unit}, gap ratio {found.gap_ratio:.4f}",
+    ]
+    if len(found.forecast) > 1:
+        lines.append("by block: " + " ".join(f"{each:.3f}" for each in found.block_gap_ratios()))
+    lines.append(f"from there on, each block forecast from what came: gap ratio {ratio:.4f} over {blocks} blocks")
+    return "\n".join(lines)
+
+
+def require_trained_rate(recording: "Recording", rates_hz: tuple[float, ...], model: Path) -> None:
+    """Refuse a recording of a rate the model was not trained on; see ``--any-rate``."""
+    from monitor.errors import RecordingError
+    from monitor.recording.fit import require_rate
+
+    found = recording.sampling_rate_hz
+    try:
+        # The rate that decimation can reach, or comes closest to.
+        nearest = min(rates_hz, key=lambda rate: abs((factor := found / rate) - max(1, round(factor))))
+        require_rate(recording, nearest, f"the model {model}")
+    except RecordingError as error:
+        trained = ", ".join(f"{rate:g}" for rate in rates_hz)
+        raise RecordingError(f"{error}. The model was trained at {trained} Hz; --any-rate takes any") from error

@@ -1,0 +1,77 @@
+"""``models``: what a model directory holds, and whether it is sound."""
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.group(name="models")
+def command() -> None:
+    """Inspect or verify a model directory.
+
+    Example: vibration-monitor models verify models/reference
+    """
+
+
+@command.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def inspect(model: Path, as_json: bool) -> None:
+    """Show what a model is: its layers, what it was trained on, how it did.
+
+    Example: vibration-monitor models inspect models/reference
+    """
+    from monitor.cli.train import layer_table, report_text
+    from monitor.model.artefact import load_artefact
+
+    artefact = load_artefact(model)
+    manifest = artefact.manifest
+    if as_json:
+        click.echo(json.dumps({"model": str(model), "sha256": artefact.sha256, **manifest.model_dump(mode="json")}))
+        return
+    shape = manifest.shape
+    click.echo(f"{model}: sha256 {artefact.sha256}")
+    click.echo(f"block {shape.block_samples} samples, window {shape.window_blocks} blocks")
+    click.echo(layer_table(shape))
+    click.echo("trained at " + ", ".join(f"{rate:g}" for rate in manifest.sampling_rates_hz) + " Hz on")
+    for recording in manifest.training.get("recordings", []):
+        click.echo(f"  {recording['name']}  sha256 {recording['sha256'][:16]}")
+    if "losses" in manifest.training:
+        click.echo(report_text(manifest.training))
+    click.echo("made with " + ", ".join(f"{name} {number}" for name, number in manifest.versions.items()))
+
+
+@command.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--tensorflow", is_flag=True, help="Check the TensorFlow engine too.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def verify(model: Path, tensorflow: bool, as_json: bool) -> None:
+    """Check sizes and hashes, and that graph and Keras file both give the golden forecasts.
+
+    Example: vibration-monitor models verify models/reference
+    """
+    from monitor.model.artefact import load_artefact
+    from monitor.model.engines import load_engine
+    from monitor.model.onnx_engine import OnnxEngine
+    from monitor.model.onnx_graph import onnx_bytes
+
+    artefact = load_artefact(model)
+    weights = artefact.weights()
+    shape = artefact.manifest.shape
+    deviations = {
+        "model.onnx": artefact.check_golden(load_engine(artefact, "onnxruntime", 1)),
+        "model.keras": artefact.check_golden(OnnxEngine(shape, onnx_bytes(shape, weights), 1)),
+    }
+    if tensorflow:
+        deviations["tensorflow"] = artefact.check_golden(load_engine(artefact, "tensorflow", 1))
+    files = {name: entry.size_bytes for name, entry in artefact.manifest.files.items()}
+    if as_json:
+        document = {"model": str(model), "sha256": artefact.sha256, "ok": True, "files": files}
+        click.echo(json.dumps({**document, "golden_deviations": deviations}))
+        return
+    for name, size in files.items():
+        click.echo(f"{name:<14} {size:>10,} bytes  size and SHA-256 as the manifest says")
+    for name, deviation in deviations.items():
+        click.echo(f"{name:<14} golden forecasts within {deviation:.1e}")
+    click.echo(f"{model}: sound, sha256 {artefact.sha256}")
