@@ -55,7 +55,7 @@ def plot_positions(file: Path, comparison: Comparison, title: str) -> None:
     axes.set_ylabel("gap ratio")
     axes.set_title(f"{title}\n{comparison.blocks} blocks", fontsize=10)
     axes.set_ylim(0.0, 1.5)
-    axes.legend(loc="lower right")
+    axes.legend(loc="upper right")
     _write(file, figure)
 
 

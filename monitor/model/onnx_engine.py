@@ -68,14 +68,23 @@ class OnnxEngine:
     def step(self, blocks: Float32, state: CarriedState, rows: Rows) -> Float32:
         """One step of the carried mode; see :class:`monitor.core.forecaster.Engine`."""
         assert isinstance(state, HostState)  # noqa: S101 - states are made by new_state of the same engine
-        forecast, new_state = self._run(blocks[None], state.values[rows])
-        state.values[rows] = new_state
+        before = state.values[rows]
+        forecast, after = self._run(blocks[None], before)
+        # ONNX Runtime's activations clamp NaN to a number; a row that was ever NaN is put back to NaN here. A sum is
+        # NaN or infinite where a sample is, and one number of the state tells for all.
+        tainted = ~np.isfinite(np.einsum("ij->i", blocks) + before[:, 0])
+        if tainted.any():
+            forecast[tainted] = np.nan
+            after[tainted] = np.nan
+        state.values[rows] = after
         return forecast
 
     def forecast_windows(self, windows: Float32) -> Float32:
         """Whole windows from a zero state; see :class:`monitor.core.forecaster.Engine`."""
         zero = np.zeros((len(windows), self._width), np.float32)
-        return self._run(np.ascontiguousarray(windows.transpose(1, 0, 2)), zero)[0]
+        forecast = self._run(np.ascontiguousarray(windows.transpose(1, 0, 2)), zero)[0]
+        forecast[~np.isfinite(np.einsum("ijk->i", windows))] = np.nan
+        return forecast
 
     def _run(self, blocks: Float32, state: Float32) -> tuple[Float32, Float32]:
         outputs: Any = self._session.run(None, {"blocks": blocks, "state": state})
