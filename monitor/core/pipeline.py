@@ -5,6 +5,7 @@ channel is the order of the batches, and how channels are mixed into batches doe
 messages, files, what drives it.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ from monitor.core.forecaster import Forecaster
 from monitor.core.gap import Bool, Float32, GapFigures, GapSums, Int64, Residuals, Rows
 from monitor.core.level import TIME_CONSTANT_BLOCKS, Level
 from monitor.core.rings import DueBlocks
+from monitor.core.scoring import Judgements, Scoring
 
 WARMUP_BLOCKS = 25
 """Blocks of a context before its forecasts are as good as they get (measured: about 20 with the reference model).
@@ -31,6 +33,8 @@ class Intervals:
     """(n,) stream index after its last sample."""
     gaps: GapFigures
     """The gap figures."""
+    judgements: Judgements
+    """What they are worth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,8 @@ class Pipeline:
         self._open_blocks: Int64 = np.zeros(channels, np.int64)
         self._interval_start: Int64 = np.zeros(channels, np.int64)
         self._gaps = GapSums(channels)
+        self.scoring = Scoring(channels, block_samples)
+        self.listener: Callable[[Residuals], None] | None = None
 
     def configure(self, rows: Rows, interval_blocks: int, warmup_blocks: int = WARMUP_BLOCKS) -> None:
         """Set the interval and the warm-up of ``rows``, both at least one block; an open interval goes on."""
@@ -70,6 +76,7 @@ class Pipeline:
         self.forecaster.reset(rows)
         self.level.reset(rows)
         self._gaps.reset(rows)
+        self.scoring.reset(rows)
         self._context_blocks[rows] = 0
         self._open_blocks[rows] = 0
 
@@ -90,8 +97,12 @@ class Pipeline:
         intervals = self._compare(due, scored) if scored.any() else None
         self.level.update(rows, due.samples)
         mean, rms = self.level.mean(rows), self.level.rms(rows)
-        self._forecast[rows] = self.forecaster.step((due.samples - mean[:, None]) / rms[:, None], rows)
+        forecast = self.forecaster.step((due.samples - mean[:, None]) / rms[:, None], rows)
+        self._forecast[rows] = forecast
         self._context_blocks[rows] = context + 1
+        if not np.isfinite(forecast[:, 0]).all():
+            # A NaN would stay in the network's state for ever.
+            self.reset(rows[~np.isfinite(forecast[:, 0])])
         return Processed(scored, intervals)
 
     def _compare(self, due: DueBlocks, scored: Bool) -> Intervals | None:
@@ -103,6 +114,9 @@ class Pipeline:
         observed = (samples - self.level.mean(rows)[:, None]) / rms[:, None]
         batch = Residuals(rows, start, observed, observed - self._forecast[rows], rms, samples)
         self._gaps.add(batch)
+        self.scoring.add(batch)
+        if self.listener is not None:
+            self.listener(batch)
         count = self._open_blocks[rows]
         opening = count == 0
         self._interval_start[rows[opening]] = start[opening]
@@ -111,6 +125,8 @@ class Pipeline:
         self._open_blocks[rows] = np.where(closing, 0, count)
         if not closing.any():
             return None
-        closed = rows[closing]
-        figures = self._gaps.close(closed, count[closing] * self.block_samples)
-        return Intervals(closed, self._interval_start[closed], start[closing] + self.block_samples, figures)
+        closed, samples_closed = rows[closing], count[closing] * self.block_samples
+        gaps = self._gaps.close(closed, samples_closed)
+        judgements = self.scoring.close(closed, samples_closed, gaps)
+        end = start[closing] + self.block_samples
+        return Intervals(closed, self._interval_start[closed], end, gaps, judgements)

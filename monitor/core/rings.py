@@ -131,9 +131,9 @@ class Rings:
         """(channels,) complete blocks not yet taken."""
         return self._complete - self._taken
 
-    def blocks_received(self) -> Int64:
-        """(channels,) whole blocks ever appended."""
-        return self._complete.copy()
+    def blocks_received(self, rows: Rows | None = None) -> Int64:
+        """Whole blocks ever appended, of ``rows`` or of all channels."""
+        return self._complete.copy() if rows is None else self._complete[rows]
 
     def oldest_arrival_s(self) -> float | None:
         """The monotonic instant of arrival of the oldest block not yet taken, None if there is none."""

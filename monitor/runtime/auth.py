@@ -6,18 +6,17 @@ Refuses to know: what is served.
 import binascii
 import ipaddress
 from base64 import b64decode
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from hmac import compare_digest
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 from monitor.config import Http
 from monitor.runtime.secret import Secret, read_secret
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-
-def auth_middleware(settings: Http) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]] | None:
+def auth_middleware(settings: Http) -> Middleware | None:
     """The middleware that asks for what the configuration says; None if it asks for nothing.
 
     Raises:
@@ -42,9 +41,7 @@ def open_to_others(settings: Http) -> bool:
     return not local and settings.basic_auth is None and settings.bearer_token_file is None
 
 
-def _middleware(
-    allowed: Callable[[str], bool], challenge: str
-) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+def _middleware(allowed: Callable[[str], bool], challenge: str) -> Middleware:
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         if not allowed(request.headers.get("Authorization", "")):

@@ -8,6 +8,7 @@ first and swaps it in only when it is good.
 import asyncio
 import contextlib
 import logging
+import math
 import signal
 import time
 from collections.abc import Callable
@@ -19,11 +20,13 @@ from aiohttp import web as aioweb
 
 from monitor.config import Config
 from monitor.config_file import read_config
+from monitor.core.alarm import Changes, State
 from monitor.core.topics import TopicPattern
 from monitor.errors import ConfigurationError, MonitorError
 from monitor.runtime import families, metrics, web
 from monitor.runtime.auth import open_to_others
-from monitor.runtime.inference import Inference
+from monitor.runtime.calibrations import Calibrations
+from monitor.runtime.inference import Inference, Lane
 from monitor.runtime.ingest import Channel, Ingest
 from monitor.runtime.models import LoadedLane, load_lanes
 from monitor.runtime.mqtt import MqttSource
@@ -52,6 +55,8 @@ class Daemon:
         self._wall_offset_s = time.time() - time.monotonic()
         self._stack = AsyncExitStack()
         self._lanes: dict[str, LoadedLane] = {}
+        self._calibrations = Calibrations(config_file)
+        self._settings: dict[tuple[str, ...], tuple[object, ...]] = {}
         self._process_registry = metrics.process_registry()
         self._reloaded_at_s = time.time()
         self._reload_successful = True
@@ -71,12 +76,20 @@ class Daemon:
         rings = {name: loaded.lane.rings for name, loaded in self._lanes.items()}
         self.ingest = Ingest(self.config, rings, self._new_channel, time.monotonic)
         self._mqtt = self._make_source(self.config)
+
+        def on_failure(error: BaseException) -> None:
+            loop.call_soon_threadsafe(self._fail, error)
+
+        def on_changes(lane: Lane, changes: Changes) -> None:
+            loop.call_soon_threadsafe(self._alarms_changed, lane, changes)
+
         self._inference = Inference(
             [loaded.lane for loaded in self._lanes.values()],
             time.monotonic,
-            lambda error: loop.call_soon_threadsafe(self._fail, error),
-            self.config.inference.max_batch,
-            self.config.inference.max_delay,
+            on_failure,
+            on_changes,
+            max_batch=self.config.inference.max_batch,
+            max_delay_s=self.config.inference.max_delay,
         )
         self._inference.start()
         self._stack.callback(self._inference.stop)
@@ -111,34 +124,40 @@ class Daemon:
             raise ConfigurationError("there is no configuration file to load anew")
         self._notifier.reloading()
         try:
-            config = read_config(self._config_file)
-            preflight(config, self._config_file)
-            if config.http != self.config.http:
-                raise ConfigurationError("http: cannot change while running; restart the service")
-            lanes = load_lanes(config, self._config_file, self._lanes)
-            source = self._make_source(config)
+            await self._swap(*self._prepare(self._config_file))
         except MonitorError as error:
             self._reload_successful = False
             LOG.error("not reloaded, the old configuration stays: %s", error)  # noqa: TRY400 - a person's mistake
             raise
         finally:
             self._notifier.ready(self._status())
-        subscriptions_changed = (config.mqtt, self._filters(config)) != (self.config.mqtt, self._filters(self.config))
+        self._reload_successful = True
+        self._reloaded_at_s = time.time()
+        LOG.info("reloaded: file=%s sensors=%d", self._config_file, len(self.config.sensors))
+
+    def _prepare(self, file: Path) -> tuple[Config, dict[str, LoadedLane], MqttSource]:
+        """Everything of a new configuration, complete and checked."""
+        config = read_config(file)
+        preflight(config, file)
+        if config.http != self.config.http:
+            raise ConfigurationError("http: cannot change while running; restart the service")
+        return config, load_lanes(config, file, self._lanes), self._make_source(config)
+
+    async def _swap(self, config: Config, lanes: dict[str, LoadedLane], source: MqttSource) -> None:
+        before = self.config
         with self._inference.paused:
             self._lanes = lanes
             self.config = config
             self._inference.lanes = [loaded.lane for loaded in lanes.values()]
             self.ingest.configure(config, {name: loaded.lane.rings for name, loaded in lanes.items()})
-            for channel in self.ingest.channels.values():
-                self._configure_channel(channel)
-        if subscriptions_changed:
+        self._calibrations.refresh()
+        for channel in self.ingest.channels.values():
+            self._configure_channel(channel)
+        if (config.mqtt, self._filters(config)) != (before.mqtt, self._filters(before)):
             await self._mqtt.close()
             await self._stop_source()
             self._mqtt = source
             self._start_source()
-        self._reload_successful = True
-        self._reloaded_at_s = time.time()
-        LOG.info("reloaded: file=%s sensors=%d", self._config_file, len(config.sensors))
 
     def metrics_page(self) -> bytes:
         """The metrics page in the text format."""
@@ -215,15 +234,52 @@ class Daemon:
 
     def _new_channel(self, channel: Channel) -> None:
         lane = self._lanes[channel.model].lane
-        lane.board.clear(np.array([channel.row], np.intp))
+        row = np.array([channel.row], np.intp)
+        received = lane.rings.blocks_received(row)
+        channel.first_block = int(received[0])
+        self._inference.submit(lambda: lane.board.clear(row, received))
+        self._settings.pop(channel.labels, None)
         self._configure_channel(channel)
 
+    def _alarms_changed(self, lane: Lane, changes: Changes) -> None:
+        """Log what changed; told on the event loop."""
+        names = {channel.row: channel.name for channel in self.ingest.channels.values() if channel.model == lane.name}
+        for row, before, after in zip(changes.rows.tolist(), changes.before, changes.after, strict=True):
+            if row in names:
+                LOG.warning(
+                    "alarm state: channel=%s %s -> %s score=%.2f",
+                    names[row],
+                    State(before).name.lower(),
+                    State(after).name.lower(),
+                    lane.board.score[row],
+                )
+
     def _configure_channel(self, channel: Channel) -> None:
-        lane = self._lanes[channel.model].lane
-        scoring = self.config.scoring
-        interval_blocks = max(1, round(scoring.interval * channel.sensor.sampling_rate_hz / lane.engine.block_samples))
+        """Give a channel's row its interval, warm-up and calibration, on the thread that owns them."""
+        loaded = self._lanes[channel.model]
+        lane, scoring, rate_hz = loaded.lane, self.config.scoring, channel.sensor.sampling_rate_hz
+        labels = dict(zip(self.config.label_names, channel.labels, strict=True))
+        calibration = self._calibrations.of(channel.sensor, labels, loaded.info.sha256)
+        interval_blocks = max(1, round(scoring.interval * rate_hz / lane.engine.block_samples))
         warmup_blocks = scoring.warmup_blocks or lane.engine.window_blocks
-        lane.pipeline.configure(np.array([channel.row], np.intp), interval_blocks, warmup_blocks)
+        limit, wrong_rate = 0.0, False
+        if calibration is not None:
+            # The limits hold for the interval and the warm-up that the calibration was made with.
+            interval_blocks, warmup_blocks = calibration.interval_blocks, calibration.warmup_blocks
+            limit = calibration.limit(scoring.false_alarms_per_month)
+            wrong_rate = not math.isclose(rate_hz, calibration.sampling_rate_hz, rel_tol=1e-3)
+        settings = (lane, interval_blocks, warmup_blocks, calibration, limit, wrong_rate)
+        if self._settings.get(channel.labels) == settings:
+            return
+        self._settings[channel.labels] = settings
+        row = np.array([channel.row], np.intp)
+
+        def configure() -> None:
+            lane.pipeline.configure(row, interval_blocks, warmup_blocks)
+            lane.pipeline.scoring.assign(row, calibration, limit, wrong_rate=wrong_rate)
+            lane.board.warm_up_belongs[row] = warmup_blocks < lane.engine.window_blocks
+
+        self._inference.submit(configure)
 
     async def _listen(self) -> str:
         settings = self.config.http

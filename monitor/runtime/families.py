@@ -10,18 +10,27 @@ from typing import Any
 
 from monitor import __version__
 from monitor.core.decode import Reason
-from monitor.runtime.inference import Lane, Skip
+from monitor.core.kinds import KINDS
+from monitor.core.refusal import REFUSALS
+from monitor.runtime.board import Skip
+from monitor.runtime.inference import Lane
 from monitor.runtime.ingest import Channel, Ingest
 from monitor.runtime.metrics import MetricsPage, label_text
 from monitor.runtime.mqtt import MqttState
 
 FIGURES = {
+    "score": ("vibration_anomaly_score", "0 as forecast, 1 at the calibrated limit, above 1 anomalous."),
     "gap": ("vibration_forecast_gap", "RMS of observed minus forecast acceleration over the interval, m/s^2."),
     "gap_ratio": ("vibration_forecast_gap_ratio", "Residual energy divided by signal energy over the interval."),
+    "gap_whitened": ("vibration_forecast_gap_whitened", "Whitened residual energy, about 1 when healthy."),
+    "coverage": ("vibration_coverage_ratio", "Blocks scored / blocks received over the last interval."),
     "rms": ("vibration_acceleration_rms", "RMS of the acceleration over the interval, m/s^2."),
     "peak": ("vibration_acceleration_peak", "Largest absolute acceleration in the interval, m/s^2."),
 }
 """Column of the board: metric name and help. A figure that does not exist is absent, never 0."""
+
+OTHERS = ("blocks_scored", "scored_at_s", "alarm_state", "evidence", "dominant", "band")
+"""Further columns of the board."""
 
 COUNTERS = {
     "samples_received": ("vibration_samples_received_total", "Samples taken into the buffer."),
@@ -87,8 +96,10 @@ class ChannelTable:
         for name, lane in view.lanes.items():
             board = lane.board
             with board.lock:
-                columns = {key: getattr(board, key).tolist() for key in (*FIGURES, "blocks_scored", "scored_at_s")}
+                columns = {key: getattr(board, key).tolist() for key in (*FIGURES, *OTHERS)}
                 columns |= {reason: counts.tolist() for reason, counts in board.skipped.items()}
+                columns |= {reason: counts.tolist() for reason, counts in board.refused.items()}
+            columns["calibrated"] = lane.pipeline.scoring.calibrated_rows.tolist()
             columns["blocks_received"] = lane.rings.blocks_received().tolist()
             self._columns[name] = columns
 
@@ -112,10 +123,19 @@ def write_channels(page: MetricsPage, table: ChannelTable) -> None:
     view = table.view
     for key, (name, text) in FIGURES.items():
         page.family(name, "gauge", text, table.figures(key))
+    _write_alarms(page, table)
     for field, (name, text) in COUNTERS.items():
         values = (getattr(channel, field) for channel in table.channels)
         page.family(name, "counter", text, zip(table.labels, values, strict=True))
-    page.family("vibration_blocks_received_total", "counter", "Whole blocks received.", table.counts("blocks_received"))
+    page.family(
+        "vibration_blocks_received_total",
+        "counter",
+        "Whole blocks received.",
+        (
+            (labels, count - channel.first_block)
+            for (labels, count), channel in zip(table.counts("blocks_received"), table.channels, strict=True)
+        ),
+    )
     page.family(
         "vibration_blocks_scored_total",
         "counter",
@@ -126,6 +146,12 @@ def write_channels(page: MetricsPage, table: ChannelTable) -> None:
         (f'{labels},reason="{reason}"', value)
         for reason in (Skip.WARM_UP, Skip.OVERLOAD)
         for labels, value in table.counts(reason)
+    ]
+    skipped += [
+        (f'{labels},reason="{reason}"', value)
+        for reason in REFUSALS
+        for labels, value in table.counts(reason)
+        if value  # five more series a channel only where there is something to tell
     ]
     skipped += [
         (f'{labels},reason="{Skip.INCOMPLETE}"', float(channel.blocks_incomplete))
@@ -146,6 +172,51 @@ def write_channels(page: MetricsPage, table: ChannelTable) -> None:
         "gauge",
         "When the last sample of the channel's last scored interval arrived.",
         ((labels, at_s + view.wall_offset_s) for labels, at_s in table.counts("scored_at_s") if at_s > 0),
+    )
+
+
+def _write_alarms(page: MetricsPage, table: ChannelTable) -> None:
+    rows = list(
+        zip(
+            table.labels,
+            table.channels,
+            table.silent,
+            *(table.column(key) for key in ("calibrated", "alarm_state", "score", "evidence", "dominant", "band")),
+            strict=True,
+        )
+    )
+    page.family(
+        "vibration_channel_calibrated",
+        "gauge",
+        "Whether the channel has a calibration.",
+        ((labels, int(calibrated)) for labels, _, silent, calibrated, *_ in rows if not silent),
+    )
+    page.family(
+        "vibration_alarm_state",
+        "gauge",
+        "0 ok, 1 warning, 2 alarm, after hysteresis.",
+        ((labels, state) for labels, _, silent, _, state, *_ in rows if state >= 0 and not silent),
+    )
+    scored = [row for row in rows if row[5] == row[5] and not row[2]]
+    page.family(
+        "vibration_evidence_score",
+        "gauge",
+        "The score that each kind of evidence alone would give.",
+        (
+            (f'{labels},evidence="{kind}"', value)
+            for labels, *_, evidence, _, _ in scored
+            for kind, value in zip(KINDS, evidence, strict=True)
+        ),
+    )
+    page.family(
+        "vibration_evidence_band_hertz",
+        "gauge",
+        "Centre of the frequency band that stands out most.",
+        (
+            (labels, (band[0] + band[1]) / 2 * channel.sensor.sampling_rate_hz / 2)
+            for labels, channel, *_, band in scored
+            if band[0] == band[0]
+        ),
     )
 
 

@@ -8,16 +8,17 @@ know: MQTT, HTTP, what a score means.
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 import numpy as np
-import numpy.typing as npt
 
+from monitor.core.alarm import Changes
 from monitor.core.forecaster import CarriedForecaster, Engine, WindowedForecaster
-from monitor.core.pipeline import Intervals, Pipeline
+from monitor.core.pipeline import Pipeline
 from monitor.core.rings import Rings
+from monitor.runtime.board import Board, Skip
 from monitor.runtime.histogram import Histogram
 
 LOG = logging.getLogger(__name__)
@@ -29,45 +30,6 @@ writer runs into the reader before the reader gives way, and new samples are los
 LATENCY_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 DURATION_BOUNDS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25)
 BATCH_BOUNDS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096, 16384)
-
-
-class Skip(StrEnum):
-    """Why a block was not scored; the values of the metric's label ``reason``."""
-
-    WARM_UP = "warm_up"
-    OVERLOAD = "overload"
-    INCOMPLETE = "incomplete"
-
-
-class Board:
-    """The latest figures of every row of a lane, and its counters. Written by the inference thread under ``lock``."""
-
-    def __init__(self, channels: int) -> None:
-        self.lock = threading.Lock()
-        self.blocks_scored = np.zeros(channels, np.int64)
-        self.skipped = {reason: np.zeros(channels, np.int64) for reason in (Skip.WARM_UP, Skip.OVERLOAD)}
-        self.scored_at_s = np.zeros(channels, np.float64)
-        self.gap = np.full(channels, np.nan, np.float32)
-        self.gap_ratio = np.full(channels, np.nan, np.float32)
-        self.rms = np.full(channels, np.nan, np.float32)
-        self.peak = np.full(channels, np.nan, np.float32)
-
-    def post(self, intervals: Intervals, at_s: npt.NDArray[np.float64]) -> None:
-        """Show the figures of closed intervals; ``at_s`` are the monotonic instants of their last samples."""
-        rows, gaps = intervals.rows, intervals.gaps
-        self.scored_at_s[rows] = at_s
-        self.gap[rows] = gaps.gap_mps2
-        self.gap_ratio[rows] = gaps.gap_ratio
-        self.rms[rows] = gaps.rms_mps2
-        self.peak[rows] = gaps.peak_mps2
-
-    def clear(self, rows: npt.NDArray[np.intp]) -> None:
-        """Forget ``rows``: another channel moves in."""
-        with self.lock:
-            for array in (self.blocks_scored, self.scored_at_s, *self.skipped.values()):
-                array[rows] = 0
-            for figures in (self.gap, self.gap_ratio, self.rms, self.peak):
-                figures[rows] = np.nan
 
 
 @dataclass
@@ -114,6 +76,8 @@ class Inference:
         lanes: list[Lane],
         clock: Callable[[], float],
         on_failure: Callable[[BaseException], None],
+        on_changes: Callable[[Lane, Changes], None] = lambda _lane, _changes: None,
+        *,
         max_batch: int = 1024,
         max_delay_s: float = 0.005,
     ) -> None:
@@ -123,6 +87,7 @@ class Inference:
             lanes: what to run.
             clock: monotonic seconds.
             on_failure: told, on the inference thread, of an error that ended it.
+            on_changes: told, on the inference thread, of changed alarm states.
             max_batch: most blocks in one batch.
             max_delay_s: pause when nothing is due, during which the next batch fills.
         """
@@ -133,8 +98,10 @@ class Inference:
         """Held while a round runs; whoever else holds it may change the lanes."""
         self._clock = clock
         self._on_failure = on_failure
+        self._on_changes = on_changes
         self._max_batch = max_batch
         self._max_delay_s = max_delay_s
+        self._orders: deque[Callable[[], None]] = deque()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
 
@@ -149,16 +116,26 @@ class Inference:
             self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
+    def submit(self, order: Callable[[], None]) -> None:
+        """Have ``order`` run on the inference thread before any block that is appended after this call."""
+        self._orders.append(order)
+
     def _run(self) -> None:
         try:
             while not self._stop.is_set():
                 with self.paused:
+                    self.obey()
                     worked = [self.round(lane) for lane in self.lanes]
                 self.beat_s = self._clock()
                 if not any(worked):
                     self._stop.wait(self._max_delay_s or 0.0005)
         except BaseException as error:  # noqa: BLE001 - the daemon must hear of everything that ends this thread
             self._on_failure(error)
+
+    def obey(self) -> None:
+        """Run what was submitted."""
+        while self._orders:
+            self._orders.popleft()()
 
     def round(self, lane: Lane) -> bool:
         """Process one batch of a lane if a block is due; returns whether one was."""
@@ -182,5 +159,8 @@ class Inference:
             lane.latencies.observe(ended_s - due.arrived_s[scored])
             if processed.intervals is not None:
                 closed = np.searchsorted(due.rows, processed.intervals.rows)
-                board.post(processed.intervals, due.arrived_s[closed])
+                rows = processed.intervals.rows
+                board.post(processed.intervals, due.arrived_s[closed], rings.blocks_received(rows))
+        if processed.intervals is not None and processed.intervals.judgements.changes.rows.size:
+            self._on_changes(lane, processed.intervals.judgements.changes)
         return True

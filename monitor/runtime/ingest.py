@@ -47,6 +47,8 @@ class Channel:
     """Blocks given up because samples after their beginning were missing."""
     last_sample_s: float = 0.0
     """Monotonic instant of the last samples."""
+    first_block: int = 0
+    """Blocks that its row's ring had seen before it moved in."""
 
     @property
     def name(self) -> str:
