@@ -8,7 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from monitor.config import Config
+from monitor.core.alarm import State
 from monitor.core.forecaster import CarriedState, Engine
+from monitor.core.kinds import KINDS
 from monitor.runtime.families import ModelInfo, View
 from monitor.runtime.inference import Inference, make_lane
 from monitor.runtime.ingest import Channel, Ingest, packed_samples
@@ -75,6 +77,14 @@ class Plant:
             self.ingest.deliver(f"plant/{machine}/{sensor}/{axis}", part)
             while self.inference.round(self.lane):
                 pass
+
+    def judge(self, machine: str, score: float, sensor: str = "de", axis: str = "x") -> None:
+        """Let the board say this of a channel, until its next interval."""
+        board, row = self.lane.board, self.ingest.channels[machine, sensor, axis].row
+        board.score[row] = score
+        board.alarm_state[row] = State.ALARM if score >= 1 else State.WARNING if score >= 0.7 else State.OK
+        board.evidence[row] = score * np.linspace(1.0, 0.1, len(KINDS))
+        board.band[row] = (0.25, 0.3)
 
     def noise(self, count: int) -> Float32:
         return self.rng.normal(size=count).astype(np.float32)

@@ -12,6 +12,7 @@ from aiohttp import web as aioweb
 from aiohttp.test_utils import BaseTestServer, TestServer
 
 from monitor.config import Http
+from monitor.core.refusal import Refusal, code
 from monitor.runtime import web
 from monitor.runtime.page.server import HEADERS, PAGE, Page
 from monitor.runtime.page.stream import CLIENT_LIMIT, Streams
@@ -76,9 +77,29 @@ def test_the_channels_as_json() -> None:
         assert fan["rms"] == pytest.approx(1.0, abs=0.2)
         assert fan["gap_ratio"] > 0
         assert fan["samples_received"] == 1600
-        assert (fan["score"], fan["alarm_state"], fan["evidence"]) == (None, None, {})
+        assert (fan["score"], fan["alarm_state"], fan["band_hz"], fan["refusal"]) == (None, None, None, None)
+        assert set(fan["evidence"].values()) == {None}
         assert odd["name"] == "<script>/de/x"
         assert odd["rms"] is None
+
+    told(plant, story)
+
+
+def test_a_scored_channel_tells_why() -> None:
+    plant = Plant()
+    plant.send("fan", plant.noise(1600))
+    plant.send("pump", plant.noise(1600))
+    plant.judge("fan", 2.5)
+    plant.lane.board.refusal[plant.ingest.channels["pump", "de", "x"].row] = code(Refusal.FLAT_LINE)
+
+    async def story(server: BaseTestServer, client: aiohttp.ClientSession, page: Page) -> None:
+        tick(page)
+        async with client.get(server.make_url("/api/v1/channels")) as answer:
+            fan, pump = (await answer.json())["channels"]
+        assert (fan["score"], fan["alarm_state"], fan["band_hz"]) == (2.5, 2, [100.0, 120.0])
+        assert fan["evidence"]["bands"] == 2.5
+        assert fan["refusal"] is None
+        assert pump["refusal"] == "flat_line"
 
     told(plant, story)
 

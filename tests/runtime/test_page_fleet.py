@@ -1,10 +1,9 @@
 import math
 
 import numpy as np
-import pytest
 
 from monitor.runtime.page.documents import FleetMessages
-from monitor.runtime.page.fleet import COVERAGE_SAMPLES, HISTORY_SAMPLES, Fleet, significant
+from monitor.runtime.page.fleet import HISTORY_SAMPLES, Fleet, significant
 from tests.page_plant import Plant
 
 RATE_HZ = 800
@@ -53,24 +52,6 @@ def test_a_sparkline_holds_the_largest_of_each_step() -> None:
     assert fleet.sparklines(4, 3, 1).tolist() == [[11, 14, 17, 19]]
 
 
-def test_coverage_is_the_share_of_time_that_was_scored() -> None:
-    plant = Plant(channels=2)
-    fleet = Fleet(2)
-    warmup = plant.engine.window_blocks * plant.engine.block_samples
-    plant.send("a", plant.noise(warmup))
-    fleet.sample(plant.view())
-    for second in range(2 * COVERAGE_SAMPLES):
-        plant.ahead_s += 1.0
-        if second % 2:
-            plant.send("a", plant.noise(RATE_HZ))
-        fleet.sample(plant.view())
-    assert fleet.table.coverage[0] == pytest.approx(0.5, abs=0.03)
-    for _ in range(COVERAGE_SAMPLES):
-        plant.ahead_s += 1.0
-        fleet.sample(plant.view())
-    assert fleet.table.coverage[0] == 0
-
-
 def test_more_channels_than_the_page_holds_are_counted() -> None:
     plant = Plant(channels=8)
     fleet = Fleet(3)
@@ -93,7 +74,7 @@ def test_a_message_about_a_thousand_channels_is_small() -> None:
             figures[:] = plant.rng.lognormal(size=1000)
         fleet.sample(plant.view())
         messages.publish(plant.view(), plant)
-    assert len(messages._feed.message) < 40_000
+    assert len(messages._feed.message) < 50_000
     assert len(messages._whole()) < 150_000
 
 

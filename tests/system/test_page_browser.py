@@ -26,9 +26,12 @@ Story = Callable[[Browser, str], Awaitable[None]]
 
 
 async def feed(plant: Plant, fault_from_s: float) -> None:
-    """Periodic vibration of every machine in real time; one develops impacts, one falls silent after a second."""
+    """Periodic vibration of every machine in real time; one develops impacts, one falls silent after a second.
+
+    The scores are the test's, the figures and forecasts the pipeline's.
+    """
     rng = np.random.default_rng(0)
-    began_s, sent = time.monotonic(), 0
+    began_s, sent, score = time.monotonic(), 0, 0.3
     while True:
         count = 400
         at = np.arange(sent, sent + count)
@@ -39,6 +42,9 @@ async def feed(plant: Plant, fault_from_s: float) -> None:
             if machine == FAULTY and sent > fault_from_s * RATE_HZ:
                 signal += 3 * np.exp(-(at % 337) / 20) * np.sin(2 * np.pi * at * 0.27)
             plant.send(machine, signal.astype(np.float32))
+            plant.judge(machine, score if machine == FAULTY else 0.2)
+        if sent > fault_from_s * RATE_HZ:
+            score = min(2.6, score + 0.15)
         sent += count
         await asyncio.sleep(max(0.0, began_s + sent / RATE_HZ - time.monotonic()))
 
@@ -84,6 +90,7 @@ def test_the_fleet(tmp_path: Path) -> None:
         await browser.until(f"document.querySelectorAll('tbody tr').length == {len(MACHINES)}")
         # It began like all others, and climbs to the top when its fault begins.
         await browser.until(f"{FIRST_NAME} == '{FAULTY} / de / x'")
+        await browser.until("document.querySelector('tbody .state').innerText == '▲ alarm'")
         await browser.until(f"[...document.querySelectorAll('tr')].some(r => /silent[^]*{STUCK}/.test(r.innerText))")
         names = await browser.value("[...document.querySelectorAll('tbody th')].map(cell => cell.innerText)")
         assert {name.removesuffix(" / de / x") for name in names} == set(MACHINES)
@@ -134,6 +141,10 @@ def test_a_channel(tmp_path: Path) -> None:
         await browser.until("document.querySelector('.files a')?.innerText == 'npz 4 B'")
         href = "fetch(document.querySelector('.files a').href).then(answer => answer.text())"
         assert await browser.value(href) == "data"
+        await browser.until("document.querySelectorAll('.driver').length == 6")
+        assert await browser.value("document.querySelector('.driver').innerText") == "bands\n2.60"
+        await browser.until("/^The band .* 500 to 600 Hz/.test(document.querySelector('.band').innerText)")
+        await browser.until("document.querySelector('.history').data[0].name == 'score'")
         for scheme in ("light", "dark"):
             await browser.scheme(scheme)
             await asyncio.sleep(0.5)  # the charts are drawn anew with the next picture

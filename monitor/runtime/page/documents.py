@@ -116,7 +116,7 @@ class FleetMessages:
 
 
 def _rows(fleet: Fleet) -> list[tuple[Any, ...]]:
-    """Score, alarm state, gap ratio, RMS, coverage, age in seconds and silence of every channel."""
+    """Score, alarm state, gap ratio, RMS, coverage, age in seconds, silence and refusal of every channel."""
     table = fleet.table
     return list(
         zip(
@@ -124,9 +124,10 @@ def _rows(fleet: Fleet) -> list[tuple[Any, ...]]:
             [None if np.isnan(state) else int(state) for state in table.figures["alarm_state"].tolist()],
             significant(table.figures["gap_ratio"]),
             significant(table.figures["rms"]),
-            np.round(table.coverage, 2).tolist(),
+            significant(table.figures["coverage"], 2),
             np.where(table.age_s < FRESH_S, 0, table.age_s).astype(int).tolist(),
             table.silent.astype(int).tolist(),
+            table.refusal,
             strict=True,
         )
     )
@@ -171,7 +172,8 @@ def figures_document(fleet: Fleet, place: int) -> dict[str, Any]:
         "sample": fleet.samples,
         **{name: significant(values[here], 4)[0] for name, values in table.figures.items()},
         "evidence": {name: significant(values[here])[0] for name, values in table.evidence.items()},
-        "coverage": significant(table.coverage[here])[0],
+        "band_hz": None if np.isnan(table.band_hz[place]).any() else significant(table.band_hz[place]),
+        "refusal": table.refusal[place],
         "last_sample_age_s": significant(table.age_s[here])[0],
         "silent": bool(table.silent[place]),
         "samples_received": table.channels[place].samples_received,

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from monitor.core.kinds import KINDS
+from monitor.core.refusal import REFUSALS
 from monitor.runtime.families import View
 from monitor.runtime.inference import Lane
 from monitor.runtime.ingest import Channel
@@ -19,14 +21,14 @@ Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
 
-FIGURES = ("score", "alarm_state", "gap", "gap_ratio", "gap_whitened", "rms", "peak")
-"""Figures of an interval, as the boards name them; one that a board does not have is absent for all channels."""
+FIGURES = ("score", "alarm_state", "gap", "gap_ratio", "gap_whitened", "rms", "peak", "coverage")
+"""Figures of an interval, as the boards name them; NaN: there is none."""
 
 HISTORY_SAMPLES = 300
 """Samples of history, one a second. Fewer: a fault's growth does not show. More: memory, and nobody looks at it."""
 
-COVERAGE_SAMPLES = 60
-"""Seconds over which coverage is measured."""
+REASONS = (None, *REFUSALS)
+"""Why an interval was refused, by its code."""
 
 CHANNEL_LIMIT = 10_000
 """Most channels on the page. More cost the browser too much to be of use; the metrics hold them all."""
@@ -41,9 +43,11 @@ class Table:
     figures: dict[str, Float64]
     """Each of :data:`FIGURES`; NaN: there is none."""
     evidence: dict[str, Float64]
-    """What speaks for a fault, by its name, on the scale of the score; empty before there is a calibration."""
-    coverage: Float64
-    """Share of the last minute (or of the time since the channel appeared) whose samples were scored, 0 to 1."""
+    """What speaks for a fault, by its name, on the scale of the score; NaN without one."""
+    band_hz: Float64
+    """(n, 2) the band that stands out most; NaN: there is none."""
+    refusal: list[str | None]
+    """Why the last interval was not scored, None if it was."""
     age_s: Float64
     """Seconds since the last samples."""
     silent: npt.NDArray[np.bool_]
@@ -57,7 +61,7 @@ class Fleet:
         size = min(channel_limit, CHANNEL_LIMIT)
         self.generation = 0
         """Counts the changes of which channels there are."""
-        self.table = Table((), {}, {}, np.zeros(0), np.zeros(0), np.zeros(0, np.bool_))
+        self.table = _empty_table(())
         self.places: dict[tuple[str, ...], int] = {}
         """Where the channel with these labels stands in the table."""
         self.beyond_limit = 0
@@ -67,9 +71,6 @@ class Fleet:
         self._score: Float32 = np.full((HISTORY_SAMPLES, size), np.nan, np.float32)
         self._ratio: Float32 = np.full((HISTORY_SAMPLES, size), np.nan, np.float32)
         self._alarm: Float32 = np.full((HISTORY_SAMPLES, size), np.nan, np.float32)
-        self._scored_s: Float64 = np.zeros((COVERAGE_SAMPLES, size))
-        self._instant_s: Float64 = np.zeros(COVERAGE_SAMPLES)
-        self._since_s: Float64 = np.zeros(size)
         self.samples = 0
         """Samples of history ever taken."""
 
@@ -79,31 +80,36 @@ class Fleet:
         channels = self.table.channels
         count = len(channels)
         figures = {name: np.full(count, np.nan) for name in FIGURES}
-        evidence: dict[str, Float64] = {}
-        scored_samples = np.zeros(count)
+        evidence = {kind.value: np.full(count, np.nan) for kind in KINDS}
+        band = np.full((count, 2), np.nan)
+        refusal = np.zeros(count, np.intp)
         for lane, places, rows in self._places:
             board = lane.board
             with board.lock:
                 for name, values in figures.items():
-                    source = getattr(board, name, None)
-                    if source is not None:
-                        values[places] = source[rows]
-                for name, source in getattr(board, "evidence", {}).items():
-                    evidence.setdefault(name, np.full(count, np.nan))[places] = source[rows]
-                scored_samples[places] = board.blocks_scored[rows] * float(lane.engine.block_samples)
+                    values[places] = getattr(board, name)[rows]
+                for kind, values in zip(KINDS, board.evidence[rows].T, strict=True):
+                    evidence[kind][places] = values
+                band[places] = board.band[rows]
+                refusal[places] = board.refusal[rows]
         figures["alarm_state"][figures["alarm_state"] < 0] = np.nan
-        scored_s = scored_samples / np.array([channel.sensor.sampling_rate_hz for channel in channels])
+        rates_hz = np.array([channel.sensor.sampling_rate_hz for channel in channels])
         age_s = view.now_s - np.array([channel.last_sample_s for channel in channels])
         silent = age_s > view.silent_after_s
         for values in (*figures.values(), *evidence.values()):
             values[silent] = np.nan
-        self.table = Table(channels, figures, evidence, self._coverage(view.now_s, scored_s), age_s, silent)
+        self.table = Table(
+            channels,
+            figures,
+            evidence,
+            band * rates_hz[:, None] / 2,
+            [REASONS[code] for code in refusal.tolist()],
+            age_s,
+            silent,
+        )
         at = self.samples % HISTORY_SAMPLES
         for history, name in ((self._score, "score"), (self._ratio, "gap_ratio"), (self._alarm, "alarm_state")):
             history[at, :count] = figures[name]
-        at = self.samples % COVERAGE_SAMPLES
-        self._scored_s[at, :count] = scored_s
-        self._instant_s[at] = view.now_s
         self.samples += 1
         return self.table
 
@@ -143,17 +149,6 @@ class Fleet:
         """Positions of the history's samples, oldest first."""
         return np.arange(max(0, self.samples - HISTORY_SAMPLES), self.samples) % HISTORY_SAMPLES
 
-    def _coverage(self, now_s: float, scored_s: Float64) -> Float64:
-        count = len(scored_s)
-        if not self.samples:
-            return np.zeros(count)
-        oldest = max(0, self.samples - COVERAGE_SAMPLES) % COVERAGE_SAMPLES
-        since_s = np.maximum(self._instant_s[oldest], self._since_s[:count])
-        with np.errstate(invalid="ignore", divide="ignore"):
-            share = (scored_s - self._scored_s[oldest, :count]) / (now_s - since_s)
-        clipped: Float64 = np.clip(np.nan_to_num(share), 0.0, 1.0)
-        return clipped
-
     def _place(self, view: View) -> None:
         """Follow the channels as they come and go; history moves with its channel."""
         everyone = list(view.ingest.channels.values())
@@ -167,19 +162,11 @@ class Fleet:
         came_from = np.array([old_places.get(id(channel), -1) for channel in channels], np.intp)
         new = came_from < 0
         count = len(channels)
-        for history, empty in (
-            (self._score, np.nan),
-            (self._ratio, np.nan),
-            (self._alarm, np.nan),
-            (self._scored_s, 0),
-        ):
+        for history in (self._score, self._ratio, self._alarm):
             moved = history[:, came_from]
-            moved[:, new] = empty
-            history[:, count:] = empty
+            moved[:, new] = np.nan
+            history[:, count:] = np.nan
             history[:, :count] = moved
-        since = self._since_s[came_from]
-        since[new] = view.now_s
-        self._since_s[:count] = since
         self._places = []
         for name, lane in view.lanes.items():
             places = np.array([i for i, channel in enumerate(channels) if channel.model == name], np.intp)
@@ -187,7 +174,11 @@ class Fleet:
             self._places.append((lane, places, rows))
         self.generation += 1
         self.places = {channel.labels: place for place, channel in enumerate(channels)}
-        self.table = Table(tuple(channels), {}, {}, np.zeros(0), np.zeros(0), np.zeros(0, np.bool_))
+        self.table = _empty_table(tuple(channels))
+
+
+def _empty_table(channels: tuple[Channel, ...]) -> Table:
+    return Table(channels, {}, {}, np.zeros((0, 2)), [], np.zeros(0), np.zeros(0, np.bool_))
 
 
 def significant(values: npt.NDArray[np.floating[Any]], digits: int = 3) -> list[float | None]:

@@ -25,12 +25,13 @@ WAVE_S = 0.12
 """Seconds of the waveform shown, where that is not more than :data:`WAVE_SAMPLES`: a few turns of a shaft, and still
 single impacts can be told apart."""
 
-SPECTRUM_BLOCKS = 40
+SPECTRUM_BLOCKS = 32
 """Blocks from which the spectra are made. More: finer lines and less noise, but every picture costs more steps of the
-network (measured: 65 steps are 3 ms on one core)."""
+network (measured with the reference network: 57 steps are 4 ms of one core)."""
 
-LEVEL_BLOCKS = 100
-"""Blocks before the first forecast that settle the level, as far as the ring reaches."""
+LEVEL_BLOCKS = 40
+"""Blocks before the first forecast that settle the level, as far as the ring reaches. Fewer: the network's input is
+scaled by a level that a few blocks decide. More: 15 µs each, every time."""
 
 
 @dataclass(frozen=True)

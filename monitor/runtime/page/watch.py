@@ -19,7 +19,7 @@ from monitor.runtime.page.stream import Feed, event
 
 LOG = logging.getLogger(__name__)
 
-PERIOD_S = 0.25
+PERIOD_S = 0.33
 """Shortest time between two pictures of a channel: live to the eye, and still cheap for a phone."""
 
 WORK_SHARE = 0.1

@@ -1,7 +1,7 @@
 // One channel: its waveform beside the forecast, what was missed, and why the score is what it is.
 
 import { Charts, loadLibrary } from "./charts.js";
-import { age, announce, bytes, fromTemplate, make, number, percent, score, setState, setText, STATES, stateOf } from "./format.js";
+import { age, announce, bytes, fromTemplate, make, number, percent, score, setState, setText, STATES, stateOf, words } from "./format.js";
 import { Stream } from "./stream.js";
 
 const HISTORY = 300;
@@ -13,7 +13,7 @@ const FIGURES = [
   ["Gap", "gap", (update) => number(update.gap), "RMS of the residual, m/s²"],
   ["RMS", "rms", (update) => number(update.rms), "m/s²"],
   ["Peak", "peak", (update) => number(update.peak), "m/s²"],
-  ["Coverage", "coverage", (update) => percent(update.coverage), "of the last minute was scored"],
+  ["Coverage", "coverage", (update) => percent(update.coverage), "of the last interval's blocks were scored"],
   ["Last sample", "age", (update) => age(update.last_sample_age_s), "when samples came last"],
 ];
 
@@ -86,7 +86,7 @@ export class ChannelView {
   }
 
   update(message) {
-    const state = stateOf(message.alarm_state, message.silent);
+    const state = stateOf(message.alarm_state, message.silent, message.refusal);
     if (this.state && this.state !== state) {
       announce(`${this.name}: ${STATES[state].text}`);
       this.listFiles();
@@ -113,10 +113,11 @@ export class ChannelView {
   }
 
   draw(message) {
-    this.drawDrivers(message.evidence);
+    this.drawDrivers(message.evidence, message.band_hz);
     if (this.changed) this.drawHistory();
-    if (message.picture && this.charts) this.charts.picture(message.picture);
+    if (message.picture && this.charts) this.charts.picture(message.picture, message.score > 0.7 ? message.band_hz : null);
     if (message.silent) this.note("No samples come. The charts show the last ones.");
+    else if (message.refusal) this.note(`Not scored: ${words(message.refusal)}.`);
     else if (!message.picture) this.note("Waiting for enough samples without a break to forecast from.");
     else if (this.charts) this.note("");
     const spoken = `measured RMS ${number(message.rms)} m/s², residual RMS ${number(message.gap)} m/s²`;
@@ -130,7 +131,7 @@ export class ChannelView {
     this.part(".history-title").firstChild.textContent = calibrated ? "Score " : "Gap ratio ";
   }
 
-  drawDrivers(evidence) {
+  drawDrivers(evidence, band) {
     const entries = Object.entries(evidence).filter(([, value]) => value !== null).sort((a, b) => b[1] - a[1]);
     const place = this.part(".drivers");
     if (!entries.length) {
@@ -146,9 +147,10 @@ export class ChannelView {
       const limit = make("u");
       limit.style.left = `${100 / top}%`;
       track.append(bar, limit);
-      line.append(make("span", name.replaceAll("_", " "), { class: "what" }), track, make("span", score(value), { class: "number" }));
+      line.append(make("span", words(name), { class: "what" }), track, make("span", score(value), { class: "number" }));
       return line;
     }));
+    if (band) place.append(make("p", `The band that stands out most: ${Math.round(band[0])} to ${Math.round(band[1])} Hz.`, { class: "band" }));
   }
 
   async listFiles() {

@@ -34,7 +34,7 @@ export class Charts {
     for (const place of Object.values(this.places)) this.plotly.purge(place);
   }
 
-  picture(picture) {
+  picture(picture, bandHz) {
     const measured = unpack(picture.measured);
     const forecast = unpack(picture.forecast);
     const residual = measured.map((value, i) => value - forecast[i]);
@@ -48,10 +48,10 @@ export class Charts {
     this.remember("residual", () => this.draw("residual", [
       this.line("residual", ms, residual, "--residual", 1.1),
     ], { ...this.time(ms), yaxis: this.sides(), shapes: unsettled.map((shape) => shape(this)) }));
-    this.spectrum(picture);
+    this.spectrum(picture, bandHz);
   }
 
-  spectrum(picture) {
+  spectrum(picture, bandHz) {
     const parts = Object.entries(picture.spectrum).map(([name, packed]) => [name, unpack(packed)]);
     const hertz = Array.from(parts[0][1], (_, i) => i * picture.step_hz);
     this.top.spectrum = Math.max(...parts.map(([, values]) => largest(values)), this.top.spectrum * RANGE_DECAY);
@@ -59,7 +59,8 @@ export class Charts {
     this.remember("spectrum", () => this.draw("spectrum",
       parts.map(([name, values]) => this.line(name, hertz, values, `--${name}`, name === "measured" ? 2 : 1)),
       { xaxis: this.axis({ range: [0, hertz[hertz.length - 1]], tickformat: "~s", ticksuffix: "Hz", nticks: 6, tickangle: 0 }),
-        yaxis: this.axis({ type: "log", range: [top - DECADES, top + 0.15], dtick: 1, exponentformat: "power" }) }));
+        yaxis: this.axis({ type: "log", range: [top - DECADES, top + 0.15], dtick: 1, exponentformat: "power" }),
+        shapes: bandHz ? [band(bandHz[0], bandHz[1], "--alarm")(this)] : [] }));
   }
 
   // Score over the last minutes; without a calibration the gap ratio.
@@ -67,10 +68,11 @@ export class Charts {
     const calibrated = history.score.some((value) => value !== null);
     const values = calibrated ? history.score : history.gap_ratio;
     const seconds = values.map((_, i) => i + 1 - values.length);
+    const span = [60, 120, 300].find((seconds) => values.length <= seconds) ?? 300;
     const highest = Math.max(calibrated ? 1.5 : 1, ...values.map((value) => value ?? 0)) * 1.08;
     const shapes = calibrated ? [...bands(history.alarm_state, seconds).map((shape) => shape(this)), this.limit()] : [];
     this.remember("history", () => this.draw("history", [this.line(calibrated ? "score" : "gap ratio", seconds, values, "--accent", 1.6)],
-      { xaxis: this.axis({ range: [-300, 0], tickvals: [-300, -240, -180, -120, -60, 0], ticktext: ["−5 min", "−4", "−3", "−2", "−1", "now"] }),
+      { xaxis: this.axis({ range: [-span, 0], tickvals: [-1, -0.8, -0.6, -0.4, -0.2, 0].map((part) => part * span), ticksuffix: " s" }),
         yaxis: this.axis({ range: [0, highest], nticks: 5 }), shapes }));
     return calibrated;
   }

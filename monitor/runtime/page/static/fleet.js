@@ -1,6 +1,6 @@
 // The table of all channels, the worst first.
 
-import { STATES, age, announce, channelAddress, fromTemplate, make, number, percent, score, setState, setText, stateOf } from "./format.js";
+import { STATES, age, announce, channelAddress, fromTemplate, make, number, percent, score, setState, setText, stateOf, words } from "./format.js";
 import { Stream } from "./stream.js";
 
 const SHOWN = 100; // rows in the document at first: more cost the browser, and nobody reads them
@@ -96,12 +96,12 @@ export class FleetView {
     message.places.forEach((place, i) => {
       const channel = this.channels[place];
       if (!channel) return;
-      const [value, alarmState, ratio, rms, coverage, age_s, silent] = message.rows[i];
-      const state = stateOf(alarmState, silent);
+      const [value, alarmState, ratio, rms, coverage, age_s, silent, refusal] = message.rows[i];
+      const state = stateOf(alarmState, silent, refusal);
       if (channel.state && channel.state !== state && (state === "alarm" || state === "warning" || state === "silent")) {
         announce(`${channel.name}: ${STATES[state].text}`);
       }
-      Object.assign(channel, { score: value, ratio, rms, coverage, age_s, state });
+      Object.assign(channel, { score: value, ratio, rms, coverage, age_s, state, refusal });
     });
     const bucket = Math.floor((message.sample - 1) / this.step);
     for (const channel of this.channels) {
@@ -179,6 +179,7 @@ export class FleetView {
     const { parts } = channel;
     parts.row.dataset.state = channel.state;
     setState(parts.state, channel.state);
+    parts.state.title = channel.refusal ? words(channel.refusal) : "";
     setText(parts.score, score(channel.score));
     parts.meter.hidden = channel.score === null;
     parts.meter.firstChild.style.width = `${Math.min(100, (channel.score ?? 0) * 50)}%`;

@@ -4,12 +4,14 @@ export const STATES = {
   alarm: { text: "alarm", sign: "▲" },
   warning: { text: "warning", sign: "◆" },
   ok: { text: "ok", sign: "●" },
+  refused: { text: "not scored", sign: "⊘" },
   none: { text: "not calibrated", sign: "○" },
   silent: { text: "silent", sign: "∅" },
 };
 
-export function stateOf(alarmState, silent) {
+export function stateOf(alarmState, silent, refusal) {
   if (silent) return "silent";
+  if (refusal && !(alarmState > 0)) return "refused"; // an alarm stays an alarm while nothing can be scored
   return ["ok", "warning", "alarm"][alarmState] ?? "none";
 }
 
@@ -67,6 +69,11 @@ export function bytes(count) {
 export function channelAddress(labelNames, labels) {
   const pairs = labelNames.map((name, i) => [name, labels[i]]).filter(([, value]) => value !== "");
   return "#/channel?" + new URLSearchParams(pairs).toString();
+}
+
+// The refusals' names as words.
+export function words(name) {
+  return name.replaceAll("_", " ");
 }
 
 export function announce(text) {
