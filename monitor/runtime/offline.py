@@ -4,13 +4,15 @@ Replays, backtests and calibrations differ from the daemon only here: samples co
 caller. Refuses to know: what is done with the intervals.
 """
 
+import math
 from collections.abc import Iterator
+from dataclasses import fields
 
 import numpy as np
 
 from monitor.core.pipeline import Pipeline, Processed
 from monitor.core.rings import DueBlocks, Rings
-from monitor.recording.source import Recording
+from monitor.recording.source import PIECE_SAMPLES, Piece, Recording
 
 PIECE_BLOCKS = 256
 """Blocks read at once from each recording."""
@@ -68,3 +70,39 @@ def _pieces(
             samples = samples[: max(0, burst_samples - piece.start_sample)]
         if samples.size:
             yield origin + piece.start_sample, starts, samples
+
+
+def between(recording: Recording, first_s: float | None, last_s: float | None) -> Recording:
+    """The same recording, only from ``first_s`` until ``last_s``.
+
+    With several records the times are those of the records' starts; with one, of its samples.
+    """
+    if first_s is None and last_s is None:
+        return recording
+    return _Part(recording, first_s or 0.0, math.inf if last_s is None else last_s)
+
+
+class _Part(Recording):
+    """A recording that gives only a part of its samples."""
+
+    def __init__(self, whole: Recording, first_s: float, last_s: float) -> None:
+        super().__init__(**{field.name: getattr(whole, field.name) for field in fields(whole)})
+        object.__setattr__(self, "_first_s", first_s)
+        object.__setattr__(self, "_last_s", last_s)
+
+    def pieces(self, max_samples: int = PIECE_SAMPLES, *, own_unit: bool = False) -> Iterator[Piece]:
+        """As the whole recording's, without what lies outside; starts count from the first sample given."""
+        first_s, last_s = self.__dict__["_first_s"], self.__dict__["_last_s"]
+        offset = self.record_start_s(0) if self.records > 1 else 0.0
+        skipped = round(first_s * self.sampling_rate_hz)
+        for piece in super().pieces(max_samples, own_unit=own_unit):
+            if self.records > 1:
+                if first_s <= self.record_start_s(piece.record) - offset < last_s:
+                    yield piece
+                continue
+            end = len(piece.samples)
+            if math.isfinite(last_s):
+                end = min(end, round(last_s * self.sampling_rate_hz) - piece.start_sample)
+            begin = max(0, skipped - piece.start_sample)
+            if begin < end:
+                yield Piece(piece.record, piece.start_sample + begin - skipped, piece.samples[begin:end])

@@ -1,0 +1,115 @@
+"""``backtest``: what the daemon would have said of recordings."""
+
+import csv
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from monitor.cli.recording_options import duration as duration_option
+from monitor.cli.recording_options import recording_options
+from monitor.recording.options import RecordingOptions
+
+if TYPE_CHECKING:
+    from monitor.runtime.backtest import ChannelResult
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("recordings", nargs=-1, required=True)
+@click.option("--calibration", "calibration_file", type=click.Path(path_type=Path), help="Without one: gaps only.")
+@click.option("--regime", default="", help="Operating regime of the calibration.")
+@click.option("--interval", callback=duration_option, default="1s", show_default=True, help="Without a calibration.")
+@click.option("--false-alarms-per-month", type=click.FloatRange(1e-6, 1e4), default=1.0, show_default=True)
+@click.option("--from", "first", callback=duration_option, help="Leave out so much of each recording's beginning.")
+@click.option("--until", "last", callback=duration_option, help="Leave out what comes after so much of each recording.")
+@click.option("--csv", "csv_file", type=click.Path(path_type=Path), help="Write one row an interval.")
+@click.option("--plot", "plot_file", type=click.Path(path_type=Path), help="Draw level, gaps, score and alarms (PNG).")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@recording_options
+def command(
+    model: Path,
+    recordings: tuple[str, ...],
+    calibration_file: Path | None,
+    regime: str,
+    interval: float,
+    false_alarms_per_month: float,
+    first: float | None,
+    last: float | None,
+    csv_file: Path | None,
+    plot_file: Path | None,
+    as_json: bool,
+    options: RecordingOptions,
+) -> None:
+    """Score RECORDINGS, each as a channel of its own, exactly as the daemon with this MODEL would.
+
+    The interval and the warm-up are the calibration's, since its limits hold for them only.
+
+    Example: vibration-monitor backtest models/reference run.npz --calibration fan.calibration --plot run.png
+    """
+    from monitor.errors import ArtefactError
+    from monitor.model.artefact import load_artefact
+    from monitor.model.calibration_file import ANY_REGIME, load_calibrations
+    from monitor.model.engines import load_engine
+    from monitor.recording.fit import require_rate
+    from monitor.recording.source import open_recordings
+    from monitor.runtime.backtest import backtest
+    from monitor.runtime.calibrating import Cut, cut
+    from monitor.runtime.offline import between
+
+    artefact = load_artefact(model)
+    engine = load_engine(artefact, "onnxruntime", threads=1)
+    opened = [between(recording, first, last) for recording in open_recordings(recordings, options)]
+    calibration = None
+    how = cut(opened, interval, artefact.manifest.warmup_blocks, engine.block_samples)
+    rate_hz = opened[0].sampling_rate_hz
+    if calibration_file is not None:
+        file = load_calibrations(calibration_file)
+        file.check(artefact.sha256)
+        calibration = file.regimes.get(regime) or file.regimes.get(ANY_REGIME)
+        if calibration is None:
+            raise ArtefactError(f"{calibration_file}: has no regime '{regime}'; known are {', '.join(file.regimes)}")
+        how = Cut(calibration.interval_blocks, calibration.warmup_blocks, how.interval_s)
+        rate_hz = calibration.sampling_rate_hz
+    for recording in opened:
+        require_rate(recording, rate_hz, "the calibration" if calibration else opened[0].name)
+    level_blocks = artefact.manifest.scaling.time_constant_blocks
+    results = backtest(engine, level_blocks, opened, how, calibration, false_alarms_per_month)
+    if csv_file is not None:
+        _write_csv(csv_file, results)
+    if plot_file is not None:
+        from monitor.cli.backtest_figure import draw
+
+        draw(results, plot_file)
+    if as_json:
+        click.echo(json.dumps({"channels": [channel.document() for channel in results]}))
+        return
+    for channel in results:
+        click.echo(_summary(channel))
+
+
+def _write_csv(path: Path, results: "list[ChannelResult]") -> None:
+    from monitor.runtime.backtest import COLUMNS, csv_rows
+
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        writer.writerows(csv_rows(results))
+
+
+def _summary(channel: "ChannelResult") -> str:
+    def shown(figures: object, key: str) -> str:
+        value = figures.get(key) if isinstance(figures, dict) else None
+        return "-" if value is None else f"{value:.3g}"
+
+    document = channel.document()
+    alarms = channel.alarms()
+    text = (
+        f"{channel.name}: {len(channel.intervals)} intervals, gap ratio {shown(document['gap_ratio'], 'median')}, "
+        f"score median {shown(document['score'], 'median')}, p95 {shown(document['score'], 'p95')}, "
+        f"max {shown(document['score'], 'max')}; "
+    )
+    if not alarms:
+        return text + "no alarm"
+    return text + f"{len(alarms)} alarm{'s' if len(alarms) > 1 else ''}, the first at {alarms[0]['start_s']:.6g} s"
