@@ -6,12 +6,10 @@ when it was written; an engine that answers otherwise is refused. Refuses to kno
 """
 
 import hashlib
-import io
-import json
 import os
 import shutil
+import stat
 import tempfile
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from monitor.core.forecaster import Engine
 from monitor.errors import ArtefactError
+from monitor.model.golden_file import read_golden
+from monitor.model.keras_file import read_keras_weights
 from monitor.model.network import Shape
 
 Float32 = npt.NDArray[np.float32]
@@ -37,10 +37,6 @@ MAX_FILE_BYTES = 256 << 20
 GOLDEN_TOLERANCE = 1e-4
 """Largest deviation from the golden vectors, relative to their largest value. Engines agree to 1e-6; a wrong weight
 shows as 1e-2 and more."""
-
-
-KERAS_GROUPS = ("lstm", "lstm_1", "dense", "dense_1")
-"""What Keras calls the groups of the weights: by the layers' kinds in their order, not by their names."""
 
 
 class Scaling(BaseModel):
@@ -107,15 +103,7 @@ class Artefact:
 
     def golden(self) -> tuple[Float32, Float32]:
         """Golden windows (n, window_blocks, block_samples) and their forecasts (n, block_samples)."""
-        shape = self.manifest.shape
-        arrays = _arrays(self.path, self.contents["golden.npz"], {"windows": 3, "forecasts": 2})
-        windows, forecasts = arrays["windows"], arrays["forecasts"]
-        if windows.shape[1:] != (shape.window_blocks, shape.block_samples) or forecasts.shape != (
-            len(windows),
-            shape.block_samples,
-        ):
-            raise ArtefactError(f"{self.path}/golden.npz: the vectors are not of the manifest's shape; train it again")
-        return windows, forecasts
+        return read_golden(self.path / "golden.npz", self.contents["golden.npz"], self.manifest.shape)
 
     def weights(self) -> list[Float32]:
         """The weights in ``model.keras``, read as numbers; nothing in the file is executed.
@@ -139,10 +127,13 @@ class Artefact:
         rows = np.arange(len(windows))
         for block in range(windows.shape[1]):
             carried = engine.step(np.ascontiguousarray(windows[:, block]), state, rows)
-        scale = float(np.abs(forecasts).max())
-        deviation = max(
-            float(np.abs(engine.forecast_windows(windows) - forecasts).max()), float(np.abs(carried - forecasts).max())
-        ) / max(scale, 1e-30)
+        answers = np.stack([engine.forecast_windows(windows), carried])
+        if not np.isfinite(answers).all():
+            raise ArtefactError(
+                f"{self.path}: {engine.name} forecasts NaN or infinity for the golden vectors; the model's weights are "
+                "not finite, train it again"
+            )
+        deviation = float(np.abs(answers - forecasts).max() / max(np.abs(forecasts).max(), 1e-30))
         if not deviation <= GOLDEN_TOLERANCE:
             raise ArtefactError(
                 f"{self.path}: {engine.name} deviates by {deviation:.2g} from the golden vectors (at most "
@@ -172,9 +163,9 @@ def load_artefact(path: Path) -> Artefact:
         raise ArtefactError(
             f"{path / MANIFEST}: says {manifest.parameters} parameters, its shape has {manifest.shape.parameters}"
         )
-    missing = [name for name in FILES if name not in manifest.files]
-    if missing or len(manifest.files) != len(FILES):
-        raise ArtefactError(f"{path / MANIFEST}: must list exactly {', '.join(FILES)}")
+    if set(manifest.files) != set(FILES):
+        listed = ", ".join(sorted(manifest.files))
+        raise ArtefactError(f"{path / MANIFEST}: lists {listed}; it must list exactly {', '.join(FILES)}")
     contents = {}
     for name, entry in manifest.files.items():
         file = path / name
@@ -228,90 +219,12 @@ def save_artefact(path: Path, manifest: dict[str, Any], contents: dict[str, byte
 
 def _read_bounded(file: Path, most: int) -> bytes:
     try:
-        if file.stat().st_size > most:
-            raise ArtefactError(f"{file}: has {file.stat().st_size} bytes, at most {most} were expected; copy it again")
+        found = file.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise ArtefactError(f"{file}: is no regular file; copy the model again")
+        if found.st_size > most:
+            raise ArtefactError(f"{file}: has {found.st_size} bytes, at most {most} were expected; copy it again")
         with file.open("rb") as stream:
             return stream.read(most + 1)
     except OSError as error:
         raise ArtefactError(f"cannot read {file}: {error.strerror}") from error
-
-
-def _arrays(path: Path, data: bytes, dimensions: dict[str, int]) -> dict[str, Float32]:
-    """Float32 arrays of an npz, bounded by what their headers say before they are read."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            if sum(info.file_size for info in archive.infolist()) > MAX_FILE_BYTES:
-                raise ArtefactError(f"{path}/golden.npz: unpacks to more than {MAX_FILE_BYTES} bytes")
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            found = {name: arrays[name] for name in dimensions}
-    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
-        raise ArtefactError(f"{path}/golden.npz: cannot be read: {error}") from error
-    for name, count in dimensions.items():
-        if found[name].dtype != np.float32 or found[name].ndim != count or not np.isfinite(found[name]).all():
-            raise ArtefactError(f"{path}/golden.npz: '{name}' is not a finite float32 array of {count} dimensions")
-    return found
-
-
-def read_keras_weights(file: Path, data: bytes, shape: Shape) -> list[Float32]:
-    """The weights in a ``.keras`` archive, in the order of ``shape.weight_shapes``.
-
-    Only ``model.weights.h5`` is opened, and in it only the datasets that the shape asks for; the configuration that
-    says which classes to build is looked at for its layers' kinds and never obeyed.
-
-    Raises:
-        ArtefactError: not such an archive, other layers, other shapes, or a weight that is not finite.
-    """
-    try:
-        import h5py
-    except ImportError as error:
-        raise ArtefactError(f"{file}: reading it needs h5py; pip install 'vibration-monitor[tensorflow]'") from error
-
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            _check_layers(file, _unpack(file, archive, "config.json"), shape)
-            stored = _unpack(file, archive, "model.weights.h5")
-        with h5py.File(io.BytesIO(stored), "r") as h5:
-            weights = _datasets(file, h5, shape)
-    except ArtefactError:
-        raise
-    except Exception as error:  # whatever zipfile, json or HDF5 say about a damaged file
-        raise ArtefactError(f"{file}: is no Keras archive of this network: {error}; train it again") from error
-    check_finite(file, weights)
-    return weights
-
-
-def _unpack(file: Path, archive: zipfile.ZipFile, part: str) -> bytes:
-    if archive.getinfo(part).file_size > MAX_FILE_BYTES:
-        raise ArtefactError(f"{file}: {part} unpacks to more than {MAX_FILE_BYTES} bytes")
-    return archive.read(part)
-
-
-def _datasets(file: Path, h5: Any, shape: Shape) -> list[Float32]:
-    weights: list[Float32] = []
-    for layer, count in zip(KERAS_GROUPS, (3, 3, 2, 2), strict=True):
-        group = h5["layers"][layer]
-        group = group["cell"]["vars"] if count == 3 else group["vars"]
-        for i in range(count):
-            expected = shape.weight_shapes[len(weights)]
-            if group[str(i)].shape != expected:
-                raise ArtefactError(f"{file}: {layer} has weights {group[str(i)].shape}, the manifest needs {expected}")
-            weights.append(np.asarray(group[str(i)], np.float32))
-    return weights
-
-
-def check_finite(file: Path, weights: list[Float32]) -> None:
-    """Refuse NaN and infinite weights."""
-    if not all(np.isfinite(array).all() for array in weights):
-        raise ArtefactError(f"{file}: holds weights that are NaN or infinite; the training failed, train it again")
-
-
-def _check_layers(file: Path, config: bytes, shape: Shape) -> None:
-    layers = json.loads(config)["config"]["layers"]
-    kinds = [(layer["class_name"], layer["config"]["name"]) for layer in layers if layer["class_name"] != "InputLayer"]
-    names = [name for name, _ in shape.layers]
-    expected = [("LSTM" if name.startswith("lstm") else "Dense", name) for name in names]
-    if kinds != expected:
-        found = ", ".join(f"{kind} {name}" for kind, name in kinds)
-        raise ArtefactError(
-            f"{file}: its layers are {found}; only {', '.join(f'{k} {n}' for k, n in expected)} are used"
-        )

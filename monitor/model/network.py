@@ -6,9 +6,11 @@ TensorFlow is imported when a network is built, not before.
 """
 
 import os
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
+
+Units = Annotated[int, Field(ge=1, le=4096)]
 
 
 class Shape(BaseModel):
@@ -20,7 +22,7 @@ class Shape(BaseModel):
     """Samples in a block: the step and the horizon."""
     window_blocks: int = Field(default=25, ge=2, le=1000)
     """Blocks in a window."""
-    units: tuple[int, int] = (100, 100)
+    units: tuple[Units, Units] = (100, 100)
     """Units of the LSTM layers."""
     hidden: int = Field(default=100, ge=1, le=4096)
     """Units of the first dense layer; the second has ``block_samples``."""
