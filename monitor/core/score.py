@@ -90,6 +90,10 @@ class Scorer:
         slots = {key: slot for slot, key in enumerate(self._calibrations)}
         self._slot = np.array([slots.get(key, -1) for key in self._of_row.tolist()], np.int64)
 
+    def calibration(self, row: int) -> Calibration | None:
+        """The calibration of one row, None without one."""
+        return self._calibrations.get(int(self._of_row[row]))
+
     def forget(self, rows: Rows) -> None:
         """Forget the accumulated evidence of ``rows``, as after a repair."""
         self._mean[rows] = 0.0

@@ -14,6 +14,7 @@ from aiohttp.test_utils import BaseTestServer, TestServer
 from monitor.config import Http
 from monitor.core.refusal import Refusal, code
 from monitor.runtime import web
+from monitor.runtime.evidence_names import evidence_stem
 from monitor.runtime.page.server import HEADERS, PAGE, Page
 from monitor.runtime.page.stream import CLIENT_LIMIT, Streams
 from tests.page_plant import Plant
@@ -294,18 +295,25 @@ def test_the_server_ends_although_clients_watch() -> None:
 def test_evidence_is_listed_and_served_and_nothing_else(tmp_path: Path) -> None:
     folder = tmp_path / "evidence"
     folder.mkdir()
-    for name in ("2026-01-01T00-00-00-fan_de_x.npz", "2026-01-01T00-00-00-fan_de_x.png", ".hidden.npz", "other.txt"):
+    stem = evidence_stem("fan/de/x", 0.0)
+    assert stem.startswith("1970-01-01T00-00-00Z-fan_de_x-")
+    for name in (f"{stem}.npz", f"{stem}.png", ".hidden.npz", "other.txt"):
         (folder / name).write_bytes(b"data")
     (tmp_path / "secret.json").write_text("secret")
     (folder / "link.json").symlink_to(tmp_path / "secret.json")
     (folder / "folder.json").mkdir()
 
     async def story(server: BaseTestServer, client: aiohttp.ClientSession, _: Page) -> None:
-        async with client.get(server.make_url("/api/v1/evidence")) as answer:
-            files = (await answer.json())["files"]
-        assert sorted(file["name"].rpartition(".")[2] for file in files) == ["npz", "png"]
+        for query, endings in {
+            "": ["npz", "png"],
+            "?channel=fan/de/x": ["npz", "png"],
+            "?channel=fan_de_x": [],
+        }.items():
+            async with client.get(server.make_url(f"/api/v1/evidence{query}")) as answer:
+                files = (await answer.json())["files"]
+            assert sorted(file["name"].rpartition(".")[2] for file in files) == endings
         for name, status in {
-            "2026-01-01T00-00-00-fan_de_x.npz": 200,
+            f"{stem}.npz": 200,
             "..%2fsecret.json": 404,
             "link.json": 404,
             "folder.json": 404,

@@ -12,6 +12,7 @@ from aiohttp.test_utils import TestServer
 
 from monitor.config import Http
 from monitor.runtime import web
+from monitor.runtime.evidence_names import evidence_stem
 from tests.browser import Browser, chromium
 from tests.page_plant import EchoEngine, Plant
 
@@ -156,7 +157,7 @@ def test_a_channel(tmp_path: Path) -> None:
         (folder / "channel-phone.png").write_bytes(await browser.screenshot(whole=True))
 
     (tmp_path / "state" / "evidence").mkdir(parents=True)
-    (tmp_path / "state" / "evidence" / "2026-01-01T00-00-00-fan-2_de_x.npz").write_bytes(b"data")
+    (tmp_path / "state" / "evidence" / f"{evidence_stem(f'{FAULTY}/de/x', 0.0)}.npz").write_bytes(b"data")
     shown(story, state_dir=tmp_path / "state")
 
 

@@ -33,6 +33,10 @@ FRESH_S = 3.0
 """Age of the last samples that is shown as 0, so that a live channel's age does not change with every message."""
 
 
+RECENT_SAMPLES = 15
+"""Seconds of history in every update of a channel."""
+
+
 class Service(Protocol):
     """What the documents say of the service."""
 
@@ -181,6 +185,12 @@ def figures_document(fleet: Fleet, place: int) -> dict[str, Any]:
     }
 
 
+def update_document(fleet: Fleet, place: int) -> dict[str, Any]:
+    """The latest figures of one channel, and the last of its history in case that a message was missed."""
+    recent = {name: significant(values[-RECENT_SAMPLES:]) for name, values in fleet.history(place).items()}
+    return figures_document(fleet, place) | {"recent": recent}
+
+
 def introduction_document(fleet: Fleet, place: int, view: View, service: Service) -> dict[str, Any]:
     """Who a channel is, with its history."""
     channel = fleet.table.channels[place]
@@ -190,6 +200,21 @@ def introduction_document(fleet: Fleet, place: int, view: View, service: Service
         "labels": dict(zip(view.label_names, channel.labels, strict=True)),
         "sampling_rate_hz": channel.sensor.sampling_rate_hz,
         "model": next((asdict(model) for model in view.models if model.model == channel.model), None),
+        "calibration": _calibration_facts(fleet, place, service),
         "sample": fleet.samples,
         "history": {name: significant(values) for name, values in fleet.history(place).items()},
     }
+
+
+def _calibration_facts(fleet: Fleet, place: int, service: Service) -> list[tuple[str, str]]:
+    """What a person wants to know of a channel's calibration: titles and texts, empty without one."""
+    lane, row = fleet.lane_row(place)
+    found = lane.pipeline.scoring.scorer.calibration(row)
+    if found is None:
+        return []
+    return [
+        ("Calibration", str(fleet.table.channels[place].sensor.calibration)),
+        ("Made from", f"{found.healthy_s / 3600:.3g} healthy hours, {found.intervals:.0f} intervals"),
+        ("Limit", f"{service.config.scoring.false_alarms_per_month:g} false alarms a month"),
+        ("Healthy then", f"RMS {found.level_mps2:.3g} m/s\u00b2, gap ratio {found.gap_ratio:.3g}"),
+    ]

@@ -5,7 +5,6 @@ here. Refuses to know: what the files hold.
 """
 
 import asyncio
-import re
 import stat
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,10 +12,8 @@ from typing import Any, Protocol
 from aiohttp import web
 
 from monitor.config import Config
+from monitor.runtime.evidence_names import NAME, is_of_channel
 from monitor.runtime.page.stream import compact
-
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.,=+@-]{0,199}\.(?:npz|png|json)")
-"""Names that are served."""
 
 LISTED = 500
 """Files in the list at most, the newest."""
@@ -34,13 +31,20 @@ def evidence_dir(config: Config) -> Path | None:
     return config.state_dir / "evidence" if config.state_dir is not None else None
 
 
-def list_evidence(folder: Path) -> list[dict[str, Any]]:
-    """Name, size and time of each file, newest first; empty where there is no such folder."""
+def list_evidence(folder: Path, channel: str = "") -> list[dict[str, Any]]:
+    """Name, size and time of each file, newest first; empty where there is no such folder.
+
+    Args:
+        folder: where the files are.
+        channel: name of a channel, to list only its files.
+    """
     found = []
     try:
         files = [file for file in folder.iterdir() if NAME.fullmatch(file.name)]
     except OSError:
         files = []
+    if channel:
+        files = [file for file in files if is_of_channel(file.name, channel)]
     for file in files:
         try:
             status = file.lstat()
@@ -54,9 +58,9 @@ def list_evidence(folder: Path) -> list[dict[str, Any]]:
 def add_evidence(app: web.Application, service: Service, headers: dict[str, str]) -> None:
     """Add the routes of the evidence."""
 
-    async def listing(_: web.Request) -> web.StreamResponse:
+    async def listing(request: web.Request) -> web.StreamResponse:
         folder = evidence_dir(service.config)
-        files = await asyncio.to_thread(list_evidence, folder) if folder else []
+        files = await asyncio.to_thread(list_evidence, folder, request.query.get("channel", "")) if folder else []
         return web.Response(body=compact({"files": files}), content_type="application/json", headers=headers)
 
     async def download(request: web.Request) -> web.StreamResponse:

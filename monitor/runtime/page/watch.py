@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from monitor.runtime.inference import Lane
-from monitor.runtime.page.documents import figures_document
+from monitor.runtime.page.documents import update_document
 from monitor.runtime.page.fleet import Fleet
 from monitor.runtime.page.picture import Float32, blocks_needed, make_picture, picture_document
 from monitor.runtime.page.stream import Feed, event
@@ -110,7 +110,7 @@ class Watches:
                 loop = asyncio.get_running_loop()
                 watch.picture = await loop.run_in_executor(self._thread, _picture, lane, start, blocks, rate_hz)
         if news:
-            watch.feed.publish(event("update", figures_document(self._fleet, place) | {"picture": watch.picture}))
+            watch.feed.publish(event("update", update_document(self._fleet, place) | {"picture": watch.picture}))
 
 
 def _picture(lane: Lane, start_sample: int, blocks: Float32, rate_hz: float) -> dict[str, Any] | None:

@@ -28,7 +28,6 @@ export class ChannelView {
     document.title = `${this.name} · vibration-monitor`;
     this.makeFigures();
     this.part(".pause").addEventListener("click", () => this.pause(!this.paused));
-    this.listFiles();
     loadLibrary().then((plotly) => this.takeLibrary(plotly));
     this.stream = new Stream(
       `api/v1/channels/stream?${query}`,
@@ -68,7 +67,8 @@ export class ChannelView {
     this.frame.showService(message.service);
     this.history = message.history;
     this.sample = message.sample;
-    this.labels = message.labels;
+    this.channelName = message.name;
+    this.listFiles();
     this.part(".labels").replaceChildren(...Object.entries(message.labels).filter(([, value]) => value).map(([name, value]) => {
       const pair = make("span");
       pair.append(make("i", `${name} `), value);
@@ -79,7 +79,7 @@ export class ChannelView {
       ["Model", model ? `${model.model}, ${model.sha256.slice(0, 12)}` : "–"],
       ["Runs on", model ? `${model.engine}, ${model.device}` : "–"],
       ["Sampling rate", `${message.sampling_rate_hz.toLocaleString("en")} Hz`],
-      ...(message.calibration ?? [["Calibration", "none; make one with: vibration-monitor calibrate"]]),
+      ...(message.calibration.length ? message.calibration : [["Calibration", "none; make one with: vibration-monitor calibrate"]]),
     ];
     this.part(".facts").replaceChildren(...facts.flatMap(([title, text]) => [make("dt", title), make("dd", text)]));
     this.drawHistory();
@@ -99,16 +99,17 @@ export class ChannelView {
     if (!this.paused) this.draw(message);
   }
 
-  // History grows by what the update says; seconds that were missed stay empty.
+  // An update repeats the last seconds of history, so a few that were missed leave no hole.
   remember(message) {
-    if (!this.history || message.sample <= this.sample) return;
-    for (; this.sample < message.sample; this.sample += 1) {
-      const last = this.sample + 1 === message.sample;
-      for (const [name, values] of Object.entries(this.history)) {
-        values.push(last ? message[name] : null);
-        if (values.length > HISTORY) values.shift();
-      }
+    const later = message.sample - this.sample;
+    if (!this.history || later <= 0) return;
+    for (const [name, values] of Object.entries(this.history)) {
+      const recent = message.recent[name];
+      const missed = Math.max(0, Math.min(HISTORY, later) - recent.length);
+      values.push(...Array(missed).fill(null), ...recent.slice(-later));
+      values.splice(0, values.length - HISTORY);
     }
+    this.sample = message.sample;
     this.changed = true;
   }
 
@@ -157,7 +158,7 @@ export class ChannelView {
     const place = this.part(".files");
     let files = [];
     try {
-      const answer = await fetch(`api/v1/evidence?${location.hash.split("?")[1] ?? ""}`);
+      const answer = await fetch(`api/v1/evidence?${new URLSearchParams({ channel: this.channelName })}`);
       files = (await answer.json()).files;
     } catch { /* the stream tells of the trouble */ }
     if (this.closed) return;

@@ -72,7 +72,7 @@ export class Charts {
     const highest = Math.max(calibrated ? 1.5 : 1, ...values.map((value) => value ?? 0)) * 1.08;
     const shapes = calibrated ? [...bands(history.alarm_state, seconds).map((shape) => shape(this)), this.limit()] : [];
     this.remember("history", () => this.draw("history", [this.line(calibrated ? "score" : "gap ratio", seconds, values, "--accent", 1.6)],
-      { xaxis: this.axis({ range: [-span, 0], tickvals: [-1, -0.8, -0.6, -0.4, -0.2, 0].map((part) => part * span), ticksuffix: " s" }),
+      { xaxis: this.axis({ range: [-span, 0], ...ago(span) }),
         yaxis: this.axis({ range: [0, highest], nticks: 5 }), shapes }));
     return calibrated;
   }
@@ -118,6 +118,12 @@ export class Charts {
   colour(name) {
     return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   }
+}
+
+function ago(span) {
+  const tickvals = [-1, -0.8, -0.6, -0.4, -0.2, 0].map((part) => Math.round(part * span));
+  const text = (seconds) => (seconds === 0 ? "now" : span > 120 ? `−${-seconds / 60} min` : `−${-seconds} s`);
+  return { tickvals, ticktext: tickvals.map(text) };
 }
 
 // A shaded stretch of time; made late, because its colour depends on the scheme.
