@@ -45,6 +45,9 @@ def load_engine(artefact: Artefact, engine: EngineName = "auto", threads: int = 
             ) from error
         made = TensorflowEngine(artefact.manifest.shape, artefact.weights())
     else:
-        made = OnnxEngine(artefact.manifest.shape, artefact.contents["model.onnx"], threads)
+        try:
+            made = OnnxEngine(artefact.manifest.shape, artefact.contents["model.onnx"], threads)
+        except ArtefactError as error:
+            raise ArtefactError(f"{artefact.path}/model.onnx: {error}; train the model again") from error
     artefact.check_golden(made)
     return made
