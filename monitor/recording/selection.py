@@ -84,6 +84,10 @@ def select(address: str, key: str | None, contents: Contents, options: Recording
         yield Selection(stored, layout, channel, names, rate, unit, None if starts is None else tuple(starts.tolist()))
 
 
+OWN_KEY = "acceleration"
+"""What this package calls the samples in files that it writes; beside other arrays it is the recording."""
+
+
 def _array(address: str, key: str | None, contents: Contents) -> Stored:
     arrays, unusable = contents.arrays, contents.unusable
     if key is not None:
@@ -97,6 +101,8 @@ def _array(address: str, key: str | None, contents: Contents) -> Stored:
         raise RecordingError(f"{address}: the file has no '{key}'; {hint} has {has}")
     if len(arrays) == 1:
         return next(iter(arrays.values()))
+    if OWN_KEY in arrays:
+        return arrays[OWN_KEY]
     if arrays:
         example = next(iter(arrays))
         raise RecordingError(

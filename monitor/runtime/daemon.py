@@ -20,12 +20,15 @@ from aiohttp import web as aioweb
 
 from monitor.config import Config
 from monitor.config_file import read_config
-from monitor.core.alarm import Changes, State
+from monitor.core.alarm import Changes
 from monitor.core.topics import TopicPattern
 from monitor.errors import ConfigurationError, MonitorError
 from monitor.runtime import families, metrics, web
+from monitor.runtime.alarms import AlarmDesk
 from monitor.runtime.auth import open_to_others
 from monitor.runtime.calibrations import Calibrations
+from monitor.runtime.evidence import EvidenceWriter
+from monitor.runtime.evidence_names import evidence_dir
 from monitor.runtime.inference import Inference, Lane
 from monitor.runtime.ingest import Channel, Ingest
 from monitor.runtime.models import LoadedLane, load_lanes
@@ -91,6 +94,9 @@ class Daemon:
             max_batch=self.config.inference.max_batch,
             max_delay_s=self.config.inference.max_delay,
         )
+        self._evidence = EvidenceWriter(self.config.evidence, evidence_dir(self.config), asyncio.sleep)
+        self._stack.push_async_callback(self._evidence.close)
+        self._alarm_desk = AlarmDesk(self._evidence, self.config.label_names, time.time)
         self._inference.start()
         self._stack.callback(self._inference.stop)
         self.address = await self._listen()
@@ -182,6 +188,8 @@ class Daemon:
             channel_limit=self.config.limits.channels,
             reload_successful=self._reload_successful,
             reloaded_at_s=self._reloaded_at_s,
+            evidence_written=self._evidence.written,
+            evidence_failures=dict(self._evidence.failures),
         )
 
     def _make_source(self, config: Config) -> MqttSource:
@@ -242,17 +250,10 @@ class Daemon:
         self._configure_channel(channel)
 
     def _alarms_changed(self, lane: Lane, changes: Changes) -> None:
-        """Log what changed; told on the event loop."""
-        names = {channel.row: channel.name for channel in self.ingest.channels.values() if channel.model == lane.name}
-        for row, before, after in zip(changes.rows.tolist(), changes.before, changes.after, strict=True):
-            if row in names:
-                LOG.warning(
-                    "alarm state: channel=%s %s -> %s score=%.2f",
-                    names[row],
-                    State(before).name.lower(),
-                    State(after).name.lower(),
-                    lane.board.score[row],
-                )
+        loaded = self._lanes.get(lane.name)
+        if loaded is not None and loaded.lane is lane:
+            channels = {channel.row: channel for channel in self.ingest.channels.values() if channel.model == lane.name}
+            self._alarm_desk.changed(loaded, changes, channels)
 
     def _configure_channel(self, channel: Channel) -> None:
         """Give a channel's row its interval, warm-up and calibration, on the thread that owns them."""

@@ -6,11 +6,19 @@ One place for the name, so that who writes the files and who lists them agree. R
 import re
 from datetime import UTC, datetime
 from hashlib import sha256
+from pathlib import Path
+
+from monitor.config import Config
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,199}\.(?:npz|png|json)")
 """Names of files that are listed and served."""
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
+
+
+def evidence_dir(config: Config) -> Path | None:
+    """Where evidence is kept, None without a ``state_dir``."""
+    return config.state_dir / "evidence" if config.state_dir is not None else None
 
 
 def channel_slug(name: str) -> str:

@@ -5,7 +5,7 @@ Refuses to know: HTTP, the text format, how figures come about.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from monitor import __version__
@@ -81,6 +81,10 @@ class View:
     """Whether the configuration in the file is the one that runs."""
     reloaded_at_s: float
     """UNIX seconds of the last successful load of the configuration."""
+    evidence_written: int = 0
+    """Captures of alarms that were written."""
+    evidence_failures: Mapping[str, int] = field(default_factory=dict)
+    """Captures that were not, by reason."""
 
 
 class ChannelTable:
@@ -124,8 +128,8 @@ def write_channels(page: MetricsPage, table: ChannelTable) -> None:
     for key, (name, text) in FIGURES.items():
         page.family(name, "gauge", text, table.figures(key))
     _write_alarms(page, table)
-    for field, (name, text) in COUNTERS.items():
-        values = (getattr(channel, field) for channel in table.channels)
+    for key, (name, text) in COUNTERS.items():
+        values = (getattr(channel, key) for channel in table.channels)
         page.family(name, "counter", text, zip(table.labels, values, strict=True))
     page.family(
         "vibration_blocks_received_total",
@@ -251,6 +255,18 @@ def write_service(page: MetricsPage, view: View) -> None:
     for name, kind, text, value in singles:
         page.family(name, kind, text, [("", float(value))])
     page.family("vibration_build_info", "gauge", "The version that runs.", [(f'version="{__version__}"', 1)])
+    page.family(
+        "vibration_evidence_files_written_total",
+        "counter",
+        "Captures of alarms that were written.",
+        [("", view.evidence_written)],
+    )
+    page.family(
+        "vibration_evidence_write_failures_total",
+        "counter",
+        "Captures of alarms that were not written, by reason.",
+        ((f'reason="{reason}"', count) for reason, count in view.evidence_failures.items()),
+    )
     names = ("model", "sha256", "engine", "device")
     page.family(
         "vibration_model_info",

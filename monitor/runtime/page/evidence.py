@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from aiohttp import web
 
 from monitor.config import Config
-from monitor.runtime.evidence_names import NAME, is_of_channel
+from monitor.runtime.evidence_names import NAME, evidence_dir, is_of_channel
 from monitor.runtime.page.stream import compact
 
 LISTED = 500
@@ -24,11 +24,6 @@ class Service(Protocol):
 
     config: Config
     """The configuration that runs."""
-
-
-def evidence_dir(config: Config) -> Path | None:
-    """Where evidence is kept, None without a ``state_dir``."""
-    return config.state_dir / "evidence" if config.state_dir is not None else None
 
 
 def list_evidence(folder: Path, channel: str = "") -> list[dict[str, Any]]:

@@ -1,0 +1,265 @@
+"""Evidence of an alarm: the samples around it, their forecasts and what was said of them, kept for a person to judge.
+
+Samples come from the channel's ring when the alarm rises and again a little later; forecasts are computed from them
+once more, so the hot path keeps nothing for this. A full disk costs the evidence and nothing else. Refuses to know: why
+there was an alarm.
+"""
+
+import asyncio
+import io
+import json
+import logging
+import os
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from monitor.config import Evidence as Settings
+from monitor.core.forecaster import CarriedForecaster, Engine
+from monitor.core.gap import Float32, Residuals
+from monitor.core.pipeline import Pipeline
+from monitor.core.rings import Rings
+from monitor.runtime.evidence_names import NAME, evidence_stem
+from monitor.runtime.ingest import Channel
+
+LOG = logging.getLogger(__name__)
+
+MOST_AT_ONCE = 8
+"""Captures under way at a time; alarms beyond that are counted and get none. More: a plant-wide event fills memory."""
+
+
+@dataclass(frozen=True)
+class Capture:
+    """Everything about an alarm that is written."""
+
+    channel: str
+    """Its name."""
+    labels: dict[str, str]
+    """Its labels."""
+    at_s: float
+    """UNIX seconds at which the alarm rose."""
+    score: float
+    """Then."""
+    evidence: dict[str, float]
+    """The score of each kind alone, then."""
+    band_hz: tuple[float, float] | None
+    """The band that stood out most."""
+    sampling_rate_hz: float
+    """Of the samples."""
+    model_sha256: str
+    """Of the model that forecast them."""
+
+
+class EvidenceWriter:
+    """Writes captures to a folder and keeps it within its limits."""
+
+    def __init__(self, settings: Settings, folder: Path | None, sleep: Callable[[float], Awaitable[None]]) -> None:
+        """Make a writer.
+
+        Args:
+            settings: what to keep.
+            folder: where to; None: nothing is written.
+            sleep: waits for seconds.
+        """
+        self.written = 0
+        self.failures: Counter[str] = Counter({"io_error": 0, "too_many": 0})
+        self._settings = settings
+        self._folder = folder
+        self._sleep = sleep
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self, capture: Capture, rings: Rings, channel: Channel, engine: Engine, level_blocks: int) -> str | None:
+        """Begin a capture on the event loop.
+
+        Returns:
+            The name of the file that will hold the samples; None if nothing is written.
+        """
+        if self._folder is None or not self._settings.enabled:
+            return None
+        if len(self._tasks) >= MOST_AT_ONCE:
+            self.failures["too_many"] += 1
+            return None
+        before = rings.recent(channel.row, round(self._settings.before * capture.sampling_rate_hz))
+        stem = evidence_stem(capture.channel, capture.at_s)
+        finish = self._finish(stem, capture, rings, channel, before, _Forecasts(engine, level_blocks))
+        task = asyncio.create_task(finish, name="evidence")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return f"{stem}.npz"
+
+    async def close(self) -> None:
+        """Give up what is under way."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _finish(
+        self,
+        stem: str,
+        capture: Capture,
+        rings: Rings,
+        channel: Channel,
+        before: tuple[int, Float32],
+        forecasts: "_Forecasts",
+    ) -> None:
+        await self._sleep(self._settings.after)
+        after = rings.recent(channel.row, round(self._settings.after * capture.sampling_rate_hz))
+        samples = join(before, after)
+        try:
+            await asyncio.to_thread(self._write, stem, capture, samples, before[1].size, forecasts)
+        except OSError as error:
+            self.failures["io_error"] += 1
+            LOG.warning("evidence not written: channel=%s error=%s", capture.channel, error.strerror or error)
+        else:
+            self.written += 1
+            LOG.info("evidence written: channel=%s file=%s.npz", capture.channel, stem)
+
+    def _write(self, stem: str, capture: Capture, samples: Float32, alarm_sample: int, forecasts: "_Forecasts") -> None:
+        assert self._folder is not None  # noqa: S101 - start looked
+        self._folder.mkdir(parents=True, exist_ok=True)
+        forecast, residual = forecasts.of(samples)
+        buffer = io.BytesIO()
+        np.savez_compressed(
+            buffer,
+            acceleration=samples,
+            forecast=forecast,
+            residual=residual,
+            sampling_rate_hz=capture.sampling_rate_hz,
+            unit="m/s2",
+        )
+        about = {
+            "channel": capture.channel,
+            "labels": capture.labels,
+            "alarm_at_s": capture.at_s,
+            "alarm_at_sample": alarm_sample,
+            "score": capture.score,
+            "evidence": capture.evidence,
+            "band_hz": capture.band_hz,
+            "sampling_rate_hz": capture.sampling_rate_hz,
+            "samples": int(samples.size),
+            "rms_mps2": float(samples.std()),
+            "peak_mps2": float(np.abs(samples - samples.mean()).max(initial=0.0)),
+            "model_sha256": capture.model_sha256,
+        }
+        _replace(self._folder / f"{stem}.npz", buffer.getvalue())
+        _replace(self._folder / f"{stem}.json", json.dumps(about, indent=2).encode())
+        picture = _picture(capture, samples, forecast, residual, alarm_sample)
+        if picture:
+            _replace(self._folder / f"{stem}.png", picture)
+        prune(self._folder, self._settings.max_size, self._settings.max_age, time.time())
+
+
+def join(before: tuple[int, Float32], after: tuple[int, Float32]) -> Float32:
+    """Two stretches of one stream, (stream index of the first sample, samples): overlap once, a hole between them not.
+
+    Returns:
+        Contiguous samples; with a hole or a new context between them only the later stretch.
+    """
+    start, early = before
+    later_start, later = after
+    end = start + early.size
+    if not start <= later_start <= end:
+        return later
+    return np.concatenate([early[: later_start - start], later])
+
+
+def prune(folder: Path, max_size_bytes: int, max_age_s: float, now_s: float) -> int:
+    """Delete the oldest evidence until folder size and age are within limits; returns how many files went."""
+    files = sorted((file for file in folder.iterdir() if NAME.fullmatch(file.name)), key=lambda file: file.name)
+    sizes = {file: file.stat() for file in files}
+    total = sum(status.st_size for status in sizes.values())
+    gone = 0
+    for file in files:
+        if total <= max_size_bytes and now_s - sizes[file].st_mtime <= max_age_s:
+            continue
+        file.unlink(missing_ok=True)
+        total -= sizes[file].st_size
+        gone += 1
+    return gone
+
+
+class _Forecasts:
+    """Forecasts some samples once more, from a fresh context."""
+
+    def __init__(self, engine: Engine, level_blocks: int) -> None:
+        self._engine = engine
+        self._level_blocks = level_blocks
+
+    def of(self, samples: Float32) -> tuple[Float32, Float32]:
+        """Forecast and residual of each sample in m/s²; NaN before the first forecast and after the last block."""
+        engine = self._engine
+        pipeline = Pipeline(CarriedForecaster(engine, 1), 1, engine.block_samples, self._level_blocks)
+        pipeline.configure(np.zeros(1, np.intp), 10**9, 1)
+        forecast = np.full(samples.size, np.nan, np.float32)
+        residual = np.full(samples.size, np.nan, np.float32)
+
+        def listen(batch: Residuals) -> None:
+            at = int(batch.start_sample[0])
+            part = slice(at, at + engine.block_samples)
+            residual[part] = batch.residual[0] * batch.level_mps2[0]
+            forecast[part] = samples[part] - residual[part]
+
+        pipeline.listener = listen
+        rings = Rings(1, max(1, samples.size // engine.block_samples + 1), engine.block_samples)
+        rings.append(0, samples, 1.0, 0.0)
+        while (due := rings.take()) is not None:
+            pipeline.process(due)
+        return forecast, residual
+
+
+def _replace(path: Path, data: bytes) -> None:
+    fresh = path.with_name(f".{path.name}.part")
+    try:
+        with fresh.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def _picture(
+    capture: Capture, samples: Float32, forecast: Float32, residual: Float32, alarm_sample: int
+) -> bytes | None:
+    """Waveform with forecast, and spectra, as PNG; None without matplotlib."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        return None
+    rate_hz = capture.sampling_rate_hz
+    figure = Figure(figsize=(10, 7), layout="constrained")
+    whole, detail, spectrum = figure.subplots(3, 1)
+    time_s = (np.arange(samples.size) - alarm_sample) / rate_hz
+    whole.plot(time_s, samples, lw=0.4, color="#4a6fa5")
+    whole.axvline(0.0, color="#c0392b", lw=1)
+    whole.set(title=f"{capture.channel}: score {capture.score:.2f}", xlabel="s from the alarm", ylabel="m/s²")
+    part = slice(max(0, alarm_sample - round(0.03 * rate_hz)), alarm_sample + round(0.03 * rate_hz))
+    detail.plot(time_s[part], samples[part], lw=1, color="#4a6fa5", label="measured")
+    detail.plot(time_s[part], forecast[part], lw=1, color="#d9a400", label="forecast")
+    detail.set(xlabel="s from the alarm", ylabel="m/s²")
+    detail.legend(loc="upper right")
+    for values, label, colour in ((samples, "measured", "#4a6fa5"), (residual, "residual", "#c0392b")):
+        finite = values[np.isfinite(values)]
+        if finite.size > 256:
+            frequency, amplitude = _spectrum(finite, rate_hz)
+            spectrum.semilogy(frequency, amplitude, lw=0.7, color=colour, label=label)
+    if capture.band_hz is not None:
+        spectrum.axvspan(*capture.band_hz, color="#d9a400", alpha=0.2, label="band that stands out")
+    spectrum.set(xlabel="Hz", ylabel="m/s²/√Hz")
+    spectrum.legend(loc="upper right")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=90)
+    return buffer.getvalue()
+
+
+def _spectrum(values: Float32, rate_hz: float) -> tuple[np.ndarray[tuple[int], np.dtype[np.float64]], ...]:
+    """Amplitude spectral density by Welch's method, Hann windows."""
+    from scipy.signal import welch
+
+    frequency, density = welch(values, rate_hz, nperseg=min(2048, values.size))
+    return frequency, np.sqrt(density)
