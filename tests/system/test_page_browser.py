@@ -13,6 +13,7 @@ from aiohttp.test_utils import TestServer
 from monitor.config import Http
 from monitor.runtime import web
 from monitor.runtime.evidence_names import evidence_stem
+from monitor.runtime.page import assets
 from tests.browser import Browser, chromium
 from tests.page_plant import EchoEngine, Plant
 
@@ -159,6 +160,21 @@ def test_a_channel(tmp_path: Path) -> None:
     (tmp_path / "state" / "evidence").mkdir(parents=True)
     (tmp_path / "state" / "evidence" / f"{evidence_stem(f'{FAULTY}/de/x', 0.0)}.npz").write_bytes(b"data")
     shown(story, state_dir=tmp_path / "state")
+
+
+def test_without_the_chart_library_the_rest_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(assets, "chart_library", lambda: None)
+
+    async def story(browser: Browser, address: str) -> None:
+        await browser.open(f"{address}#/channel?machine={FAULTY}&sensor=de&axis=x")
+        await browser.until(
+            "/pip install 'vibration-monitor\\[page\\]'/.test(document.querySelector('.note').innerText)"
+        )
+        await browser.until("document.querySelectorAll('.driver').length == 6")
+        # The browser itself reports the file that is not there.
+        browser.complaints[:] = [text for text in browser.complaints if "plotly.min.js" not in text]
+
+    shown(story)
 
 
 def test_with_the_keyboard_alone() -> None:

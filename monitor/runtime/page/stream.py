@@ -65,7 +65,8 @@ class Streams:
         self.dropped = 0
         """Clients dropped because they did not read."""
         self._limit = limit
-        self._stuck_after_s = stuck_after_s
+        self.stuck_after_s = stuck_after_s
+        """A client that takes nothing for so long is dropped."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def serve(
@@ -104,7 +105,7 @@ class Streams:
             await response.prepare(request)
             async for message in messages:
                 for start in range(0, len(message), CHUNK_BYTES):
-                    async with asyncio.timeout(self._stuck_after_s):
+                    async with asyncio.timeout(self.stuck_after_s):
                         await response.write(message[start : start + CHUNK_BYTES])
         except ConnectionError:
             pass  # the client left

@@ -45,6 +45,7 @@ export class ChannelView {
   takeLibrary(plotly) {
     if (this.closed) return;
     if (!plotly) {
+      this.noCharts = true;
       this.note("Charts need the Python package plotly beside the monitor: pip install 'vibration-monitor[page]'");
       return;
     }
@@ -117,6 +118,7 @@ export class ChannelView {
     this.drawDrivers(message.evidence, message.band_hz);
     if (this.changed) this.drawHistory();
     if (message.picture && this.charts) this.charts.picture(message.picture, message.score > 0.7 ? message.band_hz : null);
+    if (this.noCharts) return;
     if (message.silent) this.note("No samples come. The charts show the last ones.");
     else if (message.refusal) this.note(`Not scored: ${words(message.refusal)}.`);
     else if (!message.picture) this.note("Waiting for enough samples without a break to forecast from.");

@@ -58,7 +58,7 @@ export class Charts {
     const top = Math.log10(Math.max(this.top.spectrum, 1e-9));
     this.remember("spectrum", () => this.draw("spectrum",
       parts.map(([name, values]) => this.line(name, hertz, values, `--${name}`, name === "measured" ? 2 : 1)),
-      { xaxis: this.axis({ range: [0, hertz[hertz.length - 1]], tickformat: "~s", ticksuffix: "Hz", nticks: 6, tickangle: 0 }),
+      { xaxis: this.axis({ range: [0, hertz[hertz.length - 1]], tickformat: "~s", ticksuffix: "Hz", nticks: 6 }),
         yaxis: this.axis({ type: "log", range: [top - DECADES, top + 0.15], dtick: 1, exponentformat: "power" }),
         shapes: bandHz ? [band(bandHz[0], bandHz[1], "--alarm")(this)] : [] }));
   }
@@ -98,11 +98,11 @@ export class Charts {
   }
 
   axis(options) {
-    return { gridcolor: this.colour("--grid"), linecolor: this.colour("--line"), zeroline: false, fixedrange: false, ...options };
+    return { gridcolor: this.colour("--grid"), linecolor: this.colour("--line"), zeroline: false, tickangle: 0, ...options };
   }
 
   time(ms) {
-    return { xaxis: this.axis({ range: [ms[0], 0], ticksuffix: " ms", nticks: 8 }) };
+    return { xaxis: this.axis({ range: [ms[0], 0], ticksuffix: " ms", nticks: this.places.wave.clientWidth < 500 ? 5 : 8 }) };
   }
 
   sides() {
