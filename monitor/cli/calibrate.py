@@ -44,7 +44,7 @@ def command(
     from monitor.model.engines import load_engine
     from monitor.recording.fit import require_rate
     from monitor.recording.source import open_recordings
-    from monitor.runtime.calibrating import calibrate_channel, cut
+    from monitor.runtime.calibrating import calibrate_channels, cut
     from monitor.runtime.offline import between
 
     artefact = load_artefact(model)
@@ -54,7 +54,8 @@ def command(
         require_rate(recording, opened[0].sampling_rate_hz, f"the calibration with {opened[0].name}")
     parts = [between(recording, first, last) for recording in opened]
     how = cut(parts, interval, artefact.manifest.warmup_blocks, engine.block_samples)
-    calibration = calibrate_channel(engine, artefact.manifest.scaling.time_constant_blocks, parts, how)
+    level_blocks = artefact.manifest.scaling.time_constant_blocks
+    calibration = calibrate_channels(engine, level_blocks, [parts], how)[0]
     regimes = {}
     if regime and out.exists():
         before = load_calibrations(out)
@@ -86,6 +87,4 @@ def command(
         f"{calibration.gap_ratio:.3f}"
     )
     if calibration.healthy_s < 3600:
-        click.echo(
-            "a limit from less than an hour is extrapolated far; calibrate again with more"
-        )
+        click.echo("a limit from less than an hour is extrapolated far; calibrate again with more")

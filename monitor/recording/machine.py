@@ -91,6 +91,8 @@ class Machine:
     """RMS of the broad-band noise."""
     noise_corner_hz: float = 2500.0
     """Frequency above which the noise falls off."""
+    build: int = 0
+    """Which copy of the machine and which measuring point: decides the phases of its components, for good."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,7 @@ def measuring_point(machine: Machine, number: int) -> Machine:
     gain = (1.0, 0.7, 0.45)[number % 3]
     return replace(
         machine,
+        build=3 * machine.build + number,
         harmonics_mps2=tuple(gain * a for a in machine.harmonics_mps2),
         mesh_mps2=tuple(gain * a for a in machine.mesh_mps2),
         blade_mps2=gain * machine.blade_mps2,

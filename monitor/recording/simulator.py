@@ -29,7 +29,7 @@ CHUNK_SAMPLES = 4096
 SLIP = 0.01
 """Standard deviation of the instant of an impact, relative to the time between two (Randall and Antoni: 1 to 2 %)."""
 
-DRIFT_TIME_S = 20.0
+DRIFT_TIME_S = 5.0
 """Correlation time of the drift of the shaft's frequency."""
 
 
@@ -44,7 +44,7 @@ class Simulation:
         Args:
             machine: the healthy machine.
             sampling_rate_hz: of the samples.
-            seed: of everything random; two seeds are two points of the same machine.
+            seed: of everything random; two seeds are two days of the same machine.
             faults: what breaks, and when.
         """
         self.machine = machine
@@ -55,7 +55,7 @@ class Simulation:
         self._rest: Float64 = np.empty(0)
         self._angle_turns = self._turns_before = 0.0
         self._drift = 0.0
-        rng = np.random.default_rng([seed, 1])
+        rng = np.random.default_rng([machine.build, 1])
         self._phases = rng.uniform(0.0, 2 * math.pi, 64)
         nyquist = sampling_rate_hz / 2
         b, a = butter(1, min(0.9, machine.noise_corner_hz / nyquist))

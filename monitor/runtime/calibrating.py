@@ -13,7 +13,7 @@ from monitor.core.forecaster import CarriedForecaster, Engine
 from monitor.core.gap import Float32, Residuals
 from monitor.core.pipeline import Pipeline
 from monitor.recording.source import Recording
-from monitor.runtime.offline import drive
+from monitor.runtime.offline import due_blocks
 
 BURST_WARMUP_BLOCKS = 5
 """Warm-up inside a burst. Fewer: the first forecasts, from next to nothing, widen what is normal. More: less of a short
@@ -55,45 +55,66 @@ def cut(recordings: list[Recording], interval_s: float, window_blocks: int, bloc
 
 
 class _Contexts:
-    """Collects the scored blocks of each context of one channel."""
+    """Collects the scored blocks of each context of some channels."""
 
-    def __init__(self) -> None:
-        self.contexts: list[list[tuple[Float32, Float32, Float32]]] = [[]]
+    def __init__(self, channels: int) -> None:
+        self._contexts: list[list[list[tuple[Float32, Float32, np.float32]]]] = [[] for _ in range(channels)]
 
     def take(self, batch: Residuals) -> None:
-        self.contexts[-1].append((batch.observed, batch.residual, batch.level_mps2))
+        """Keep a batch of scored blocks."""
+        for row, observed, residual, level in zip(
+            batch.rows.tolist(), batch.observed, batch.residual, batch.level_mps2, strict=True
+        ):
+            self._contexts[row][-1].append((observed, residual, level))
 
-    def close(self) -> None:
-        if self.contexts[-1]:
-            self.contexts.append([])
+    def begin(self, row: int) -> None:
+        """A new context of a channel begins."""
+        self._contexts[row].append([])
 
-    def healthy(self) -> list[HealthyContext]:
+    def healthy(self, row: int) -> list[HealthyContext]:
+        """What was collected of a channel."""
         return [
-            HealthyContext(*(np.concatenate([blocks[part] for blocks in context]) for part in range(3)))
-            for context in self.contexts
+            HealthyContext(
+                np.stack([observed for observed, _, _ in context]),
+                np.stack([residual for _, residual, _ in context]),
+                np.array([level for _, _, level in context], np.float32),
+            )
+            for context in self._contexts[row]
             if context
         ]
 
 
-def calibrate_channel(engine: Engine, level_blocks: int, recordings: list[Recording], how: Cut) -> Calibration:
-    """Calibrate one channel on its healthy recordings.
+def calibrate_channels(
+    engine: Engine, level_blocks: int, channels: list[list[Recording]], how: Cut
+) -> list[Calibration]:
+    """Calibrate channels, each on its healthy recordings, side by side.
+
+    Args:
+        engine: runs the model.
+        level_blocks: of the model's scaling.
+        channels: the recordings of each channel, all at one rate, as many for each.
+        how: interval and warm-up.
 
     Raises:
         RecordingError: too little healthy data, with the amount needed, or data that cannot be healthy.
     """
-    collected = _Contexts()
-    for recording in recordings:
-        pipeline = Pipeline(CarriedForecaster(engine, 1), 1, engine.block_samples, level_blocks)
-        pipeline.configure(np.zeros(1, np.intp), how.interval_blocks, how.warmup_blocks)
+    collected = _Contexts(len(channels))
+    for number in range(max(len(recordings) for recordings in channels)):
+        present = [recordings[number] for recordings in channels]
+        pipeline = Pipeline(CarriedForecaster(engine, len(present)), len(present), engine.block_samples, level_blocks)
+        pipeline.configure(np.arange(len(present)), how.interval_blocks, how.warmup_blocks)
         pipeline.listener = collected.take
-        for due, _ in drive(pipeline, [recording]):
-            if due.first[0]:
-                collected.close()
-        collected.close()
-    return calibrate(
-        collected.healthy(),
-        interval_blocks=how.interval_blocks,
-        warmup_blocks=how.warmup_blocks,
-        sampling_rate_hz=recordings[0].sampling_rate_hz,
-        interval_s=how.interval_s,
-    )
+        for due in due_blocks(present, engine.block_samples):
+            for row in due.rows[due.first].tolist():
+                collected.begin(row)
+            pipeline.process(due)
+    return [
+        calibrate(
+            collected.healthy(row),
+            interval_blocks=how.interval_blocks,
+            warmup_blocks=how.warmup_blocks,
+            sampling_rate_hz=recordings[0].sampling_rate_hz,
+            interval_s=how.interval_s,
+        )
+        for row, recordings in enumerate(channels)
+    ]

@@ -6,22 +6,34 @@ What is printed is measured on the daemon's own figures, not scripted. Refuses t
 import asyncio
 import json
 import math
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from monitor.config import Config
+from monitor.core.alarm import State
+from monitor.core.kinds import KINDS
+from monitor.model.artefact import load_artefact
+from monitor.model.calibration_file import ANY_REGIME, save_calibrations
+from monitor.model.engines import load_engine
+from monitor.recording.source import open_recording
+from monitor.recording.write import write_recording
+from monitor.runtime.calibrating import calibrate_channels, cut
 from monitor.runtime.daemon import Daemon
 from monitor.runtime.families import ChannelTable
 from monitor.runtime.plant import SAMPLING_RATE_HZ, Plant, Story, plant_channels
+from monitor.shipped import shipped
 
+MODEL = "models/demo"
 TOPIC = "plant/{machine}/{sensor}/acceleration"
 POLL_S = 0.25
-BASELINE_S = 10.0
-"""Seconds at the beginning of which a channel's healthy RMS and gap ratio are taken."""
+BASELINE_S = 12.0
+"""Seconds at the beginning during which a channel's healthy RMS is taken."""
 
-RAISED = 1.3
-"""A gap ratio this many times its healthy one is worth a line."""
+HEALTHY_S = 60.0
+"""Healthy signal of another day that each channel is calibrated on."""
 
 
 @dataclass
@@ -32,8 +44,10 @@ class Watched:
     """Healthy RMS values."""
     ratio: list[float] = field(default_factory=list)
     """Healthy gap ratios."""
-    told: set[str] = field(default_factory=set)
-    """What has been said already."""
+    peak_score: float = 0.0
+    """Highest score."""
+    told: dict[str, float] = field(default_factory=dict)
+    """What has been said already, and when."""
 
 
 class Narrator:
@@ -56,35 +70,46 @@ class Narrator:
         """Look once."""
         table = ChannelTable(self._daemon.view())
         now_s = self._clock()
-        columns = [table.column(key) for key in ("gap_ratio", "rms")]
-        for channel, silent, ratio, rms in zip(table.channels, table.silent, *columns, strict=True):
+        columns = [table.column(key) for key in ("gap_ratio", "rms", "score", "alarm_state", "evidence")]
+        for channel, silent, ratio, rms, score, state, evidence in zip(
+            table.channels, table.silent, *columns, strict=True
+        ):
             watched = self._watched.setdefault(channel.name, Watched())
-            self._look_at(channel.name, watched, now_s, silent=silent, ratio=ratio, rms=rms)
+            if silent:
+                self._once(watched, "silent", now_s, channel.name, "is silent; its gauges vanish, it is not 'healthy'")
+                continue
+            if "silent" in watched.told:
+                text = "is back; it warms up before it is scored again"
+                self._once(watched, "back", now_s, channel.name, text)
+            if not math.isfinite(ratio):
+                continue
+            if now_s < BASELINE_S:
+                watched.rms.append(rms)
+                watched.ratio.append(ratio)
+            if math.isfinite(score):
+                watched.peak_score = max(watched.peak_score, score)
+            if state == State.ALARM:
+                text = f"ALARM: score {score:.2f} (limit 1), driven by {_loudest(evidence)}"
+                self._once(watched, "alarm", now_s, channel.name, text + self._rms_text(watched, rms))
+            if watched.rms and now_s >= BASELINE_S and rms > 2 * _median(watched.rms):
+                self._once(watched, "rms", now_s, channel.name, self._late(watched, now_s))
 
-    def _look_at(self, name: str, watched: Watched, now_s: float, *, silent: bool, ratio: float, rms: float) -> None:
-        if silent:
-            self._once(watched, "silent", now_s, name, "is silent: its gauges are gone, its last sample's time stays")
-            return
-        if "silent" in watched.told:
-            self._once(watched, "back", now_s, name, "is back; it warms up again before it is scored")
-        if not math.isfinite(ratio):
-            return
-        if now_s < BASELINE_S:
-            watched.rms.append(rms)
-            watched.ratio.append(ratio)
-            return
+    @staticmethod
+    def _rms_text(watched: Watched, rms: float) -> str:
         if not watched.rms:
-            return
-        healthy_ratio, healthy_rms = _median(watched.ratio), _median(watched.rms)
-        if ratio > RAISED * healthy_ratio:
-            text = f"its gap ratio is {ratio:.2f}, {ratio / healthy_ratio:.1f} times its healthy {healthy_ratio:.2f}"
-            self._once(watched, "ratio", now_s, name, text + f" (RMS: {rms / healthy_rms:.2f} times)")
-        if rms > 2 * healthy_rms:
-            self._once(watched, "rms", now_s, name, "its RMS has passed twice its healthy level")
+            return ""
+        return f"; its RMS is {rms / _median(watched.rms):.2f} times its healthy level"
+
+    @staticmethod
+    def _late(watched: Watched, now_s: float) -> str:
+        text = "its RMS has passed twice its healthy level"
+        if "alarm" in watched.told:
+            text += f", {now_s - watched.told['alarm']:.0f} s after the alarm"
+        return text
 
     def _once(self, watched: Watched, key: str, now_s: float, name: str, text: str) -> None:
         if key not in watched.told:
-            watched.told.add(key)
+            watched.told[key] = now_s
             self._tell(now_s, name, text)
 
     def summary(self) -> list[dict[str, object]]:
@@ -101,6 +126,8 @@ class Narrator:
                     "gap_ratio": ratio,
                     "rms_healthy": _median(watched.rms),
                     "rms": rms,
+                    "peak_score": watched.peak_score,
+                    "alarm_at_s": watched.told.get("alarm"),
                 }
             )
         return result
@@ -110,11 +137,44 @@ def _median(values: list[float]) -> float:
     return sorted(values)[len(values) // 2] if values else math.nan
 
 
-def demo_config(broker_port: int, http_port: int) -> Config:
-    """The demo's configuration."""
+def _loudest(evidence: list[float]) -> str:
+    return max(zip(evidence, KINDS, strict=True))[1].value
+
+
+def calibrate_plant(folder: Path) -> None:
+    """Calibrate every channel of the plant on a healthy day, a file each in ``folder``.
+
+    Raises:
+        MonitorError: the shipped model cannot be used.
+    """
+    artefact = load_artefact(shipped(MODEL))
+    engine = load_engine(artefact, "onnxruntime")
+    channels = plant_channels(None, seed=11)
+    recordings = []
+    for number, channel in enumerate(channels):
+        file = folder / f"healthy-{number}.npz"
+        samples = channel.simulation.next(round(HEALTHY_S * SAMPLING_RATE_HZ))
+        write_recording(file, samples, SAMPLING_RATE_HZ, "m/s2")
+        recordings.append([open_recording(str(file))])
+    how = cut(recordings[0], 1.0, artefact.manifest.warmup_blocks, engine.block_samples)
+    level_blocks = artefact.manifest.scaling.time_constant_blocks
+    calibrations = calibrate_channels(engine, level_blocks, recordings, how)
+    for channel, calibration in zip(channels, calibrations, strict=True):
+        save_calibrations(
+            folder / f"{channel.machine}-{channel.point}.calibration",
+            {ANY_REGIME: calibration},
+            model_sha256=artefact.sha256,
+            channel=f"{channel.machine}/{channel.point}",
+            made={"healthy_s": HEALTHY_S},
+        )
+
+
+def demo_config(broker_port: int, http_port: int, folder: Path) -> Config:
+    """The demo's configuration; ``folder`` holds the calibrations and takes the evidence."""
     return Config.model_validate(
         {
             "mqtt": {"url": f"mqtt://127.0.0.1:{broker_port}", "version": "3.1.1"},
+            "models": {"default": MODEL},
             "sensors": [
                 {
                     "topic": TOPIC,
@@ -122,11 +182,13 @@ def demo_config(broker_port: int, http_port: int) -> Config:
                     "sampling_rate_hz": SAMPLING_RATE_HZ,
                     "unit": "m/s2",
                     "labels": {"axis": "x"},
+                    "calibration": str(folder / "{machine}-{sensor}.calibration"),
                 }
             ],
             "scoring": {"silent_after": 5.0},
             "limits": {"channels": 64},
             "http": {"listen": f"127.0.0.1:{http_port}"},
+            "state_dir": folder,
         }
     )
 
@@ -139,9 +201,23 @@ async def run_demo(
     Raises:
         MonitorError: broker or daemon do not start.
     """
+
+    def say(text: str) -> None:
+        if not as_json:
+            print(text, flush=True)
+
+    say(f"Learning what is normal: twelve channels, {HEALTHY_S:.0f} s of another, healthy day each ...")
+    with tempfile.TemporaryDirectory(prefix="vibration-monitor-demo-") as folder:
+        await asyncio.to_thread(calibrate_plant, Path(folder))
+        await _run(http_port, duration_s, story, Path(folder), as_json=as_json, on_page=on_page)
+
+
+async def _run(
+    http_port: int, duration_s: float, story: Story, folder: Path, *, as_json: bool, on_page: Callable[[str], None]
+) -> None:
     plant = Plant(plant_channels(story))
     await asyncio.to_thread(plant.start)
-    daemon = Daemon(demo_config(plant.port, http_port))
+    daemon = Daemon(demo_config(plant.port, http_port, folder))
 
     def clock() -> float:
         return time.monotonic() - plant.started_s
@@ -189,10 +265,12 @@ fan-1 and the other points of pump-1 stay healthy. Ctrl-C ends it.
 
 
 def _epilogue(summary: list[dict[str, object]]) -> str:
-    lines = [f"{'channel':24} {'gap ratio healthy':>18} {'now':>6} {'RMS healthy':>12} {'now':>6}"]
-    lines += [
-        f"{row['channel']:24} {row['gap_ratio_healthy']:18.2f} {row['gap_ratio']:6.2f} "
-        f"{row['rms_healthy']:12.2f} {row['rms']:6.2f}"
-        for row in summary
-    ]
-    return "\n".join(["", *lines])
+    heads = ("channel", "gap ratio healthy", "now", "RMS healthy", "now", "peak score", "alarm at")
+    lines = ["", "{:24} {:>18} {:>6} {:>12} {:>6} {:>11} {:>9}".format(*heads)]
+    for row in summary:
+        alarm = "-" if row["alarm_at_s"] is None else f"{row['alarm_at_s']:.0f} s"
+        lines.append(
+            f"{row['channel']:24} {row['gap_ratio_healthy']:18.2f} {row['gap_ratio']:6.2f} "
+            f"{row['rms_healthy']:12.2f} {row['rms']:6.2f} {row['peak_score']:11.2f} {alarm:>9}"
+        )
+    return "\n".join(lines)

@@ -18,27 +18,23 @@ PIECE_BLOCKS = 256
 """Blocks read at once from each recording."""
 
 
-def drive(
-    pipeline: Pipeline, recordings: list[Recording], *, burst_samples: int | None = None
-) -> Iterator[tuple[DueBlocks, Processed]]:
-    """Push recordings through a pipeline side by side, one row each, in step.
+def due_blocks(recordings: list[Recording], block_samples: int) -> Iterator[DueBlocks]:
+    """The blocks of recordings side by side, one row each, in step, as the daemon's rings would give them.
 
-    Between two records of a recording the context ends; the samples of a record are counted from the record's start in
-    the recording, records before it times their length, so an interval's start sample tells its record.
+    Between two records of a recording the context ends. The samples of a recording are counted on over its records.
 
     Args:
-        pipeline: with at least as many rows as there are recordings, configured.
-        recordings: at the rates the rows are configured for.
-        burst_samples: give only the first so many samples of each record, as a burst sensor would send them.
+        recordings: at one rate.
+        block_samples: samples in a block.
 
     Yields:
-        Each batch and what it gave.
+        Batches of at most one block a recording.
 
     Raises:
         RecordingError: a recording cannot be read on.
     """
-    rings = Rings(len(recordings), 2 * PIECE_BLOCKS + 2, pipeline.block_samples)
-    sources = [_pieces(recording, pipeline.block_samples, burst_samples) for recording in recordings]
+    rings = Rings(len(recordings), 2 * PIECE_BLOCKS + 2, block_samples)
+    sources = [_pieces(recording, block_samples) for recording in recordings]
     open_rows = set(range(len(recordings)))
     while open_rows:
         for row in sorted(open_rows):
@@ -51,11 +47,17 @@ def drive(
                 rings.start_context(row, start_sample)
             rings.append(row, samples, 1.0, 0.0)
         while (due := rings.take()) is not None:
-            yield due, pipeline.process(due)
+            yield due
+
+
+def drive(pipeline: Pipeline, recordings: list[Recording]) -> Iterator[tuple[DueBlocks, Processed]]:
+    """Push recordings through a pipeline that has a configured row for each; each batch and what it gave."""
+    for due in due_blocks(recordings, pipeline.block_samples):
+        yield due, pipeline.process(due)
 
 
 def _pieces(
-    recording: Recording, block_samples: int, burst_samples: int | None
+    recording: Recording, block_samples: int
 ) -> Iterator[tuple[int, bool, np.ndarray[tuple[int], np.dtype[np.float32]]]]:
     """Stream index, whether a record starts, samples."""
     record, origin, length = -1, 0, 0
@@ -65,11 +67,7 @@ def _pieces(
             origin += length
             record, length = piece.record, 0
         length = piece.start_sample + piece.samples.size
-        samples = piece.samples
-        if burst_samples is not None:
-            samples = samples[: max(0, burst_samples - piece.start_sample)]
-        if samples.size:
-            yield origin + piece.start_sample, starts, samples
+        yield origin + piece.start_sample, starts, piece.samples
 
 
 def between(recording: Recording, first_s: float | None, last_s: float | None) -> Recording:

@@ -9,7 +9,7 @@ import logging
 import socket
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import aiomqtt
 
@@ -75,7 +75,7 @@ def plant_channels(story: Story | None, seed: int = 7) -> list[PlantChannel]:
     for number, (name, kind) in enumerate(FLEET.items()):
         for index, point in enumerate(POINTS):
             faults = _faults(story, name, index)
-            machine: Machine = measuring_point(kinds[kind], index)
+            machine: Machine = measuring_point(replace(kinds[kind], build=number), index)
             silent_s = story.dropout_s if story and (name, point) == ("pump-1", "foot") else (0.0, 0.0)
             simulation = Simulation(machine, SAMPLING_RATE_HZ, seed * 100 + number * 10 + index, faults)
             channels.append(PlantChannel(name, point, simulation, silent_s))
