@@ -2,7 +2,7 @@ import asyncio
 import gzip
 import json
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -246,7 +246,7 @@ def test_a_client_that_does_not_read_is_dropped() -> None:
     made = 0
     streams = Streams(limit=4, stuck_after_s=0.3)
 
-    async def messages() -> AsyncIterator[bytes]:
+    async def messages() -> AsyncGenerator[bytes]:
         nonlocal made
         while True:
             made += 1

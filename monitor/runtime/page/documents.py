@@ -5,7 +5,7 @@ changes, everyone gets the whole again. A client that missed a message gets all 
 client can ask for more than one message a period. Refuses to know: sockets, how figures come about.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import asdict
 from typing import Any, Protocol
 
@@ -14,7 +14,7 @@ import numpy as np
 from monitor import __version__
 from monitor.config import Config
 from monitor.runtime.families import View
-from monitor.runtime.page.fleet import Fleet, significant
+from monitor.runtime.page.fleet import Fleet, Float64, significant
 from monitor.runtime.page.stream import Feed, event
 
 SPARKLINE_POINTS = 60
@@ -76,7 +76,7 @@ class FleetMessages:
             places = [place for place, (old, new) in pairs if old != new] if same_rows else range(len(self._rows))
             self._feed.publish(self._message("rows", list(places)))
 
-    async def follow(self) -> AsyncIterator[bytes]:
+    async def follow(self) -> AsyncGenerator[bytes]:
         """What one client gets."""
         self._viewers += 1
         try:
@@ -125,7 +125,7 @@ def _rows(fleet: Fleet) -> list[tuple[Any, ...]]:
     return list(
         zip(
             significant(table.figures["score"]),
-            [None if np.isnan(state) else int(state) for state in table.figures["alarm_state"].tolist()],
+            _states(table.figures["alarm_state"]),
             significant(table.figures["gap_ratio"]),
             significant(table.figures["rms"]),
             significant(table.figures["coverage"], 2),
@@ -135,6 +135,10 @@ def _rows(fleet: Fleet) -> list[tuple[Any, ...]]:
             strict=True,
         )
     )
+
+
+def _states(values: Float64) -> list[int | None]:
+    return [None if np.isnan(state) else int(state) for state in values.tolist()]
 
 
 def service_document(fleet: Fleet, view: View, service: Service) -> dict[str, Any]:
@@ -161,34 +165,44 @@ def channels_document(fleet: Fleet, view: View, service: Service) -> dict[str, A
                 "labels": dict(zip(view.label_names, channel.labels, strict=True)),
                 "model": channel.model,
                 "sampling_rate_hz": channel.sensor.sampling_rate_hz,
-                **figures_document(fleet, place),
+                **figures,
             }
-            for place, channel in enumerate(fleet.table.channels)
+            for channel, figures in zip(fleet.table.channels, figures_documents(fleet, slice(None)), strict=True)
         ],
     }
 
 
-def figures_document(fleet: Fleet, place: int) -> dict[str, Any]:
-    """The latest figures of one channel."""
+def figures_documents(fleet: Fleet, places: slice) -> list[dict[str, Any]]:
+    """The latest figures of some channels, one document each."""
     table = fleet.table
-    here = slice(place, place + 1)
-    return {
-        "sample": fleet.samples,
-        **{name: significant(values[here], 4)[0] for name, values in table.figures.items()},
-        "evidence": {name: significant(values[here])[0] for name, values in table.evidence.items()},
-        "band_hz": None if np.isnan(table.band_hz[place]).any() else significant(table.band_hz[place]),
-        "refusal": table.refusal[place],
-        "last_sample_age_s": significant(table.age_s[here])[0],
-        "silent": bool(table.silent[place]),
-        "samples_received": table.channels[place].samples_received,
-        "samples_missing": table.channels[place].samples_missing,
+    columns = {
+        "sample": [fleet.samples] * len(table.channels[places]),
+        **{name: significant(values[places], 4) for name, values in table.figures.items()},
+        "alarm_state": _states(table.figures["alarm_state"][places]),
+        "refusal": table.refusal[places],
+        "last_sample_age_s": significant(table.age_s[places]),
+        "silent": table.silent[places].tolist(),
+        "samples_received": [channel.samples_received for channel in table.channels[places]],
+        "samples_missing": [channel.samples_missing for channel in table.channels[places]],
     }
+    kinds = {name: significant(values[places]) for name, values in table.evidence.items()}
+    bands = zip(*(significant(edge) for edge in table.band_hz[places].T), strict=True)
+    return [
+        {
+            **dict(zip(columns, row, strict=True)),
+            "evidence": dict(zip(kinds, evidence, strict=True)),
+            "band_hz": None if None in band else band,
+        }
+        for row, evidence, band in zip(
+            zip(*columns.values(), strict=True), zip(*kinds.values(), strict=True), bands, strict=True
+        )
+    ]
 
 
 def update_document(fleet: Fleet, place: int) -> dict[str, Any]:
     """The latest figures of one channel, and the last of its history in case that a message was missed."""
     recent = {name: significant(values[-RECENT_SAMPLES:]) for name, values in fleet.history(place).items()}
-    return figures_document(fleet, place) | {"recent": recent}
+    return figures_documents(fleet, slice(place, place + 1))[0] | {"recent": recent}
 
 
 def introduction_document(fleet: Fleet, place: int, view: View, service: Service) -> dict[str, Any]:

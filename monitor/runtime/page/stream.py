@@ -6,9 +6,10 @@ section 9.2. Refuses to know: what a message says.
 """
 
 import asyncio
+import contextlib
 import json
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 from aiohttp import web
@@ -70,7 +71,7 @@ class Streams:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def serve(
-        self, request: web.Request, make_messages: Callable[[], AsyncIterator[bytes]], headers: dict[str, str]
+        self, request: web.Request, make_messages: Callable[[], AsyncGenerator[bytes]], headers: dict[str, str]
     ) -> web.StreamResponse:
         """Send messages to one client until it leaves, gets stuck, or the server ends."""
         if self.open >= self._limit:
@@ -100,13 +101,14 @@ class Streams:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _pump(self, request: web.Request, response: web.StreamResponse, messages: AsyncIterator[bytes]) -> None:
+    async def _pump(self, request: web.Request, response: web.StreamResponse, messages: AsyncGenerator[bytes]) -> None:
         try:
             await response.prepare(request)
-            async for message in messages:
-                for start in range(0, len(message), CHUNK_BYTES):
-                    async with asyncio.timeout(self.stuck_after_s):
-                        await response.write(message[start : start + CHUNK_BYTES])
+            async with contextlib.aclosing(messages):
+                async for message in messages:
+                    for start in range(0, len(message), CHUNK_BYTES):
+                        async with asyncio.timeout(self.stuck_after_s):
+                            await response.write(message[start : start + CHUNK_BYTES])
         except ConnectionError:
             pass  # the client left
         except TimeoutError:

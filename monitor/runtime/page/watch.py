@@ -6,7 +6,7 @@ are watched, it takes a tenth of a core at most; pictures then come more seldom.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -53,7 +53,7 @@ class Watches:
         self._anyone = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, "page")
 
-    async def messages(self, labels: Labels, introduction: dict[str, Any]) -> AsyncIterator[bytes]:
+    async def messages(self, labels: Labels, introduction: dict[str, Any]) -> AsyncGenerator[bytes]:
         """What one viewer of a channel gets: who it is and its history, then its pictures and figures."""
         watch = self._watches.setdefault(labels, Watch())
         watch.viewers += 1
@@ -89,14 +89,14 @@ class Watches:
             if place is None:
                 watch.feed.publish(event("gone", {}))
                 continue
-            await self._update(watch, place)
+            await self._update(labels, watch, place)
         return loop.time() - began_s
 
     async def wait_for_viewers(self) -> None:
         """Return at once while somebody looks, else when somebody comes."""
         await self._anyone.wait()
 
-    async def _update(self, watch: Watch, place: int) -> None:
+    async def _update(self, labels: Labels, watch: Watch, place: int) -> None:
         channel = self._fleet.table.channels[place]
         lane, row = self._fleet.lane_row(place)
         news = self._fleet.samples != watch.fleet_samples
@@ -109,7 +109,9 @@ class Watches:
                 rate_hz = channel.sensor.sampling_rate_hz
                 loop = asyncio.get_running_loop()
                 watch.picture = await loop.run_in_executor(self._thread, _picture, lane, start, blocks, rate_hz)
-        if news:
+                # Meanwhile the channels may have changed.
+                place = self._fleet.places.get(labels, -1)
+        if news and place >= 0:
             watch.feed.publish(event("update", update_document(self._fleet, place) | {"picture": watch.picture}))
 
 
