@@ -14,13 +14,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from urllib.request import urlopen
 
 import numpy as np
 
+from monitor.core.calibrate import HealthyContext, calibrate
+from monitor.core.calibration import Calibration
 from monitor.core.forecaster import Engine
 from monitor.core.rings import Rings
 from monitor.model.artefact import Artefact
@@ -76,12 +78,32 @@ def bench_engine(engine: Engine, batches: tuple[int, ...]) -> list[Result]:
     return results
 
 
-def bench_pipeline(engine: Engine, channels: int, mode: str = "carried") -> Result:
-    """Ring to figures: every channel has one block a round, as when their messages come in step."""
+def bench_calibration(block_samples: int) -> Calibration:
+    """A calibration of noise, so that the scoring has everything to do that it has in production."""
+    rng = np.random.default_rng(1)
+    observed, residual = rng.normal(size=(2, 2048, block_samples)).astype(np.float32)
+    healthy = HealthyContext(observed, residual, np.ones(2048, np.float32))
+    return calibrate([healthy], interval_blocks=128, warmup_blocks=1, sampling_rate_hz=12800.0)
+
+
+def bench_pipeline(engine: Engine, channels: int, calibrations: int = 1, mode: str = "carried") -> Result:
+    """Ring to score: every channel has one block a round, as when their messages come in step.
+
+    Args:
+        engine: runs the model.
+        channels: as many blocks are in a batch.
+        calibrations: how many different ones the channels have; 0: none, figures only.
+        mode: ``carried`` or ``windowed``.
+    """
     lane = make_lane("bench", engine, channels, capacity_blocks=8, level_blocks=100, mode=mode)
     rng = np.random.default_rng(0)
     blocks = rng.normal(size=(16, channels, engine.block_samples)).astype(np.float32)
     lane.pipeline.configure(np.arange(channels), 128, 1)
+    if calibrations:
+        calibration = bench_calibration(engine.block_samples)
+        for rows in np.array_split(np.arange(channels), calibrations):
+            own = replace(calibration, whitening=calibration.whitening.copy())
+            lane.pipeline.scoring.assign(rows, own, own.limit(1.0))
     inference = Inference([lane], time.monotonic, lambda _: None, max_batch=channels)
     number = 0
 
