@@ -18,16 +18,22 @@ from monitor.core.evidence import Observations
 from monitor.core.gap import GapFigures
 from monitor.core.kinds import KINDS, Plan, features, make_plan, raw_features, statistics
 from monitor.core.tail import Tail, fit_tail, surprise
-from monitor.core.whitening import autoregression, spectrum_of, whitening_matrix, with_previous
+from monitor.core.whitening import (
+    SAMPLES_PER_COEFFICIENT,
+    autoregression,
+    spectrum_of,
+    whitening_matrix,
+    with_previous,
+)
 from monitor.errors import RecordingError
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 
-FEWEST_INTERVALS = 8
+FEWEST_INTERVALS = 5
 """Healthy intervals without which nothing is calibrated."""
 
-FEWEST_BLOCKS = 64
+FEWEST_BLOCKS = 48
 """Scored blocks likewise: the whitening has about two numbers a sample of a block to learn."""
 
 PHASES = 4
@@ -101,7 +107,52 @@ def calibrate(
         float(c.level_mps2.max()) for c in usable
     ):
         raise RecordingError("calibration: part of the healthy data is a flat line; leave out where the machine stands")
-    return _Fit(usable, interval_blocks, warmup_blocks, sampling_rate_hz, interval_s).calibration()
+    residual = [in_mps2(context.residual, context.level_mps2) for context in usable]
+    whitening = whitening_matrix(residual)
+    sums = [block_sums(c, r, whitening) for c, r in zip(usable, residual, strict=True)]
+    return calibrate_sums(
+        sums,
+        whitening,
+        _spectrum(usable),
+        interval_blocks=interval_blocks,
+        warmup_blocks=warmup_blocks,
+        sampling_rate_hz=sampling_rate_hz,
+        interval_s=interval_s,
+    )
+
+
+def calibrate_sums(
+    sums: list[Float64],
+    whitening: Float32,
+    spectrum: Float64,
+    *,
+    interval_blocks: int,
+    warmup_blocks: int,
+    sampling_rate_hz: float,
+    interval_s: float | None = None,
+) -> Calibration:
+    """The second half of :func:`calibrate`: from what blocks add up to.
+
+    Args:
+        sums: from :func:`block_sums`, one array a context.
+        whitening: that they were made with.
+        spectrum: (bands,) mean energy of the healthy signal in each band, any unit.
+        interval_blocks: as for :func:`calibrate`, and so the others.
+        warmup_blocks: likewise.
+        sampling_rate_hz: likewise.
+        interval_s: likewise.
+    """
+    return _Fit(sums, whitening, spectrum, interval_blocks, warmup_blocks, sampling_rate_hz, interval_s).calibration()
+
+
+def _spectrum(contexts: list[HealthyContext]) -> Float64:
+    """Spectrum of the signal in bands, from a linear model of it."""
+    size = contexts[0].observed.shape[1]
+    pieces = [in_mps2(context.observed, context.level_mps2).ravel() for context in contexts]
+    longest = max(piece.size for piece in pieces)
+    order = int(np.clip(sum(piece.size for piece in pieces) // SAMPLES_PER_COEFFICIENT, 1, min(size, longest - 1)))
+    spectrum: Float64 = spectrum_of(autoregression(pieces, order), size) @ layout(size).pool
+    return spectrum
 
 
 class _Fit:
@@ -109,33 +160,27 @@ class _Fit:
 
     def __init__(
         self,
-        contexts: list[HealthyContext],
+        sums: list[Float64],
+        whitening: Float32,
+        spectrum: Float64,
         interval_blocks: int,
         warmup_blocks: int,
         rate: float,
         every_s: float | None,
     ) -> None:
         self.interval_blocks, self.warmup_blocks, self.rate = interval_blocks, warmup_blocks, rate
-        self.size = contexts[0].observed.shape[1]
+        self.size = whitening.shape[1]
         self.layout = layout(self.size)
         self.interval_s = every_s or interval_blocks * self.size / rate
-        self.blocks = sum(len(context.observed) for context in contexts)
-        residual = [in_mps2(c.residual, c.level_mps2) for c in contexts]
-        self.whitening = whitening_matrix(residual)
-        observed = [in_mps2(c.observed, c.level_mps2).ravel() for c in contexts]
-        order = int(np.clip(self.blocks * self.size // 250, 1, min(self.size, max(map(len, observed)) - 1)))
-        spectrum = spectrum_of(autoregression(observed, order), self.size) @ self.layout.pool
+        self.blocks = sum(len(one) for one in sums)
+        self.whitening = whitening
         self.windows, _, self.window_prior = candidates(self.layout, spectrum)
         self.plan: Plan = make_plan(self.layout, self.window_prior)
-        sums = [block_sums(c, r, self.whitening) for c, r in zip(contexts, residual, strict=True)]
-        shift = max(1, interval_blocks // PHASES)
-        self.phases = [
-            raw
-            for start in range(0, interval_blocks, shift)
-            if len(raw := np.concatenate([cut(s, start, interval_blocks, self.size) for s in sums]))
-        ][:PHASES]
-        if all(len(c.observed) == interval_blocks for c in contexts):
-            self.phases = self.phases[:1]
+        starts = list(range(0, interval_blocks, max(1, interval_blocks // PHASES)))[:PHASES]
+        if all(len(one) == interval_blocks for one in sums):
+            starts = [0]
+        phases = [np.concatenate([cut(one, start, interval_blocks, self.size) for one in sums]) for start in starts]
+        self.phases = [raw for raw in phases if len(raw)]
         self.intervals = float(len(self.phases[0]))
 
     def calibration(self) -> Calibration:

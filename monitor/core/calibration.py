@@ -23,9 +23,9 @@ Float64 = npt.NDArray[np.float64]
 SECONDS_PER_MONTH = 30 * 86400.0
 """A month of thirty days."""
 
-MARGIN = 1.0
-"""Margin of the limit for one healthy interval; it falls with the square root of their number: 10 intervals a third,
-3600 about 2 %. Lower: limits from seconds of data break. Higher: they see less."""
+MARGIN = 2.0
+"""Margin of the limit for one healthy interval; it falls with the square root of their number: 10 intervals 63 %,
+3600 about 3 %. Lower: limits from seconds of data break. Higher: they see less."""
 
 SMALLEST_SURPRISE = 3.0
 """Lowest limit, a probability of 5 %: whatever is asked, the score of healthy intervals stays well below 1."""

@@ -100,8 +100,8 @@ def test_a_laxer_budget_lowers_the_limit_and_short_data_raise_it() -> None:
 
 
 def test_too_little_data_are_refused_with_the_number_needed() -> None:
-    with pytest.raises(RecordingError, match=r"there are 5 healthy intervals .* at least 8 are needed"):
-        calibrate([context(signal(50, 1))], interval_blocks=INTERVAL, warmup_blocks=5, sampling_rate_hz=RATE)
+    with pytest.raises(RecordingError, match=r"there are 4 healthy intervals .* at least 5 are needed"):
+        calibrate([context(signal(40, 1))], interval_blocks=INTERVAL, warmup_blocks=5, sampling_rate_hz=RATE)
     with pytest.raises(RecordingError, match="there are 0 healthy intervals"):
         calibrate([], interval_blocks=INTERVAL, warmup_blocks=5, sampling_rate_hz=RATE)
 

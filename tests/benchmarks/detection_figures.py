@@ -1,0 +1,215 @@
+"""The figures that are compared: the product's score, and the classical ones, all smoothed and limited alike.
+
+A classical figure x of an interval becomes log x; that, and its averages over 8 and 64 intervals, are compared with
+their healthy mean and spread; the tail of what is farthest out, the
+agreement of two of three intervals and the limit are the
+product's own. So a figure loses to another by what it sees, not by how it is smoothed or where its limit is.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.signal import lfilter
+
+from monitor.core.bands import layout
+from monitor.core.calibrate import (
+    PRIOR_INTERVALS,
+    accumulate,
+    block_sums,
+    cut,
+    in_mps2,
+    rolling,
+)
+from monitor.core.calibration import Calibration, episode_length
+from monitor.core.combine import SCALES, combine
+from monitor.core.kinds import KINDS, SCALE_FREE, features, make_plan, statistics
+from monitor.core.tail import fit_tail, surprise
+from monitor.core.whitening import autoregression
+from tests.benchmarks.detection_data import Streams
+
+Float64 = npt.NDArray[np.float64]
+AR_ORDER = 100
+DRIFT = 0.04
+"""Drift of a classical figure's logarithm that is tolerated, as the product tolerates its own."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """One figure over the intervals of one stream."""
+
+    alone: Float64
+    """(intervals,) of the interval by itself."""
+    smoothed: Float64
+    """(intervals,) with the averages over 8 and 64 intervals, agreed by two of three; a surprise."""
+    limit: float
+    """Limit of ``smoothed``."""
+
+
+Figures = dict[str, list[Series]]
+"""Series of each stream and phase, by figure."""
+
+
+def phases(interval_blocks: int, *, bursts: bool = False) -> list[int]:
+    """Blocks at which the cutting into intervals starts."""
+    return [0] if bursts else list(range(0, interval_blocks, max(1, interval_blocks // 4)))[:4]
+
+
+def own_series(calibration: Calibration, raw: Float64, per_month: float) -> dict[str, Series]:
+    """The product's score, and what its scale-free and single kinds say, of consecutive intervals (n, raw)."""
+    plan = make_plan(layout(calibration.block_samples), calibration.window_prior)
+    averaged = accumulate(raw, calibration.low, calibration.high)
+    values = features(averaged, calibration.windows, plan.plain)
+    statistic, _ = statistics(values, calibration.centre, calibration.spread, plan)
+    surprises = surprise(
+        statistic, calibration.kind_knots, calibration.kind_surprises, calibration.kind_scale, calibration.kind_shape
+    )
+    surprises[np.arange(1, len(raw) + 1)[:, None] < np.array(SCALES)] = 0.0
+    first = surprises.copy()
+    first[:, 1:] = 0.0
+    free = surprises.copy()
+    free[:, :, [kind not in SCALE_FREE for kind in KINDS]] = 0.0
+    first_free = free.copy()
+    first_free[:, 1:] = 0.0
+    limit = calibration.limit(per_month)
+    score = calibration.tail.surprise(rolling(combine(surprises)))
+    return {
+        "score": Series(combine(first), score, limit),
+        "scale-free": Series(combine(first_free), rolling(combine(free)), limit),
+        **{f"({kind})": Series(statistic[:, 0, k], rolling(surprises[:, :, k].max(axis=1)), limit)
+           for k, kind in enumerate(KINDS)},
+    }  # fmt: skip
+
+
+def raw_series(calibration: Calibration, streams: Streams, starts: list[int]) -> list[Float64]:
+    """Raw features of every stream and phase."""
+    out = []
+    for context in streams.contexts:
+        sums = block_sums(context, in_mps2(context.residual, context.level_mps2), calibration.whitening)
+        out += [cut(sums, start, calibration.interval_blocks, calibration.block_samples) for start in starts]
+    return out
+
+
+class Classical:
+    """The classical figures of a channel, calibrated on the same healthy intervals."""
+
+    def __init__(
+        self, healthy: Streams, interval_blocks: int, per_interval: float, *, bursts: bool = False, seed: int = 1
+    ) -> None:
+        from sklearn.ensemble import IsolationForest
+
+        self.interval_blocks, self.bursts, self.per_interval = interval_blocks, bursts, per_interval
+        pieces = [stream.astype(np.float64).ravel() for stream in healthy.samples]
+        order = min(AR_ORDER, min(map(len, pieces)) - 1)
+        self.model = autoregression(pieces, order)
+        self.starts = phases(interval_blocks, bursts=bursts)
+        table = np.concatenate([self._time_domain(one) for one in self._intervals(healthy.samples)])
+        self.forest = IsolationForest(n_estimators=100, random_state=seed, n_jobs=1).fit(table)
+        known = self._values(healthy)
+        if bursts:  # one interval a stream: the streams follow one another
+            known = {name: [np.concatenate(series)] for name, series in known.items()}
+        self.fitted = {name: _Smoothing(series, per_interval) for name, series in known.items()}
+
+    def series(self, streams: Streams) -> Figures:
+        """All figures of all streams and phases; with bursts, of the one sequence that they are."""
+        values = self._values(streams)
+        if self.bursts:
+            values = {name: [np.concatenate(series)] for name, series in values.items()}
+        return {name: [self.fitted[name].series(one) for one in series] for name, series in values.items()}
+
+    def _intervals(self, samples: npt.NDArray[np.float32]) -> list[Float64]:
+        """(intervals, samples) of every stream and phase."""
+        out = []
+        for stream in samples.astype(np.float64):
+            for start in self.starts:
+                count = (len(stream) - start) // self.interval_blocks
+                out.append(stream[start : start + count * self.interval_blocks].reshape(count, -1))
+        return out
+
+    def _values(self, streams: Streams) -> dict[str, list[Float64]]:
+        innovations = np.stack(
+            [lfilter(self.model, [1.0], one.astype(np.float64).ravel()).reshape(one.shape) for one in streams.samples]
+        )
+        # The filter starts from nothing: its first block says nothing.
+        innovations[:, 0] = innovations[:, 1]
+        found: dict[str, list[Float64]] = {}
+        for signal, error in zip(self._intervals(streams.samples), self._intervals(innovations), strict=True):
+            energy, wrong = np.mean(signal**2, axis=1), np.mean(error**2, axis=1)
+            moments = np.mean((signal - signal.mean(axis=1, keepdims=True)) ** 4, axis=1) / signal.var(axis=1) ** 2
+            for name, value in {
+                "RMS": np.log(energy),
+                "kurtosis": np.log(moments),
+                "AR(100)": np.log(wrong),
+                "AR(100)/energy": np.log(wrong / energy),
+                "forest": -self.forest.score_samples(self._time_domain(signal)),
+            }.items():
+                found.setdefault(name, []).append(value)
+        return found
+
+    @staticmethod
+    def _time_domain(signal: Float64) -> Float64:
+        """The usual features: RMS, peak, crest, kurtosis, skewness, shape, impulse and clearance factor."""
+        size = np.abs(signal)
+        rms, peak, mean = np.sqrt(np.mean(signal**2, axis=1)), size.max(axis=1), size.mean(axis=1)
+        centred = signal - signal.mean(axis=1, keepdims=True)
+        deviation = centred.std(axis=1)
+        root = np.mean(np.sqrt(size), axis=1) ** 2
+        return np.stack(
+            [
+                rms,
+                peak,
+                peak / rms,
+                np.mean(centred**4, axis=1) / deviation**4,
+                np.mean(centred**3, axis=1) / deviation**3,
+                rms / mean,
+                peak / mean,
+                peak / root,
+            ],
+            axis=1,
+        )
+
+
+class _Smoothing:
+    """Averages, healthy spread, tails and limit of one figure."""
+
+    def __init__(self, healthy: list[Float64], per_interval: float) -> None:
+        single = np.concatenate(healthy)
+        intervals = float(len(healthy[0]))
+        spread = single.std()
+        self.low, self.high = single.mean() - 4 * spread, single.mean() + 4 * spread
+        averaged = [self._averaged(one) for one in healthy]
+        self.mean = single.mean()
+        spreads = []
+        for scale, length in enumerate(SCALES):
+            settled = [one[length - 1 :, scale] for one in averaged if len(one) >= length]
+            white = single.var() / length
+            seen = np.concatenate(settled).var() if settled else white
+            worth = intervals / length
+            mixed = (PRIOR_INTERVALS * white + worth * seen) / (PRIOR_INTERVALS + worth)
+            spreads.append(np.sqrt(max(mixed, white) + single.var() / intervals + DRIFT**2))
+        self.spread = np.array(spreads)
+        statistic = [self._statistic(one) for one in averaged]
+        self.tails = []
+        for scale, length in enumerate(SCALES):
+            settled = [one[length - 1 :, scale] for one in statistic if len(one) >= 2 * length]
+            self.tails.append(fit_tail(np.concatenate(settled or [one[:, 0] for one in statistic]), intervals / length))
+        totals = [rolling(self._combined(one)) for one in statistic]
+        self.whole = fit_tail(np.concatenate(totals), intervals)
+        probability = min(1.0, per_interval * episode_length(totals[0]))
+        self.limit = float(-np.log(probability) * (1 + 2.0 / np.sqrt(intervals)))
+
+    def series(self, values: Float64) -> Series:
+        total = self.whole.surprise(rolling(self._combined(self._statistic(self._averaged(values)))))
+        return Series(values, total, self.limit)
+
+    def _averaged(self, values: Float64) -> Float64:
+        return np.asarray(accumulate(values[:, None], np.array([self.low]), np.array([self.high]))[:, :, 0])
+
+    def _statistic(self, averaged: Float64) -> Float64:
+        z = np.maximum((averaged - self.mean) / self.spread, 0.0)
+        return np.asarray(15.5 * np.log1p(z * z / 30.0))
+
+    def _combined(self, statistic: Float64) -> Float64:
+        surprises = np.stack([tail.surprise(statistic[:, s]) for s, tail in enumerate(self.tails)], axis=1)
+        surprises[np.arange(1, len(statistic) + 1)[:, None] < np.array(SCALES)] = 0.0
+        return np.asarray(np.log(np.mean(np.exp(surprises), axis=1)))
