@@ -38,7 +38,7 @@ class Recipe:
     """Whether the rate falls to zero as a cosine."""
     stride: int = 5
     """Samples between the starts of two windows."""
-    windows: int | None = 20_000
+    windows: int | None = 10_000
     """Most windows an epoch (the first ones, as in the tutorial, for ``last-block``; a random choice otherwise)."""
     validation: float = 0.15
     """Part at the end of each recording that stops the training and is not trained on."""
