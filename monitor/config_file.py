@@ -5,6 +5,7 @@ Duplicate keys are refused, since YAML would silently take the last.
 """
 
 import difflib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +34,7 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
         if key in seen:
             raise yaml.constructor.ConstructorError(None, None, f"the key '{key}' occurs twice", key_node.start_mark)
         seen.add(key)
-    return {
-        loader.construct_object(k, deep=True): loader.construct_object(v, deep=True)
-        for k, v in node.value
-    }
+    return {loader.construct_object(k, deep=True): loader.construct_object(v, deep=True) for k, v in node.value}
 
 
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
@@ -80,6 +78,12 @@ def parse_config(text: str, path: Path) -> Config:
         lines = [line for details in error.errors() for line in _lines(details)]
         count = f"{len(lines)} problem{'s' if len(lines) != 1 else ''}"
         raise ConfigurationError("\n".join([f"{path}: {count}", *(f"  {line}" for line in lines)])) from error
+
+
+def with_state_directory(config: Config) -> Config:
+    """The same configuration, with systemd's state directory where it names none."""
+    folder = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    return config if config.state_dir or not folder else config.model_copy(update={"state_dir": Path(folder)})
 
 
 def resolve(path: str, config_file: Path | None) -> Path:

@@ -27,11 +27,12 @@ def command(config_file: Path, log_format: str, log_level: str, announce: bool) 
 
     Example: vibration-monitor run --config config/example.yaml
     """
-    from monitor.config_file import read_config
+    from monitor.config_file import read_config, with_state_directory
     from monitor.runtime.daemon import Daemon, run_daemon
     from monitor.runtime.logs import configure_logging
     from monitor.runtime.notify import Notifier
 
     configure_logging(log_format, log_level)
-    daemon = Daemon(read_config(config_file), config_file, Notifier.from_environment())
+    config = with_state_directory(read_config(config_file))
+    daemon = Daemon(config, config_file, Notifier.from_environment())
     asyncio.run(run_daemon(daemon, click.echo if announce else None))

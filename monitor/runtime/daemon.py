@@ -19,7 +19,7 @@ import numpy as np
 from aiohttp import web as aioweb
 
 from monitor.config import Config
-from monitor.config_file import read_config
+from monitor.config_file import read_config, with_state_directory
 from monitor.core.alarm import Changes
 from monitor.core.topics import TopicPattern
 from monitor.errors import ConfigurationError, MonitorError
@@ -27,6 +27,7 @@ from monitor.runtime import families, metrics, web
 from monitor.runtime.alarms import AlarmDesk
 from monitor.runtime.auth import open_to_others
 from monitor.runtime.calibrations import Calibrations
+from monitor.runtime.events import EventPublisher
 from monitor.runtime.evidence import EvidenceWriter
 from monitor.runtime.evidence_names import evidence_dir
 from monitor.runtime.inference import Inference, Lane
@@ -35,6 +36,7 @@ from monitor.runtime.models import LoadedLane, load_lanes
 from monitor.runtime.mqtt import MqttSource
 from monitor.runtime.notify import Notifier
 from monitor.runtime.preflight import preflight
+from monitor.runtime.remember import SAVE_PERIOD_S, Memory
 
 LOG = logging.getLogger(__name__)
 
@@ -60,6 +62,7 @@ class Daemon:
         self._lanes: dict[str, LoadedLane] = {}
         self._calibrations = Calibrations(config_file)
         self._settings: dict[tuple[str, ...], tuple[object, ...]] = {}
+        self._keys: dict[tuple[str, ...], str] = {}
         self._process_registry = metrics.process_registry()
         self._reloaded_at_s = time.time()
         self._reload_successful = True
@@ -96,7 +99,9 @@ class Daemon:
         )
         self._evidence = EvidenceWriter(self.config.evidence, evidence_dir(self.config), asyncio.sleep)
         self._stack.push_async_callback(self._evidence.close)
-        self._alarm_desk = AlarmDesk(self._evidence, self.config.label_names, time.time)
+        self._events = EventPublisher(self.config.mqtt, self._publish)
+        self._alarm_desk = AlarmDesk(self._evidence, self.config.label_names, time.time, self._events.alarm)
+        self._memory = Memory(self.config.state_dir, self._inference, time.monotonic)
         self._inference.start()
         self._stack.callback(self._inference.stop)
         self.address = await self._listen()
@@ -105,13 +110,19 @@ class Daemon:
         """Take messages until cancelled or until something fails."""
         self._start_source()
         self._notifier.ready(self._status())
-        watch = asyncio.create_task(self._watch(), name="watch")
+        helpers = [
+            asyncio.create_task(self._watch(), name="watch"),
+            asyncio.create_task(self._remember(), name="remember"),
+            asyncio.create_task(self._events.run(), name="events"),
+        ]
         try:
             await self._failure
         finally:
             self._notifier.stopping()
-            watch.cancel()
-            await asyncio.gather(watch, return_exceptions=True)
+            for task in helpers:
+                task.cancel()
+            await asyncio.gather(*helpers, return_exceptions=True)
+            await self._save()
             await self._mqtt.close()
             await self._stop_source()
 
@@ -143,7 +154,7 @@ class Daemon:
 
     def _prepare(self, file: Path) -> tuple[Config, dict[str, LoadedLane], MqttSource]:
         """Everything of a new configuration, complete and checked."""
-        config = read_config(file)
+        config = with_state_directory(read_config(file))
         preflight(config, file)
         if config.http != self.config.http:
             raise ConfigurationError("http: cannot change while running; restart the service")
@@ -190,6 +201,8 @@ class Daemon:
             reloaded_at_s=self._reloaded_at_s,
             evidence_written=self._evidence.written,
             evidence_failures=dict(self._evidence.failures),
+            state_write_failures=self._memory.write_failures,
+            events_dropped=self._events.dropped,
         )
 
     def _make_source(self, config: Config) -> MqttSource:
@@ -234,6 +247,18 @@ class Daemon:
             self._notifier.status(self._status())
             await asyncio.sleep(period_s)
 
+    async def _remember(self) -> None:
+        while True:
+            await asyncio.sleep(SAVE_PERIOD_S)
+            await self._save()
+
+    async def _save(self) -> None:
+        lanes = {name: loaded.lane for name, loaded in self._lanes.items()}
+        await self._memory.save(list(self.ingest.channels.values()), lanes, self._keys)
+
+    async def _publish(self, topic: str, payload: str, retain: bool) -> bool:
+        return await self._mqtt.publish(topic, payload, retain=retain)
+
     def _status(self) -> str:
         state = self._mqtt.state
         lag_s = families.oldest_s(self.view())
@@ -248,6 +273,8 @@ class Daemon:
         self._inference.submit(lambda: lane.board.clear(row, received))
         self._settings.pop(channel.labels, None)
         self._configure_channel(channel)
+        self._memory.restore(channel, lane, self._keys[channel.labels])
+        self._events.channel(dict(zip(self.config.label_names, channel.labels, strict=True)))
 
     def _alarms_changed(self, lane: Lane, changes: Changes) -> None:
         loaded = self._lanes.get(lane.name)
@@ -269,6 +296,8 @@ class Daemon:
             interval_blocks, warmup_blocks = calibration.interval_blocks, calibration.warmup_blocks
             limit = calibration.limit(scoring.false_alarms_per_month)
             wrong_rate = not math.isclose(rate_hz, calibration.sampling_rate_hz, rel_tol=1e-3)
+        mark = "" if calibration is None else f"{calibration.level_mps2:.9g} {calibration.healthy_s:.9g} {limit:.9g}"
+        self._keys[channel.labels] = f"{channel.topic} {mark}"
         settings = (lane, interval_blocks, warmup_blocks, calibration, limit, wrong_rate)
         if self._settings.get(channel.labels) == settings:
             return

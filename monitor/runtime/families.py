@@ -85,6 +85,10 @@ class View:
     """Captures of alarms that were written."""
     evidence_failures: Mapping[str, int] = field(default_factory=dict)
     """Captures that were not, by reason."""
+    state_write_failures: int = 0
+    """Times the state could not be saved."""
+    events_dropped: int = 0
+    """Alarm events that could not be published."""
 
 
 class ChannelTable:
@@ -267,6 +271,13 @@ def write_service(page: MetricsPage, view: View) -> None:
         "Captures of alarms that were not written, by reason.",
         ((f'reason="{reason}"', count) for reason, count in view.evidence_failures.items()),
     )
+    page.family(
+        "vibration_state_write_failures_total",
+        "counter",
+        "Times the state could not be saved.",
+        [("", view.state_write_failures)],
+    )
+    page.family("vibration_events_dropped_total", "counter", "Alarm events not published.", [("", view.events_dropped)])
     names = ("model", "sha256", "engine", "device")
     page.family(
         "vibration_model_info",
