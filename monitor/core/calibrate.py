@@ -6,6 +6,7 @@ to know: where the blocks come from.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +30,7 @@ from monitor.errors import RecordingError
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.floating[Any]]
 
 FEWEST_INTERVALS = 5
 """Healthy intervals without which nothing is calibrated."""
@@ -185,7 +187,7 @@ class _Fit:
 
     def calibration(self) -> Calibration:
         """Put everything together."""
-        raw = np.concatenate(self.phases)
+        raw = np.concatenate(self.phases).astype(np.float64)
         bands = self.layout.bands
         mean, deviation = raw.mean(axis=0), raw.std(axis=0)
         degrees = self.interval_blocks * np.diff(self.layout.edges)
@@ -235,7 +237,7 @@ class _Fit:
             shape=np.array(tail.shape),
         )
 
-    def _normal(self, values: list[Float64]) -> tuple[Float64, Float64]:
+    def _normal(self, values: list[Floats]) -> tuple[Float64, Float64]:
         """Healthy mean and spread of every feature on every scale, (scales, features) each."""
         plan = self.plan
         single = np.concatenate([value[:, 0] for value in values])
@@ -271,7 +273,7 @@ class _Fit:
             spread.append(np.sqrt(np.maximum(mixed, white) + variance / self.intervals + plan.drift**2))
         return np.array(centre), np.array(spread)
 
-    def _tail(self, statistic: list[Float64], scale: int, kind: int) -> Tail:
+    def _tail(self, statistic: list[Floats], scale: int, kind: int) -> Tail:
         intervals = SCALES[scale]
         settled = [phase[intervals - 1 :, scale, kind] for phase in statistic if len(phase) >= 2 * intervals]
         if not settled:
@@ -307,13 +309,13 @@ def block_sums(context: HealthyContext, residual_mps2: Float64, whitening: Float
     return np.concatenate(rows)
 
 
-def cut(sums: Float64, start: int, interval_blocks: int, block_samples: int) -> Float64:
+def cut(sums: Float64, start: int, interval_blocks: int, block_samples: int) -> Float32:
     """Raw features of consecutive whole intervals from block ``start`` on, (intervals, raw)."""
     of = layout(block_samples)
     bands, parts = of.bands, of.wide.shape[1]
     count = max(0, (len(sums) - start) // interval_blocks)
     if not count:
-        return np.empty((0, bands + parts + 3))
+        return np.empty((0, bands + parts + 3), np.float32)
     mean = sums[start : start + count * interval_blocks].reshape(count, interval_blocks, -1).mean(axis=1)
     wide, squares = mean[:, bands : bands + parts], mean[:, bands + parts : bands + 2 * parts]
     second, fourth, residual, signal = mean[:, -4:].T / block_samples
@@ -326,10 +328,11 @@ def cut(sums: Float64, start: int, interval_blocks: int, block_samples: int) -> 
     return raw_features(seen, GapFigures(np.sqrt(residual).astype(np.float32), ratio, rms, rms))
 
 
-def accumulate(raw: Float64, low: Float64, high: Float64) -> Float64:
+def accumulate(raw: Floats, low: Float64, high: Float64) -> Float64:
     """Averages over all time scales as the scorer makes them: (intervals, raw) to (intervals, scales, raw)."""
-    tame = np.clip(raw, low, high)
-    out = [raw]
+    plain = raw.astype(np.float64)
+    tame = np.clip(plain, low, high)
+    out = [plain]
     for intervals in SCALES[1:]:
         weight = 2.0 / (intervals + 1)
         head = min(len(raw), int(np.ceil(1.0 / weight)))
@@ -342,7 +345,7 @@ def accumulate(raw: Float64, low: Float64, high: Float64) -> Float64:
     return np.stack(out, axis=1)
 
 
-def rolling(combined: Float64) -> Float64:
+def rolling(combined: Floats) -> Floats:
     """What the last intervals agree on, for each of consecutive ones."""
     padded = np.concatenate([np.full(MEMORY - 1, np.nan), combined])
     return agreed(np.lib.stride_tricks.sliding_window_view(padded, MEMORY))

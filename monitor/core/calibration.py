@@ -7,6 +7,7 @@ healthy data grow. Refuses to know: files, models, what the data it is given rea
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +16,12 @@ from monitor.core.bands import candidates, layout
 from monitor.core.combine import EPISODE_GAP, SCALES
 from monitor.core.kinds import KINDS, make_plan
 from monitor.core.tail import Tail
+from monitor.core.whitening import history
 from monitor.errors import ArtefactError
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.floating[Any]]
 
 SECONDS_PER_MONTH = 30 * 86400.0
 """A month of thirty days."""
@@ -56,7 +59,7 @@ class Calibration:
     episode_intervals: float
     """Intervals that an excursion lasts, on average, at least 1."""
     whitening: Float32
-    """(2 block_samples, block_samples) see :mod:`monitor.core.whitening`."""
+    """(history + block_samples, block_samples) see :mod:`monitor.core.whitening`."""
     windows: Float64
     """(C, bands) candidate windows."""
     window_prior: Float64
@@ -102,7 +105,7 @@ class Calibration:
         plan, scales, kinds = make_plan(of, self.window_prior), len(SCALES), len(KINDS)
         raw = of.bands + of.wide.shape[1] + 3
         expected = {
-            "whitening": (2 * self.block_samples, self.block_samples),
+            "whitening": (history(self.block_samples) + self.block_samples, self.block_samples),
             "windows": windows.shape,
             "window_prior": windows.shape[:1],
             "low": (raw,),
@@ -134,7 +137,7 @@ class Calibration:
         return max(SMALLEST_SURPRISE, float(-np.log(probability) * margin))
 
 
-def episode_length(values: Float64, share: float = 0.02) -> float:
+def episode_length(values: Floats, share: float = 0.02) -> float:
     """Mean number of intervals above a high quantile an excursion, those less than ``EPISODE_GAP`` apart being one.
 
     The inverse of the extremal index by the runs method (Smith and Weissman 1994).

@@ -4,12 +4,14 @@ The weighted harmonic mean of probabilities (Wilson 2019, PNAS 116:1195) is rule
 by how they depend on one another. Refuses to know: what the surprises are of.
 """
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 from monitor.core.kinds import KINDS, PRIOR
 
-Float64 = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.floating[Any]]
 
 SCALES = (1, 8, 64)
 """Intervals over which evidence is averaged: the interval itself, then eight and sixty-four with exponential weights.
@@ -21,10 +23,10 @@ MEMORY = 3
 EPISODE_GAP = 8
 """Intervals below the limit after which what follows is a new episode."""
 
-_LOG_WEIGHTS = np.log(np.array([PRIOR[kind] for kind in KINDS]) / len(SCALES))
+_LOG_WEIGHTS = np.log(np.array([PRIOR[kind] for kind in KINDS]) / len(SCALES)).astype(np.float32)
 
 
-def combine(surprises: Float64) -> Float64:
+def combine(surprises: Floats) -> Floats:
     """Logarithm of 1 / the weighted harmonic mean of the probabilities.
 
     Args:
@@ -38,7 +40,7 @@ def combine(surprises: Float64) -> Float64:
     return np.asarray((top + np.log(np.exp(weighted - top).sum(axis=-1, keepdims=True)))[..., 0])
 
 
-def agreed(last: Float64) -> Float64:
+def agreed(last: Floats) -> Floats:
     """What a majority of the last intervals reach.
 
     Args:

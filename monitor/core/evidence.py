@@ -7,16 +7,21 @@ know: limits, what is normal, time.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
 from monitor.core.bands import layout
 from monitor.core.gap import Float32, Int64, Residuals, Rows
+from monitor.core.whitening import history
 
 HELD_BLOCKS = 16
 """Blocks kept before they are whitened together. Fewer: the matrices are read from memory more often (at 16, 5 kB a
 block). More: more memory, 400 bytes a block and channel."""
+
+TOGETHER = 32
+"""Channels that are whitened in one go: what it takes stays in the processor's cache."""
 
 TILE_ROWS = 64
 """Channels whitened at once. What is between the products of one tile fits the cache of a core (0.4 MB); more was
@@ -54,7 +59,7 @@ class Evidence:
         self._wide_squares: Float32 = np.zeros((channels, parts), np.float32)
 
     def assign(self, rows: Rows, whitening: Float32 | None) -> None:
-        """Give ``rows`` a whitening matrix (2 block_samples, block_samples), or take it away; their intervals restart.
+        """Give ``rows`` a whitening matrix, or take it away; their intervals restart.
 
         Rows given the same array object share their products.
         """
@@ -76,11 +81,6 @@ class Evidence:
     def add(self, batch: Residuals) -> None:
         """Take one scored block of each of some channels; NaN makes figures of its own channel NaN."""
         rows = batch.rows
-        squares = batch.residual * batch.residual
-        self._second[rows] += np.einsum("ij->i", squares)
-        self._fourth[rows] += np.einsum("ij,ij->i", squares, squares)
-        if not self._whitening:
-            return
         count = self._count[rows] + 1
         self._held[rows, count] = batch.residual * batch.level_mps2[:, None]
         self._count[rows] = count
@@ -111,29 +111,43 @@ class Evidence:
         self._wide_squares[rows] = 0.0
 
     def _flush(self, rows: Rows) -> None:
-        """Whiten what is held of ``rows`` and add it up; the last block stays as the one before the next."""
+        """Take up what is held of ``rows``; the last block stays as the one before the next."""
         keys, counts = self._of_row[rows], self._count[rows]
-        # One product for all rows of one calibration that hold the same number of blocks.
+        # Rows of one calibration that hold the same number of blocks share a product.
         order = np.lexsort((counts, keys))
-        border = np.flatnonzero((np.diff(keys[order]) != 0) | (np.diff(counts[order]) != 0)) + 1
-        for group in np.split(order, border):
-            key, count = int(keys[group[0]]), int(counts[group[0]]) if group.size else 0
-            if count and key in self._whitening:
-                self._whiten(rows[group], count, self._whitening[key])
+        keys, counts, rows = keys[order], counts[order], rows[order]
+        for count in np.unique(counts).tolist():
+            if count:
+                chosen = counts == count
+                for first in range(0, int(chosen.sum()), TOGETHER):
+                    part = slice(first, first + TOGETHER)
+                    self._take(rows[chosen][part], keys[chosen][part], count)
         self._held[rows, 0] = self._held[rows, counts]
         self._count[rows] = 0
 
-    def _whiten(self, rows: Rows, count: int, whitening: Float32) -> None:
+    def _take(self, rows: Rows, keys: npt.NDArray[np.int64], count: int) -> None:
+        """Whiten ``count`` held blocks of each of ``rows``, sorted by key, and add up their energies."""
         size = self.layout.block_samples
-        for first in range(0, rows.size, TILE_ROWS):
-            tile = rows[first : first + TILE_ROWS]
-            # Neighbouring rows are looked at where they are; others have to be copied together.
-            adjacent = int(tile[-1]) - int(tile[0]) + 1 == tile.size
-            held = self._held[tile[0] : tile[-1] + 1] if adjacent else self._held[tile]
-            energy = np.matmul(held[:, :count], whitening[:size])
-            energy += np.matmul(held[:, 1 : count + 1], whitening[size:])
-            energy *= energy
-            wide = (energy.reshape(-1, size) @ self._wide_of_sample).reshape(tile.size, count, -1)
-            self._bands[tile] += np.add.reduce(energy, axis=1) @ self.layout.pool
-            self._wide[tile] += np.add.reduce(wide, axis=1)
-            self._wide_squares[tile] += np.einsum("rkp,rkp->rp", wide, wide)
+        before = history(size)
+        pairs = np.empty((rows.size, count, before + size), np.float32)
+        pairs[:, :, before:] = self._held[rows, 1 : count + 1]
+        pairs[:, 0, :before] = self._held[rows, 0, -before:]
+        pairs[:, 1:, :before] = pairs[:, :-1, -before:]
+        components = np.multiply(pairs[:, :, before:], pairs[:, :, before:])
+        self._second[rows] += np.einsum("ijk->i", components)
+        self._fourth[rows] += np.einsum("ijk,ijk->i", components, components)
+        border = [0, *(np.flatnonzero(np.diff(keys)) + 1).tolist(), rows.size]
+        for first, end in pairwise(border):
+            whitening = self._whitening.get(int(keys[first]))
+            if whitening is None:
+                components[first:end] = 0.0
+            else:
+                flat = components[first:end].reshape(-1, size)
+                np.matmul(pairs[first:end].reshape(-1, before + size), whitening, out=flat)
+        components *= components
+        energy = components.reshape(-1, size) @ self.layout.pool
+        wide = energy @ self.layout.wide
+        self._bands[rows] += energy.reshape(rows.size, count, -1).sum(axis=1)
+        self._wide[rows] += wide.reshape(rows.size, count, -1).sum(axis=1)
+        wide *= wide
+        self._wide_squares[rows] += wide.reshape(rows.size, count, -1).sum(axis=1)

@@ -10,6 +10,8 @@ limits, time.
 
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,11 +20,13 @@ from monitor.core.bands import Layout
 from monitor.core.evidence import Observations
 from monitor.core.gap import GapFigures
 
+Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.floating[Any]]
 Bool = npt.NDArray[np.bool_]
 Int64 = npt.NDArray[np.int64]
 
-SMALLEST = 1e-30
+SMALLEST = np.float32(1e-30)
 """Smallest energy or ratio whose logarithm is taken; what is below is refused as a flat line elsewhere."""
 
 
@@ -97,11 +101,11 @@ class Plan:
     """First feature of each kind, and the end."""
     both_sides: Bool
     """(features,) where a fall counts as well."""
-    drift: Float64
+    drift: Float32
     """(features,) see ``DRIFT``."""
-    heaviness: Float64
+    heaviness: Float32
     """(features,) see ``HEAVINESS``."""
-    log_prior: Float64
+    log_prior: Float32
     """(features,) logarithm of the weight within the kind."""
 
     @property
@@ -128,24 +132,24 @@ def make_plan(of: Layout, window_prior: Float64) -> Plan:
         plain,
         (0, *np.cumsum(counts).tolist()),
         np.repeat([kind in two for kind in KINDS], counts),
-        np.repeat([DRIFT[kind] for kind in KINDS], counts),
-        np.repeat([HEAVINESS[kind] for kind in KINDS], counts),
-        np.log(np.concatenate([sizes[kind] for kind in KINDS])),
+        np.repeat(np.array([DRIFT[kind] for kind in KINDS], np.float32), counts),
+        np.repeat(np.array([HEAVINESS[kind] for kind in KINDS], np.float32), counts),
+        np.log(np.concatenate([sizes[kind] for kind in KINDS])).astype(np.float32),
     )
 
 
-def raw_features(seen: Observations, gaps: GapFigures) -> Float64:
+def raw_features(seen: Observations, gaps: GapFigures) -> Float32:
     """What is kept of an interval, and averaged over several: band energies, and logarithms of the rest.
 
     Returns:
         (n, bands + parts + 3): bands, log burstiness, log kurtosis, log RMS, log gap ratio.
     """
     others = [seen.bursts, seen.kurtosis[:, None], gaps.rms_mps2[:, None], gaps.gap_ratio[:, None]]
-    logs = np.log(np.maximum(np.concatenate(others, axis=1).astype(np.float64), SMALLEST))
-    return np.concatenate([seen.bands.astype(np.float64), logs], axis=1)
+    logs = np.log(np.maximum(np.concatenate(others, axis=1), SMALLEST))
+    return np.concatenate([seen.bands, logs], axis=1)
 
 
-def features(raw: Float64, windows: Float64, plain: int) -> Float64:
+def features(raw: Floats, windows: Floats, plain: int) -> Floats:
     """The features that are compared with healthy ones.
 
     Args:
@@ -165,7 +169,7 @@ def features(raw: Float64, windows: Float64, plain: int) -> Float64:
     return np.concatenate([in_windows, whole, profile, raw[..., -1:], impulses, raw[..., -2:-1]], axis=-1)
 
 
-def statistics(values: Float64, centre: Float64, spread: Float64, plan: Plan) -> tuple[Float64, Float64]:
+def statistics(values: Floats, centre: Floats, spread: Floats, plan: Plan) -> tuple[Floats, Floats]:
     """Log likelihood ratios of the kinds.
 
     Args:
@@ -180,9 +184,12 @@ def statistics(values: Float64, centre: Float64, spread: Float64, plan: Plan) ->
     """
     z = (values - centre) / spread
     np.copyto(z, 0.0, where=(z < 0) & ~plan.both_sides)
-    exponent = 0.5 * (plan.heaviness + 1.0) * np.log1p(z * z / plan.heaviness)
+    z *= z
+    z /= plan.heaviness
+    exponent = np.log1p(z, out=z)
+    exponent *= 0.5 * (plan.heaviness + 1.0)
     parts = []
-    for first, end in zip(plan.starts[:-1], plan.starts[1:], strict=True):
+    for first, end in pairwise(plan.starts):
         weighted = exponent[..., first:end] + plan.log_prior[first:end]
         top = weighted.max(axis=-1, keepdims=True)
         parts.append(top + np.log(np.exp(weighted - top).sum(axis=-1, keepdims=True)))

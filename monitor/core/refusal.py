@@ -18,6 +18,10 @@ Higher: a fault that makes a machine quieter is taken for a stop (a broken tooth
 CLIPPED_SHARE = 0.02
 """Part of an interval's samples at its largest or smallest value that means clipping; a sine has next to none there."""
 
+COUNTED = 4
+"""One sample of so many is counted, the beginning of each block. Lower: more work. Higher: short intervals hold too few
+to tell clipping from a single peak."""
+
 FLAT_SHARE = 1e-6
 """RMS over largest magnitude (offset included) below which a signal is a flat line: float32 resolves no less."""
 
@@ -79,12 +83,13 @@ class Plausibility:
         """Take one block of each of some channels."""
         rows, samples = batch.rows, batch.samples
         high, low = samples.max(axis=1), samples.min(axis=1)
+        some = samples[:, : max(1, samples.shape[1] // COUNTED)]
         self._finite[rows] &= np.isfinite(high) & np.isfinite(low)  # both are NaN where a sample is
         self._high[rows], self._at_high[rows] = _extreme(
-            self._high[rows], self._at_high[rows], high, (samples >= high[:, None]).sum(axis=1), np.float32(1)
+            self._high[rows], self._at_high[rows], high, (some >= high[:, None]).sum(axis=1), np.float32(1)
         )
         self._low[rows], self._at_low[rows] = _extreme(
-            self._low[rows], self._at_low[rows], low, (samples <= low[:, None]).sum(axis=1), np.float32(-1)
+            self._low[rows], self._at_low[rows], low, (some <= low[:, None]).sum(axis=1), np.float32(-1)
         )
 
     def close(self, rows: Rows, samples: Int64, rms_mps2: Float32) -> npt.NDArray[np.int8]:
@@ -97,7 +102,8 @@ class Plausibility:
         finite = self._finite[rows] & np.isfinite(rms_mps2)
         with np.errstate(invalid="ignore"):
             flat = (high == low) | (rms_mps2 <= FLAT_SHARE * np.maximum(np.abs(high), np.abs(low)))
-            clipped = np.maximum(self._at_high[rows], self._at_low[rows]) >= CLIPPED_SHARE * samples
+            often = np.maximum(self._at_high[rows], self._at_low[rows])
+            clipped = (often >= 2) & (often * COUNTED >= CLIPPED_SHARE * samples)
             stopped = rms_mps2 < STOPPED_SHARE * self._calibrated[rows]
         holds = [~finite, flat, clipped, stopped, self._wrong_rate[rows]]
         codes = np.select(holds, list(range(1, len(REFUSALS) + 1)), ACCEPTED).astype(np.int8)

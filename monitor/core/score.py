@@ -40,6 +40,9 @@ ARRAYS = (
 )
 """What of a calibration is needed for every interval."""
 
+TOGETHER = 64
+"""Intervals that are scored in one go: what it takes stays in the processor's cache."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scores:
@@ -65,12 +68,12 @@ class Scorer:
         self._channels = channels
         self._calibrations: dict[int, Calibration] = {}
         self._of_row: Int64 = np.full(channels, -1, np.int64)
-        self._limit: Float64 = np.full(channels, np.nan)
+        self._limit: Float32 = np.full(channels, np.nan, np.float32)
         raw = self.layout.bands + self.layout.wide.shape[1] + 3
-        self._mean: Float64 = np.zeros((channels, len(SCALES), raw))
+        self._mean: Float32 = np.zeros((channels, len(SCALES), raw), np.float32)
         self._count: Int64 = np.zeros(channels, np.int64)
-        self._last: Float64 = np.full((channels, MEMORY), np.nan)
-        self._arrays: dict[str, Float64] = {}
+        self._last: Float32 = np.full((channels, MEMORY), np.nan, np.float32)
+        self._arrays: dict[str, Float32] = {}
         self._slot: Int64 = np.full(channels, -1, np.int64)
         self._plan = make_plan(self.layout, candidates(self.layout, np.ones(self.layout.bands))[2])
 
@@ -86,7 +89,9 @@ class Scorer:
         for key in self._calibrations.keys() - set(np.unique(self._of_row).tolist()):
             del self._calibrations[key]
         known = list(self._calibrations.values())
-        self._arrays = {name: np.stack([getattr(one, name) for one in known]) for name in ARRAYS} if known else {}
+        self._arrays = {
+            name: np.stack([getattr(one, name) for one in known]).astype(np.float32) for name in ARRAYS if known
+        }
         slots = {key: slot for slot, key in enumerate(self._calibrations)}
         self._slot = np.array([slots.get(key, -1) for key in self._of_row.tolist()], np.int64)
 
@@ -128,11 +133,13 @@ class Scorer:
             return result
         raw = raw_features(seen, gaps)
         good = (self._slot[rows] >= 0) & np.isfinite(raw).all(axis=1)
-        if good.any():
-            self._score(rows[good], raw[good], np.flatnonzero(good), result)
+        at = np.flatnonzero(good)
+        for first in range(0, at.size, TOGETHER):
+            part = at[first : first + TOGETHER]
+            self._score(rows[part], raw[part], part, result)
         return result
 
-    def _score(self, rows: Rows, raw: Float64, at: npt.NDArray[np.intp], result: Scores) -> None:
+    def _score(self, rows: Rows, raw: Float32, at: npt.NDArray[np.intp], result: Scores) -> None:
         slot = self._slot[rows]
         of = {name: array[slot] for name, array in self._arrays.items()}
         count = self._count[rows] + 1
@@ -146,7 +153,7 @@ class Scorer:
         limit = self._limit[rows]
         by_kind = surprises.max(axis=1)
         result.score[at] = total / limit
-        result.p_value[at] = np.exp(-total)
+        result.p_value[at] = np.exp(-total.astype(np.float64))
         result.evidence[at] = by_kind / limit[:, None]
         result.dominant[at] = by_kind.argmax(axis=1)
         # The narrowest windows come first among equals, and the strongest scale speaks.
@@ -154,13 +161,13 @@ class Scorer:
         edges = self.layout.edges[self.layout.window_bands[strongest]]
         result.band[at] = edges / self.layout.block_samples
 
-    def _accumulate(self, rows: Rows, raw: Float64, low: Float64, high: Float64, count: Int64) -> Float64:
+    def _accumulate(self, rows: Rows, raw: Float32, low: Float32, high: Float32, count: Int64) -> Float32:
         """Averages over the time scales, the interval itself first; (n, scales, raw)."""
         mean = self._mean[rows]
         tame = np.clip(raw, low, high)
         mean[:, 0] = raw
         for scale, intervals in enumerate(SCALES[1:], 1):
-            weight = np.maximum(1.0 / count, 2.0 / (intervals + 1))[:, None]
+            weight = np.maximum(1.0 / count, 2.0 / (intervals + 1)).astype(np.float32)[:, None]
             mean[:, scale] += weight * (tame - mean[:, scale])
         self._mean[rows] = mean
         self._count[rows] = count

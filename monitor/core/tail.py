@@ -8,12 +8,14 @@ Refuses to know: channels, time.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 
 Float64 = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.floating[Any]]
 
 BODY = (0.1, 0.5, 0.8)
 """Probabilities of the body's knots; above the last one the tail begins for few values."""
@@ -44,7 +46,7 @@ class Tail:
     shape: float
     """Of the tail; 0 exponential, above heavier."""
 
-    def surprise(self, values: Float64) -> Float64:
+    def surprise(self, values: Floats) -> Floats:
         """-log of the probability that a healthy value exceeds each of ``values``; monotone, NaN stays NaN."""
         return surprise(values, self.knots, self.surprises, np.array(self.scale), np.array(self.shape))
 
@@ -57,7 +59,7 @@ class Tail:
         return float(self.knots[-1] + self.scale * grown)
 
 
-def surprise(values: Float64, knots: Float64, surprises: Float64, scale: Float64, shape: Float64) -> Float64:
+def surprise(values: Floats, knots: Floats, surprises: Floats, scale: Floats, shape: Floats) -> Floats:
     """As :meth:`Tail.surprise`, for arrays of tails.
 
     Args:
@@ -67,7 +69,7 @@ def surprise(values: Float64, knots: Float64, surprises: Float64, scale: Float64
         scale: (...) likewise without it.
         shape: (...) likewise, not negative.
     """
-    result = np.zeros(np.broadcast_shapes(values.shape, np.shape(scale)))
+    result = np.zeros(np.broadcast_shapes(values.shape, np.shape(scale)), values.dtype)
     below = knots[..., 0] - np.maximum(knots[..., 1] - knots[..., 0], 1e-9)
     before, level = below, np.zeros_like(surprises[..., 0])
     for knot in range(knots.shape[-1]):

@@ -24,6 +24,14 @@ RIDGE = 1e-6
 """Added to the variance, relative; bounds the gain where the healthy residual has next to no energy."""
 
 
+def history(block_samples: int) -> int:
+    """Samples before a block that the whitening looks back on, and its largest order: half a block.
+
+    A whole block gained 0.2 dB on a minute of data, lost 0.4 dB on a second of it, and costs a third more.
+    """
+    return block_samples // 2
+
+
 def autoregression(pieces: list[Float64], order: int) -> Float64:
     """Coefficients of the linear model that predicts a sample from the ``order`` before it.
 
@@ -60,17 +68,18 @@ def whitening_matrix(contexts: list[Float64]) -> Float32:
         contexts: residual of consecutive scored blocks, (blocks, block_samples) each, finite, in m/s².
 
     Returns:
-        (2 block_samples, block_samples) float32: a row vector (previous block, block) times it gives the components. At
-        the start of a context the previous block is taken as zero.
+        (history + block_samples, block_samples) float32: a row vector (end of the previous block, block) times it gives
+        the components. At the start of a context the previous block is taken as zero.
     """
     size = contexts[0].shape[1]
     samples = sum(context.size for context in contexts)
-    order = int(np.clip(samples // SAMPLES_PER_COEFFICIENT, 1, size))
+    before = history(size)
+    order = int(np.clip(samples // SAMPLES_PER_COEFFICIENT, 1, before))
     order = min(order, max(context.size for context in contexts) - 1)
     model = autoregression([context.ravel() for context in contexts], order)
-    matrix = np.zeros((2 * size, size))
+    matrix = np.zeros((before + size, size))
     for sample in range(size):
-        matrix[size + sample - order : size + sample + 1, sample] = model[::-1]
+        matrix[before + sample - order : before + sample + 1, sample] = model[::-1]
     innovations = np.concatenate([with_previous(context) for context in contexts]) @ matrix
     # The forecast is better at a block's start than at its end: bring every position to the same spread.
     spread = np.sqrt(np.mean(innovations**2, axis=0))
@@ -85,6 +94,6 @@ def whitening_matrix(contexts: list[Float64]) -> Float32:
 
 
 def with_previous(context: Float64) -> Float64:
-    """Each block with the one before it in front, zeros before the first: (blocks, size) to (blocks, 2 size)."""
+    """Each block behind the end of the one before it, zeros before the first: to (blocks, history + size)."""
     previous = np.concatenate([np.zeros_like(context[:1]), context[:-1]])
-    return np.concatenate([previous, context], axis=1)
+    return np.concatenate([previous[:, -history(context.shape[1]) :], context], axis=1)

@@ -136,8 +136,8 @@ def run_uestc(engine: Engine, blocks: int) -> dict[str, Any]:
     normal = channel.figures(new[None])
     changes: dict[str, data.Float32] = {
         "1200 rpm": data.uestc("healthy_1200rpm"),
-        "gain x 3": 3 * new,
-        "gain / 3": new / 3,
+        "gain x 3": new * np.float32(3),
+        "gain / 3": new / np.float32(3),
     }
     result["changes"] = {name: compare(normal, channel.figures(one[None]), 1) for name, one in changes.items()}
     return result

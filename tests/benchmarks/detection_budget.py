@@ -18,6 +18,7 @@ from tests.benchmarks import detection_data as data
 from tests.benchmarks.detection_figures import own_series
 
 Float64 = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.floating[Any]]
 INTERVAL_BLOCKS = 20
 RUN_BLOCKS = 10
 CHANNELS = 100
@@ -68,7 +69,7 @@ def budget(engine: Engine, intervals: int = 1_000_000, learned: tuple[int, ...] 
     return {"budgets": rows}
 
 
-def episodes(scores: Float64) -> int:
+def episodes(scores: Floats) -> int:
     """Alarms raised by the default rule over (channels, intervals)."""
     channels = np.arange(len(scores))
     alarm = Alarm(len(scores))

@@ -109,6 +109,7 @@ def mixtures(healthy: Float32, faults: list[Float32], level_db: float, pieces: i
     Returns:
         (faults * pieces, samples), the pieces of one fault together.
     """
+    healthy = healthy[: min(samples.size for samples in faults)]
     gain = healthy.std() * 10 ** (level_db / 20)
     mixed = []
     for samples in faults:

@@ -2,11 +2,12 @@
 
 A classical figure x of an interval becomes log x; that, and its averages over 8 and 64 intervals, are compared with
 their healthy mean and spread; the tail of what is farthest out, the
-agreement of two of three intervals and the limit are the
-product's own. So a figure loses to another by what it sees, not by how it is smoothed or where its limit is.
+agreement of two of three intervals and the limit are the product's own. So a figure loses to another by what it sees,
+not by how it is smoothed or where its limit is.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +30,7 @@ from monitor.core.whitening import autoregression
 from tests.benchmarks.detection_data import Streams
 
 Float64 = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.floating[Any]]
 AR_ORDER = 100
 DRIFT = 0.04
 """Drift of a classical figure's logarithm that is tolerated, as the product tolerates its own."""
@@ -38,9 +40,9 @@ DRIFT = 0.04
 class Series:
     """One figure over the intervals of one stream."""
 
-    alone: Float64
+    alone: Floats
     """(intervals,) of the interval by itself."""
-    smoothed: Float64
+    smoothed: Floats
     """(intervals,) with the averages over 8 and 64 intervals, agreed by two of three; a surprise."""
     limit: float
     """Limit of ``smoothed``."""
@@ -55,7 +57,7 @@ def phases(interval_blocks: int, *, bursts: bool = False) -> list[int]:
     return [0] if bursts else list(range(0, interval_blocks, max(1, interval_blocks // 4)))[:4]
 
 
-def own_series(calibration: Calibration, raw: Float64, per_month: float) -> dict[str, Series]:
+def own_series(calibration: Calibration, raw: Floats, per_month: float) -> dict[str, Series]:
     """The product's score, and what its scale-free and single kinds say, of consecutive intervals (n, raw)."""
     plan = make_plan(layout(calibration.block_samples), calibration.window_prior)
     averaged = accumulate(raw, calibration.low, calibration.high)
@@ -81,7 +83,7 @@ def own_series(calibration: Calibration, raw: Float64, per_month: float) -> dict
     }  # fmt: skip
 
 
-def raw_series(calibration: Calibration, streams: Streams, starts: list[int]) -> list[Float64]:
+def raw_series(calibration: Calibration, streams: Streams, starts: list[int]) -> list[Floats]:
     """Raw features of every stream and phase."""
     out = []
     for context in streams.contexts:

@@ -92,7 +92,7 @@ def test_a_calibration_whose_arrays_do_not_fit_is_refused(tmp_path: Path, calibr
         ("centre", calibration.centre[:2], "'centre' has shape"),
         ("spread", -calibration.spread, "not positive"),
         ("scale", np.array(np.nan), "finite"),
-        ("whitening", calibration.whitening[:, :4], "whitening is not for blocks of 20"),
+        ("whitening", calibration.whitening[:, :4], "'whitening' has shape"),
     ):
         values = {field.name: getattr(calibration, field.name) for field in fields(Calibration)}
         file = save(tmp_path / "c.npz", Calibration(**{**values, name: value}))
