@@ -173,6 +173,7 @@ class Daemon:
         if (config.mqtt, self._filters(config)) != (before.mqtt, self._filters(before)):
             await self._mqtt.close()
             await self._stop_source()
+            source.state.connections = self._mqtt.state.connections
             self._mqtt = source
             self._start_source()
 

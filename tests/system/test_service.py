@@ -1,0 +1,196 @@
+"""The daemon as systemd sees it: notify protocol, watchdog, reload, state across a restart."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import aiomqtt
+import numpy as np
+import pytest
+
+from monitor.config import Config
+from monitor.recording.machine import catalogue
+from monitor.recording.simulator import Simulation
+from monitor.runtime.daemon import Daemon
+from monitor.runtime.notify import Notifier
+from tests.daemons import SENSOR, running_daemon
+from tests.servers import free_port, mosquitto, wait_for
+
+pytestmark = pytest.mark.system
+
+
+class NotifySocket:
+    """systemd's end of the notify protocol."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.messages: list[str] = []
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(path))
+        self._socket.setblocking(False)
+
+    def lines(self) -> list[str]:
+        """All lines so far."""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self.messages.append(self._socket.recv(4096).decode())
+        return [line for message in self.messages for line in message.splitlines()]
+
+    def has(self, line: str, times: int = 1) -> bool:
+        """Whether a line came so often."""
+        return sum(found.startswith(line) for found in self.lines()) >= times
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.fixture
+def notify(tmp_path: Path) -> Iterator[NotifySocket]:
+    listener = NotifySocket(tmp_path / "notify")
+    yield listener
+    listener.close()
+
+
+def environment(notify: NotifySocket, watchdog_s: float) -> dict[str, str]:
+    return {**os.environ, "NOTIFY_SOCKET": str(notify.path), "WATCHDOG_USEC": str(round(watchdog_s * 1e6))}
+
+
+def publish(port: int, topic: str, samples: np.ndarray[tuple[int], np.dtype[np.float32]]) -> None:
+    async def story() -> None:
+        async with aiomqtt.Client("127.0.0.1", port) as client:
+            for at in range(0, samples.size, 6000):
+                await client.publish(topic, samples[at : at + 6000].astype("<f4").tobytes(), qos=1)
+
+    asyncio.run(story())
+
+
+def fan(samples: int, seed: int = 0) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+    return Simulation(catalogue()["fan"], 12000.0, seed).next(samples)
+
+
+def test_ready_without_a_broker_then_status_watchdog_reload_and_stop(tmp_path: Path, notify: NotifySocket) -> None:
+    with running_daemon(tmp_path, free_port(), environment=environment(notify, 3.0)) as daemon:
+        wait_for(lambda: notify.has("READY=1"), "READY")
+        wait_for(lambda: notify.has("STATUS=0 channels, no broker"), "a status")
+        wait_for(lambda: notify.has("WATCHDOG=1", 3), "three signs of life")
+        daemon.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: notify.has("READY=1", 2), "the end of the reload")
+        lines = notify.lines()
+        assert lines.index("RELOADING=1") + 1 == next(i for i, s in enumerate(lines) if s.startswith("MONOTONIC_USEC="))
+        daemon.process.terminate()
+        assert daemon.process.wait(10) == 0
+        assert notify.has("STOPPING=1")
+
+
+def test_a_hung_inference_thread_gets_no_watchdog(notify: NotifySocket) -> None:
+    config = Config.model_validate(
+        {
+            "mqtt": {"url": f"mqtt://127.0.0.1:{free_port()}"},
+            "sensors": [SENSOR],
+            "http": {"listen": "127.0.0.1:0", "page": False},
+        }
+    )
+    release = threading.Event()
+
+    async def story() -> tuple[int, int]:
+        daemon = Daemon(config, None, Notifier(str(notify.path), watchdog_s=0.6))
+        await daemon.start()
+        serving = asyncio.create_task(daemon.serve())
+        while not notify.has("WATCHDOG=1", 3):  # noqa: ASYNC110 - the socket has no event
+            await asyncio.sleep(0.05)
+
+        def hang() -> None:
+            release.wait(20)
+
+        daemon._inference.submit(hang)
+        await asyncio.sleep(1.0)
+        before = sum(line == "WATCHDOG=1" for line in notify.lines())
+        await asyncio.sleep(1.5)
+        after = sum(line == "WATCHDOG=1" for line in notify.lines())
+        release.set()
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+        await daemon.close()
+        return before, after
+
+    before, after = asyncio.run(asyncio.wait_for(story(), 60))
+    assert before == after
+
+
+def test_reload_keeps_what_did_not_change_and_refuses_what_is_broken(tmp_path: Path) -> None:
+    with mosquitto(tmp_path) as broker, running_daemon(tmp_path, broker) as daemon:
+        wait_for(lambda: daemon.value("vibration_mqtt_connected"), "the broker")
+        publish(broker, "plant/fan/x", fan(12_000))
+        wait_for(lambda: daemon.value("vibration_blocks_scored_total") == 120 - 25, "blocks")
+        good = daemon.config.read_text()
+        daemon.config.write_text(good + "scorin: {}\n")
+        daemon.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: daemon.value("vibration_config_last_reload_successful") == 0, "the refusal")
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(urllib.request.Request(f"{daemon.address}/-/reload", method="POST"), timeout=10)
+        assert "did you mean 'scoring'?" in refused.value.read().decode()
+        refused.value.close()
+        other = {**SENSOR, "topic": "other/{machine}/{axis}"}
+        daemon.config.write_text(good.replace(f"sensors: [{SENSOR}]", f"sensors: [{SENSOR}, {other}]"))
+        daemon.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: daemon.value("vibration_config_last_reload_successful") == 1, "the reload")
+        wait_for(lambda: daemon.value("vibration_mqtt_reconnects_total") == 1, "the new subscription")
+        publish(broker, "plant/fan/x", fan(12_000))
+        publish(broker, "other/pump/x", fan(6_000))
+        wait_for(lambda: daemon.value("vibration_samples_received_total", machine="pump") == 6000, "the new sensor")
+        # The old channel goes on where it was: no second warm-up.
+        wait_for(lambda: daemon.value("vibration_blocks_scored_total", machine="fan") == 240 - 25, "more blocks")
+        assert daemon.value("vibration_blocks_skipped_total", machine="fan", reason="warm_up") == 25
+
+
+def test_counters_go_on_after_a_restart_and_a_kill(tmp_path: Path) -> None:
+    state = f"state_dir: {tmp_path / 'state'}\n"
+    with mosquitto(tmp_path) as broker:
+        for total, ending in ((18_000, signal.SIGTERM), (36_000, signal.SIGKILL), (54_000, signal.SIGTERM)):
+            with running_daemon(tmp_path, broker, state) as daemon:
+                wait_for(lambda: daemon.value("vibration_mqtt_connected"), "the broker")
+                began_s = time.monotonic()
+                publish(broker, "plant/fan/x", fan(18_000))
+                expected = total if total < 54_000 else 36_000  # what came before the kill was not saved yet
+                wait_for(
+                    lambda: daemon.value("vibration_samples_received_total") == expected,  # noqa: B023 - awaited here
+                    f"{expected} samples",
+                )
+                wait_for(lambda: daemon.values("vibration_forecast_gap_ratio"), "a figure")
+                assert time.monotonic() - began_s < 15
+                daemon.process.send_signal(ending)
+                daemon.process.wait(15)
+
+
+def test_what_cannot_run_says_why_and_how_it_ends(tmp_path: Path) -> None:
+    def run(text: str) -> tuple[int, str]:
+        (tmp_path / "c.yaml").write_text(f"sensors: [{json.dumps(SENSOR)}]\n{text}")
+        done = subprocess.run(
+            [sys.executable, "-m", "monitor", "run", "--config", tmp_path / "c.yaml", "--log-level", "error"],
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert "Traceback" not in done.stderr
+        return done.returncode, done.stderr
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        code, text = run(f"http: {{listen: '127.0.0.1:{taken.getsockname()[1]}'}}\n")
+    assert (code, "is another instance running?" in text) == (4, True)
+    code, text = run("models: {default: nowhere}\nhttp: {listen: '127.0.0.1:0'}\n")
+    assert (code, "there is no model in" in text) == (2, True)
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "manifest.json").write_text("{}")
+    code, text = run("models: {default: broken}\nhttp: {listen: '127.0.0.1:0'}\n")
+    assert code == 3
+    assert "manifest.json" in text
