@@ -6,6 +6,10 @@ TensorFlow is imported when a network is built, not before.
 """
 
 import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -61,13 +65,44 @@ class Shape(BaseModel):
         )
 
 
+CHATTER = (b"oneDNN custom operations are on", b"before absl::InitializeLog()")
+"""What TensorFlow 2.21 writes on standard error whatever its log level says."""
+
+
 def quiet_tensorflow() -> None:
     """Import TensorFlow without its start-up messages, taking a GPU's memory only as it is needed."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import tensorflow as tf
+    is_first = "tensorflow" not in sys.modules
+    with _without_chatter() if is_first else nullcontext():
+        import tensorflow as tf
 
-    for gpu in tf.config.list_physical_devices("GPU"):
-        tf.config.experimental.set_memory_growth(gpu, enable=True)
+        for gpu in tf.config.list_physical_devices("GPU"):
+            tf.config.experimental.set_memory_growth(gpu, enable=True)
+        if is_first:
+            # The first operation says it all again.
+            with tf.device("/CPU:0"):
+                tf.matmul(tf.ones((1, 1)), tf.ones((1, 1)))
+
+
+@contextmanager
+def _without_chatter() -> Iterator[None]:
+    """Hold standard error back, the file descriptor itself, and pass on at the end what is no chatter."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # there is no standard error
+        yield
+        return
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            held.seek(0)
+            lines = [line for line in held if not any(words in line for words in CHATTER)]
+            if lines:
+                os.write(2, b"".join(lines))
 
 
 def build_network(shape: Shape, *, every_block: bool) -> Any:

@@ -23,6 +23,7 @@ sys.path.insert(0, str(ROOT))
 from monitor.core.forecaster import Engine, Float32  # noqa: E402 - the path comes first
 from monitor.model.artefact import load_artefact  # noqa: E402
 from monitor.model.engines import load_engine  # noqa: E402
+from monitor.model.network import quiet_tensorflow  # noqa: E402
 
 TARGET_CHANNELS = 100_000
 TARGET_RATE_HZ = 12_800
@@ -35,6 +36,7 @@ def main() -> int:
     """Run everything; 0 if the engines agree."""
     arguments = parse_arguments()
     artefact = load_artefact(arguments.model)
+    quiet_tensorflow()
     import tensorflow as tf
 
     if not tf.config.list_physical_devices("GPU") and not arguments.allow_cpu:
