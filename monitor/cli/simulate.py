@@ -1,32 +1,45 @@
 """``simulate``: a recording of a simulated machine."""
 
 import json
+import math
+import sys
 from pathlib import Path
 
 import click
 
 from monitor.cli.recording_options import duration as duration_option
-from monitor.recording.machine import FaultKind, catalogue
+from monitor.recording.machine import POINTS, FaultKind, catalogue
+
+MAX_SAMPLES = 2**28
+"""In one recording, all channels together: a recording is written at once, and these are 1 GiB of memory."""
 
 
 @click.command()
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="File to write, for example fan.npz.")
 @click.option("--machine", type=click.Choice(list(catalogue())), default="fan", show_default=True)
-@click.option("--point", type=click.IntRange(0, 2), default=0, show_default=True, help="Measuring point.")
+@click.option("--point", type=click.IntRange(0, 2), default=0, show_default=True, help="Measuring point, the first.")
+@click.option("--channels", type=click.IntRange(1, 3), default=1, show_default=True, help="Measuring points to write.")
 @click.option("--duration", callback=duration_option, default="60s", show_default=True)
 @click.option("--sampling-rate-hz", type=click.FloatRange(1000, 1_000_000), default=12000.0, show_default=True)
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(0, 2**32), default=0, show_default=True, help="Same seed, same samples.")
 @click.option("--fault", type=click.Choice([kind.value for kind in FaultKind]), help="What breaks; default nothing.")
 @click.option("--fault-start", callback=duration_option, default="30s", show_default=True)
-@click.option("--fault-growth", callback=duration_option, default="30s", show_default=True)
 @click.option(
-    "--fault-size", type=click.FloatRange(0, 1000), default=6.0, show_default=True, help="m/s^2 at full size."
+    "--fault-growth", callback=duration_option, default="30s", show_default=True, help="From its start to full size."
+)
+@click.option(
+    "--fault-size",
+    type=click.FloatRange(0, 1000),
+    default=6.0,
+    show_default=True,
+    help="m/s^2 at full size where it is, at the drive end (point 0); other points feel less.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(
     out: Path,
     machine: str,
     point: int,
+    channels: int,
     duration: float,
     sampling_rate_hz: float,
     seed: int,
@@ -40,19 +53,77 @@ def command(
 
     Example: vibration-monitor simulate --out fan.npz --machine fan --fault outer-race --fault-start 20s
     """
-    from monitor.errors import ConfigurationError
+    import numpy as np
+
     from monitor.recording.machine import Fault, measuring_point
     from monitor.recording.simulator import Simulation
     from monitor.recording.write import write_recording
 
+    _check(out, point, channels, duration, sampling_rate_hz, fault, fault_start, fault_size)
+    points = range(point, point + channels)
     count = round(duration * sampling_rate_hz)
-    if not 1 <= count <= 2**28:
-        raise ConfigurationError(f"--duration: {count} samples; between 1 and {2**28} can be written")
-    faults = (Fault(FaultKind(fault), fault_start, fault_growth, fault_size),) if fault else ()
-    simulation = Simulation(measuring_point(catalogue()[machine], point), sampling_rate_hz, seed, faults)
-    samples = simulation.next(count)
-    write_recording(out, samples, sampling_rate_hz, "m/s2")
+    breaks = Fault(FaultKind(fault), fault_start, fault_growth, fault_size) if fault else None
+    simulations = [
+        Simulation(
+            measuring_point(catalogue()[machine], number),
+            sampling_rate_hz,
+            len(POINTS) * seed + number,
+            (breaks.felt_at(number),) if breaks else (),
+            shaft_seed=seed,
+        )
+        for number in points
+    ]
+    samples = np.empty((count, channels), np.float32)
+    piece = max(1, round(10 * sampling_rate_hz))
+    with click.progressbar(range(0, count, piece), label="simulating", file=sys.stderr) as starts:
+        for start in starts:
+            for column, simulation in enumerate(simulations):
+                samples[start : start + piece, column] = simulation.next(min(piece, count - start))
+    names = [POINTS[number] for number in points]
+    write_recording(out, samples[:, 0] if channels == 1 else samples, sampling_rate_hz, "m/s2", channels=names)
+    facts = {
+        "file": str(out), "samples": count, "sampling_rate_hz": sampling_rate_hz, "unit": "m/s2", "channels": names,
+        "machine": machine, "seed": seed, "fault": fault, "fault_start_s": fault_start if fault else None,
+    }  # fmt: skip
     if as_json:
-        click.echo(json.dumps({"file": str(out), "samples": count, "sampling_rate_hz": sampling_rate_hz}))
+        click.echo(json.dumps(facts))
     else:
-        click.echo(f"{out}: {count} samples, {duration:g} s at {sampling_rate_hz:g} Hz, m/s^2")
+        click.echo(f"{out}: {count} samples of {', '.join(names)}, {duration:g} s at {sampling_rate_hz:g} Hz, m/s^2")
+
+
+def _check(
+    out: Path,
+    point: int,
+    channels: int,
+    duration: float,
+    sampling_rate_hz: float,
+    fault: str | None,
+    fault_start: float,
+    fault_size: float,
+) -> None:
+    """Find all that is wrong before the work begins."""
+    from monitor.errors import ConfigurationError
+    from monitor.recording.write import WRITERS
+
+    problems = []
+    if not out.name.lower().endswith(tuple(WRITERS)):
+        problems.append(f"--out {out}: recordings are written as {' '.join(WRITERS)}; end the name in one of them")
+    if not out.parent.is_dir():
+        problems.append(f"--out {out}: there is no folder {out.parent}; make it first")
+    if point + channels > len(POINTS):
+        problems.append(f"--point {point} --channels {channels}: it has {len(POINTS)} points, 0 to 2; ask for less")
+    if not math.isfinite(sampling_rate_hz) or not math.isfinite(fault_size):
+        problems.append(f"--sampling-rate-hz {sampling_rate_hz}, --fault-size {fault_size}: give finite numbers")
+    elif not 2 <= (total := channels * duration * sampling_rate_hz) <= MAX_SAMPLES:
+        longest_s = MAX_SAMPLES / channels / sampling_rate_hz
+        problems.append(
+            f"--duration {duration:g}s: {total:.0f} samples; 2 to {MAX_SAMPLES} can be written, "
+            f"{longest_s:.0f}s with these channels and this rate"
+        )
+    if fault and fault_start >= duration:
+        problems.append(
+            f"--fault-start {fault_start:g}s: the recording ends at {duration:g}s; begin the fault before, or raise "
+            "--duration"
+        )
+    if problems:
+        raise ConfigurationError("\n".join(problems))

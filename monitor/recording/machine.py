@@ -2,13 +2,19 @@
 
 Sources: kinematics of rolling bearings and the amplitude-modulated impact model, Randall and Antoni, "Rolling element
 bearing diagnostics - a tutorial", Mechanical Systems and Signal Processing 25 (2011); signatures of unbalance,
-misalignment, looseness and gear mesh with sidebands, ISO 13373-1 and ISO 13373-3. Refuses to know: sampling, random
-numbers.
+misalignment, looseness and gear mesh with sidebands, ISO 13373-1 and ISO 13373-3. Every measuring point feels one
+direction; what only the axial direction would show is not modelled. Refuses to know: sampling, random numbers.
 """
 
 import math
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+
+POINTS = ("drive-end", "fan-end", "foot")
+"""Names of a machine's measuring points."""
+
+FELT = (1.0, 0.35, 0.15)
+"""Share of a fault that each measuring point feels: it is felt most where it is, at the drive end."""
 
 
 class FaultKind(StrEnum):
@@ -107,6 +113,10 @@ class Fault:
     """Seconds from its beginning to its full size; 0: at once."""
     size_mps2: float = 6.0
     """Amplitude of its impacts or of its main component at full size."""
+
+    def felt_at(self, number: int) -> "Fault":
+        """The same fault as measuring point ``number`` feels it, smaller by the path from the fault to it."""
+        return replace(self, size_mps2=self.size_mps2 * FELT[number % len(FELT)])
 
 
 def catalogue() -> dict[str, Machine]:

@@ -14,14 +14,12 @@ from dataclasses import dataclass, field, replace
 import aiomqtt
 
 from monitor.errors import MonitorError
-from monitor.recording.machine import Fault, FaultKind, Machine, catalogue, measuring_point
+from monitor.recording.machine import POINTS, Fault, FaultKind, Machine, catalogue, measuring_point
 from monitor.recording.simulator import Simulation
 from monitor.runtime.ingest import packed_samples
 
 SAMPLING_RATE_HZ = 12000.0
 MESSAGE_S = 0.1
-POINTS = ("drive-end", "fan-end", "foot")
-"""Names of a machine's three measuring points."""
 
 
 @dataclass(frozen=True)
@@ -85,12 +83,10 @@ def plant_channels(story: Story | None, seed: int = 7) -> list[PlantChannel]:
 def _faults(story: Story | None, machine: str, point: int) -> tuple[Fault, ...]:
     if story is None:
         return ()
-    # A fault is felt most where it is, less at the other points.
-    share = (1.0, 0.35, 0.15)[point]
     if machine == "fan-2":
-        return (Fault(FaultKind.OUTER_RACE, story.bearing_fault_s, story.growth_s, 8.0 * share),)
+        return (Fault(FaultKind.OUTER_RACE, story.bearing_fault_s, story.growth_s, 8.0).felt_at(point),)
     if machine == "gearbox-1":
-        return (Fault(FaultKind.GEAR_TOOTH, story.gear_fault_s, story.growth_s, 16.0 * share),)
+        return (Fault(FaultKind.GEAR_TOOTH, story.gear_fault_s, story.growth_s, 16.0).felt_at(point),)
     return ()
 
 

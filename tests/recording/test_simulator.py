@@ -5,8 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import hilbert
 
+from monitor.errors import ConfigurationError
 from monitor.recording.machine import Bearing, Fault, FaultKind, Machine, catalogue, measuring_point
-from monitor.recording.simulator import Simulation
+from monitor.recording.simulator import SLIP, Simulation
 
 RATE_HZ = 12000.0
 QUIET = Machine(shaft_hz=25.0, speed_drift=0.0, harmonics_mps2=(), noise_mps2=0.01)
@@ -27,7 +28,9 @@ def amplitude_at(signal: npt.NDArray[np.float32], frequency_hz: float) -> float:
 
 
 @settings(max_examples=20, deadline=None)
-@given(st.lists(st.integers(0, 6000), min_size=1, max_size=8), st.sampled_from(list(FaultKind)))
+@given(
+    st.lists(st.integers(0, 6000) | st.sampled_from([4096, 8192]), min_size=1, max_size=8), st.sampled_from(FaultKind)
+)
 def test_the_signal_does_not_depend_on_how_it_is_asked_for(sizes: list[int], kind: FaultKind) -> None:
     faults = (Fault(kind, 0.1, 1.0),)
     whole = Simulation(catalogue()["gearbox"], RATE_HZ, 3, faults).next(sum(sizes))
@@ -78,6 +81,75 @@ def test_impacts_ring_at_the_resonance() -> None:
     assert abs(float(np.average(frequencies, weights=amplitudes**2)) - 3200.0) < 250.0
 
 
+def test_an_inner_race_fault_has_sidebands_of_the_shaft() -> None:
+    signal = Simulation(QUIET, RATE_HZ, 1, (Fault(FaultKind.INNER_RACE, 0.0, 0.0),)).next(240_000)
+    envelope = np.abs(hilbert(signal)).astype(np.float32)
+    frequencies, amplitudes = lines(envelope)
+    floor = float(np.median(amplitudes[(frequencies > 5) & (frequencies < 500)]))
+    passing_hz = QUIET.bearing.inner_race_order * 25.0
+    for frequency_hz in (25.0, passing_hz - 25.0, passing_hz + 25.0):
+        assert amplitude_at(envelope, frequency_hz) > 10 * floor
+
+
+def test_slip_scatters_the_times_between_impacts_and_adds_up() -> None:
+    bearing = Bearing(resonance_hz=5000.0, damping=0.2)
+    machine = Machine(shaft_hz=25.0, speed_drift=0.0, harmonics_mps2=(), noise_mps2=1e-6, bearing=bearing)
+    rate_hz = 100_000.0
+    signal = Simulation(machine, rate_hz, 1, (Fault(FaultKind.OUTER_RACE, 0.0, 0.0),)).next(4_000_000)
+    # Before an impact the last one has rung out: the signal is as good as zero.
+    loud = np.flatnonzero(np.abs(signal) > 0.5)
+    at_s = loud[np.diff(loud, prepend=-10_000) > 500] / rate_hz
+    spacing_s = 1 / (25.0 * bearing.outer_race_order)
+    assert at_s.size == pytest.approx(40.0 / spacing_s, rel=0.005)
+    assert np.diff(at_s).std() / spacing_s == pytest.approx(SLIP, rel=0.15)
+    later = at_s[100:] - at_s[:-100]
+    assert 5 * SLIP < later.std() / spacing_s < 20 * SLIP
+
+
+def test_a_cracked_tooth_keeps_step_with_the_shaft() -> None:
+    signal = Simulation(QUIET, RATE_HZ, 1, (Fault(FaultKind.GEAR_TOOTH, 0.0, 0.0),)).next(120_000)
+    turn = np.abs(signal[:115_200]).reshape(-1, 480).mean(axis=0)
+    assert turn.max() > 10 * np.median(turn)
+
+
+def test_until_its_fault_a_machine_is_the_healthy_one() -> None:
+    gearbox = catalogue()["gearbox"]
+    healthy = Simulation(gearbox, RATE_HZ, 4).next(30_000)
+    faulty = Simulation(gearbox, RATE_HZ, 4, tuple(Fault(kind, 1.0, 1.0) for kind in FaultKind)).next(30_000)
+    assert (faulty[:12_000] == healthy[:12_000]).all()
+    assert (faulty[13_000:] != healthy[13_000:]).any()
+
+
+def test_points_of_one_machine_turn_together() -> None:
+    machine = Machine(shaft_hz=25.0, speed_drift=0.01, harmonics_mps2=(1.0,), noise_mps2=1e-6)
+    one, other, alone = (
+        Simulation(machine, 2000.0, seed, shaft_seed=shaft).next(100_000) for seed, shaft in ((1, 9), (2, 9), (2, None))
+    )
+    assert np.abs(one - other).max() < 1e-4
+    assert np.abs(one - alone).max() > 0.5
+
+
+def test_what_cannot_be_sampled_is_left_out() -> None:
+    machine = Machine(
+        shaft_hz=25.0, speed_drift=0.0, harmonics_mps2=(1.0,), teeth=31, mesh_mps2=(2.0,), blades=30, blade_mps2=2.0,
+        noise_mps2=0.01,
+    )  # fmt: skip
+    assert Simulation(machine, 1000.0).next(20_000).std() == pytest.approx(np.sqrt(0.5), rel=0.01)
+    with pytest.raises(ConfigurationError, match=r"ring at 3200 Hz, sampled at 1000 Hz.*7112 Hz or faster"):
+        Simulation(machine, 1000.0, faults=(Fault(FaultKind.BALL),))
+
+
+@pytest.mark.parametrize("rate_hz", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_rate_is_a_positive_number(rate_hz: float) -> None:
+    with pytest.raises(ConfigurationError, match="sampling rate must be above 0"):
+        Simulation(QUIET, rate_hz)
+
+
+def test_a_seed_is_not_negative() -> None:
+    with pytest.raises(ConfigurationError, match="with seed -2: a seed is 0 or above"):
+        Simulation(QUIET, RATE_HZ, -2)
+
+
 @pytest.mark.parametrize(
     ("kind", "order"), [(FaultKind.UNBALANCE, 1.0), (FaultKind.MISALIGNMENT, 2.0), (FaultKind.LOOSENESS, 1.5)]
 )
@@ -110,3 +182,17 @@ def test_the_catalogue_vibrates_as_machines_do() -> None:
         for number in range(3):
             rms = float(Simulation(measuring_point(machine, number), RATE_HZ, 5).next(60_000).std())
             assert 0.1 < rms < 5.0
+
+
+def test_one_minute_of_a_healthy_machine_stands_for_the_next() -> None:
+    for machine in catalogue().values():
+        signal = Simulation(machine, RATE_HZ, 5).next(round(120 * RATE_HZ)).reshape(120, -1).astype(np.float64)
+        level = np.sqrt(np.mean(signal**2, axis=1))
+        assert level[60:].mean() == pytest.approx(level[:60].mean(), rel=0.01)
+        assert level.std() < 0.03 * level.mean()
+
+
+def test_most_of_a_healthy_signal_is_deterministic() -> None:
+    for machine in catalogue().values():
+        power = np.square(Simulation(machine, RATE_HZ, 5).next(120_000).astype(np.float64)).mean()
+        assert machine.noise_mps2**2 < 0.3 * power
