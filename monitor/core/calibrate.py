@@ -290,8 +290,8 @@ def block_sums(context: HealthyContext, residual_mps2: Float64, whitening: Float
     """What :class:`monitor.core.evidence.Evidence` and :class:`monitor.core.gap.GapSums` add up, for each block.
 
     Returns:
-        (blocks, bands + 2 parts + 4): band energies, wide energies, their squares, and the sums over the block of
-        residual², residual⁴ (in units of the level), residual² and signal² (in m/s²).
+        (blocks, bands + 2 parts + 3): band energies, wide energies, their squares, and the sums over the block of
+        residual², residual⁴ and signal², in m/s².
     """
     of = layout(context.observed.shape[1])
     together = with_previous(residual_mps2)
@@ -300,11 +300,9 @@ def block_sums(context: HealthyContext, residual_mps2: Float64, whitening: Float
         part = slice(first, first + CHUNK_BLOCKS)
         bands = ((together[part] @ whitening) ** 2) @ of.pool
         wide = bands @ of.wide
-        residual = context.residual[part].astype(np.float64)
-        square = context.level_mps2[part].astype(np.float64) ** 2
-        observed = context.observed[part].astype(np.float64)
-        second = (residual**2).sum(axis=1)
-        sums = [second, (residual**4).sum(axis=1), square * second, square * (observed**2).sum(axis=1)]
+        squares = residual_mps2[part] ** 2
+        signal = in_mps2(context.observed[part], context.level_mps2[part])
+        sums = [squares.sum(axis=1), (squares**2).sum(axis=1), (signal**2).sum(axis=1)]
         rows.append(np.concatenate([bands, wide, wide**2, np.stack(sums, axis=1)], axis=1))
     return np.concatenate(rows)
 
@@ -318,11 +316,11 @@ def cut(sums: Float64, start: int, interval_blocks: int, block_samples: int) -> 
         return np.empty((0, bands + parts + 3), np.float32)
     mean = sums[start : start + count * interval_blocks].reshape(count, interval_blocks, -1).mean(axis=1)
     wide, squares = mean[:, bands : bands + parts], mean[:, bands + parts : bands + 2 * parts]
-    second, fourth, residual, signal = mean[:, -4:].T / block_samples
+    residual, fourth, signal = mean[:, -3:].T / block_samples
     seen = Observations(
         mean[:, :bands].astype(np.float32),
         (squares / wide**2).astype(np.float32),
-        (fourth / second**2).astype(np.float32),
+        (fourth / residual**2).astype(np.float32),
     )
     rms, ratio = np.sqrt(signal).astype(np.float32), (residual / signal).astype(np.float32)
     return raw_features(seen, GapFigures(np.sqrt(residual).astype(np.float32), ratio, rms, rms))
