@@ -10,6 +10,7 @@ import contextlib
 import logging
 import math
 import signal
+import sys
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -46,6 +47,11 @@ STATUS_PERIOD_S = 5.0
 HUNG_AFTER_S = 10.0
 """Silence of the inference thread after which the watchdog is not answered. A batch takes milliseconds; shorter than
 this would restart a daemon whose machine swaps for a moment, longer would leave a hung one undetected."""
+
+
+SWITCH_INTERVAL_S = 0.0002
+"""Python's default, 5 ms, is how long the inference thread waits for the event loop after each array operation; under
+load that is longer than the operation by a hundred times. Shorter than this, switching itself costs."""
 
 
 class Daemon:
@@ -340,6 +346,7 @@ async def run_daemon(daemon: Daemon, announce: Callable[[str], None] | None = No
     SIGHUP loads the configuration anew. ``announce`` is told the HTTP server's address once it listens.
     """
     loop = asyncio.get_running_loop()
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     stop = asyncio.Event()
     reloads: set[asyncio.Task[None]] = set()
 

@@ -44,11 +44,16 @@ TAKEN_OVER = (
 Deliver = Callable[[str, bytes, bool], None]
 
 
+MESSAGES_A_TURN = 64
+"""Messages taken in one turn of the event loop, some 3 ms. Fewer: turns cost more. More: the page and the scrape wait;
+without a bound they would wait for ever under overload."""
+
+
 class ReadAhead:
     """A socket that reads ahead.
 
     paho reads a message with five calls, byte by byte at first, and one message a turn of the event loop. With the
-    bytes at hand already these are no system calls, and ``pending`` makes aiomqtt go on until they are used up.
+    bytes at hand already these are no system calls, and ``pending`` tells that there is more to take.
     """
 
     SIZE = 2**18
@@ -92,8 +97,23 @@ class DirectClient(aiomqtt.Client):
         self._deliver(topic, bytes(message.payload), message.retain)
 
     def _on_socket_open(self, client: Any, userdata: Any, sock: Any) -> None:
-        client._sock = ReadAhead(sock)  # noqa: SLF001 - paho has no way to hand it a socket
+        ahead = ReadAhead(sock)
+        client._sock = ahead  # noqa: SLF001 - paho has no way to hand it a socket
         super()._on_socket_open(client, userdata, sock)
+        self._loop.call_soon_threadsafe(self._loop.add_reader, sock.fileno(), self._read_some, client, ahead)
+
+    def _read_some(self, client: Any, ahead: ReadAhead) -> None:
+        """Take a few messages, then let others have a turn; what is left is taken in the next one."""
+        try:
+            for _ in range(MESSAGES_A_TURN):
+                client.loop_read()
+                if client._sock is not ahead or not ahead.pending():  # noqa: SLF001 - None once it is closed
+                    return
+        except Exception as error:  # noqa: BLE001 - a broken connection, as aiomqtt takes it
+            if not self._disconnected.done():
+                self._disconnected.set_exception(error)
+            return
+        self._loop.call_soon(self._read_some, client, ahead)
 
     async def wait_disconnected(self) -> None:
         """Wait until the connection is lost.
