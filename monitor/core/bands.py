@@ -2,8 +2,7 @@
 
 The residual of a block, whitened, is taken apart into cosine components; neighbouring ones are pooled into bands. A
 fault rings in some band of unknown place and width, so many candidates are looked at together: windows of several
-widths at every place, each once with equal weights and once with more weight where the healthy machine is quiet (that
-is where an impact, whose own spectrum is smooth, stands out). Refuses to know: rates, machines, limits.
+widths at every place. Refuses to know: rates, machines, limits.
 """
 
 from dataclasses import dataclass
@@ -22,10 +21,6 @@ MOST_BANDS = 20
 WIDTHS = (1, 2, 4, 10, 20)
 """Widths of the windows, in bands. Faults measured so far filled a tenth to a half of the range."""
 
-QUIET_POWER = 0.5
-"""Power of 1 / healthy spectrum that weights the second set of windows. 0 is no weighting; 1 is right for an impact
-with a flat spectrum, and worse where the quietest band drifts most."""
-
 WIDE_BANDS = 4
 """Equal parts of the range in which the burstiness over time is looked at, beside the whole."""
 
@@ -40,8 +35,8 @@ class Layout:
     """(block_samples, bands) averaging weights, columns sum to 1."""
     edges: Int64
     """(bands + 1,) first component of each band, and the end."""
-    windows: Float64
-    """(windows, bands) averaging weights of the windows, rows sum to 1."""
+    windows: Float32
+    """(bands, windows) averaging weights of the windows, columns sum to 1."""
     window_bands: Int64
     """(windows, 2) first band and end of each window."""
     window_prior: Float64
@@ -78,25 +73,12 @@ def layout(block_samples: int) -> Layout:
     wide = np.zeros((bands, len(parts) + 1), np.float32)
     for part, members in enumerate([*parts, np.arange(bands)]):
         wide[members, part] = sizes[members] / sizes[members].sum()
-    return Layout(block_samples, pool, edges, np.array(windows), np.array(extents, np.int64), np.array(prior), wide)
-
-
-def candidates(of: Layout, spectrum: Float64) -> tuple[Float64, Int64, Float64]:
-    """All candidate windows for a channel whose healthy blocks have this spectrum.
-
-    Args:
-        of: the bands.
-        spectrum: (bands,) healthy mean energy of the signal in each band, any unit, positive.
-
-    Returns:
-        Weights (candidates, bands), rows sum to 1; first band and end of each (candidates, 2); prior (candidates,).
-    """
-    quiet = of.windows * (spectrum / spectrum.mean()) ** -QUIET_POWER
-    quiet /= quiet.sum(axis=1, keepdims=True)
-    several = of.window_bands[:, 1] - of.window_bands[:, 0] > 1
-    prior = np.concatenate([of.window_prior, of.window_prior[several]])
-    return (
-        np.concatenate([of.windows, quiet[several]]),
-        np.concatenate([of.window_bands, of.window_bands[several]]),
-        prior / prior.sum(),
+    return Layout(
+        block_samples,
+        pool,
+        edges,
+        np.ascontiguousarray(np.array(windows, np.float32).T),
+        np.array(extents, np.int64),
+        np.array(prior),
+        wide,
     )

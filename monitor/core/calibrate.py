@@ -12,20 +12,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy.signal import lfilter
 
-from monitor.core.bands import candidates, layout
+from monitor.core.bands import layout
 from monitor.core.calibration import Calibration, episode_length
 from monitor.core.combine import MEMORY, SCALES, agreed, combine
 from monitor.core.evidence import Observations
 from monitor.core.gap import GapFigures
 from monitor.core.kinds import KINDS, Plan, features, make_plan, raw_features, statistics
 from monitor.core.tail import Tail, fit_tail, surprise
-from monitor.core.whitening import (
-    SAMPLES_PER_COEFFICIENT,
-    autoregression,
-    spectrum_of,
-    whitening_matrix,
-    with_previous,
-)
+from monitor.core.whitening import whitening_matrix, with_previous
 from monitor.errors import RecordingError
 
 Float32 = npt.NDArray[np.float32]
@@ -115,7 +109,6 @@ def calibrate(
     return calibrate_sums(
         sums,
         whitening,
-        _spectrum(usable),
         interval_blocks=interval_blocks,
         warmup_blocks=warmup_blocks,
         sampling_rate_hz=sampling_rate_hz,
@@ -126,7 +119,6 @@ def calibrate(
 def calibrate_sums(
     sums: list[Float64],
     whitening: Float32,
-    spectrum: Float64,
     *,
     interval_blocks: int,
     warmup_blocks: int,
@@ -138,23 +130,12 @@ def calibrate_sums(
     Args:
         sums: from :func:`block_sums`, one array a context.
         whitening: that they were made with.
-        spectrum: (bands,) mean energy of the healthy signal in each band, any unit.
         interval_blocks: as for :func:`calibrate`, and so the others.
         warmup_blocks: likewise.
         sampling_rate_hz: likewise.
         interval_s: likewise.
     """
-    return _Fit(sums, whitening, spectrum, interval_blocks, warmup_blocks, sampling_rate_hz, interval_s).calibration()
-
-
-def _spectrum(contexts: list[HealthyContext]) -> Float64:
-    """Spectrum of the signal in bands, from a linear model of it."""
-    size = contexts[0].observed.shape[1]
-    pieces = [in_mps2(context.observed, context.level_mps2).ravel() for context in contexts]
-    longest = max(piece.size for piece in pieces)
-    order = int(np.clip(sum(piece.size for piece in pieces) // SAMPLES_PER_COEFFICIENT, 1, min(size, longest - 1)))
-    spectrum: Float64 = spectrum_of(autoregression(pieces, order), size) @ layout(size).pool
-    return spectrum
+    return _Fit(sums, whitening, interval_blocks, warmup_blocks, sampling_rate_hz, interval_s).calibration()
 
 
 class _Fit:
@@ -164,7 +145,6 @@ class _Fit:
         self,
         sums: list[Float64],
         whitening: Float32,
-        spectrum: Float64,
         interval_blocks: int,
         warmup_blocks: int,
         rate: float,
@@ -176,8 +156,7 @@ class _Fit:
         self.interval_s = every_s or interval_blocks * self.size / rate
         self.blocks = sum(len(one) for one in sums)
         self.whitening = whitening
-        self.windows, _, self.window_prior = candidates(self.layout, spectrum)
-        self.plan: Plan = make_plan(self.layout, self.window_prior)
+        self.plan: Plan = make_plan(self.layout)
         starts = list(range(0, interval_blocks, max(1, interval_blocks // PHASES)))[:PHASES]
         if all(len(one) == interval_blocks for one in sums):
             starts = [0]
@@ -194,7 +173,7 @@ class _Fit:
         deviation[:bands] = np.maximum(deviation[:bands], mean[:bands] * np.sqrt(2.0 / degrees))
         low, high = mean - CAP_SPREADS * deviation, mean + CAP_SPREADS * deviation
         averaged = [accumulate(phase, low, high) for phase in self.phases]
-        values = [features(phase, self.windows, self.plan.plain) for phase in averaged]
+        values = [features(phase, self.layout.windows) for phase in averaged]
         centre, spread = self._normal(values)
         statistic = [statistics(value, centre, spread, self.plan)[0] for value in values]
         tails = [[self._tail(statistic, scale, kind) for kind in range(len(KINDS))] for scale in range(len(SCALES))]
@@ -221,8 +200,6 @@ class _Fit:
             gap_ratio=float(np.exp(np.median(figures[:, 1]))),
             episode_intervals=episode_length(totals[0]),
             whitening=self.whitening,
-            windows=self.windows,
-            window_prior=self.window_prior,
             low=low,
             high=high,
             centre=centre,
@@ -246,10 +223,10 @@ class _Fit:
         sizes = np.diff(self.layout.edges)
         degrees = np.zeros(plan.features)
         samples = self.interval_blocks * self.size
-        inverse = (self.windows**2 / sizes).sum(axis=1)
+        inverse = (self.layout.windows.T**2 / sizes).sum(axis=1)
         degrees[: plan.windows] = self.interval_blocks / inverse
         degrees[plan.starts[1] : plan.starts[2]] = samples
-        degrees[plan.starts[2] : plan.starts[3]] = degrees[: plan.plain]
+        degrees[plan.starts[2] : plan.starts[3]] = degrees[: plan.windows]
         expected = np.where(degrees > 0, EXCESS_SPREAD * 2.0 / np.maximum(degrees, 1.0), variance)
         weight = PRIOR_INTERVALS
         variance = (weight * expected + self.intervals * variance) / (weight + self.intervals)

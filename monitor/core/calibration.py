@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from monitor.core.bands import candidates, layout
+from monitor.core.bands import layout
 from monitor.core.combine import EPISODE_GAP, SCALES
 from monitor.core.kinds import KINDS, make_plan
 from monitor.core.tail import Tail
@@ -36,7 +36,7 @@ SMALLEST_SURPRISE = 3.0
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """What is normal for one channel; S time scales, K kinds, Q features, R raw features, C candidates."""
+    """What is normal for one channel; S time scales, K kinds, Q features, R raw features."""
 
     block_samples: int
     """Samples in a block."""
@@ -60,10 +60,6 @@ class Calibration:
     """Intervals that an excursion lasts, on average, at least 1."""
     whitening: Float32
     """(history + block_samples, block_samples) see :mod:`monitor.core.whitening`."""
-    windows: Float64
-    """(C, bands) candidate windows."""
-    window_prior: Float64
-    """(C,) weights of the candidates, sum 1."""
     low: Float64
     """(R,) raw features are raised to this before they are averaged over intervals."""
     high: Float64
@@ -101,13 +97,10 @@ class Calibration:
             ArtefactError: they do not; the message begins with ``where``.
         """
         of = layout(self.block_samples)
-        windows, _, _ = candidates(of, np.ones(of.bands))
-        plan, scales, kinds = make_plan(of, self.window_prior), len(SCALES), len(KINDS)
+        plan, scales, kinds = make_plan(of), len(SCALES), len(KINDS)
         raw = of.bands + of.wide.shape[1] + 3
         expected = {
             "whitening": (history(self.block_samples) + self.block_samples, self.block_samples),
-            "windows": windows.shape,
-            "window_prior": windows.shape[:1],
             "low": (raw,),
             "high": (raw,),
             "centre": (scales, plan.features),

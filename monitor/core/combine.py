@@ -1,7 +1,8 @@
 """How surprises of several kinds on several time scales become one, and when one outlier does not count.
 
-The weighted harmonic mean of probabilities (Wilson 2019, PNAS 116:1195) is ruled by the smallest ones, and hardly moved
-by how they depend on one another. Refuses to know: what the surprises are of.
+The smallest of the weighted probabilities counts (Tippett's combination, with weights). Independence would be needed to
+say how probable that is; it is not assumed, the healthy distribution of the outcome is measured instead. Refuses to
+know: what the surprises are of.
 """
 
 from typing import Any
@@ -23,11 +24,11 @@ MEMORY = 3
 EPISODE_GAP = 8
 """Intervals below the limit after which what follows is a new episode."""
 
-_LOG_WEIGHTS = np.log(np.array([PRIOR[kind] for kind in KINDS]) / len(SCALES)).astype(np.float32)
+_LOG_WEIGHTS = np.log(np.array([PRIOR[kind] for kind in KINDS])).astype(np.float32)
 
 
 def combine(surprises: Floats) -> Floats:
-    """Logarithm of 1 / the weighted harmonic mean of the probabilities.
+    """The largest surprise, kinds of less weight lowered by its logarithm; at least 0.
 
     Args:
         surprises: (..., scales, kinds), -log of probabilities, finite.
@@ -35,9 +36,7 @@ def combine(surprises: Floats) -> Floats:
     Returns:
         (...,).
     """
-    weighted = (surprises + _LOG_WEIGHTS).reshape(*surprises.shape[:-2], -1)
-    top = weighted.max(axis=-1, keepdims=True)
-    return np.asarray((top + np.log(np.exp(weighted - top).sum(axis=-1, keepdims=True)))[..., 0])
+    return np.asarray(np.maximum((surprises + _LOG_WEIGHTS).max(axis=(-2, -1)), 0.0))
 
 
 def agreed(last: Floats) -> Floats:

@@ -54,15 +54,16 @@ SCALE_FREE = (Kind.SHAPE, Kind.GAP_RATIO, Kind.IMPULSES)
 """Kinds that a change of gain alone does not move."""
 
 PRIOR = {
-    Kind.BANDS: 0.5,
-    Kind.GAP_WHITENED: 0.25,
-    Kind.SHAPE: 0.1,
+    Kind.BANDS: 1.0,
+    Kind.GAP_WHITENED: 1.0,
+    Kind.SHAPE: 0.08,
     Kind.GAP_RATIO: 0.05,
     Kind.IMPULSES: 0.05,
     Kind.LEVEL: 0.05,
 }
-"""Weight of each kind in the combination: most for what saw most faults first (mixtures of real faults into healthy
-data); the others matter where they are strong, and a weight counts by its logarithm only."""
+"""Weight of each kind in the combination: full for what saw most faults first (mixtures of real faults into healthy
+data). The others need a probability twelve to twenty times smaller: little for a fault that they see, and enough to
+keep their chance fluctuations out of the score (measured with equal weights: 1 dB later)."""
 
 HEAVINESS = {
     Kind.BANDS: 30.0,
@@ -94,9 +95,7 @@ class Plan:
     """Which features there are for a layout, and what each belongs to."""
 
     windows: int
-    """Candidate windows."""
-    plain: int
-    """The first of them, those without spectral weights, serve the shape too."""
+    """Windows over the bands."""
     starts: tuple[int, ...]
     """First feature of each kind, and the end."""
     both_sides: Bool
@@ -114,11 +113,11 @@ class Plan:
         return self.starts[-1]
 
 
-def make_plan(of: Layout, window_prior: Float64) -> Plan:
-    """The features for a layout and the candidates' priors."""
-    plain, parts = len(of.windows), of.wide.shape[1]
+def make_plan(of: Layout) -> Plan:
+    """The features for a layout."""
+    parts = of.wide.shape[1]
     sizes = {
-        Kind.BANDS: window_prior,
+        Kind.BANDS: of.window_prior,
         Kind.GAP_WHITENED: np.ones(1),
         Kind.SHAPE: of.window_prior,
         Kind.GAP_RATIO: np.ones(1),
@@ -128,8 +127,7 @@ def make_plan(of: Layout, window_prior: Float64) -> Plan:
     two = {Kind.SHAPE, Kind.GAP_RATIO, Kind.LEVEL}
     counts = [sizes[kind].size for kind in KINDS]
     return Plan(
-        len(window_prior),
-        plain,
+        len(of.window_prior),
         (0, *np.cumsum(counts).tolist()),
         np.repeat([kind in two for kind in KINDS], counts),
         np.repeat(np.array([DRIFT[kind] for kind in KINDS], np.float32), counts),
@@ -149,22 +147,21 @@ def raw_features(seen: Observations, gaps: GapFigures) -> Float32:
     return np.concatenate([seen.bands, logs], axis=1)
 
 
-def features(raw: Floats, windows: Floats, plain: int) -> Floats:
+def features(raw: Floats, windows: Floats) -> Floats:
     """The features that are compared with healthy ones.
 
     Args:
         raw: (..., scales, raw) from :func:`raw_features`, or averages of such.
-        windows: (..., candidates, bands), or broadcastable.
-        plain: number of candidates without spectral weights.
+        windows: (bands, windows) of the layout.
 
     Returns:
         (..., scales, features) in the order of :class:`Plan`.
     """
-    bands = windows.shape[-1]
+    bands = len(windows)
     energy = np.maximum(raw[..., :bands], SMALLEST)
-    in_windows = np.log(energy @ np.swapaxes(windows, -1, -2))
+    in_windows = np.log(energy @ windows)
     whole = np.log(energy.mean(axis=-1, keepdims=True))
-    profile = in_windows[..., :plain] - np.log(energy).mean(axis=-1, keepdims=True)
+    profile = in_windows - np.log(energy).mean(axis=-1, keepdims=True)
     impulses = raw[..., bands:-2]
     return np.concatenate([in_windows, whole, profile, raw[..., -1:], impulses, raw[..., -2:-1]], axis=-1)
 

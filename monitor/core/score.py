@@ -1,10 +1,9 @@
 """The score: evidence of this interval and of the last seconds and minutes, against the calibration, as one number.
 
 Each kind of evidence on each time scale becomes a surprise, -log of the probability that a healthy machine shows as
-much. They are combined as a weighted harmonic mean of the probabilities (Wilson 2019, PNAS 116:1195), which asks
-nothing about their dependence; what remains of it is measured: the combination has a healthy distribution of its own.
-Two of the last three intervals must agree. The score is the surprise in units of the surprise at the limit. Scoring
-never changes a limit. Refuses to know: files, wall time, alarm states.
+much. The smallest weighted probability counts; how these depend on one another is measured, not assumed: what comes out
+has a healthy distribution of its own. Two of the last three intervals must agree. The score is the surprise in units of
+the surprise at the limit. Scoring never changes a limit. Refuses to know: files, wall time, alarm states.
 """
 
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from monitor.core.bands import candidates, layout
+from monitor.core.bands import layout
 from monitor.core.calibration import Calibration
 from monitor.core.combine import MEMORY, SCALES, agreed, combine
 from monitor.core.evidence import Observations
@@ -24,7 +23,6 @@ Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
 
 ARRAYS = (
-    "windows",
     "low",
     "high",
     "centre",
@@ -75,7 +73,7 @@ class Scorer:
         self._last: Float32 = np.full((channels, MEMORY), np.nan, np.float32)
         self._arrays: dict[str, Float32] = {}
         self._slot: Int64 = np.full(channels, -1, np.int64)
-        self._plan = make_plan(self.layout, candidates(self.layout, np.ones(self.layout.bands))[2])
+        self._plan = make_plan(self.layout)
 
     def assign(self, rows: Rows, calibration: Calibration | None, limit: float = 0.0) -> None:
         """Give ``rows`` a calibration and a limit (a surprise), or take both away; they start without a past."""
@@ -144,7 +142,7 @@ class Scorer:
         of = {name: array[slot] for name, array in self._arrays.items()}
         count = self._count[rows] + 1
         mean = self._accumulate(rows, raw, of["low"], of["high"], count)
-        values = features(mean, of["windows"], self._plan.plain)
+        values = features(mean, self.layout.windows)
         statistic, exponent = statistics(values, of["centre"], of["spread"], self._plan)
         surprises = surprise(statistic, of["kind_knots"], of["kind_surprises"], of["kind_scale"], of["kind_shape"])
         surprises[count[:, None] < np.array(SCALES)] = 0.0
@@ -157,7 +155,7 @@ class Scorer:
         result.evidence[at] = by_kind / limit[:, None]
         result.dominant[at] = by_kind.argmax(axis=1)
         # The narrowest windows come first among equals, and the strongest scale speaks.
-        strongest = exponent[..., : self._plan.plain].max(axis=1).argmax(axis=1)
+        strongest = exponent[..., : self._plan.windows].max(axis=1).argmax(axis=1)
         edges = self.layout.edges[self.layout.window_bands[strongest]]
         result.band[at] = edges / self.layout.block_samples
 

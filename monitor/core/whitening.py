@@ -25,11 +25,11 @@ RIDGE = 1e-6
 
 
 def history(block_samples: int) -> int:
-    """Samples before a block that the whitening looks back on, and its largest order: half a block.
+    """Samples before a block that the whitening looks back on, and its largest order: a block.
 
-    A whole block gained 0.2 dB on a minute of data, lost 0.4 dB on a second of it, and costs a third more.
+    Half of it saves a quarter of the work and saw mixtures at 20 kHz 0.4 dB later.
     """
-    return block_samples // 2
+    return block_samples
 
 
 def autoregression(pieces: list[Float64], order: int) -> Float64:
@@ -51,14 +51,6 @@ def autoregression(pieces: list[Float64], order: int) -> Float64:
         correlation[: products.size] += products
     correlation[0] = correlation[0] * (1 + RIDGE) + np.finfo(np.float64).tiny
     return np.concatenate([[1.0], -solve_toeplitz(correlation[:-1], correlation[1:])])
-
-
-def spectrum_of(innovations_filter: Float64, components: int) -> Float64:
-    """The spectrum that the model stands for at the frequencies of the cosine components, (components,), any unit."""
-    angles = (np.arange(components) + 0.5) * np.pi / components
-    response = np.exp(-1j * np.outer(angles, np.arange(innovations_filter.size))) @ innovations_filter
-    spectrum: Float64 = 1.0 / np.abs(response) ** 2
-    return spectrum
 
 
 def whitening_matrix(contexts: list[Float64]) -> Float32:

@@ -42,7 +42,6 @@ def budget(engine: Engine, intervals: int = 1_000_000, learned: tuple[int, ...] 
     known = data.forecast(engine, new[None]).contexts
     first = calibrate(known, interval_blocks=INTERVAL_BLOCKS, warmup_blocks=25, sampling_rate_hz=20000.0)
     pool = block_sums(known[0], in_mps2(known[0].residual, known[0].level_mps2), first.whitening)
-    spectrum = np.ones(first.windows.shape[1])
     rng = np.random.default_rng(1)
     test = [
         cut(surrogate(pool, intervals // CHANNELS, rng), 0, INTERVAL_BLOCKS, engine.block_samples)
@@ -53,7 +52,6 @@ def budget(engine: Engine, intervals: int = 1_000_000, learned: tuple[int, ...] 
         calibration = calibrate_sums(
             [surrogate(pool, count, rng)],
             first.whitening,
-            spectrum,
             interval_blocks=INTERVAL_BLOCKS,
             warmup_blocks=25,
             sampling_rate_hz=20000.0,

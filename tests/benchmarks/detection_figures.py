@@ -59,9 +59,9 @@ def phases(interval_blocks: int, *, bursts: bool = False) -> list[int]:
 
 def own_series(calibration: Calibration, raw: Floats, per_month: float) -> dict[str, Series]:
     """The product's score, and what its scale-free and single kinds say, of consecutive intervals (n, raw)."""
-    plan = make_plan(layout(calibration.block_samples), calibration.window_prior)
+    plan = make_plan(layout(calibration.block_samples))
     averaged = accumulate(raw, calibration.low, calibration.high)
-    values = features(averaged, calibration.windows, plan.plain)
+    values = features(averaged, layout(calibration.block_samples).windows)
     statistic, _ = statistics(values, calibration.centre, calibration.spread, plan)
     surprises = surprise(
         statistic, calibration.kind_knots, calibration.kind_surprises, calibration.kind_scale, calibration.kind_shape

@@ -59,6 +59,7 @@ def test_one_strong_surprise_rules_the_combination_and_equal_ones_change_nothing
     strong[0, 0, 2] = 30.0
     assert combine(nothing)[0] == pytest.approx(0.7)
     assert 25.0 < combine(strong)[0] < 30.0
+    assert combine(nothing - 0.7)[0] == 0.0
 
 
 def test_two_of_three_must_agree() -> None:
