@@ -1,0 +1,84 @@
+"""The demo as a newcomer meets it: one command, the faulty machines stand out, the healthy ones do not.
+
+With ``README_PICTURES=DIR`` the pictures of the README are written there.
+"""
+
+import asyncio
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.browser import chromium
+from tests.servers import free_port, get, process, wait_for
+
+pytestmark = pytest.mark.system
+
+SECONDS = 75
+CHANNEL = "#/channel?machine=fan-2&sensor=drive-end&axis=x"
+
+
+def test_the_demo_shows_the_faults_and_only_these(tmp_path: Path) -> None:
+    port = free_port()
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "monitor", "demo", "--port", str(port), "--duration", f"{SECONDS}s", "--json"]
+    with out.open("w") as stream, process(*command, stdout=stream, stderr=subprocess.DEVNULL) as demo:
+        address = f"http://127.0.0.1:{port}"
+
+        def alarms() -> int:
+            try:
+                page = get(f"{address}/metrics")
+            except OSError:
+                return 0
+            return len(re.findall(r"^vibration_alarm_state\{.*\} 2$", page, re.MULTILINE))
+
+        wait_for(lambda: alarms() >= 2, "the first alarms", timeout_s=SECONDS + 60)
+        asyncio.run(look(address))
+        assert demo.wait(SECONDS + 60) == 0
+    lines = [json.loads(line) for line in out.read_text().splitlines()]
+    summary = {row["channel"]: row for row in lines[-1]["channels"]}
+    assert len(summary) == 12
+    for point in ("drive-end", "fan-end"):
+        assert summary[f"fan-2/{point}/x"]["alarm_at_s"] > 20
+        assert summary[f"gearbox-1/{point}/x"]["alarm_at_s"] > 30
+    faulty = summary["fan-2/drive-end/x"]
+    assert faulty["gap_ratio"] > 1.5 * faulty["gap_ratio_healthy"]
+    for name, row in summary.items():
+        if name.startswith(("fan-1", "pump-1")):
+            assert row["alarm_at_s"] is None, name
+            assert row["gap_ratio"] < 1.3 * row["gap_ratio_healthy"], name
+    texts = [line["text"] for line in lines if "text" in line and line["channel"] == "pump-1/foot/x"]
+    assert any("is silent" in text for text in texts)
+    assert any("is back" in text for text in texts)
+
+
+async def keep(file: Path, picture: bytes) -> None:
+    await asyncio.to_thread(file.write_bytes, picture)
+
+
+async def look(address: str) -> None:
+    """The page: the faulty machine on top, its alarm's evidence to be had."""
+    folder = os.environ.get("README_PICTURES")
+    async with chromium() as browser:
+        await browser.size(1200, 760)
+        await browser.open(f"{address}/")
+        await browser.until("document.body.innerText.includes('fan-2')")
+        first = await browser.until("document.querySelector('tbody tr')?.innerText")
+        assert "fan-2" in first or "gearbox-1" in first
+        await asyncio.sleep(12)  # for the pictures: lines that show some history
+        if folder:
+            await keep(Path(folder, "fleet.png"), await browser.screenshot())
+        await browser.open(f"{address}/{CHANNEL}")
+        await browser.until("document.body.innerText.includes('drive-end')")
+        await browser.until("document.querySelectorAll('.js-plotly-plot').length >= 3")
+        await asyncio.sleep(6)
+        if folder:
+            await browser.scheme("dark")
+            await asyncio.sleep(2)
+            await keep(Path(folder, "channel.png"), await browser.screenshot())
+    listed = json.loads(get(f"{address}/api/v1/evidence"))
+    assert any(entry["name"].endswith(".npz") for entry in (listed["files"] if isinstance(listed, dict) else listed))
