@@ -131,8 +131,10 @@ def _packed(dtype: np.dtype[Any], axes: tuple[str, ...]) -> Decoder:
 
 
 def _require_finite(samples: npt.NDArray[Any]) -> None:
-    # NaN passes through max and min, and compares false.
-    if not (np.maximum.reduce(samples) < LARGEST and np.minimum.reduce(samples) > -LARGEST):
+    # One pass over the samples: their energy is NaN or infinite if one is, and too large if one is.
+    with np.errstate(over="ignore", invalid="ignore"):
+        energy = float(np.dot(samples, samples))
+    if not energy < LARGEST**2:
         raise Rejected(Reason.NON_FINITE, f"a sample is NaN, infinite or beyond {LARGEST:g}")
 
 

@@ -79,7 +79,12 @@ class Scoring:
         self.plausibility.reset(rows)
 
     def add(self, batch: Residuals) -> None:
-        """Take one scored block of each of some channels."""
+        """Take one scored block of each of some channels; those without a calibration cost nothing."""
+        chosen = self._calibrated[batch.rows]
+        if not chosen.all():
+            if not chosen.any():
+                return
+            batch = _chosen(batch, chosen)
         self.evidence.add(batch)
         self.plausibility.add(batch)
 
@@ -110,7 +115,7 @@ class Scoring:
         )
 
 
-Figures = TypeVar("Figures", Observations, GapFigures)
+Figures = TypeVar("Figures", Observations, GapFigures, Residuals)
 
 
 def _chosen(figures: Figures, chosen: npt.NDArray[np.bool_]) -> Figures:
