@@ -9,9 +9,6 @@ innovations, each scaled to mean square 1 when healthy. Refuses to know: network
 
 import numpy as np
 import numpy.typing as npt
-from scipy.fft import dct
-from scipy.linalg import solve_toeplitz
-from scipy.ndimage import uniform_filter1d
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
@@ -50,6 +47,8 @@ def autoregression(pieces: list[Float64], order: int) -> Float64:
         products = np.fft.irfft(np.abs(spectrum) ** 2)[: order + 1]
         correlation[: products.size] += products
     correlation[0] = correlation[0] * (1 + RIDGE) + np.finfo(np.float64).tiny
+    from scipy.linalg import solve_toeplitz  # late: the daemon never fits, and SciPy is 50 MB
+
     return np.concatenate([[1.0], -solve_toeplitz(correlation[:-1], correlation[1:])])
 
 
@@ -63,6 +62,9 @@ def whitening_matrix(contexts: list[Float64]) -> Float32:
         (history + block_samples, block_samples) float32: a row vector (end of the previous block, block) times it gives
         the components. At the start of a context the previous block is taken as zero.
     """
+    from scipy.fft import dct
+    from scipy.ndimage import uniform_filter1d
+
     size = contexts[0].shape[1]
     samples = sum(context.size for context in contexts)
     before = history(size)
