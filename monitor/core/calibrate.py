@@ -14,7 +14,7 @@ from scipy.signal import lfilter
 
 from monitor.core.bands import layout
 from monitor.core.calibration import Calibration, episode_length
-from monitor.core.combine import MEMORY, SCALES, agreed, combine
+from monitor.core.combine import AGREED_SCALE, MEMORY, SCALES, agreed, combine
 from monitor.core.evidence import Observations
 from monitor.core.gap import GapFigures
 from monitor.core.kinds import KINDS, Plan, features, make_plan, raw_features, statistics
@@ -186,7 +186,7 @@ class _Fit:
             surprises = surprise(phase, knots, reached, scales, shapes)
             surprises[np.arange(1, len(phase) + 1)[:, None] < np.array(SCALES)] = 0.0
             totals.append(rolling(combine(surprises)))
-        tail = fit_tail(np.concatenate(totals), self.intervals)
+        tail = fit_tail(np.concatenate(totals), self.intervals, AGREED_SCALE)
         figures = raw[:, -2:]
         return Calibration(
             block_samples=self.size,

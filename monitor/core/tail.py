@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize
 
 Float64 = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.floating[Any]]
@@ -28,9 +27,13 @@ SHAPE_SPREAD = 0.05
 """Standard deviation of the prior of the tail's shape about 0, exponential. Lower: heavy tails are overlooked. Higher:
 chance makes limits of months too high or too low by factors (checked on surrogate data)."""
 
-MOST_EXCESSES = 40
-"""Independent excesses that the tail is fitted on at most. More: the fit follows the near tail, which single intervals
-make, and misses the far one, which averages make (measured: at 400, ten times the false alarms asked for)."""
+LEAST_EXCESSES = 40
+"""Independent excesses that the tail is fitted on, where there are so many. More: the fit follows the near tail, which
+single intervals make, and misses the far one, which averages make (measured: with a tenth of 600 to 3600 values, five
+to ten times the false alarms asked for)."""
+
+EXCESSES_BY_ROOT = 1.5
+"""With more values, this times the root of their number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,26 +86,28 @@ def surprise(values: Floats, knots: Floats, surprises: Floats, scale: Floats, sh
     return result + tail
 
 
-def fit_tail(values: Float64, independent: float) -> Tail:
+def fit_tail(values: Float64, independent: float, expected_scale: float = 1.0) -> Tail:
     """Fit to healthy values.
 
     Args:
-        values: (n,) finite values of a statistic with an exponential tail of scale about 1; need not be independent.
+        values: (n,) finite values of a statistic with an exponential tail; need not be independent.
         independent: how many independent values they are worth, at least 1.
+        expected_scale: scale of the tail before anything is seen.
 
     Returns:
         The distribution.
     """
     independent = min(float(values.size), max(1.0, independent))
-    above = min(1.0 - BODY[-1] - 0.05, MOST_EXCESSES / independent)
+    excesses = max(LEAST_EXCESSES, EXCESSES_BY_ROOT * independent**0.5)
+    above = min(1.0 - BODY[-1] - 0.05, excesses / independent)
     probabilities = np.array([*BODY, 1.0 - above])
     knots = np.maximum.accumulate(np.quantile(values, probabilities) + 1e-9 * np.arange(4))
-    excesses = values[values > knots[-1]] - knots[-1]
-    scale, shape = _fit_excesses(excesses, above * independent)
+    beyond = values[values > knots[-1]] - knots[-1]
+    scale, shape = _fit_excesses(beyond, above * independent, expected_scale)
     return Tail(knots, -np.log1p(-probabilities), scale, shape)
 
 
-def _fit_excesses(excesses: Float64, worth: float) -> tuple[float, float]:
+def _fit_excesses(excesses: Float64, worth: float, expected: float) -> tuple[float, float]:
     """Posterior mode of scale and shape; the excesses count as ``worth`` independent ones."""
     weight = worth / max(1, excesses.size)
 
@@ -113,9 +118,11 @@ def _fit_excesses(excesses: Float64, worth: float) -> tuple[float, float]:
         density = log_scale * excesses.size + (1.0 + 1.0 / max(shape, 1e-6)) * float(logs.sum())
         if shape <= 1e-6:
             density = log_scale * excesses.size + float(scaled.sum())
-        prior = PRIOR_EXCESSES * (log_scale + np.exp(-log_scale)) + 0.5 * (shape / SHAPE_SPREAD) ** 2
+        prior = PRIOR_EXCESSES * (log_scale + expected * np.exp(-log_scale)) + 0.5 * (shape / SHAPE_SPREAD) ** 2
         return float(weight * density + prior)
 
-    mean = (float(excesses.sum()) * weight + PRIOR_EXCESSES) / (worth + PRIOR_EXCESSES)
+    mean = (float(excesses.sum()) * weight + PRIOR_EXCESSES * expected) / (worth + PRIOR_EXCESSES)
+    from scipy.optimize import minimize  # late: the daemon never fits
+
     found = minimize(loss, np.array([np.log(mean), 0.5 * SHAPE_SPREAD]), method="Nelder-Mead")
     return float(np.exp(found.x[0])), float(abs(found.x[1]))

@@ -33,7 +33,9 @@ def surrogate(pool: Float64, intervals: int, rng: np.random.Generator) -> Float6
     return drawn
 
 
-def budget(engine: Engine, intervals: int = 1_000_000, learned: tuple[int, ...] = (600, 3600, 20000)) -> dict[str, Any]:
+def budget(
+    engine: Engine, intervals: int = 1_000_000, learned: tuple[int, ...] = (1000, 3600, 3600, 3600, 20000)
+) -> dict[str, Any]:
     """Episodes counted over episodes allowed, for budgets of 1 in 10^3 to 10^5 intervals and 1 a day of 10 s intervals.
 
     One a day is 1 in 8,640 intervals of 10 s, or 1 in 86,400 of 1 s; one a month 1 in 259,200 of 10 s.

@@ -23,7 +23,7 @@ from monitor.core.calibrate import (
     rolling,
 )
 from monitor.core.calibration import Calibration, episode_length
-from monitor.core.combine import SCALES, combine
+from monitor.core.combine import AGREED_SCALE, SCALES, combine
 from monitor.core.kinds import KINDS, SCALE_FREE, features, make_plan, statistics
 from monitor.core.tail import fit_tail, surprise
 from monitor.core.whitening import autoregression
@@ -196,7 +196,7 @@ class _Smoothing:
             settled = [one[length - 1 :, scale] for one in statistic if len(one) >= 2 * length]
             self.tails.append(fit_tail(np.concatenate(settled or [one[:, 0] for one in statistic]), intervals / length))
         totals = [rolling(self._combined(one)) for one in statistic]
-        self.whole = fit_tail(np.concatenate(totals), intervals)
+        self.whole = fit_tail(np.concatenate(totals), intervals, AGREED_SCALE)
         probability = min(1.0, per_interval * episode_length(totals[0]))
         self.limit = float(-np.log(probability) * (1 + 2.0 / np.sqrt(intervals)))
 
