@@ -23,8 +23,8 @@ MEMORY = 3
 
 AGREED_SCALE = 0.85
 """Scale of the tail of what :func:`agreed` gives, before anything is seen: 0.5 if intervals were independent, 1 if
-they were all alike; 0.5 to 0.7 was found on 3600 and 20,000 surrogate healthy intervals. Lower: short calibrations alarm
-too often. Higher: too rarely, and late."""
+they were all alike; 0.5 to 0.7 was found on 3600 and 20,000 surrogate healthy intervals. Lower: short calibrations
+alarm too often. Higher: too rarely, and late."""
 
 EPISODE_GAP = 8
 """Intervals below the limit after which what follows is a new episode."""

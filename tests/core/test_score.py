@@ -1,9 +1,12 @@
 import numpy as np
 import pytest
 
-from monitor.core.calibrate import calibrate
-from monitor.core.kinds import KINDS, SCALE_FREE, Kind
+from monitor.core.bands import layout
+from monitor.core.calibrate import accumulate, block_sums, calibrate, cut, in_mps2, rolling
+from monitor.core.combine import SCALES, combine
+from monitor.core.kinds import KINDS, SCALE_FREE, Kind, features, make_plan, statistics
 from monitor.core.score import Scores
+from monitor.core.tail import surprise
 from monitor.errors import RecordingError
 from tests.core.healthy import BLOCK, INTERVAL, RATE, Channels, context, healthy_calibration, signal
 
@@ -120,3 +123,19 @@ def test_bursts_are_calibrated_one_interval_each() -> None:
     calibration = calibrate(bursts, interval_blocks=INTERVAL, warmup_blocks=5, sampling_rate_hz=RATE, interval_s=10.0)
     assert calibration.intervals == 60
     assert calibration.interval_s == 10.0
+
+
+def test_scoring_interval_by_interval_equals_one_pass_over_all_of_them() -> None:
+    calibration = healthy_calibration()
+    one = context(signal(1500, 11, fault=0.05))
+    found = Channels(1, calibration).run([one])
+    raw = cut(block_sums(one, in_mps2(one.residual, one.level_mps2), calibration.whitening), 0, INTERVAL, BLOCK)
+    plan = make_plan(layout(BLOCK))
+    values = features(accumulate(raw, calibration.low, calibration.high), layout(BLOCK).windows)
+    statistic, _ = statistics(values, calibration.centre, calibration.spread, plan)
+    surprises = surprise(
+        statistic, calibration.kind_knots, calibration.kind_surprises, calibration.kind_scale, calibration.kind_shape
+    )
+    surprises[np.arange(1, len(raw) + 1)[:, None] < np.array(SCALES)] = 0.0
+    expected = calibration.tail.surprise(rolling(combine(surprises))) / calibration.limit(1.0)
+    assert scores(found) == pytest.approx(expected.tolist(), rel=1e-2, abs=5e-3)
