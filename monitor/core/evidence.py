@@ -16,16 +16,12 @@ from monitor.core.bands import layout
 from monitor.core.gap import Float32, Int64, Residuals, Rows
 from monitor.core.whitening import history
 
-HELD_BLOCKS = 16
-"""Blocks kept before they are whitened together. Fewer: the matrices are read from memory more often (at 16, 5 kB a
+HELD_BLOCKS = 32
+"""Blocks kept before they are whitened together. Fewer: the matrices are read from memory more often (at 32, 2.5 kB a
 block). More: more memory, 400 bytes a block and channel."""
 
-TOGETHER = 32
+TOGETHER = 16
 """Channels that are whitened in one go: what it takes stays in the processor's cache."""
-
-TILE_ROWS = 64
-"""Channels whitened at once. What is between the products of one tile fits the cache of a core (0.4 MB); more was
-slower by half, fewer pays for the calls."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -211,8 +211,8 @@ def show(name: str, result: dict[str, Any]) -> None:
                 place = "   never" if at is None else f"{at:8.1f}"
                 print(f"    {figure:28}{place} {' '.join(f'{cell:>13}' for cell in cells)}   {found:.2f}")
     for part, table in (result.get("changes") or (result if "a1" in result else {})).items():
-        cells = [f"{figure} {row['alone_mean']:.3f}" for figure, row in table.items()]
-        print(f"  {part}: AUC of intervals alone: {', '.join(cells)}")
+        cells = [f"{figure} {row['alone_mean']:.3f} {row['smoothed_mean']:.3f}" for figure, row in table.items()]
+        print(f"  {part}: AUC alone, smoothed: {', '.join(cells)}")
     if "RMS" in result:
         for figure, row in result.items():
             at = row["lasting_alarm_percent_of_life"]
