@@ -28,9 +28,10 @@ def command(config_file: Path, log_format: str, log_level: str, announce: bool) 
     Example: vibration-monitor run --config config/example.yaml
     """
     from monitor.config_file import read_config, with_state_directory
-    from monitor.runtime.daemon import Daemon, run_daemon
+    from monitor.runtime.daemon import Daemon
     from monitor.runtime.logs import configure_logging
     from monitor.runtime.notify import Notifier
+    from monitor.runtime.signals import run_daemon
 
     configure_logging(log_format, log_level)
     config = with_state_directory(read_config(config_file))

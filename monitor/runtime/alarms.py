@@ -52,7 +52,7 @@ class AlarmDesk:
         on_event: Callable[[AlarmEvent], None] = lambda _: None,
     ) -> None:
         self._writer = writer
-        self._label_names = label_names
+        self.label_names = label_names
         self._wall_clock = wall_clock
         self._on_event = on_event
 
@@ -66,7 +66,7 @@ class AlarmDesk:
     def _one(self, loaded: LoadedLane, channel: Channel, before: State, after: State) -> None:
         lane = loaded.lane
         score, evidence, band_hz = _figures(lane, channel)
-        labels = dict(zip(self._label_names, channel.labels, strict=True))
+        labels = dict(zip(self.label_names, channel.labels, strict=True))
         at_s = self._wall_clock()
         file = None
         if after is State.ALARM:

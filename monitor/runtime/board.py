@@ -96,3 +96,18 @@ class Board:
             self.warm_up_belongs[rows] = False
             self._seen[0, rows] = 0
             self._seen[1, rows] = received
+
+    def counts(self, row: int) -> npt.NDArray[np.int64]:
+        """The counters of a row, (n,), for a restart; the caller holds ``lock`` or is the thread that writes."""
+        columns = (self.blocks_scored, *self.skipped.values(), *self.refused.values())
+        return np.array([column[row] for column in columns], np.int64)
+
+    def restore(self, row: int, counts: npt.NDArray[np.int64]) -> None:
+        """Let the counters of a row that was just cleared go on from what :meth:`counts` gave."""
+        columns = (self.blocks_scored, *self.skipped.values(), *self.refused.values())
+        with self.lock:
+            for column, count in zip(columns, counts.tolist(), strict=True):
+                column[row] = count
+            self._seen[0, row] = self.blocks_scored[row]
+            if self.warm_up_belongs[row]:
+                self._seen[1, row] -= self.skipped[Skip.WARM_UP][row]

@@ -6,13 +6,9 @@ first and swaps it in only when it is good.
 """
 
 import asyncio
-import contextlib
 import logging
 import math
-import signal
-import sys
 import time
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -48,10 +44,8 @@ HUNG_AFTER_S = 10.0
 """Silence of the inference thread after which the watchdog is not answered. A batch takes milliseconds; shorter than
 this would restart a daemon whose machine swaps for a moment, longer would leave a hung one undetected."""
 
-
-SWITCH_INTERVAL_S = 0.0002
-"""Python's default, 5 ms, is how long the inference thread waits for the event loop after each array operation; under
-load that is longer than the operation by a hundred times. Shorter than this, switching itself costs."""
+UNCHANGEABLE = ("http", "evidence", "state_dir")
+"""Keys of the configuration that hold for a whole run."""
 
 
 class Daemon:
@@ -67,11 +61,10 @@ class Daemon:
         self._stack = AsyncExitStack()
         self._lanes: dict[str, LoadedLane] = {}
         self._calibrations = Calibrations(config_file)
-        self._settings: dict[tuple[str, ...], tuple[object, ...]] = {}
-        self._keys: dict[tuple[str, ...], str] = {}
         self._process_registry = metrics.process_registry()
         self._reloaded_at_s = time.time()
         self._reload_successful = True
+        self._reloading = asyncio.Lock()
         self._source_task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -107,7 +100,7 @@ class Daemon:
         self._stack.push_async_callback(self._evidence.close)
         self._events = EventPublisher(self.config.mqtt, self._publish)
         self._alarm_desk = AlarmDesk(self._evidence, self.config.label_names, time.time, self._events.alarm)
-        self._memory = Memory(self.config.state_dir, self._inference, time.monotonic)
+        self._memory = Memory(self.config.state_dir, self._inference, time.monotonic, self.config.limits.channels)
         self._inference.start()
         self._stack.callback(self._inference.stop)
         self.address = await self._listen()
@@ -128,9 +121,14 @@ class Daemon:
             for task in helpers:
                 task.cancel()
             await asyncio.gather(*helpers, return_exceptions=True)
-            await self._save()
+            # What made the inference thread fail must not meet the next run again.
+            sound = self._failure.cancelled() or isinstance(self._failure.exception(), MonitorError)
+            if sound:
+                await self._save()
             await self._mqtt.close()
             await self._stop_source()
+            if sound:
+                await self._save(final=True)
 
     async def close(self) -> None:
         """End everything that :meth:`start` began, in the opposite order."""
@@ -145,26 +143,30 @@ class Daemon:
         """
         if self._config_file is None:
             raise ConfigurationError("there is no configuration file to load anew")
-        self._notifier.reloading()
-        try:
-            await self._swap(*self._prepare(self._config_file))
-        except MonitorError as error:
-            self._reload_successful = False
-            LOG.error("not reloaded, the old configuration stays: %s", error)  # noqa: TRY400 - a person's mistake
-            raise
-        finally:
-            self._notifier.ready(self._status())
-        self._reload_successful = True
+        async with self._reloading:
+            self._notifier.reloading()
+            good = False
+            try:
+                config, lanes = await asyncio.to_thread(self._prepare, self._config_file)
+                await self._swap(config, lanes, self._make_source(config))
+                good = True
+            except MonitorError as error:
+                LOG.error("not reloaded, the old configuration stays: %s", error)  # noqa: TRY400 - a person's mistake
+                raise
+            finally:
+                self._reload_successful = good
+                self._notifier.ready(self._status())
         self._reloaded_at_s = time.time()
         LOG.info("reloaded: file=%s sensors=%d", self._config_file, len(self.config.sensors))
 
-    def _prepare(self, file: Path) -> tuple[Config, dict[str, LoadedLane], MqttSource]:
-        """Everything of a new configuration, complete and checked."""
+    def _prepare(self, file: Path) -> tuple[Config, dict[str, LoadedLane]]:
+        """What of a new configuration takes time, complete and checked; runs beside the event loop."""
         config = with_state_directory(read_config(file))
         preflight(config, file)
-        if config.http != self.config.http:
-            raise ConfigurationError("http: cannot change while running; restart the service")
-        return config, load_lanes(config, file, self._lanes), self._make_source(config)
+        for key in UNCHANGEABLE:
+            if getattr(config, key) != getattr(self.config, key):
+                raise ConfigurationError(f"{key}: cannot change while running; restart the service")
+        return config, load_lanes(config, file, self._lanes)
 
     async def _swap(self, config: Config, lanes: dict[str, LoadedLane], source: MqttSource) -> None:
         before = self.config
@@ -172,6 +174,10 @@ class Daemon:
             self._lanes = lanes
             self.config = config
             self._inference.lanes = [loaded.lane for loaded in lanes.values()]
+            self._inference.max_batch = config.inference.max_batch
+            self._inference.max_delay_s = config.inference.max_delay
+            self._events.settings = config.mqtt
+            self._alarm_desk.label_names = config.label_names
             self.ingest.configure(config, {name: loaded.lane.rings for name, loaded in lanes.items()})
         self._calibrations.refresh()
         for channel in self.ingest.channels.values():
@@ -223,6 +229,8 @@ class Daemon:
         self.ingest.deliver(topic, payload, retained=retained)
 
     def _start_source(self) -> None:
+        if self._failure.done():
+            return  # a reload that is overtaken by the end
         self._source_task = asyncio.create_task(self._mqtt.run(), name="mqtt")
         self._source_task.add_done_callback(self._source_ended)
 
@@ -259,9 +267,10 @@ class Daemon:
             await asyncio.sleep(SAVE_PERIOD_S)
             await self._save()
 
-    async def _save(self) -> None:
+    async def _save(self, *, final: bool = False) -> None:
         lanes = {name: loaded.lane for name, loaded in self._lanes.items()}
-        await self._memory.save(list(self.ingest.channels.values()), lanes, self._keys)
+        save = self._memory.save_final if final else self._memory.save
+        await save(list(self.ingest.channels.values()), lanes, self.config.label_names)
 
     async def _publish(self, topic: str, payload: str, retain: bool) -> bool:
         return await self._mqtt.publish(topic, payload, retain=retain)
@@ -278,9 +287,8 @@ class Daemon:
         received = lane.rings.blocks_received(row)
         channel.first_block = int(received[0])
         self._inference.submit(lambda: lane.board.clear(row, received))
-        self._settings.pop(channel.labels, None)
         self._configure_channel(channel)
-        self._memory.restore(channel, lane, self._keys[channel.labels])
+        self._memory.restore(channel, lane, self.config.label_names)
         self._events.channel(dict(zip(self.config.label_names, channel.labels, strict=True)))
 
     def _alarms_changed(self, lane: Lane, changes: Changes) -> None:
@@ -304,11 +312,11 @@ class Daemon:
             limit = calibration.limit(scoring.false_alarms_per_month)
             wrong_rate = not math.isclose(rate_hz, calibration.sampling_rate_hz, rel_tol=1e-3)
         mark = "" if calibration is None else f"{calibration.level_mps2:.9g} {calibration.healthy_s:.9g} {limit:.9g}"
-        self._keys[channel.labels] = f"{channel.topic} {mark}"
+        channel.key = f"{channel.topic} {rate_hz:.9g} {channel.sensor.factor_mps2:.9g} {loaded.info.sha256} {mark}"
         settings = (lane, interval_blocks, warmup_blocks, calibration, limit, wrong_rate)
-        if self._settings.get(channel.labels) == settings:
+        if channel.settings == settings:
             return
-        self._settings[channel.labels] = settings
+        channel.settings = settings
         row = np.array([channel.row], np.intp)
 
         def configure() -> None:
@@ -338,52 +346,3 @@ class Daemon:
         host, port = runner.addresses[0][:2]
         shown = f"[{host}]" if ":" in host else host
         return f"{'https' if context else 'http'}://{shown}:{port}"
-
-
-async def run_daemon(daemon: Daemon, announce: Callable[[str], None] | None = None) -> None:
-    """Start, serve until SIGTERM or SIGINT, end cleanly; a second signal ends the process at once.
-
-    SIGHUP loads the configuration anew. ``announce`` is told the HTTP server's address once it listens.
-    """
-    loop = asyncio.get_running_loop()
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
-    stop = asyncio.Event()
-    reloads: set[asyncio.Task[None]] = set()
-
-    def on_stop(number: signal.Signals) -> None:
-        if stop.is_set():
-            LOG.warning("second signal, leaving at once: signal=%s", number.name)
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
-        LOG.info("stopping: signal=%s", number.name)
-        stop.set()
-
-    async def reload() -> None:
-        with contextlib.suppress(MonitorError):  # logged and counted where it happened
-            await daemon.reload()
-
-    def on_reload() -> None:
-        task = asyncio.create_task(reload(), name="reload")
-        reloads.add(task)
-        task.add_done_callback(reloads.discard)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_stop, number)
-    try:
-        await daemon.start()
-        loop.add_signal_handler(signal.SIGHUP, on_reload)
-        if announce is not None:
-            announce(daemon.address)
-        LOG.info("started: address=%s sensors=%d", daemon.address, len(daemon.config.sensors))
-        serving = asyncio.create_task(daemon.serve(), name="serve")
-        stopping = asyncio.create_task(stop.wait(), name="stop")
-        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        if not serving.done():
-            serving.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await serving
-    finally:
-        await daemon.close()
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            loop.remove_signal_handler(number)

@@ -79,20 +79,20 @@ class EventPublisher:
 
     def __init__(self, settings: Mqtt, publish: Publish) -> None:
         self.dropped = 0
-        self._settings = settings
+        self.settings = settings
         self._publish = publish
         self._queue: asyncio.Queue[tuple[str, str, bool]] = asyncio.Queue(QUEUED)
 
     def alarm(self, event: AlarmEvent) -> None:
         """Queue an event, where events are wanted."""
-        if self._settings.events_topic is not None:
-            self._put(event_topic(self._settings.events_topic, event), event_payload(event), retain=True)
+        if self.settings.events_topic is not None:
+            self._put(event_topic(self.settings.events_topic, event), event_payload(event), retain=True)
 
     def channel(self, labels: dict[str, str]) -> None:
         """Queue what Home Assistant needs for a new channel, where that is wanted."""
-        home = self._settings.homeassistant
-        if home.enabled and self._settings.events_topic is not None:
-            self._put(*discovery(home.prefix, self._settings, labels), retain=True)
+        home = self.settings.homeassistant
+        if home.enabled and self.settings.events_topic is not None:
+            self._put(*discovery(home.prefix, self.settings, labels), retain=True)
 
     async def run(self) -> None:
         """Send until cancelled."""

@@ -99,8 +99,8 @@ class Inference:
         self._clock = clock
         self._on_failure = on_failure
         self._on_changes = on_changes
-        self._max_batch = max_batch
-        self._max_delay_s = max_delay_s
+        self.max_batch = max_batch
+        self.max_delay_s = max_delay_s
         self._orders: deque[Callable[[], None]] = deque()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
@@ -128,7 +128,7 @@ class Inference:
                     worked = [self.round(lane) for lane in self.lanes]
                 self.beat_s = self._clock()
                 if not any(worked):
-                    self._stop.wait(self._max_delay_s or 0.0005)
+                    self._stop.wait(self.max_delay_s or 0.0005)
         except BaseException as error:  # noqa: BLE001 - the daemon must hear of everything that ends this thread
             self._on_failure(error)
 
@@ -144,7 +144,7 @@ class Inference:
         if rows.size:
             with board.lock:
                 board.skipped[Skip.OVERLOAD][rows] += lost
-        due = rings.take(self._max_batch)
+        due = rings.take(self.max_batch)
         if due is None:
             return False
         began_s = self._clock()

@@ -48,7 +48,12 @@ class Channel:
     last_sample_s: float = 0.0
     """Monotonic instant of the last samples."""
     first_block: int = 0
-    """Blocks that its row's ring had seen before it moved in."""
+    """What to take off the blocks that its row's ring has seen: those of others before it; less its own of runs before
+    this one."""
+    key: str = ""
+    """What its state depends on; state with another key is not its own."""
+    settings: tuple[object, ...] = ()
+    """What its row was last configured with."""
 
     @property
     def name(self) -> str:
@@ -94,6 +99,7 @@ class Ingest:
         self._free_rows: dict[str, list[int]] = {}
         self._rings: dict[str, Rings] = {}
         self._routes: dict[str, _Route | None] = {}
+        self._label_names: tuple[str, ...] = ()
         self._ignored_topics = 0
         self.configure(config, rings)
 
@@ -105,29 +111,33 @@ class Ingest:
         """
         self._config = config
         self._patterns = [(TopicPattern.parse(sensor.topic), sensor) for sensor in config.sensors]
-        self._label_names = config.label_names
+        label_names, self._label_names = self._label_names, config.label_names
         kept_lanes = {name for name, lane in rings.items() if self._rings.get(name) is lane}
         self._rings = rings
-        gone = [c for c in self.channels.values() if not (c.model in kept_lanes and self._keeps(c))]
-        for channel in gone:
-            del self.channels[channel.labels]
+        kept = [c for c in self.channels.values() if c.model in kept_lanes and self._keeps(c, label_names)]
+        kept_labels = {channel.labels for channel in kept}
+        gone = [channel for labels, channel in self.channels.items() if labels not in kept_labels]
+        self.channels.clear()
+        for channel in kept:
+            # Labels that only other sensors have come and go; they are empty here.
+            channel.labels = self._label_values(dict(zip(label_names, channel.labels, strict=True)))
+            self.channels[channel.labels] = channel
         self._free_rows = {}
         for model in rings:
             used = {c.row for c in self.channels.values() if c.model == model}
             self._free_rows[model] = [row for row in range(config.limits.channels - 1, -1, -1) if row not in used]
-        removed = {channel.topic for channel in gone}
-        self._routes = {
-            topic: route for topic, route in self._routes.items() if route is not None and topic not in removed
-        }
+        topics = {channel.topic for channel in kept} - {channel.topic for channel in gone}
+        self._routes = {topic: route for topic, route in self._routes.items() if topic in topics}
         self._ignored_topics = 0
         return gone
 
-    def _keeps(self, channel: Channel) -> bool:
+    def _keeps(self, channel: Channel, label_names: tuple[str, ...]) -> bool:
         sensor, labels = self._match(channel.topic)
         if sensor != channel.sensor:
             return False
-        axis = channel.labels[-1]
-        return self._label_values({"axis": axis, **labels}) == channel.labels
+        before = {name: value for name, value in zip(label_names, channel.labels, strict=True) if value}
+        now = {"axis": channel.labels[-1], **labels}
+        return before == {name: value for name, value in now.items() if value}
 
     def _match(self, topic: str) -> tuple[Sensor | None, dict[str, str]]:
         for pattern, sensor in self._patterns:

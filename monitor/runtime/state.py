@@ -39,14 +39,24 @@ class ChannelState:
 
 
 State = dict[tuple[str, ...], ChannelState]
-"""By the channel's labels."""
+"""By the channel's labels, ``name=value``."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The contents of a state file."""
+
+    channels: State
+    """The channels."""
+    final: bool
+    """Whether it was written when everything had come to rest, so that nothing was counted after it."""
 
 
 def _group(name: str, array: Array) -> str:
     return f"{name}:{array.dtype.str}:{'x'.join(str(n) for n in array.shape)}"
 
 
-def pack(state: State) -> bytes:
+def pack(state: State, *, final: bool = False) -> bytes:
     """The bytes of a state file; arrays of one name, type and shape are stored together."""
     index = []
     stacked: dict[str, list[Array]] = {}
@@ -57,7 +67,7 @@ def pack(state: State) -> bytes:
         index.append({"labels": list(labels), "key": channel.key, "groups": groups})
     numbers = {group: f"a{number}" for number, group in enumerate(stacked)}
     arrays: dict[str, Array] = {numbers[group]: np.stack(values) for group, values in stacked.items()}
-    text = json.dumps({"channels": index, "arrays": numbers})
+    text = json.dumps({"channels": index, "arrays": numbers, "final": final})
     arrays["index"] = np.frombuffer(text.encode(), np.uint8)
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # type: ignore[arg-type] # keyword arrays, not allow_pickle
@@ -65,8 +75,8 @@ def pack(state: State) -> bytes:
     return MAGIC + hashlib.sha256(data).hexdigest().encode() + b"\n" + data
 
 
-def unpack(content: bytes) -> State:
-    """The state in the bytes of a file.
+def unpack(content: bytes) -> Kept:
+    """What the bytes of a state file hold.
 
     Raises:
         ValueError: they are not a state file of this version, or damaged.
@@ -80,17 +90,18 @@ def unpack(content: bytes) -> State:
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             index = json.loads(arrays["index"].tobytes())
             stacked = {group: iter(arrays[name]) for group, name in index["arrays"].items()}
-        return {
+        channels = {
             tuple(entry["labels"]): ChannelState(
                 entry["key"], {name: np.asarray(next(stacked[group])) for name, group in entry["groups"].items()}
             )
             for entry in index["channels"]
         }
-    except (KeyError, TypeError, StopIteration, OSError, zipfile.BadZipFile) as error:
+        return Kept(channels, final=index["final"] is True)
+    except (KeyError, TypeError, AttributeError, StopIteration, OSError, zipfile.BadZipFile) as error:
         raise ValueError(f"its contents do not fit together: {error}") from error
 
 
-def save(path: Path, state: State) -> None:
+def save(path: Path, state: State, *, final: bool = False) -> None:
     """Write a state file at once.
 
     Raises:
@@ -99,7 +110,7 @@ def save(path: Path, state: State) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.part")
     with fresh.open("wb") as file:
-        file.write(pack(state))
+        file.write(pack(state, final=final))
         file.flush()
         os.fsync(file.fileno())
     fresh.replace(path)
@@ -110,12 +121,13 @@ def save(path: Path, state: State) -> None:
         os.close(folder)
 
 
-def load(path: Path) -> State:
+def load(path: Path) -> Kept:
     """The state in a file; empty where there is none. One that cannot be read is set aside, with a message."""
     try:
-        return unpack(path.read_bytes()[: MAX_BYTES + 1])
+        with path.open("rb") as file:
+            return unpack(file.read(MAX_BYTES + 1))
     except FileNotFoundError:
-        return {}
+        return Kept({}, final=False)
     except (OSError, ValueError) as error:
         aside = path.with_name(f"{path.name}.bad-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}")
         try:
@@ -123,4 +135,4 @@ def load(path: Path) -> State:
         except OSError:
             aside = path
         LOG.warning("the state is not used: file=%s reason=%s kept_as=%s", path, error, aside.name)
-        return {}
+        return Kept({}, final=False)

@@ -185,3 +185,25 @@ def test_a_new_configuration_keeps_unchanged_channels() -> None:
     assert due.samples[0].tolist() == [0, 1, 2, 3, 4, 5, 6, 0, 1, 2]
     bench.ingest.deliver("b/pump", message(7))
     assert bench.channel("pump", "").samples_received == 7
+
+
+def test_a_new_label_of_another_sensor_leaves_channels_alone() -> None:
+    first = {"topic": "a/{machine}/{axis}", "payload": {"format": "json"}, "sampling_rate_hz": 1000.0}
+    second = {"topic": "b/{site}/{machine}/{axis}", "payload": {"format": "json"}, "sampling_rate_hz": 1000.0}
+    bench = Bench(Config.model_validate({"sensors": [first]}))
+    bench.ingest.deliver("a/fan/x", message(7))
+    assert bench.ingest.configure(Config.model_validate({"sensors": [first, second]}), {"default": bench.rings}) == []
+    bench.ingest.deliver("a/fan/x", message(3))
+    assert bench.channel("fan", "", "x").samples_received == 10
+    bench.ingest.configure(Config.model_validate({"sensors": [first]}), {"default": bench.rings})
+    assert bench.channel("fan", "x").samples_received == 10
+
+
+def test_a_corrected_payload_format_takes_effect() -> None:
+    wrong = config(payload={"format": "int16"})
+    bench = Bench(wrong)
+    bench.ingest.deliver("plant/fan/x", b"abc")
+    assert bench.ingest.rejected == {Reason.WRONG_LENGTH: 1}
+    bench.ingest.configure(config(), {"default": bench.rings})
+    bench.ingest.deliver("plant/fan/x", message(20))
+    assert bench.channel("fan", "x").samples_received == 20

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from monitor.runtime.state import ChannelState, State, load, pack, save, unpack
+from monitor.runtime.state import ChannelState, Kept, State, load, pack, save, unpack
 
 SAVER = """
 import sys
@@ -46,8 +46,12 @@ def same(one: State, other: State) -> bool:
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     save(tmp_path / "deep" / "state", example())
-    assert same(load(tmp_path / "deep" / "state"), example())
-    assert load(tmp_path / "none") == {}
+    kept = load(tmp_path / "deep" / "state")
+    assert same(kept.channels, example())
+    assert not kept.final
+    save(tmp_path / "deep" / "state", example(), final=True)
+    assert load(tmp_path / "deep" / "state").final
+    assert load(tmp_path / "none") == Kept({}, final=False)
 
 
 @pytest.mark.parametrize("damage", ["empty", "short", "flipped", "other version", "text"])
@@ -63,7 +67,7 @@ def test_a_damaged_file_is_set_aside(tmp_path: Path, damage: str, caplog: pytest
     with pytest.raises(ValueError, match=r"not a state file|checksum"):
         unpack(bad)
     (tmp_path / "state").write_bytes(bad)
-    assert load(tmp_path / "state") == {}
+    assert load(tmp_path / "state") == Kept({}, final=False)
     assert not (tmp_path / "state").exists()
     assert [file.read_bytes() for file in tmp_path.glob("state.bad-*")] == [bad]
     assert "the state is not used" in caplog.text
@@ -79,7 +83,7 @@ def test_fifty_kills_while_writing_leave_the_old_or_the_new_file(tmp_path: Path)
             child.stdout.readline()  # from here on it does nothing but write
             time.sleep(chance.uniform(0.0, 0.03))
             child.send_signal(signal.SIGKILL)
-        numbers = {int(channel.arrays["n"][0]) for channel in load(path).values()}
+        numbers = {int(channel.arrays["n"][0]) for channel in load(path).channels.values()}
         assert len(numbers) <= 1
         seen |= numbers
         assert not list(tmp_path.glob("state.bad-*"))

@@ -153,21 +153,24 @@ def test_reload_keeps_what_did_not_change_and_refuses_what_is_broken(tmp_path: P
         assert daemon.value("vibration_blocks_skipped_total", machine="fan", reason="warm_up") == 25
 
 
-def test_counters_go_on_after_a_restart_and_a_kill(tmp_path: Path) -> None:
+def test_counters_go_on_after_a_stop_and_begin_anew_after_a_kill(tmp_path: Path) -> None:
     state = f"state_dir: {tmp_path / 'state'}\n"
+    runs = ((1, signal.SIGTERM), (2, signal.SIGTERM), (3, signal.SIGKILL), (1, signal.SIGTERM), (2, signal.SIGTERM))
     with mosquitto(tmp_path) as broker:
-        for total, ending in ((18_000, signal.SIGTERM), (36_000, signal.SIGKILL), (54_000, signal.SIGTERM)):
+        for total, ending in runs:
             with running_daemon(tmp_path, broker, state) as daemon:
                 wait_for(lambda: daemon.value("vibration_mqtt_connected"), "the broker")
                 began_s = time.monotonic()
                 publish(broker, "plant/fan/x", fan(18_000))
-                expected = total if total < 54_000 else 36_000  # what came before the kill was not saved yet
                 wait_for(
-                    lambda: daemon.value("vibration_samples_received_total") == expected,  # noqa: B023 - awaited here
-                    f"{expected} samples",
+                    lambda: daemon.value("vibration_blocks_scored_total") == total * (180 - 25),  # noqa: B023 - awaited
+                    "all blocks",
                 )
-                wait_for(lambda: daemon.values("vibration_forecast_gap_ratio"), "a figure")
                 assert time.monotonic() - began_s < 15
+                assert daemon.value("vibration_samples_received_total") == total * 18_000
+                assert daemon.value("vibration_blocks_received_total") == total * 180
+                assert daemon.value("vibration_blocks_skipped_total", reason="warm_up") == total * 25
+                assert 120 / 180 <= daemon.value("vibration_coverage_ratio") <= 120 / 145
                 daemon.process.send_signal(ending)
                 daemon.process.wait(15)
 
