@@ -1,0 +1,62 @@
+"""``record``: a recording from the live feed."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import click
+
+from monitor.cli.recording_options import duration as duration_option
+from monitor.config import UNITS_MPS2
+from monitor.core.decode import FORMATS
+
+
+@click.command()
+@click.option("--topic", required=True, help="Topic of one channel, without wildcards.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="File to write, for example fan.npz.")
+@click.option("--duration", callback=duration_option, required=True, help="Length of the recording, for example 60s.")
+@click.option("--sampling-rate-hz", type=click.FloatRange(1, 10_000_000), required=True)
+@click.option("--unit", type=click.Choice(list(UNITS_MPS2)), default="m/s2", show_default=True)
+@click.option("--format", "payload_format", type=click.Choice(FORMATS), default="float32", show_default=True)
+@click.option("--axis", help="The axis to record, where a message holds several named ones.")
+@click.option("--url", default="mqtt://localhost:1883", show_default=True, help="The broker.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def command(
+    topic: str,
+    out: Path,
+    duration: float,
+    sampling_rate_hz: float,
+    unit: str,
+    payload_format: str,
+    axis: str | None,
+    url: str,
+    as_json: bool,
+) -> None:
+    """Write a recording of one channel from the live feed, without a break in it.
+
+    Where messages tell that samples are missing, recording begins anew; messages that cannot be used are counted.
+
+    Example: vibration-monitor record --topic plant/fan-1/de/x --sampling-rate-hz 12000 --duration 60s --out healthy.npz
+    """
+    from monitor.config import Mqtt
+    from monitor.errors import ConfigurationError
+    from monitor.recording.write import write_recording
+    from monitor.runtime.live import LiveChannel, record
+
+    if "+" in topic or "#" in topic:
+        raise ConfigurationError(f"--topic: '{topic}' stands for several channels; give the topic of one")
+    try:
+        settings = Mqtt(url=url)
+    except ValueError as error:
+        raise ConfigurationError(f"--url: '{url}' is not a broker address; write mqtt://host:1883") from error
+    channel = LiveChannel(payload_format, sampling_rate_hz, axis, round(duration * sampling_rate_hz))
+    samples = asyncio.run(record(settings.host_and_port, topic, channel))
+    write_recording(out, samples, sampling_rate_hz, unit)
+    if as_json:
+        document = {"file": str(out), "samples": int(samples.size), "restarts": channel.restarts}
+        click.echo(json.dumps({**document, "rejected": channel.rejected}))
+    else:
+        click.echo(
+            f"{out}: {samples.size} samples, {duration:g} s; begun anew {channel.restarts} times, "
+            f"{channel.rejected} messages not used"
+        )

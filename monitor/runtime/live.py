@@ -1,0 +1,86 @@
+"""Contiguous samples of one channel from the live feed.
+
+Refuses to know: files, units, what the samples are for.
+"""
+
+import asyncio
+
+import aiomqtt
+import numpy as np
+
+from monitor.core.continuity import Arrival, Continuity
+from monitor.core.decode import Rejected, decoder
+from monitor.core.gap import Float32
+from monitor.errors import MonitorError
+
+SILENCE_S = 30.0
+"""Seconds without a message after which there is nothing to record."""
+
+
+class LiveChannel:
+    """Collects the samples of one axis until there are enough; a loss makes it begin anew."""
+
+    def __init__(self, payload_format: str, sampling_rate_hz: float, axis: str | None, samples: int) -> None:
+        self.restarts = 0
+        """How often samples were missing."""
+        self.rejected = 0
+        """Messages that could not be used."""
+        self._decode = decoder(payload_format, (axis or "",), sampling_rate_hz)
+        self._continuity = Continuity(sampling_rate_hz)
+        self._axis = axis
+        self._wanted = samples
+        self._parts: list[Float32] = []
+        self._collected = 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether there are enough."""
+        return self._collected >= self._wanted
+
+    def take(self, payload: bytes) -> None:
+        """Take one message."""
+        try:
+            message = self._decode(payload)
+        except Rejected:
+            self.rejected += 1
+            return
+        axes = message.axes
+        samples = axes.get(self._axis or "") if len(axes) > 1 or self._axis else next(iter(axes.values()))
+        if samples is None:
+            self.rejected += 1
+            return
+        arrival = self._continuity.judge(samples.shape[0], message.seq, message.t).arrival
+        if arrival in {Arrival.REPEATED, Arrival.LATE}:
+            self.rejected += 1
+            return
+        if arrival is not Arrival.CONTIGUOUS and self._collected:
+            self.restarts += 1
+            self._parts, self._collected = [], 0
+        self._parts.append(samples.astype(np.float32))
+        self._collected += samples.shape[0]
+
+    def samples(self) -> Float32:
+        """What was collected, (n,) as sent."""
+        return np.concatenate(self._parts)[: self._wanted]
+
+
+async def record(address: tuple[str, int], topic: str, channel: LiveChannel) -> Float32:
+    """Subscribe to a topic until the channel is complete.
+
+    Raises:
+        MonitorError: no broker, it went away, or nothing comes.
+    """
+    host, port = address
+    try:
+        async with aiomqtt.Client(host, port) as client:
+            await client.subscribe(topic)
+            messages = aiter(client.messages)
+            while not channel.complete:
+                message = await asyncio.wait_for(anext(messages), SILENCE_S)
+                if not message.retain:
+                    channel.take(bytes(message.payload))
+    except TimeoutError as error:
+        raise MonitorError(f"record: nothing came on '{topic}' for {SILENCE_S:g} s; check the topic") from error
+    except aiomqtt.MqttError as error:
+        raise MonitorError(f"record: the broker at {host}:{port} failed: {error}") from error
+    return channel.samples()
