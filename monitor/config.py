@@ -152,6 +152,12 @@ class Mqtt(Section):
             raise ValueError("reconnect_max is under reconnect_min")
         return self
 
+    @model_validator(mode="after")
+    def _encrypted(self) -> Self:
+        if self.tls != MqttTls() and not self.secure:
+            raise ValueError("tls is given, but the url is not encrypted; write mqtts://host:8883")
+        return self
+
 
 class Payload(Section):
     """How a sensor's payloads are encoded."""

@@ -24,6 +24,7 @@ from monitor.runtime import families, metrics, web
 from monitor.runtime.alarms import AlarmDesk
 from monitor.runtime.auth import open_to_others
 from monitor.runtime.calibrations import Calibrations
+from monitor.runtime.certificates import certificate_expiries
 from monitor.runtime.events import EventPublisher
 from monitor.runtime.evidence import EvidenceWriter
 from monitor.runtime.evidence_names import evidence_dir
@@ -77,6 +78,8 @@ class Daemon:
         self._failure: asyncio.Future[None] = loop.create_future()
         if self._config_file is not None:
             preflight(self.config, self._config_file)
+        self._certificates = certificate_expiries(self.config)
+        self._tls = web.tls_context(self.config.http)
         self._lanes = load_lanes(self.config, self._config_file, {})
         rings = {name: loaded.lane.rings for name, loaded in self._lanes.items()}
         self.ingest = Ingest(self.config, rings, self._new_channel, time.monotonic)
@@ -166,10 +169,15 @@ class Daemon:
         for key in UNCHANGEABLE:
             if getattr(config, key) != getattr(self.config, key):
                 raise ConfigurationError(f"{key}: cannot change while running; restart the service")
+        certificate_expiries(config)
+        web.tls_context(config.http)
         return config, load_lanes(config, file, self._lanes)
 
     async def _swap(self, config: Config, lanes: dict[str, LoadedLane], source: MqttSource) -> None:
         before = self.config
+        self._certificates = certificate_expiries(config)
+        if self._tls is not None:
+            web.load_own_certificate(self._tls, config.http)  # perhaps renewed in place
         with self._inference.paused:
             self._lanes = lanes
             self.config = config
@@ -216,6 +224,7 @@ class Daemon:
             evidence_failures=dict(self._evidence.failures),
             state_write_failures=self._memory.write_failures,
             events_dropped=self._events.dropped,
+            certificates=self._certificates,
         )
 
     def _make_source(self, config: Config) -> MqttSource:
@@ -334,8 +343,7 @@ class Daemon:
         if open_to_others(settings):
             LOG.warning("anyone who reaches http.listen=%s can read everything: no auth is configured", settings.listen)
         host, port = settings.address
-        context = web.tls_context(settings)
-        site = aioweb.TCPSite(runner, host, port, ssl_context=context)
+        site = aioweb.TCPSite(runner, host, port, ssl_context=self._tls)
         try:
             await site.start()
         except OSError as error:
@@ -345,4 +353,4 @@ class Daemon:
             ) from error
         host, port = runner.addresses[0][:2]
         shown = f"[{host}]" if ":" in host else host
-        return f"{'https' if context else 'http'}://{shown}:{port}"
+        return f"{'https' if self._tls else 'http'}://{shown}:{port}"

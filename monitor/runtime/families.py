@@ -89,6 +89,8 @@ class View:
     """Times the state could not be saved."""
     events_dropped: int = 0
     """Alarm events that could not be published."""
+    certificates: Mapping[str, float] = field(default_factory=dict)
+    """UNIX seconds at which certificates expire, by file."""
 
 
 class ChannelTable:
@@ -278,6 +280,12 @@ def write_service(page: MetricsPage, view: View) -> None:
         [("", view.state_write_failures)],
     )
     page.family("vibration_events_dropped_total", "counter", "Alarm events not published.", [("", view.events_dropped)])
+    page.family(
+        "vibration_certificate_expiry_timestamp_seconds",
+        "gauge",
+        "When a certificate in use expires.",
+        ((label_text(("file",), (file,)), at_s) for file, at_s in view.certificates.items()),
+    )
     names = ("model", "sha256", "engine", "device")
     page.family(
         "vibration_model_info",

@@ -21,7 +21,8 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from monitor.config import Mqtt
 from monitor.errors import ConfigurationError, MonitorError
-from monitor.runtime.secret import read_secret
+from monitor.runtime.certificates import load_certificate
+from monitor.runtime.secret import credential, read_secret
 
 LOG = logging.getLogger(__name__)
 
@@ -296,9 +297,9 @@ def tls_context(settings: Mqtt) -> ssl.SSLContext:
     """
     tls = settings.tls
     try:
-        context = ssl.create_default_context(cafile=str(tls.ca_file) if tls.ca_file else None)
-        if tls.cert_file is not None:
-            context.load_cert_chain(tls.cert_file, tls.key_file)
+        context = ssl.create_default_context(cafile=str(credential(tls.ca_file)) if tls.ca_file else None)
     except (OSError, ssl.SSLError) as error:
-        raise ConfigurationError(f"mqtt.tls: cannot load the certificates: {error}") from error
+        raise ConfigurationError(f"mqtt.tls.ca_file: cannot load {tls.ca_file}: {error}") from error
+    if tls.cert_file is not None and tls.key_file is not None:
+        load_certificate(context, tls.cert_file, tls.key_file, "mqtt.tls.cert_file")
     return context

@@ -8,7 +8,7 @@ from pathlib import Path
 from monitor.config import Config
 from monitor.config_file import resolve
 from monitor.errors import ConfigurationError
-from monitor.runtime.secret import read_secret
+from monitor.runtime.secret import credential, read_secret
 
 
 def preflight(config: Config, config_file: Path) -> None:
@@ -34,7 +34,8 @@ def preflight(config: Config, config_file: Path) -> None:
         "http.cert_file": config.http.cert_file,
         "http.key_file": config.http.key_file,
     }
-    problems += [f"{key}: there is no file {file}" for key, file in files.items() if file and not file.is_file()]
+    named = {key: file for key, file in files.items() if file is not None}
+    problems += [f"{key}: there is no file {file}" for key, file in named.items() if not credential(file).is_file()]
     secrets = {
         "mqtt.password_file": config.mqtt.password_file,
         "http.bearer_token_file": config.http.bearer_token_file,

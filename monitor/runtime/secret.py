@@ -27,6 +27,14 @@ class Secret:
     __str__ = __repr__
 
 
+def credential(path: Path) -> Path:
+    """The file that ``path`` names: a bare name is looked up in systemd's credentials directory first."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    if folder and path.name == str(path) and (Path(folder) / path).exists():
+        return Path(folder) / path
+    return path
+
+
 def read_secret(path: Path, key: str) -> Secret:
     """Read a secret from a file; one trailing newline is ignored.
 
@@ -35,9 +43,7 @@ def read_secret(path: Path, key: str) -> Secret:
     Raises:
         ConfigurationError: naming ``key``, when the file cannot be read or is empty.
     """
-    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
-    if credentials and path.name == str(path) and (Path(credentials) / path).exists():
-        path = Path(credentials) / path
+    path = credential(path)
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -9,9 +9,10 @@ from typing import Protocol
 from aiohttp import web
 
 from monitor.config import Config, Http
-from monitor.errors import ConfigurationError, MonitorError
+from monitor.errors import MonitorError
 from monitor.runtime import metrics
 from monitor.runtime.auth import auth_middleware
+from monitor.runtime.certificates import load_certificate
 from monitor.runtime.families import View
 from monitor.runtime.page.server import add_page
 
@@ -90,8 +91,15 @@ def tls_context(settings: Http) -> ssl.SSLContext | None:
     if settings.cert_file is None:
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        context.load_cert_chain(settings.cert_file, settings.key_file)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigurationError(f"http.cert_file: cannot load {settings.cert_file}: {error}") from error
+    load_own_certificate(context, settings)
     return context
+
+
+def load_own_certificate(context: ssl.SSLContext, settings: Http) -> None:
+    """Load the server's certificate as it is on disk now, for connections from now on.
+
+    Raises:
+        ConfigurationError: the certificate or key cannot be read.
+    """
+    if settings.cert_file is not None and settings.key_file is not None:
+        load_certificate(context, settings.cert_file, settings.key_file, "http.cert_file")
