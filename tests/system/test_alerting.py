@@ -1,0 +1,136 @@
+"""From samples to a person: healthy, then a fault, a silent sensor, a dead broker; what Alertmanager shows each time.
+
+Rules and Alertmanager's example are the shipped ones, word for word; only evaluation is quicker.
+"""
+
+import asyncio
+import contextlib
+import json
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+
+import aiomqtt
+import pytest
+
+from monitor.runtime.demo import calibrate_plant
+from monitor.runtime.ingest import packed_samples
+from monitor.runtime.plant import PlantChannel, Story, plant_channels
+from tests.config.programs import ROOT, program
+from tests.daemons import running_daemon
+from tests.servers import answers, free_port, get, mosquitto, process, prometheus, wait_for
+
+pytestmark = pytest.mark.system
+
+STORY = Story(bearing_fault_s=15.0, growth_s=30.0)
+MACHINES = ("fan-1", "fan-2")
+DATA = ROOT / "config" / "prometheus"
+
+
+class Sensors:
+    """The accelerometers of two fans; fan-2's bearing breaks, and some can be silenced."""
+
+    def __init__(self, port: int) -> None:
+        self.silent = threading.Event()
+        self._stop = threading.Event()
+        self._channels = [c for c in plant_channels(STORY) if c.machine in MACHINES]
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._send(port)))
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(20)
+
+    async def _send(self, port: int) -> None:
+        with contextlib.suppress(aiomqtt.MqttError):  # the test stops the broker
+            async with aiomqtt.Client("127.0.0.1", port) as client:
+                began_s, message = time.monotonic(), 0
+                while not self._stop.is_set():
+                    for channel in self._channels:
+                        await self._one(client, channel)
+                    message += 1
+                    await asyncio.sleep(max(0.0, began_s + message * 0.1 - time.monotonic()))
+
+    async def _one(self, client: aiomqtt.Client, channel: PlantChannel) -> None:
+        samples = channel.simulation.next(1200)
+        if not (self.silent.is_set() and (channel.machine, channel.point) == ("fan-2", "drive-end")):
+            await client.publish(channel.topic, packed_samples(samples))
+
+
+@contextlib.contextmanager
+def alertmanager(folder: Path) -> Iterator[str]:
+    port = free_port()
+    config = folder / "alertmanager.yml"
+    # Port 9 of this machine: nobody listens, so nothing leaves the test.
+    config.write_text((DATA / "alertmanager.yml").read_text().replace("127.0.0.1:9095", "127.0.0.1:9"))
+    command = program("alertmanager", "prometheus-alertmanager")
+    with (folder / "alertmanager.log").open("w") as log, process(
+        command, f"--config.file={config}", f"--storage.path={folder / 'am'}", f"--web.listen-address=127.0.0.1:{port}",
+        "--cluster.listen-address=", stderr=log, stdout=log,
+    ):  # fmt: skip
+        wait_for(lambda: answers(f"http://127.0.0.1:{port}/-/ready"), "Alertmanager to be ready")
+        yield f"127.0.0.1:{port}"
+
+
+def firing(address: str, name: str, **labels: str) -> list[dict[str, object]]:
+    """Alerts of a name with these labels, as Alertmanager shows them."""
+    alerts = json.loads(get(f"http://{address}/api/v2/alerts"))
+    return [a for a in alerts if a["labels"]["alertname"] == name and labels.items() <= a["labels"].items()]
+
+
+def inhibited(alert: dict[str, object]) -> bool:
+    status = alert["status"]
+    assert isinstance(status, dict)
+    return bool(status["inhibitedBy"])
+
+
+def test_a_fault_a_silent_sensor_and_a_dead_broker(tmp_path: Path) -> None:
+    calibrate_plant(tmp_path)
+    sensor = (
+        "{topic: 'plant/{machine}/{sensor}/acceleration', payload: {format: float32}, sampling_rate_hz: 12000, "
+        f"labels: {{axis: x}}, calibration: '{tmp_path}/{{machine}}-{{sensor}}.calibration'}}"
+    )
+    text = f"sensors: [{sensor}]\nmodels: {{default: models/demo}}\nscoring: {{silent_after: 5s}}\n"
+    with contextlib.ExitStack() as stack:
+        broker_life = stack.enter_context(contextlib.ExitStack())
+        broker = broker_life.enter_context(mosquitto(tmp_path))
+        daemon = stack.enter_context(running_daemon(tmp_path, broker, text))
+        manager = stack.enter_context(alertmanager(tmp_path))
+        config = tmp_path / "prometheus.yml"
+        config.write_text(
+            "global: {scrape_interval: 1s, evaluation_interval: 1s}\n"
+            f"rule_files: ['{DATA / 'vibration.rules.yml'}']\n"
+            f"alerting: {{alertmanagers: [{{static_configs: [{{targets: ['{manager}']}}]}}]}}\n"
+            "scrape_configs: [{job_name: vibration-monitor, static_configs: "
+            f"[{{targets: ['{daemon.address.removeprefix('http://')}']}}]}}]\n"
+        )
+        stack.enter_context(prometheus(tmp_path, config))
+        sensors = stack.enter_context(Sensors(broker))
+        wait_for(lambda: len(daemon.values("vibration_anomaly_score")) == 6, "six scores")
+        time.sleep(5)
+        assert firing(manager, "VibrationAnomalyAlarm") == []
+        (fault,) = wait_for(
+            lambda: firing(manager, "VibrationAnomalyAlarm", machine="fan-2", sensor="drive-end"), "the alarm", 90
+        )
+        assert fault["labels"]["severity"] == "critical"  # type: ignore[index]
+        assert "fan-2" in fault["annotations"]["summary"]  # type: ignore[index]
+        assert "runbook-vibrationanomalyalarm" in fault["annotations"]["runbook_url"]  # type: ignore[index]
+        assert not inhibited(fault)
+        assert firing(manager, "VibrationAnomalyAlarm", machine="fan-1") == []
+        sensors.silent.set()
+        wait_for(lambda: firing(manager, "VibrationChannelSilent", machine="fan-2"), "the silence", 120)
+        wait_for(
+            lambda: all(map(inhibited, firing(manager, "VibrationAnomalyAlarm", sensor="drive-end"))),
+            "the inhibition",
+        )
+        broker_life.close()
+        wait_for(lambda: firing(manager, "VibrationBrokerDisconnected"), "the broker's alert", 90)
+        time.sleep(3)
+        assert len(firing(manager, "VibrationBrokerDisconnected")) == 1
+        alerts = json.loads(get(f"http://{manager}/api/v2/alerts?active=true&inhibited=false&silenced=false"))
+        assert {a["labels"]["alertname"] for a in alerts} == {"VibrationBrokerDisconnected"}
