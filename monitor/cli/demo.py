@@ -26,7 +26,7 @@ def command(port: int, duration: float | None, open_page: bool, as_json: bool) -
     from monitor.runtime.logs import configure_logging
     from monitor.runtime.plant import Story
 
-    configure_logging("text", "warning")
+    configure_logging("text", "error")
 
     def on_page(address: str) -> None:
         if open_page:
