@@ -45,3 +45,6 @@ def configure_logging(style: str, level: str = "info") -> None:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.getLogger("aiohttp").setLevel(logging.WARNING)
+    if level != "debug":
+        # What the library says of a connection that fails comes again in our own line, with the address.
+        logging.getLogger("mqtt").setLevel(logging.CRITICAL)

@@ -64,6 +64,8 @@ class ReadAhead:
         self._sock = sock
         self._bytes = b""
         self._at = 0
+        self.fault = ""
+        """What broke the connection, as far as reading noticed."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sock, name)
@@ -71,7 +73,13 @@ class ReadAhead:
     def recv(self, size: int) -> bytes:
         """At most ``size`` bytes, empty at the end; raises BlockingIOError when there are none yet."""
         if self._at >= len(self._bytes):
-            self._bytes = self._sock.recv(self.SIZE)
+            try:
+                self._bytes = self._sock.recv(self.SIZE)
+            except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                raise
+            except OSError as error:
+                self.fault = str(error)
+                raise
             self._at = 0
         chunk: bytes = self._bytes[self._at : self._at + size]
         self._at += len(chunk)
@@ -89,6 +97,18 @@ class DirectClient(aiomqtt.Client):
     def __init__(self, deliver: Deliver, **options: Any) -> None:
         super().__init__(**options)
         self._deliver = deliver
+        self._ahead: ReadAhead | None = None
+
+    def _on_disconnect(self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None) -> None:
+        if not self._connected.done():
+            # aiomqtt would wait for an answer that can no longer come.
+            self._loop.call_soon_threadsafe(self._end_connecting)
+        super()._on_disconnect(client, userdata, flags, reason_code, properties)
+
+    def _end_connecting(self) -> None:
+        if not self._connected.done():
+            fault = self._ahead.fault if self._ahead is not None else ""
+            self._connected.set_exception(aiomqtt.MqttError(fault or "the broker closed the connection at once"))
 
     def _on_message(self, client: Any, userdata: Any, message: MQTTMessage) -> None:  # noqa: ARG002 - paho's signature
         try:
@@ -99,6 +119,7 @@ class DirectClient(aiomqtt.Client):
 
     def _on_socket_open(self, client: Any, userdata: Any, sock: Any) -> None:
         ahead = ReadAhead(sock)
+        self._ahead = ahead
         client._sock = ahead  # noqa: SLF001 - paho has no way to hand it a socket
         super()._on_socket_open(client, userdata, sock)
         self._loop.call_soon_threadsafe(self._loop.add_reader, sock.fileno(), self._read_some, client, ahead)

@@ -128,6 +128,20 @@ def test_status_is_online_then_stopped_and_offline_after_a_crash(tmp_path: Path,
         asyncio.run(story(port))
 
 
+def test_a_broker_that_hangs_up_is_not_waited_for() -> None:
+    async def story() -> str:
+        async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.close()
+
+        async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
+            source = MqttSource(settings(server.sockets[0].getsockname()[1]), ["a"], lambda *_: None, lambda: None)
+            async with running(source):
+                await until(lambda: source.state.last_error not in {"", "not connected yet"}, 5.0)
+        return source.state.last_error
+
+    assert asyncio.run(story()) in {"the broker closed the connection at once", "[Errno 104] Connection reset by peer"}
+
+
 def test_a_second_client_with_our_identifier_is_an_error(tmp_path: Path) -> None:
     async def story(port: int) -> None:
         first = MqttSource(settings(port), ["a"], lambda *_: None, lambda: None)
