@@ -101,7 +101,7 @@ class Daemon:
         )
         self._evidence = EvidenceWriter(self.config.evidence, evidence_dir(self.config), asyncio.sleep)
         self._stack.push_async_callback(self._evidence.close)
-        self._events = EventPublisher(self.config.mqtt, self._publish)
+        self._events = EventPublisher(self.config.mqtt, self._publish, lambda: self._mqtt.state.connected)
         self._alarm_desk = AlarmDesk(self._evidence, self.config.label_names, time.time, self._events.alarm)
         self._memory = Memory(self.config.state_dir, self._inference, time.monotonic, self.config.limits.channels)
         self._inference.start()
