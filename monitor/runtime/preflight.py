@@ -3,6 +3,8 @@
 Refuses to know: the contents of models and calibrations, which their loaders check.
 """
 
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 from monitor.config import Config
@@ -17,16 +19,27 @@ def preflight(config: Config, config_file: Path) -> None:
     Raises:
         ConfigurationError: with all problems, one a line.
     """
-    problems = []
+    problems = list(chain(_models(config, config_file), _certificates(config), _secrets(config)))
+    if config.mqtt.homeassistant.enabled and config.mqtt.events_topic is None:
+        problems.append("mqtt.homeassistant: shows alarm events, which need a topic; set mqtt.events_topic")
+    if problems:
+        count = f"{len(problems)} problem{'s' if len(problems) != 1 else ''}"
+        raise ConfigurationError("\n".join([f"{config_file}: {count}", *(f"  {line}" for line in problems)]))
+
+
+def _models(config: Config, config_file: Path) -> Iterator[str]:
     for name, path in config.models.items():
         directory = resolve(path, config_file)
         if not (directory / "manifest.json").is_file():
-            problems.append(f"models.{name}: there is no model in {directory}")
+            yield f"models.{name}: there is no model in {directory}"
     for i, sensor in enumerate(config.sensors):
         if sensor.calibration and "{" not in sensor.calibration:
             file = resolve(sensor.calibration, config_file)
             if not file.is_file():
-                problems.append(f"sensors[{i}].calibration: there is no file {file}")
+                yield f"sensors[{i}].calibration: there is no file {file}"
+
+
+def _certificates(config: Config) -> Iterator[str]:
     files = {
         "mqtt.tls.ca_file": config.mqtt.tls.ca_file,
         "mqtt.tls.cert_file": config.mqtt.tls.cert_file,
@@ -34,8 +47,12 @@ def preflight(config: Config, config_file: Path) -> None:
         "http.cert_file": config.http.cert_file,
         "http.key_file": config.http.key_file,
     }
-    named = {key: file for key, file in files.items() if file is not None}
-    problems += [f"{key}: there is no file {file}" for key, file in named.items() if not credential(file).is_file()]
+    for key, file in files.items():
+        if file is not None and not credential(file).is_file():
+            yield f"{key}: there is no file {file}"
+
+
+def _secrets(config: Config) -> Iterator[str]:
     secrets = {
         "mqtt.password_file": config.mqtt.password_file,
         "http.bearer_token_file": config.http.bearer_token_file,
@@ -46,7 +63,4 @@ def preflight(config: Config, config_file: Path) -> None:
             try:
                 read_secret(secret, key)
             except ConfigurationError as error:
-                problems.append(str(error))
-    if problems:
-        count = f"{len(problems)} problem{'s' if len(problems) != 1 else ''}"
-        raise ConfigurationError("\n".join([f"{config_file}: {count}", *(f"  {line}" for line in problems)]))
+                yield str(error)

@@ -1,0 +1,155 @@
+"""Alarm events: topics, payloads, Home Assistant's discovery, and what happens while the broker is away."""
+
+import asyncio
+import json
+import math
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitor.config import Config, Mqtt
+from monitor.core.alarm import State
+from monitor.errors import ConfigurationError
+from monitor.runtime.alarms import AlarmEvent
+from monitor.runtime.events import QUEUED, EventPublisher, discovery, event_payload, event_topic
+from monitor.runtime.preflight import preflight
+from tests.daemons import SENSOR
+
+LABELS = {"machine": "fan", "sensor": "de", "axis": "x"}
+
+SETTINGS = Mqtt.model_validate(
+    {"events_topic": "plant/events", "homeassistant": {"enabled": True}, "status_topic": "plant/status"}
+)
+
+
+def event(score: float = 1.31415926, number: int = 0) -> AlarmEvent:
+    return AlarmEvent(
+        "fan/de/x",
+        {**LABELS, "machine": f"fan{number or ''}"},
+        1_700_000_000.25,
+        State.OK,
+        State.ALARM,
+        score,
+        {"energy": 1.31415926, "bands": math.nan},
+        (1000.04, 2000.0),
+        None,
+    )
+
+
+def test_an_event_is_json_on_the_channels_topic() -> None:
+    assert event_topic("plant/events", event().labels) == "plant/events/fan/de/x"
+    assert json.loads(event_payload(event())) == {
+        "time": "2023-11-14T22:13:20.250+00:00",
+        "labels": LABELS,
+        "state": "alarm",
+        "previous_state": "ok",
+        "score": 1.3142,
+        "evidence": {"energy": 1.3142, "bands": None},
+        "band_hz": [1000.0, 2000.0],
+        "evidence_file": None,
+    }
+    assert json.loads(event_payload(event(math.nan)))["score"] is None
+
+
+def test_a_label_never_makes_a_wildcard_or_a_level() -> None:
+    assert event_topic("p", {"machine": "a/+", "site": "", "axis": "#"}) == "p/a__/_"
+
+
+def test_home_assistant_finds_alarm_and_score() -> None:
+    (alarm_topic, alarm_text), (score_topic, score_text) = discovery(SETTINGS, LABELS)
+    alarm, score = json.loads(alarm_text), json.loads(score_text)
+    assert alarm_topic == f"homeassistant/binary_sensor/{alarm['unique_id']}/config"
+    assert score_topic == f"homeassistant/sensor/{score['unique_id']}/config"
+    for found in (alarm, score):
+        assert found["state_topic"] == "plant/events/fan/de/x"
+        assert found["availability_topic"] == "plant/status"
+    assert alarm["device_class"] == "problem"
+    others = [{"machine": "a b", "axis": "x"}, {"machine": "a_b", "axis": "x"}, {"machine": "a", "axis": "b_x"}]
+    assert len({discovery(SETTINGS, labels)[0][0] for labels in others}) == 3
+
+
+def test_home_assistant_without_events_is_a_mistake(tmp_path: Path) -> None:
+    config = Config.model_validate({"sensors": [SENSOR], "mqtt": {"homeassistant": {"enabled": True}}})
+    with pytest.raises(ConfigurationError, match=r"set mqtt\.events_topic"):
+        preflight(config, tmp_path / "config.yaml")
+
+
+class Broker:
+    """Takes what it is given, when it is there."""
+
+    def __init__(self, *, there: bool) -> None:
+        self.there = there
+        self.refuses = "nothing"
+        self.taken: list[str] = []
+
+    async def publish(self, topic: str, payload: str, retain: bool) -> bool:
+        assert retain
+        assert json.loads(payload)
+        await asyncio.sleep(0)
+        if not self.there or self.refuses in topic:
+            return False
+        self.taken.append(topic)
+        return True
+
+
+def story(broker: Broker, tell: Callable[[EventPublisher], Coroutine[Any, Any, None]]) -> EventPublisher:
+    async def run() -> EventPublisher:
+        publisher = EventPublisher(SETTINGS, broker.publish, lambda: broker.there, retry_s=0.001)
+        running = asyncio.create_task(publisher.run())
+        async with asyncio.timeout(20):
+            await tell(publisher)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        return publisher
+
+    return asyncio.run(run())
+
+
+async def until(condition: Callable[[], object]) -> None:
+    while not condition():  # noqa: ASYNC110 - conditions of any kind
+        await asyncio.sleep(0.001)
+
+
+def test_events_wait_for_the_broker_and_the_oldest_go_first() -> None:
+    broker = Broker(there=False)
+
+    async def tell(publisher: EventPublisher) -> None:
+        publisher.channel(LABELS)
+        await asyncio.sleep(0.01)  # the first is in hand now
+        for number in range(1, QUEUED + 3):
+            publisher.alarm(event(number=number))
+        broker.there = True
+        await until(lambda: len(broker.taken) == QUEUED + 1)
+
+    assert story(broker, tell).dropped == 3
+    assert broker.taken[0].startswith("homeassistant/binary_sensor/")
+    assert broker.taken[1:] == [f"plant/events/fan{number}/de/x" for number in range(3, QUEUED + 3)]
+
+
+def test_an_event_that_the_broker_refuses_holds_up_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    broker = Broker(there=True)
+    broker.refuses = "fan1"
+
+    async def tell(publisher: EventPublisher) -> None:
+        publisher.alarm(event(number=1))
+        publisher.alarm(event(number=2))
+        await until(lambda: broker.taken)
+
+    assert story(broker, tell).dropped == 1
+    assert broker.taken == ["plant/events/fan2/de/x"]
+    assert "event not published: topic=plant/events/fan1/de/x" in caplog.text
+
+
+def test_nothing_is_published_unless_wanted() -> None:
+    broker = Broker(there=True)
+
+    async def tell(publisher: EventPublisher) -> None:
+        publisher.settings = Mqtt()
+        publisher.alarm(event())
+        publisher.channel(LABELS)
+        await asyncio.sleep(0.01)
+
+    assert story(broker, tell).dropped == 0
+    assert broker.taken == []
