@@ -37,6 +37,10 @@ SHORT_CONNECTIONS = 6
 """So many short connections in a row mean that another client uses our identifier (not every broker says so). Fewer: a
 broker that restarts a few times stops the daemon. More: two daemons throw each other out for longer."""
 
+GOODBYE_S = 3.0
+"""Longest wait for a broker that hangs while we stop. Longer: systemd may lose patience. Shorter: a slow broker tells
+its clients that we crashed."""
+
 TAKEN_OVER = (
     "another client connects to the broker with our mqtt.client_id, and the two throw each other out for ever; "
     "give each its own mqtt.client_id"
@@ -300,7 +304,11 @@ class MqttSource:
 
     async def close(self) -> None:
         """Say goodbye: publish ``stopped``, so that the will is not sent."""
-        await self.publish(self._settings.status_topic, "stopped", retain=True)
+        try:
+            async with asyncio.timeout(GOODBYE_S):
+                await self.publish(self._settings.status_topic, "stopped", retain=True)
+        except TimeoutError:
+            LOG.warning("the broker did not take our goodbye: url=%s", self._settings.url)
 
 
 def _raise_if_cancelled() -> None:

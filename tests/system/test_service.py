@@ -23,8 +23,9 @@ from monitor.recording.machine import catalogue
 from monitor.recording.simulator import Simulation
 from monitor.runtime.daemon import Daemon
 from monitor.runtime.notify import Notifier
+from tests.config.programs import program
 from tests.daemons import SENSOR, running_daemon
-from tests.servers import free_port, mosquitto, wait_for
+from tests.servers import free_port, listening, mosquitto, process, wait_for
 
 pytestmark = pytest.mark.system
 
@@ -127,6 +128,63 @@ def test_a_hung_inference_thread_gets_no_watchdog(notify: NotifySocket) -> None:
     assert before == after
 
 
+def test_a_hung_event_loop_gives_no_watchdog(notify: NotifySocket) -> None:
+    config = Config.model_validate(
+        {
+            "mqtt": {"url": f"mqtt://127.0.0.1:{free_port()}"},
+            "sensors": [SENSOR],
+            "http": {"listen": "127.0.0.1:0", "page": False},
+        }
+    )
+
+    def signs() -> int:
+        return sum(line == "WATCHDOG=1" for line in notify.lines())
+
+    async def story() -> tuple[int, int, int]:
+        daemon = Daemon(config, None, Notifier(str(notify.path), watchdog_s=0.6))
+        await daemon.start()
+        serving = asyncio.create_task(daemon.serve())
+        while signs() < 3:  # noqa: ASYNC110 - the socket has no event
+            await asyncio.sleep(0.05)
+        before = signs()
+        time.sleep(1.0)  # noqa: ASYNC251 - this is the hanging
+        hung = signs()
+        while signs() == hung:  # noqa: ASYNC110 - the socket has no event
+            await asyncio.sleep(0.05)
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+        await daemon.close()
+        return before, hung, signs()
+
+    before, hung, after = asyncio.run(asyncio.wait_for(story(), 60))
+    assert before == hung < after
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+def test_a_broker_that_hangs_holds_up_the_end_for_seconds_or_not_at_all(tmp_path: Path, signals: int) -> None:
+    port = free_port()
+    (tmp_path / "m.conf").write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\nuser root\n")
+    with process(program("mosquitto"), "-c", tmp_path / "m.conf", stderr=subprocess.DEVNULL) as broker:
+        wait_for(lambda: listening(port), "mosquitto to listen")
+        with running_daemon(tmp_path, port, f"state_dir: {tmp_path / 'state'}\n") as daemon:
+            wait_for(lambda: daemon.value("vibration_mqtt_connected"), "the broker")
+            broker.send_signal(signal.SIGSTOP)
+            try:
+                daemon.process.terminate()
+                wait_for(lambda: "stopping: signal=SIGTERM" in daemon.log.read_text(), "the first signal")
+                began_s = time.monotonic()
+                if signals == 2:
+                    daemon.process.terminate()
+                    assert daemon.process.wait(10) == -signal.SIGTERM
+                    assert time.monotonic() - began_s < 2.0
+                else:
+                    assert daemon.process.wait(15) == 0
+                    assert "did not take our goodbye" in daemon.log.read_text()
+                    assert (tmp_path / "state" / "state").exists()
+            finally:
+                broker.send_signal(signal.SIGCONT)
+
+
 def test_reload_keeps_what_did_not_change_and_refuses_what_is_broken(tmp_path: Path) -> None:
     with mosquitto(tmp_path) as broker, running_daemon(tmp_path, broker) as daemon:
         wait_for(lambda: daemon.value("vibration_mqtt_connected"), "the broker")
@@ -151,6 +209,37 @@ def test_reload_keeps_what_did_not_change_and_refuses_what_is_broken(tmp_path: P
         # The old channel goes on where it was: no second warm-up.
         wait_for(lambda: daemon.value("vibration_blocks_scored_total", machine="fan") == 240 - 25, "more blocks")
         assert daemon.value("vibration_blocks_skipped_total", machine="fan", reason="warm_up") == 25
+        # What changed begins anew, in a row that another may have had.
+        changed = {**other, "unit": "g"}
+        daemon.config.write_text(good.replace(f"sensors: [{SENSOR}]", f"sensors: [{SENSOR}, {changed}]"))
+        request = urllib.request.Request(f"{daemon.address}/-/reload", method="POST")
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            assert answer.read() == b"reloaded\n"
+        assert daemon.values("vibration_samples_received_total", machine="pump") == []
+        publish(broker, "other/pump/x", fan(6_000))
+        wait_for(lambda: daemon.value("vibration_blocks_scored_total", machine="pump") == 60 - 25, "the changed sensor")
+        assert daemon.value("vibration_samples_received_total", machine="pump") == 6000
+        assert daemon.value("vibration_blocks_received_total", machine="pump") == 60
+        assert daemon.value("vibration_blocks_skipped_total", machine="pump", reason="warm_up") == 25
+        assert daemon.value("vibration_blocks_skipped_total", machine="fan", reason="warm_up") == 25
+        # Two at once: one after the other, and still one connection.
+        daemon.process.send_signal(signal.SIGHUP)
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            assert answer.read() == b"reloaded\n"
+        assert daemon.value("vibration_mqtt_reconnects_total") == 1
+
+
+def test_a_reload_refuses_what_cannot_change(tmp_path: Path) -> None:
+    with running_daemon(tmp_path, free_port()) as daemon:
+        good = daemon.config.read_text()
+        for key, line in (("evidence", "evidence: {after: 3s}\n"), ("state_dir", f"state_dir: {tmp_path / 'new'}\n")):
+            daemon.config.write_text(good + line)
+            with pytest.raises(urllib.error.HTTPError) as refused:
+                urllib.request.urlopen(urllib.request.Request(f"{daemon.address}/-/reload", method="POST"), timeout=10)
+            assert refused.value.read().decode() == (
+                f"not reloaded: {key}: cannot change while running; restart the service\n"
+            )
+            refused.value.close()
 
 
 def test_counters_go_on_after_a_stop_and_begin_anew_after_a_kill(tmp_path: Path) -> None:
