@@ -26,23 +26,36 @@ class JsonFormatter(logging.Formatter):
 
 
 class JournalFormatter(logging.Formatter):
-    """Lines with the ``<N>`` priority that journald understands; it adds the time itself."""
+    """Puts the ``<N>`` priority that journald understands before another formatter's lines (sd-daemon(3))."""
+
+    def __init__(self, inner: logging.Formatter) -> None:
+        super().__init__()
+        self._inner = inner
 
     def format(self, record: logging.LogRecord) -> str:
         """The line; further lines of a traceback carry the priority too."""
         prefix = f"<{_PRIORITIES.get(record.levelno, 6)}>"
-        return prefix + super().format(record).replace("\n", f"\n{prefix}")
+        return prefix + self._inner.format(record).replace("\n", f"\n{prefix}")
+
+
+def _goes_to_journald() -> bool:
+    """Whether standard error is the stream that systemd made, and not a file or terminal of somebody below it."""
+    try:
+        status = os.fstat(sys.stderr.fileno())
+    except (OSError, ValueError):
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
 
 
 def configure_logging(style: str, level: str = "info") -> None:
     """Send the log to standard error; ``style`` is ``text`` or ``json``."""
+    journald = _goes_to_journald()
+    formatter: logging.Formatter = JsonFormatter()
+    if style != "json":
+        # journald adds the time itself.
+        formatter = logging.Formatter(f"{'' if journald else '%(asctime)s %(levelname)s '}%(name)s: %(message)s")
     handler = logging.StreamHandler(sys.stderr)
-    if style == "json":
-        handler.setFormatter(JsonFormatter())
-    elif os.environ.get("JOURNAL_STREAM"):
-        handler.setFormatter(JournalFormatter("%(name)s: %(message)s"))
-    else:
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(JournalFormatter(formatter) if journald else formatter)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.getLogger("aiohttp").setLevel(logging.WARNING)
     if level != "debug":

@@ -1,0 +1,151 @@
+"""Alarm states and evidence across a restart, without a daemon: one lane, its inference thread's orders run by hand."""
+
+import asyncio
+import logging
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+import pytest
+
+from monitor.config import Sensor
+from monitor.core.alarm import State
+from monitor.core.calibration import Calibration
+from monitor.runtime.inference import Inference, Lane, make_lane
+from monitor.runtime.ingest import Channel
+from monitor.runtime.remember import Memory
+from tests.core.healthy import BLOCK, healthy_calibration
+from tests.daemons import SENSOR
+from tests.numpy_engine import NumpyEngine
+
+NAMES = ("machine", "axis")
+
+
+@pytest.fixture(scope="module")
+def calibration() -> Calibration:
+    return healthy_calibration()
+
+
+class Run:
+    """One run of a daemon, as far as its memory is concerned."""
+
+    def __init__(self, folder: Path, calibration: Calibration | None, row: int = 1, most: int = 8) -> None:
+        engine = NumpyEngine(BLOCK)
+        self.lane: Lane = make_lane("default", engine, 4, capacity_blocks=16, level_blocks=10, mode="carried")
+        self.inference = Inference([self.lane], lambda: 0.0, self._fail)
+        self.memory = Memory(folder, self.inference, lambda: 0.0, most)
+        self.channels: list[Channel] = []
+        self.row = row
+        self.rows = np.array([row])
+        self.lane.pipeline.scoring.assign(self.rows, calibration, 10.0)
+
+    def _fail(self, error: BaseException) -> None:
+        raise error
+
+    def add(self, machine: str = "fan", key: str = "same") -> Channel:
+        """A channel appears."""
+        sensor = Sensor.model_validate(SENSOR)
+        channel = Channel((machine, "x"), f"plant/{machine}/x", sensor, "default", self.row, key=key)
+        self.channels.append(channel)
+        self.memory.restore(channel, self.lane, NAMES)
+        self.inference.obey()
+        return channel
+
+    def save(self, *, final: bool) -> None:
+        async def story() -> None:
+            save = self.memory.save_final if final else self.memory.save
+            task = asyncio.create_task(save(self.channels, MappingProxyType({"default": self.lane}), NAMES))
+            while not task.done():
+                self.inference.obey()
+                await asyncio.sleep(0.001)
+            await task
+
+        asyncio.run(story())
+
+    @property
+    def state(self) -> State:
+        return State(int(self.lane.pipeline.scoring.alarm.state(self.rows)[0]))
+
+
+def first_run(folder: Path, calibration: Calibration | None, *, final: bool) -> dict[str, np.ndarray]:
+    """A run with an alarm, evidence and counters; returns its evidence."""
+    run = Run(folder, calibration)
+    channel = run.add()
+    channel.samples_received, channel.blocks_incomplete, channel.first_block = 900, 3, -45
+    scoring = run.lane.pipeline.scoring
+    scoring.alarm.restore(run.rows, np.array([[State.ALARM, 7, 0, 12]]))
+    evidence = {name: np.nan_to_num(values) + 1 for name, values in scoring.scorer.export(run.rows).items()}
+    assert scoring.scorer.restore(run.rows, evidence)
+    run.lane.board.restore(run.row, run.lane.board.counts(run.row) + 5)
+    run.save(final=final)
+    assert run.memory.write_failures == 0
+    return evidence
+
+
+@pytest.mark.parametrize("final", [True, False])
+def test_alarm_and_evidence_always_go_on_counters_after_a_clean_end(
+    tmp_path: Path, calibration: Calibration, final: bool
+) -> None:
+    evidence = first_run(tmp_path, calibration, final=final)
+    run = Run(tmp_path, calibration, row=2)
+    channel = run.add()
+    scoring = run.lane.pipeline.scoring
+    assert run.state is State.ALARM
+    assert run.lane.board.alarm_state[2] == State.ALARM
+    assert scoring.alarm.export(run.rows).tolist() == [[State.ALARM, 7, 0, 12]]
+    for name, values in scoring.scorer.export(run.rows).items():
+        assert np.array_equal(values, evidence[name])
+    counted = (channel.samples_received, channel.blocks_incomplete, channel.first_block)
+    assert counted == ((900, 3, -45) if final else (0, 0, 0))
+    assert set(run.lane.board.counts(2).tolist()) == ({5} if final else {0})
+    # A kill right after the start must not find counters to go on from.
+    assert Run(tmp_path, calibration).add().samples_received == 0
+
+
+def test_a_channel_that_changed_begins_anew(tmp_path: Path, calibration: Calibration) -> None:
+    first_run(tmp_path, calibration, final=True)
+    run = Run(tmp_path, calibration)
+    assert run.add(key="other").samples_received == 0
+    assert run.state is State.OK
+
+
+def test_state_is_given_back_once(tmp_path: Path, calibration: Calibration) -> None:
+    first_run(tmp_path, calibration, final=True)
+    run = Run(tmp_path, calibration)
+    assert run.add().samples_received == 900
+    assert run.add().samples_received == 0
+
+
+def test_without_its_calibration_a_channel_has_no_alarm_state(tmp_path: Path, calibration: Calibration) -> None:
+    first_run(tmp_path, calibration, final=True)
+    run = Run(tmp_path, None)
+    assert run.add().samples_received == 900
+    assert run.lane.board.alarm_state[1] == -1
+
+
+def test_a_channel_that_stays_away_keeps_its_state_while_there_is_room(
+    tmp_path: Path, calibration: Calibration
+) -> None:
+    first_run(tmp_path, calibration, final=True)
+    other = Run(tmp_path, calibration, most=2)
+    other.add("pump")
+    other.save(final=True)
+    back = Run(tmp_path, calibration, most=1)
+    assert back.add().samples_received == 900
+    crowded = Run(tmp_path, calibration, most=1)
+    crowded.add("pump")
+    crowded.save(final=True)
+    assert Run(tmp_path, calibration).add().samples_received == 0
+
+
+def test_a_save_that_fails_is_counted_and_logged_once(
+    tmp_path: Path, calibration: Calibration, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with caplog.at_level(logging.WARNING):
+        run = Run(tmp_path / "file", calibration)
+        run.add()
+        for _ in range(3):
+            run.save(final=False)
+    assert run.memory.write_failures == 3
+    assert caplog.text.count("state not saved") == 1
