@@ -190,6 +190,8 @@ class Daemon:
         self._calibrations.refresh()
         for channel in self.ingest.channels.values():
             self._configure_channel(channel)
+            if config.mqtt != before.mqtt:
+                self._events.channel(dict(zip(config.label_names, channel.labels, strict=True)))
         if (config.mqtt, self._filters(config)) != (before.mqtt, self._filters(before)):
             await self._mqtt.close()
             await self._stop_source()
