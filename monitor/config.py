@@ -250,8 +250,8 @@ class Inference(Section):
     """``auto``: TensorFlow where a GPU is visible, else ONNX Runtime."""
     mode: Literal["carried", "windowed"] = "carried"
     """Carry the LSTM state on, or start every forecast from a window and a zero state (25 times the work)."""
-    threads: int = Field(default=0, ge=0, le=256)
-    """Threads of the CPU engine; 0: as many as the process may use."""
+    workers: int = Field(default=0, ge=0, le=256)
+    """Processes that share a model's channels; 0: as many as ``limits.channels`` needs, at most one a core."""
     max_batch: int = Field(default=1024, ge=1, le=262_144)
     """Most blocks in one batch."""
     max_delay: Seconds = Field(default=0.005, ge=0, le=1)

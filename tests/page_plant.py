@@ -12,9 +12,12 @@ from monitor.core.alarm import State
 from monitor.core.forecaster import CarriedState, Engine
 from monitor.core.kinds import KINDS
 from monitor.runtime.families import ModelInfo, View
-from monitor.runtime.inference import Inference, make_lane
+from monitor.runtime.inference import Inference
 from monitor.runtime.ingest import Channel, Ingest, packed_samples
+from monitor.runtime.lane import Lane, LaneShape
 from monitor.runtime.mqtt import MqttState
+from monitor.runtime.orders import Clear, Configure
+from monitor.runtime.worker import Worker
 from tests.numpy_engine import NumpyEngine
 
 Float32 = npt.NDArray[np.float32]
@@ -30,6 +33,7 @@ class Plant:
         engine: Engine | None = None,
         mode: str = "carried",
         state_dir: Path | None = None,
+        inference: Inference | None = None,
     ) -> None:
         self.engine = engine or NumpyEngine()
         self.config = Config.model_validate(
@@ -46,27 +50,32 @@ class Plant:
             }
         )
         blocks = max(2 * self.engine.window_blocks, int(2 * rate_hz / self.engine.block_samples))
-        self.lane = make_lane("default", self.engine, channels, capacity_blocks=blocks, level_blocks=100, mode=mode)
-        self.lane.viewer = self.engine
+        size, window = self.engine.block_samples, self.engine.window_blocks
+        self.inference = inference
+        """Processes that work; None: the test lets :attr:`worker` do it."""
+        self.lane = (
+            inference.lane if inference else Lane(LaneShape("default", channels, size, window, blocks, mode=mode))
+        )
+        self.lane.viewer = lambda: self.engine
         self.ahead_s = 0.0
         """How far the test has moved the clock."""
         self.silent_after_s = 60.0
         self.mqtt = MqttState(connected=True)
         self.ingest = Ingest(self.config, {"default": self.lane.rings}, self._on_channel, self.now_s)
-        self.inference = Inference([self.lane], self.now_s, self._failed)
+        self.worker = Worker(self.lane, self.engine, self.now_s)
         self.rng = np.random.default_rng(1)
 
     def now_s(self) -> float:
         return time.monotonic() + self.ahead_s
 
-    def _failed(self, error: BaseException) -> None:
-        raise error
-
     def _on_channel(self, channel: Channel) -> None:
-        rows = np.array([channel.row], np.intp)
         interval = int(channel.sensor.sampling_rate_hz / self.engine.block_samples)
-        self.lane.board.clear(rows)
-        self.lane.pipeline.configure(rows, interval, self.engine.window_blocks)
+        order = Configure(channel.row, interval, self.engine.window_blocks)
+        if self.inference is not None:
+            self.inference.configure(order, None)
+        else:
+            self.worker.obey(Clear(channel.row, 0))
+            self.worker.obey(order)
 
     def send(self, machine: str, samples: Float32, sensor: str = "de", axis: str = "x") -> None:
         """Messages of at most half a buffer, each scored at once."""
@@ -75,7 +84,7 @@ class Plant:
         for start in range(0, samples.size, size):
             part = packed_samples(samples[start : start + size])
             self.ingest.deliver(f"plant/{machine}/{sensor}/{axis}", part)
-            while self.inference.round(self.lane):
+            while self.worker.round():
                 pass
 
     def judge(self, machine: str, score: float, sensor: str = "de", axis: str = "x") -> None:

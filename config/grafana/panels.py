@@ -332,13 +332,19 @@ SERVICE_PANELS = [
         width=8, limits=(0, 1), steps={0.9: "orange"},
     ),
     Panel(
-        "Memory", "bytes", "Resident memory; it stays flat whatever the load.",
-        {"{{instance}}": f"process_resident_memory_bytes and on (instance) vibration_build_info{{{SERVICE}}}"}, width=8,
+        "Memory", "bytes", "Resident memory of each process, shared buffers in each; it stays flat whatever the load.",
+        {
+            "{{instance}}": f"process_resident_memory_bytes and on (instance) vibration_build_info{{{SERVICE}}}",
+            "{{instance}} {{model}} {{worker}}": f"vibration_worker_resident_memory_bytes{{{SERVICE}}}",
+        },
+        width=8,
     ),
     Panel(
-        "Processor", "none", "Processor cores in use by the whole process.",
+        "Processor", "none", "Processor cores in use by each process.",
         {
-            "{{instance}}": f"rate(process_cpu_seconds_total{RATE}) and on (instance) vibration_build_info{{{SERVICE}}}"
+            "{{instance}}": f"rate(process_cpu_seconds_total{RATE}) "
+            f"and on (instance) vibration_build_info{{{SERVICE}}}",
+            "{{instance}} {{model}} {{worker}}": f"rate(vibration_worker_cpu_seconds_total{{{SERVICE}}}{RATE})",
         },
         width=8,
     ),

@@ -59,7 +59,7 @@ def command(
     from monitor.runtime.offline import between
 
     artefact = load_artefact(model)
-    engine = load_engine(artefact, "onnxruntime", threads=1)
+    engine = load_engine(artefact, "onnxruntime")
     opened = [between(recording, first, last) for recording in open_recordings(recordings, options)]
     calibration = None
     how = cut(opened, interval, artefact.manifest.warmup_blocks, engine.block_samples)

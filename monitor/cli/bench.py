@@ -1,6 +1,7 @@
 """``bench``: what this machine carries."""
 
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from monitor.runtime.load import Load
     "--model", "model_path", type=click.Path(path_type=Path), help="Model directory; default: the shipped one."
 )
 @click.option("--engine", type=click.Choice(["auto", "onnxruntime", "tensorflow"]), default="auto", show_default=True)
-@click.option("--threads", type=click.IntRange(0, 256), default=0, show_default=True, help="0: all cores.")
+@click.option("--workers", type=click.IntRange(0, 256), default=0, show_default=True, help="0: one a core.")
 @click.option("--sampling-rate-hz", "rates_hz", type=float, multiple=True, default=(12800.0,), show_default=True)
 @click.option("--mqtt", "url", help="Measure end to end over the broker at this address.")
 @click.option("--channels", type=click.IntRange(1, 1_000_000), default=1000, show_default=True, help="With --mqtt.")
@@ -29,7 +30,7 @@ from monitor.runtime.load import Load
 def command(
     model_path: Path | None,
     engine: str,
-    threads: int,
+    workers: int,
     rates_hz: tuple[float, ...],
     url: str | None,
     channels: int,
@@ -44,18 +45,19 @@ def command(
     """
     if url is not None:
         load = Load(channels, rates_hz[0], message_samples, seconds, factor)
-        _end_to_end(url, load, threads, as_json=as_json)
+        _end_to_end(url, load, workers, as_json=as_json)
         return
     from monitor.model.artefact import load_artefact
     from monitor.model.engines import load_engine
-    from monitor.runtime import bench
+    from monitor.runtime import bench, procfs
     from monitor.shipped import shipped
 
     artefact = load_artefact(model_path or shipped("models/reference"))
-    chosen = load_engine(artefact, engine, threads)  # type: ignore[arg-type]
+    chosen = load_engine(artefact, engine)  # type: ignore[arg-type]
     results = bench.bench_engine(chosen, (1, 64, 1024))
-    results += [bench.bench_pipeline(chosen, batch) for batch in (64, 1024)]
-    resident = bench.resident_bytes()
+    workers = 1 if chosen.name == "tensorflow" else workers or len(os.sched_getaffinity(0))
+    results += [bench.bench_pipeline(artefact, chosen.name, batch, min(workers, batch)) for batch in (64, 1024)]  # type: ignore[arg-type]
+    resident = procfs.resident_bytes(os.getpid())
     results += bench.bench_keras(artefact)
     ready_s = bench.start_to_ready_s(chosen.name)
     document = bench.document(results, rates_hz, ready_s, resident)
@@ -79,10 +81,10 @@ def command(
         click.echo(f"one block against Keras predict: {ratio:,.0f} times faster")
 
 
-def _end_to_end(url: str, load: Load, threads: int, *, as_json: bool) -> None:
+def _end_to_end(url: str, load: Load, workers: int, *, as_json: bool) -> None:
     from monitor.runtime.bench_mqtt import run_end_to_end
 
-    result = run_end_to_end(url, load, threads=threads)
+    result = run_end_to_end(url, load, workers=workers)
     if as_json:
         click.echo(json.dumps(asdict(result)))
         return

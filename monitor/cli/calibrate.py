@@ -48,7 +48,7 @@ def command(
     from monitor.runtime.offline import between
 
     artefact = load_artefact(model)
-    engine = load_engine(artefact, "onnxruntime", threads=1)
+    engine = load_engine(artefact, "onnxruntime")
     opened = open_recordings(recordings, options)
     for recording in opened[1:]:
         require_rate(recording, opened[0].sampling_rate_hz, f"the calibration with {opened[0].name}")

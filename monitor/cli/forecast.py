@@ -65,7 +65,7 @@ def command(
     if record >= len(records):
         raise RecordingError(f"{recording}: --record {record}: there are {len(records)} records, counted from 0")
     samples = records[record]
-    running = load_engine(artefact, engine, 1)
+    running = load_engine(artefact, engine)
     time_constant_blocks = artefact.manifest.scaling.time_constant_blocks
     found = look(running, samples, at_sample, blocks, time_constant_blocks)
     size, warmup_blocks = running.block_samples, running.window_blocks

@@ -60,11 +60,11 @@ def verify(model: Path, tensorflow: bool, as_json: bool) -> None:
     weights = artefact.weights()
     shape = artefact.manifest.shape
     deviations = {
-        "model.onnx": artefact.check_golden(load_engine(artefact, "onnxruntime", 1)),
-        "model.keras": artefact.check_golden(OnnxEngine(shape, onnx_bytes(shape, weights), 1)),
+        "model.onnx": artefact.check_golden(load_engine(artefact, "onnxruntime")),
+        "model.keras": artefact.check_golden(OnnxEngine(shape, onnx_bytes(shape, weights))),
     }
     if tensorflow:
-        deviations["tensorflow"] = artefact.check_golden(load_engine(artefact, "tensorflow", 1))
+        deviations["tensorflow"] = artefact.check_golden(load_engine(artefact, "tensorflow"))
     files = {name: entry.size_bytes for name, entry in artefact.manifest.files.items()}
     if as_json:
         document = {"model": str(model), "sha256": artefact.sha256, "ok": True, "files": files}

@@ -1,12 +1,17 @@
 """The samples of every channel, in one preallocated array of blocks.
 
-One writer appends samples, one reader takes complete blocks; each owns its own counters, so the two may live on
-different threads of one interpreter without a lock. Slots are whole blocks: a new context starts at a slot boundary, so
-a block never spans missing samples. The arrays are never reallocated. Refuses to know: units, messages, what a block
-is good for.
+One writer appends samples, readers take complete blocks, each of rows of its own; writer and readers own their
+counters, so they need no lock and may live in different processes. Slots are whole blocks: a new context starts at a
+slot boundary, so a block never spans missing samples. The arrays are never reallocated. Refuses to know: units,
+messages, what a block is good for.
 """
 
+from bisect import bisect_right
+from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
+from itertools import pairwise, zip_longest
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +21,8 @@ Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
 Bool = npt.NDArray[np.bool_]
 Rows = npt.NDArray[np.intp]
+Zeros = Callable[[int | tuple[int, ...], npt.DTypeLike], npt.NDArray[Any]]
+"""Makes an array of zeros, given shape and type: ``numpy.zeros``, or one that a second process sees too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,27 +42,50 @@ class DueBlocks:
 
 
 class Rings:
-    """Blocks of ``channels`` rows, ``capacity_blocks`` each."""
+    """Blocks of ``channels`` rows, ``capacity_blocks`` each, in ``parts`` with a reader each."""
 
-    def __init__(self, channels: int, capacity_blocks: int, block_samples: int) -> None:
+    def __init__(
+        self, channels: int, capacity_blocks: int, block_samples: int, parts: int = 1, zeros: Zeros = np.zeros
+    ) -> None:
         self.block_samples = block_samples
         self.capacity_blocks = capacity_blocks
-        self._slots: Float32 = np.zeros((channels, capacity_blocks, block_samples), np.float32)
+        self.borders = [channels * number // parts for number in range(parts + 1)]
+        """First row of each part, and the end."""
+        self._slots: Float32 = zeros((channels, capacity_blocks, block_samples), np.float32)
         self._flat = self._slots.reshape(channels, capacity_blocks * block_samples)
-        self._arrived_s: Float64 = np.zeros((channels, capacity_blocks), np.float64)
+        self._arrived_s: Float64 = zeros((channels, capacity_blocks), np.float64)
         # Written by the writer when a context starts in a slot, cleared by the reader when it takes that slot.
-        self._first: Bool = np.zeros((channels, capacity_blocks), np.bool_)
-        self._first_sample: Int64 = np.zeros((channels, capacity_blocks), np.int64)
+        self._first: Bool = zeros((channels, capacity_blocks), np.bool_)
+        self._first_sample: Int64 = zeros((channels, capacity_blocks), np.int64)
         # Writer's: samples ever written a row, counted from slot 0, including the rest of slots that a reset gave up.
         self._head = [0] * channels
         self._next_sample = [0] * channels
         self._context_head = [0] * channels
         self._starting = [True] * channels
-        self._complete: Int64 = np.zeros(channels, np.int64)
+        self._complete: Int64 = zeros(channels, np.int64)
         # Reader's: blocks taken or skipped a row; stream index minus slot index of the current context.
-        self._taken: Int64 = np.zeros(channels, np.int64)
-        self._offset: Int64 = np.zeros(channels, np.int64)
-        self._restart: Bool = np.zeros(channels, np.bool_)
+        self._taken: Int64 = zeros(channels, np.int64)
+        self._offset: Int64 = zeros(channels, np.int64)
+        self._restart: Bool = zeros(channels, np.bool_)
+
+    def part(self, number: int) -> Self:
+        """The rows of one part for its reader, who counts them from 0."""
+        first, end = self.borders[number : number + 2]
+        part = copy(self)
+        part.borders = [0, end - first]
+        for name, value in vars(self).items():
+            if isinstance(value, np.ndarray):
+                setattr(part, name, value[first:end])
+        return part
+
+    def rows(self) -> list[int]:
+        """All rows, in an order in which the parts fill evenly."""
+        parts = [range(first, end) for first, end in pairwise(self.borders)]
+        return [row for rows in zip_longest(*parts) for row in rows if row is not None]
+
+    def part_of(self, row: int) -> int:
+        """The number of the part that ``row`` belongs to."""
+        return bisect_right(self.borders, row) - 1
 
     def start_context(self, row: int, next_sample: int) -> int:
         """Let the next appended sample of ``row`` start a new context at stream index ``next_sample``.
@@ -142,16 +172,18 @@ class Rings:
             return None
         return float(self._arrived_s[rows, self._taken[rows] % self.capacity_blocks].min())
 
-    def take(self, limit: int | None = None) -> DueBlocks | None:
+    def take(self, limit: int | None = None, received: Int64 | None = None) -> DueBlocks | None:
         """Take the oldest complete block of every channel that has one (at most ``limit`` channels), None if no has.
 
-        With a limit, the channels with the longest backlog come first, so that none is forgotten.
+        With a limit, the channels with the longest backlog come first, so that none is forgotten. With ``received``,
+        what :meth:`blocks_received` said some time ago, blocks that came after that stay for the next time.
         """
-        rows = np.flatnonzero(self._complete > self._taken)
+        received = self._complete if received is None else received
+        rows = np.flatnonzero(received > self._taken)
         if not rows.size:
             return None
         if limit is not None and rows.size > limit:
-            backlog = (self._complete - self._taken)[rows]
+            backlog = (received - self._taken)[rows]
             rows = np.sort(rows[np.argpartition(-backlog, limit)[:limit]])
         taken = self._taken[rows]
         slot = taken % self.capacity_blocks
@@ -186,16 +218,23 @@ class Rings:
         rows = np.flatnonzero(backlog > limit_blocks)
         lost = backlog[rows]
         for row, count in zip(rows.tolist(), lost.tolist(), strict=True):
-            # Contexts that began among the given-up blocks still move the stream index.
-            slots = (self._taken[row] + np.arange(count)) % self.capacity_blocks
-            began = np.flatnonzero(self._first[row, slots])
-            if began.size:
-                at = began[-1]
-                self._offset[row] = self._first_sample[row, slots[at]] - (self._taken[row] + at) * self.block_samples
-                self._first[row, slots] = False
-            self._restart[row] = True
-            self._taken[row] += count
+            self._skip(row, count)
         return rows, lost
+
+    def skip_until(self, row: int, received: int) -> None:
+        """Give up the blocks of ``row`` that wait, up to its ``received``-th; its context starts anew after them."""
+        self._skip(row, max(0, received - int(self._taken[row])))
+
+    def _skip(self, row: int, count: int) -> None:
+        # Contexts that began among the given-up blocks still move the stream index.
+        slots = (self._taken[row] + np.arange(count)) % self.capacity_blocks
+        began = np.flatnonzero(self._first[row, slots])
+        if began.size:
+            at = began[-1]
+            self._offset[row] = self._first_sample[row, slots[at]] - (self._taken[row] + at) * self.block_samples
+            self._first[row, slots] = False
+        self._restart[row] = True
+        self._taken[row] += count
 
     def recent(self, row: int, samples: int) -> tuple[int, Float32]:
         """The last samples of the current context of ``row`` that are still in the ring (the writer's view).

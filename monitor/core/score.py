@@ -73,6 +73,7 @@ class Scorer:
         self._last: Float32 = np.full((channels, MEMORY), np.nan, np.float32)
         self._arrays: dict[str, Float32] = {}
         self._slot: Int64 = np.full(channels, -1, np.int64)
+        self._stacked = True
         self._plan = make_plan(self.layout)
 
     def assign(self, rows: Rows, calibration: Calibration | None, limit: float = 0.0) -> None:
@@ -84,6 +85,10 @@ class Scorer:
             self._calibrations[id(calibration)] = calibration
             self._of_row[rows] = id(calibration)
             self._limit[rows] = limit
+        self._stacked = False
+
+    def _stack(self) -> None:
+        """Bring together what scoring needs of the calibrations: once for many channels that were assigned one."""
         for key in self._calibrations.keys() - set(np.unique(self._of_row).tolist()):
             del self._calibrations[key]
         known = list(self._calibrations.values())
@@ -92,6 +97,7 @@ class Scorer:
         }
         slots = {key: slot for slot, key in enumerate(self._calibrations)}
         self._slot = np.array([slots.get(key, -1) for key in self._of_row.tolist()], np.int64)
+        self._stacked = True
 
     def calibration(self, row: int) -> Calibration | None:
         """The calibration of one row, None without one."""
@@ -127,6 +133,8 @@ class Scorer:
             np.full(n, -1, np.int64),
             np.full((n, 2), np.nan, np.float32),
         )
+        if not self._stacked:
+            self._stack()
         if not self._arrays:
             return result
         raw = raw_features(seen, gaps)

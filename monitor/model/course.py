@@ -58,7 +58,7 @@ def run_course(
     """
     parts = [split_in_time(records, 1.0 - holdout) for _, records in material]
     trained = train([first for first, _ in parts], shape, recipe, time_constant_blocks, report)
-    engine = OnnxEngine(shape, onnx_bytes(shape, trained.weights), 1)
+    engine = OnnxEngine(shape, onnx_bytes(shape, trained.weights))
     recordings = [recording for recording, _ in material]
     training = {
         "recordings": [

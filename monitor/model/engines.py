@@ -21,22 +21,25 @@ def gpu_visible() -> bool:
     return Path("/dev/nvidiactl").exists()
 
 
-def load_engine(artefact: Artefact, engine: EngineName = "auto", threads: int = 0) -> Engine:
+def chosen(engine: EngineName) -> EngineName:
+    """What ``auto`` means here: TensorFlow where it is installed and a GPU is visible, else ONNX Runtime."""
+    if engine != "auto":
+        return engine
+    return "tensorflow" if gpu_visible() and importlib.util.find_spec("tensorflow") is not None else "onnxruntime"
+
+
+def load_engine(artefact: Artefact, engine: EngineName = "auto") -> Engine:
     """The engine for a model, checked against its golden vectors.
 
     Args:
         artefact: the model.
         engine: which.
-        threads: of the CPU engine; 0: as many as the process may use.
 
     Raises:
         ArtefactError: the engine is not installed, or does not agree with the model.
     """
-    if engine == "auto":
-        installed = importlib.util.find_spec("tensorflow") is not None
-        engine = "tensorflow" if installed and gpu_visible() else "onnxruntime"
     made: Engine
-    if engine == "tensorflow":
+    if chosen(engine) == "tensorflow":
         try:
             from monitor.model.tensorflow_engine import TensorflowEngine
         except ImportError as error:
@@ -46,7 +49,7 @@ def load_engine(artefact: Artefact, engine: EngineName = "auto", threads: int = 
         made = TensorflowEngine(artefact.manifest.shape, artefact.weights())
     else:
         try:
-            made = OnnxEngine(artefact.manifest.shape, artefact.contents["model.onnx"], threads)
+            made = OnnxEngine(artefact.manifest.shape, artefact.contents["model.onnx"])
         except ArtefactError as error:
             raise ArtefactError(f"{artefact.path}/model.onnx: {error}; train the model again") from error
     artefact.check_golden(made)

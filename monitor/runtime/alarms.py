@@ -1,6 +1,6 @@
 """What happens when an alarm state changes: a line in the log, evidence on disk, an event for whoever listens.
 
-Runs on the event loop, told by the inference thread. Refuses to know: how states come about.
+Runs on the event loop. Refuses to know: how states come about.
 """
 
 import logging
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from monitor.core.alarm import Changes, State
 from monitor.core.kinds import KINDS
 from monitor.runtime.evidence import Capture, EvidenceWriter
-from monitor.runtime.inference import Lane
 from monitor.runtime.ingest import Channel
+from monitor.runtime.lane import Lane
 from monitor.runtime.models import LoadedLane
 
 LOG = logging.getLogger(__name__)
@@ -80,8 +80,7 @@ class AlarmDesk:
                 channel.sensor.sampling_rate_hz,
                 loaded.info.sha256,
             )
-            level_blocks = lane.pipeline.level.time_constant_blocks
-            file = self._writer.start(capture, lane.rings, channel, lane.engine, level_blocks)
+            file = self._writer.start(capture, lane.rings, channel, lane.viewer, lane.shape.level_blocks)
         LOG.warning(
             "alarm state: channel=%s from=%s to=%s score=%.2f evidence=%s",
             channel.name,
@@ -95,10 +94,9 @@ class AlarmDesk:
 
 def _figures(lane: Lane, channel: Channel) -> tuple[float, dict[str, float], tuple[float, float] | None]:
     board, row = lane.board, channel.row
-    with board.lock:
-        score = float(board.score[row])
-        values = board.evidence[row].tolist()
-        low, high = board.band[row].tolist()
+    score, values, (low, high) = board.read(
+        lambda: (float(board.score[row]), board.evidence[row].tolist(), board.band[row].tolist())
+    )
     nyquist_hz = channel.sensor.sampling_rate_hz / 2
     band_hz = (low * nyquist_hz, high * nyquist_hz) if low == low else None  # noqa: PLR0124 - NaN
     return score, dict(zip(KINDS, values, strict=True)), band_hz

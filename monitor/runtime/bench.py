@@ -1,14 +1,13 @@
 """What this machine carries, without a broker: forecasts a second, channels in real time, latency, memory.
 
-Every figure is of the path that the daemon uses: the engine alone, and the pipeline from ring to figures. Where Keras
-is installed its ``predict``, as the tutorial uses it, is measured in the same run, so that a ratio can be quoted.
+Every figure is of the path that the daemon uses: the engine alone on one core, and ring to score by its workers. Where
+Keras is installed its ``predict``, as the tutorial uses it, is measured in the same run, so that a ratio can be quoted.
 Refuses to know: MQTT.
 """
 
 import importlib.util
 import os
 import platform
-import resource
 import subprocess
 import sys
 import tempfile
@@ -24,12 +23,18 @@ import numpy as np
 from monitor.core.calibrate import HealthyContext, calibrate
 from monitor.core.calibration import Calibration
 from monitor.core.forecaster import Engine
-from monitor.core.rings import Rings
 from monitor.model.artefact import Artefact
-from monitor.runtime.inference import Inference, make_lane
+from monitor.model.engines import EngineName
+from monitor.runtime.inference import Inference
+from monitor.runtime.lane import Lane, LaneShape
+from monitor.runtime.orders import Batches, Configure
+from monitor.runtime.worker import BACKLOG_SHARE
 
 MEASURE_S = 1.0
 """Seconds of one measurement. Shorter: noise. Longer: a bench that nobody runs."""
+
+CAPACITY_BLOCKS = 64
+"""Blocks of a ring, half a second at 12.8 kHz. Fewer: workers wait for the source. More: memory."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +52,9 @@ class Result:
     blocks_per_s: float
     """Throughput."""
     latency_s_p50: float
-    """Median time of a call."""
+    """Median time of a call; of the pipeline, block in to score at half the throughput (a bucket's upper bound)."""
     latency_s_p99: float
-    """99th percentile."""
+    """99th percentile, likewise."""
 
 
 def measure(call: Callable[[], object], batch: int, stage: str, engine: str, mode: str) -> Result:
@@ -86,47 +91,86 @@ def bench_calibration(block_samples: int) -> Calibration:
     return calibrate([healthy], interval_blocks=128, warmup_blocks=1, sampling_rate_hz=12800.0)
 
 
-def bench_pipeline(engine: Engine, channels: int, calibrations: int = 1, mode: str = "carried") -> Result:
-    """Ring to score: every channel has one block a round, as when their messages come in step.
+def bench_pipeline(
+    artefact: Artefact, engine: EngineName, channels: int, workers: int, calibrations: int = 1, mode: str = "carried"
+) -> Result:
+    """Ring to score, by the daemon's own workers: as much as they take, then half of that for the latency.
 
     Args:
-        engine: runs the model.
-        channels: as many blocks are in a batch.
+        artefact: the model.
+        engine: what runs it.
+        channels: all have blocks at the same time, as when their messages come in step.
+        workers: processes.
         calibrations: how many different ones the channels have; 0: none, figures only.
         mode: ``carried`` or ``windowed``.
     """
-    lane = make_lane("bench", engine, channels, capacity_blocks=8, level_blocks=100, mode=mode)
-    rng = np.random.default_rng(0)
-    blocks = rng.normal(size=(16, channels, engine.block_samples)).astype(np.float32)
-    lane.pipeline.configure(np.arange(channels), 128, 1)
-    if calibrations:
-        calibration = bench_calibration(engine.block_samples)
-        for rows in np.array_split(np.arange(channels), calibrations):
-            own = replace(calibration, whitening=calibration.whitening.copy())
-            lane.pipeline.scoring.assign(rows, own, own.limit(1.0))
-    inference = Inference([lane], time.monotonic, lambda _: None, max_batch=channels)
-    number = 0
+    network = artefact.manifest.shape
+    shape = LaneShape(
+        "bench", channels, network.block_samples, network.window_blocks, CAPACITY_BLOCKS, mode=mode, parts=workers
+    )
+    inference = Inference(shape, artefact, engine, Batches(max_batch=channels, max_delay_s=0.001))
+    try:
+        ready = inference.wait_until_ready()
+        _configure(inference, channels, calibrations)
+        source = _Source(inference.lane)
+        _while(MEASURE_S / 2, source.fill)
+        before, began_s = source.scored(), time.monotonic()
+        _while(MEASURE_S, source.fill)
+        rate = (source.scored() - before) / (time.monotonic() - began_s)
+        source.drain()
+        latencies = inference.lane.latencies
+        counts = latencies.counts
+        began_s, first = time.monotonic(), source.blocks
+        _while(MEASURE_S, lambda: source.add_until(first + int((time.monotonic() - began_s) * rate / 2 / channels)))
+        source.drain()
+        p50, p99 = (latencies.quantile(q, counts) for q in (0.5, 0.99))
+    finally:
+        inference.stop()
+    return Result("pipeline", ready.engine, mode, channels, rate, p50, p99)
 
-    def fill(rings: Rings) -> None:
-        # All rows at once, past the per-message path, which is measured on its own.
-        nonlocal number
-        slot = number % rings.capacity_blocks
-        rings._slots[:, slot] = blocks[number % 16]  # noqa: SLF001 - the measured path starts at the ring
-        rings._first[:, slot] = number == 0  # noqa: SLF001
-        rings._complete += 1  # noqa: SLF001
-        number += 1
 
-    times: list[float] = []
-    end_s = time.perf_counter() + MEASURE_S
-    while time.perf_counter() < end_s or len(times) < 8:
-        fill(lane.rings)
-        began_s = time.perf_counter()
-        inference.round(lane)
-        times.append(time.perf_counter() - began_s)
-    times = times[3:]
-    p50, p99 = np.percentile(times, [50, 99])
-    rate = channels * len(times) / sum(times)
-    return Result("pipeline", engine.name, mode, channels, rate, float(p50), float(p99))
+def _configure(inference: Inference, channels: int, calibrations: int) -> None:
+    calibration = bench_calibration(inference.lane.shape.block_samples)
+    own = [replace(calibration, whitening=calibration.whitening.copy()) for _ in range(calibrations)]
+    for row in range(channels):
+        order = Configure(row, 128, 1, limit=calibration.limit(1.0))
+        inference.configure(order, own[row * calibrations // channels] if own else None)
+
+
+class _Source:
+    """Gives every channel blocks at once, past the messages' path, which is measured on its own."""
+
+    def __init__(self, lane: Lane) -> None:
+        self.blocks = 0
+        self._lane, self._rings = lane, lane.rings
+        self._rings._slots[:] = np.random.default_rng(0).normal(size=self._rings._slots.shape)  # noqa: SLF001
+        self._rings._first[:, 0] = True  # noqa: SLF001
+
+    def scored(self) -> int:
+        return int(self._lane.board.blocks_scored.sum())
+
+    def add_until(self, blocks: int) -> None:
+        if blocks > self.blocks:
+            slots = np.arange(self.blocks, blocks) % self._rings.capacity_blocks
+            self._rings._arrived_s[:, slots] = time.monotonic()  # noqa: SLF001
+            self._rings._complete[:] = self.blocks = blocks  # noqa: SLF001
+
+    def fill(self) -> None:
+        """As much as the slowest worker leaves room for, up to what it would give up."""
+        room = int(self._rings.capacity_blocks * BACKLOG_SHARE) - int(self._rings.backlog().max())
+        self.add_until(self.blocks + max(0, room))
+
+    def drain(self) -> None:
+        deadline_s = time.monotonic() + 30
+        while self._rings.backlog().any() and time.monotonic() < deadline_s:
+            time.sleep(0.001)
+
+
+def _while(seconds: float, act: Callable[[], None]) -> None:
+    end_s = time.monotonic() + seconds
+    while time.monotonic() < end_s:
+        act()
+        time.sleep(0.002)
 
 
 def bench_keras(artefact: Artefact) -> list[Result]:
@@ -166,12 +210,6 @@ def start_to_ready_s(engine: str) -> float:
                     return time.monotonic() - began_s
             finally:
                 child.terminate()
-
-
-def resident_bytes() -> int:
-    """Resident memory of this process now."""
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * resource.getpagesize()
 
 
 def device_name() -> str:

@@ -1,7 +1,7 @@
 """End to end over a real broker: a load goes in, and the daemon's own metrics say what became of it.
 
 The daemon runs as a process of its own, as in production; the load comes from this process. What is said of processor
-time is the kernel's account of each thread. Refuses to know: how the daemon works inside.
+time is the kernel's account of each process. Refuses to know: how the daemon works inside.
 """
 
 import os
@@ -20,6 +20,7 @@ from urllib.request import urlopen
 from prometheus_client.parser import text_string_to_metric_families
 
 from monitor.errors import MonitorError
+from monitor.runtime import procfs
 from monitor.runtime.load import Load, Sent, send_load
 
 Samples = dict[str, list[tuple[dict[str, str], float]]]
@@ -52,16 +53,16 @@ class EndToEnd:
     latency_s_p99: float = 0.0
     """Of the 99th percentile."""
     cpu_s: dict[str, float] = field(default_factory=dict)
-    """Processor time: ``generator``, and the daemon's threads by name."""
+    """Processor time: ``generator``, ``daemon`` and its ``workers``."""
     resident_memory_bytes: list[int] = field(default_factory=list)
-    """The daemon's, once a second while the load ran."""
+    """The daemon's and its workers', what they share counted once; once a second while the load ran."""
     scrape_s: list[float] = field(default_factory=list)
     """Seconds of each scrape while the load ran."""
     recovered_s: float = 0.0
     """From the end of the load until nothing waited."""
 
 
-def run_end_to_end(url: str, load: Load, *, threads: int = 0, buffer_s: float = 2.0) -> EndToEnd:
+def run_end_to_end(url: str, load: Load, *, workers: int = 0, buffer_s: float = 2.0) -> EndToEnd:
     """Run a daemon and a load against the broker at ``url``.
 
     Raises:
@@ -70,7 +71,7 @@ def run_end_to_end(url: str, load: Load, *, threads: int = 0, buffer_s: float = 
     parts = urlsplit(url)
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "config.yaml"
-        config.write_text(_config(url, load, threads, buffer_s), encoding="utf-8")
+        config.write_text(_config(url, load, workers, buffer_s), encoding="utf-8")
         with subprocess.Popen(
             [sys.executable, "-m", "monitor", "run", "--config", str(config), "--log-level", "warning", "--announce"],
             stdout=subprocess.PIPE,
@@ -86,15 +87,15 @@ def run_end_to_end(url: str, load: Load, *, threads: int = 0, buffer_s: float = 
 
 def _observe(address: str, pid: int, host: str, port: int, load: Load) -> EndToEnd:
     ended = threading.Event()
-    before = _thread_cpu_s(pid)
+    before = _cpu_s(pid)
     result = EndToEnd(Sent(0, 0, 0.0, 0.0))
 
     def watch() -> None:
         while not ended.wait(1.0):
             began_s = time.monotonic()
-            page = _scrape(address)
+            _fetch(address)
             result.scrape_s.append(time.monotonic() - began_s)
-            result.resident_memory_bytes.append(int(_value(page, "process_resident_memory_bytes")))
+            result.resident_memory_bytes.append(sum(map(procfs.proportional_bytes, [pid, *procfs.children(pid)])))
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -107,9 +108,8 @@ def _observe(address: str, pid: int, host: str, port: int, load: Load) -> EndToE
     while _value(_scrape(address), "vibration_queue_bytes") > 0 and time.monotonic() - ended_s < 30:
         time.sleep(0.1)
     result.recovered_s = time.monotonic() - ended_s
-    after = _thread_cpu_s(pid)
-    spent = {name: seconds - before.get(name, 0.0) for name, seconds in after.items()}
-    result.cpu_s = {"generator": result.sent.cpu_s, **{name: s for name, s in spent.items() if s > 0.01}}
+    after = _cpu_s(pid)
+    result.cpu_s = {"generator": result.sent.cpu_s, **{name: seconds - before[name] for name, seconds in after.items()}}
     _count(result, _scrape(address))
     return result
 
@@ -154,14 +154,14 @@ def _quantile(page: Samples, name: str, q: float) -> float:
     return min((bound for bound, value in buckets if total and value >= q * total), default=float("nan"))
 
 
-def _config(url: str, load: Load, threads: int, buffer_s: float) -> str:
+def _config(url: str, load: Load, workers: int, buffer_s: float) -> str:
     return (
         f"mqtt: {{url: '{url}', client_id: vibration-monitor-bench-{os.getpid()}, version: '3.1.1', "
         f"status_topic: vibration-monitor-bench/{os.getpid()}}}\n"
         "sensors: [{topic: 'load/{machine}/{axis}', payload: {format: float32}, "
         f"sampling_rate_hz: {load.sampling_rate_hz}}}]\n"
         f"limits: {{channels: {load.channels}, buffer: {buffer_s}}}\n"
-        f"inference: {{threads: {threads}}}\n"
+        f"inference: {{workers: {workers}}}\n"
         "http: {listen: '127.0.0.1:0', page: false}\n"
     )
 
@@ -175,11 +175,15 @@ def _address(daemon: "subprocess.Popen[str]") -> str:
     return line
 
 
-def _scrape(address: str) -> Samples:
+def _fetch(address: str) -> str:
     with urlopen(f"{address}/metrics", timeout=30) as answer:  # noqa: S310 - our own daemon
-        text = answer.read().decode()
+        text: str = answer.read().decode()
+    return text
+
+
+def _scrape(address: str) -> Samples:
     page: Samples = defaultdict(list)
-    for family in text_string_to_metric_families(text):
+    for family in text_string_to_metric_families(_fetch(address)):
         for sample in family.samples:
             page[sample.name].append((sample.labels, sample.value))
     return page
@@ -197,12 +201,6 @@ def _wait(condition: Callable[[], bool], timeout_s: float, what: str) -> None:
         time.sleep(0.05)
 
 
-def _thread_cpu_s(pid: int) -> dict[str, float]:
-    """Processor seconds of a process's threads so far, summed by thread name."""
-    ticks = os.sysconf("SC_CLK_TCK")
-    seconds: dict[str, float] = defaultdict(float)
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        text = (task / "stat").read_text(encoding="ascii", errors="replace")
-        name, fields = text[text.index("(") + 1 : text.rindex(")")], text[text.rindex(")") + 2 :].split()
-        seconds[name] += (int(fields[11]) + int(fields[12])) / ticks
-    return dict(seconds)
+def _cpu_s(pid: int) -> dict[str, float]:
+    """Processor seconds so far of a daemon and of its workers."""
+    return {"daemon": procfs.cpu_s(pid), "workers": sum(map(procfs.cpu_s, procfs.children(pid)))}

@@ -1,10 +1,15 @@
-"""The latest figures of every channel of a lane: what the inference thread knows and everybody else may look at.
+"""The latest figures of every channel of a lane: what its workers know and everybody else may look at.
 
-One short lock guards it, so nobody who looks ever stops the forecasts. Refuses to know: names, labels, who looks.
+Each worker writes the rows of its part and says so with a version, odd while it writes; who looks looks again if a
+version changed meanwhile. So nobody who looks ever stops the forecasts. Refuses to know: names, labels, who looks.
 """
 
-import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import copy
 from enum import StrEnum
+from typing import Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +17,13 @@ import numpy.typing as npt
 from monitor.core.kinds import KINDS
 from monitor.core.pipeline import Intervals
 from monitor.core.refusal import REFUSALS
+from monitor.core.rings import Zeros
+
+Seen = TypeVar("Seen")
+
+LOOKS = 100
+"""Times to look again before figures of two batches beside one another are accepted. Lower: that happens. Higher: a
+worker that was killed while it wrote holds up the last scrape for longer."""
 
 
 class Skip(StrEnum):
@@ -27,30 +39,64 @@ FIGURES = ("gap", "gap_ratio", "gap_whitened", "rms", "peak", "score")
 
 
 class Board:
-    """The latest figures of every row of a lane, and its counters. Written by the inference thread under ``lock``."""
+    """The latest figures of every row of a lane, and its counters; :meth:`read` them."""
 
-    def __init__(self, channels: int) -> None:
-        self.lock = threading.Lock()
-        self.blocks_scored = np.zeros(channels, np.int64)
-        self.skipped = {reason: np.zeros(channels, np.int64) for reason in (Skip.WARM_UP, Skip.OVERLOAD)}
-        self.refused = {reason: np.zeros(channels, np.int64) for reason in REFUSALS}
-        self.scored_at_s = np.zeros(channels, np.float64)
-        self.gap = np.full(channels, np.nan, np.float32)
-        self.gap_ratio = np.full(channels, np.nan, np.float32)
-        self.gap_whitened = np.full(channels, np.nan, np.float32)
-        self.rms = np.full(channels, np.nan, np.float32)
-        self.peak = np.full(channels, np.nan, np.float32)
-        self.score = np.full(channels, np.nan, np.float32)
-        self.evidence = np.full((channels, len(KINDS)), np.nan, np.float32)
-        self.dominant = np.full(channels, -1, np.int64)
-        self.band = np.full((channels, 2), np.nan, np.float32)
-        self.alarm_state = np.full(channels, -1, np.int64)
-        self.refusal = np.zeros(channels, np.int8)
+    def __init__(self, channels: int, parts: int = 1, zeros: Zeros = np.zeros) -> None:
+        def empty(*width: int) -> npt.NDArray[np.float32]:
+            figures: npt.NDArray[np.float32] = zeros((channels, *width), np.float32)
+            figures[:] = np.nan
+            return figures
+
+        self._versions: npt.NDArray[np.int64] = zeros(parts, np.int64)
+        self.blocks_scored: npt.NDArray[np.int64] = zeros(channels, np.int64)
+        self.skipped = {reason: zeros(channels, np.int64) for reason in (Skip.WARM_UP, Skip.OVERLOAD)}
+        self.refused = {reason: zeros(channels, np.int64) for reason in REFUSALS}
+        self.scored_at_s: npt.NDArray[np.float64] = zeros(channels, np.float64)
+        self.gap, self.gap_ratio, self.gap_whitened = empty(), empty(), empty()
+        self.rms, self.peak, self.score, self.coverage = empty(), empty(), empty(), empty()
+        self.evidence, self.band = empty(len(KINDS)), empty(2)
+        self.dominant: npt.NDArray[np.int64] = zeros(channels, np.int64)
+        self.alarm_state: npt.NDArray[np.int64] = zeros(channels, np.int64)
+        self.dominant[:] = self.alarm_state[:] = -1
+        self.refusal: npt.NDArray[np.int8] = zeros(channels, np.int8)
         """Code of the reason why the last interval has no score; 0: none."""
-        self.coverage = np.full(channels, np.nan, np.float32)
-        self.warm_up_belongs = np.zeros(channels, np.bool_)
+        self.calibrated: npt.NDArray[np.bool_] = zeros(channels, np.bool_)
+        """Channels that have a calibration."""
+        self.warm_up_belongs: npt.NDArray[np.bool_] = zeros(channels, np.bool_)
         """Channels whose bursts always begin with a warm-up, which coverage does not count against them."""
-        self._seen = np.zeros((2, channels), np.int64)
+        self._scored_before: npt.NDArray[np.int64] = zeros(channels, np.int64)
+        self._received_before: npt.NDArray[np.int64] = zeros(channels, np.int64)
+
+    def part(self, number: int, first: int, end: int) -> Self:
+        """The rows from ``first`` up to ``end``, counted from 0, for the worker that writes them."""
+        part = copy(self)
+        for name, value in vars(self).items():
+            if isinstance(value, dict):
+                setattr(part, name, {reason: counts[first:end] for reason, counts in value.items()})
+            else:
+                setattr(part, name, value[first:end])
+        part._versions = self._versions[number : number + 1]  # noqa: SLF001
+        return part
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """What is written meanwhile, by the one worker of a part, is seen as a whole."""
+        self._versions += 1
+        try:
+            yield
+        finally:
+            self._versions += 1
+
+    def read(self, look: Callable[[], Seen]) -> Seen:
+        """What ``look`` returns (copies of columns) when no worker wrote meanwhile."""
+        for _ in range(LOOKS):
+            before = self._versions.copy()
+            if not (before & 1).any():
+                seen = look()
+                if (self._versions == before).all():
+                    return seen
+            time.sleep(0.0001)
+        return look()
 
     def post(self, intervals: Intervals, at_s: npt.NDArray[np.float64], received: npt.NDArray[np.int64]) -> None:
         """Show the figures of closed intervals.
@@ -76,38 +122,37 @@ class Board:
         for number in np.unique(judged.refusal[judged.refusal > 0]).tolist():
             self.refused[REFUSALS[number - 1]][rows[judged.refusal == number]] += 1
         received = received - np.where(self.warm_up_belongs[rows], self.skipped[Skip.WARM_UP][rows], 0)
-        scored_before, received_before = self._seen[:, rows]
         scored = self.blocks_scored[rows]
         with np.errstate(invalid="ignore", divide="ignore"):
-            share = (scored - scored_before) / (received - received_before)
+            share = (scored - self._scored_before[rows]) / (received - self._received_before[rows])
         self.coverage[rows] = np.clip(share, 0.0, 1.0)
-        self._seen[0, rows] = scored
-        self._seen[1, rows] = received
+        self._scored_before[rows] = scored
+        self._received_before[rows] = received
 
     def clear(self, rows: npt.NDArray[np.intp], received: npt.NDArray[np.int64] | int = 0) -> None:
         """Forget ``rows``, whose rings have seen ``received`` blocks: another channel moves in."""
-        with self.lock:
+        with self.writing():
             for array in (self.blocks_scored, self.scored_at_s, *self.skipped.values(), *self.refused.values()):
                 array[rows] = 0
             for figures in (*(getattr(self, name) for name in FIGURES), self.evidence, self.band, self.coverage):
                 figures[rows] = np.nan
             self.dominant[rows] = self.alarm_state[rows] = -1
             self.refusal[rows] = 0
-            self.warm_up_belongs[rows] = False
-            self._seen[0, rows] = 0
-            self._seen[1, rows] = received
+            self.calibrated[rows] = self.warm_up_belongs[rows] = False
+            self._scored_before[rows] = 0
+            self._received_before[rows] = received
 
     def counts(self, row: int) -> npt.NDArray[np.int64]:
-        """The counters of a row, (n,), for a restart; the caller holds ``lock`` or is the thread that writes."""
+        """The counters of a row, (n,), for a restart; the caller is the one that writes."""
         columns = (self.blocks_scored, *self.skipped.values(), *self.refused.values())
         return np.array([column[row] for column in columns], np.int64)
 
     def restore(self, row: int, counts: npt.NDArray[np.int64]) -> None:
         """Let the counters of a row that was just cleared go on from what :meth:`counts` gave."""
         columns = (self.blocks_scored, *self.skipped.values(), *self.refused.values())
-        with self.lock:
+        with self.writing():
             for column, count in zip(columns, counts.tolist(), strict=True):
                 column[row] = count
-            self._seen[0, row] = self.blocks_scored[row]
+            self._scored_before[row] = self.blocks_scored[row]
             if self.warm_up_belongs[row]:
-                self._seen[1, row] -= self.skipped[Skip.WARM_UP][row]
+                self._received_before[row] -= self.skipped[Skip.WARM_UP][row]

@@ -12,7 +12,6 @@ import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-import numpy as np
 from aiohttp import web as aioweb
 
 from monitor.config import Config
@@ -28,11 +27,12 @@ from monitor.runtime.certificates import certificate_expiries
 from monitor.runtime.events import EventPublisher
 from monitor.runtime.evidence import EvidenceWriter
 from monitor.runtime.evidence_names import evidence_dir
-from monitor.runtime.inference import Inference, Lane
 from monitor.runtime.ingest import Channel, Ingest
-from monitor.runtime.models import LoadedLane, load_lanes
+from monitor.runtime.lane import Lane
+from monitor.runtime.models import Lanes, LoadedLane
 from monitor.runtime.mqtt import MqttSource
 from monitor.runtime.notify import Notifier
+from monitor.runtime.orders import Batches, Configure
 from monitor.runtime.preflight import preflight
 from monitor.runtime.remember import SAVE_PERIOD_S, Memory
 
@@ -42,8 +42,8 @@ STATUS_PERIOD_S = 5.0
 """Seconds between two status lines for systemd; more often is noise, less often is stale."""
 
 HUNG_AFTER_S = 10.0
-"""Silence of the inference thread after which the watchdog is not answered. A batch takes milliseconds; shorter than
-this would restart a daemon whose machine swaps for a moment, longer would leave a hung one undetected."""
+"""Silence of a worker after which the watchdog is not answered. A batch takes milliseconds; shorter than this would
+restart a daemon whose machine swaps for a moment, longer would leave a hung one undetected."""
 
 UNCHANGEABLE = ("http", "evidence", "state_dir")
 """Keys of the configuration that hold for a whole run."""
@@ -69,7 +69,7 @@ class Daemon:
         self._source_task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Load the models, open the HTTP server, start the inference thread. The broker is not waited for.
+        """Load the models, start their workers, open the HTTP server. The broker is not waited for.
 
         Raises:
             MonitorError: what makes a run impossible.
@@ -80,10 +80,6 @@ class Daemon:
             preflight(self.config, self._config_file)
         self._certificates = certificate_expiries(self.config)
         self._tls = web.tls_context(self.config.http)
-        self._lanes = load_lanes(self.config, self._config_file, {})
-        rings = {name: loaded.lane.rings for name, loaded in self._lanes.items()}
-        self.ingest = Ingest(self.config, rings, self._new_channel, time.monotonic)
-        self._mqtt = self._make_source(self.config)
 
         def on_failure(error: BaseException) -> None:
             loop.call_soon_threadsafe(self._fail, error)
@@ -91,21 +87,17 @@ class Daemon:
         def on_changes(lane: Lane, changes: Changes) -> None:
             loop.call_soon_threadsafe(self._alarms_changed, lane, changes)
 
-        self._inference = Inference(
-            [loaded.lane for loaded in self._lanes.values()],
-            time.monotonic,
-            on_failure,
-            on_changes,
-            max_batch=self.config.inference.max_batch,
-            max_delay_s=self.config.inference.max_delay,
-        )
+        self._loader = Lanes(on_changes, on_failure)
+        self._lanes = self._loader.load(self.config, self._config_file, {})
+        self._stack.callback(self._stop_lanes)
+        rings = {name: loaded.lane.rings for name, loaded in self._lanes.items()}
+        self.ingest = Ingest(self.config, rings, self._new_channel, time.monotonic)
+        self._mqtt = self._make_source(self.config)
         self._evidence = EvidenceWriter(self.config.evidence, evidence_dir(self.config), asyncio.sleep)
         self._stack.push_async_callback(self._evidence.close)
         self._events = EventPublisher(self.config.mqtt, self._publish, lambda: self._mqtt.state.connected)
         self._alarm_desk = AlarmDesk(self._evidence, self.config.label_names, time.time, self._events.alarm)
-        self._memory = Memory(self.config.state_dir, self._inference, time.monotonic, self.config.limits.channels)
-        self._inference.start()
-        self._stack.callback(self._inference.stop)
+        self._memory = Memory(self.config.state_dir, time.monotonic, self.config.limits.channels)
         self.address = await self._listen()
 
     async def serve(self) -> None:
@@ -124,7 +116,7 @@ class Daemon:
             for task in helpers:
                 task.cancel()
             await asyncio.gather(*helpers, return_exceptions=True)
-            # What made the inference thread fail must not meet the next run again.
+            # What made a worker fail must not meet the next run again.
             sound = self._failure.cancelled() or isinstance(self._failure.exception(), MonitorError)
             if sound:
                 await self._save()
@@ -171,22 +163,22 @@ class Daemon:
                 raise ConfigurationError(f"{key}: cannot change while running; restart the service")
         certificate_expiries(config)
         web.tls_context(config.http)
-        return config, load_lanes(config, file, self._lanes)
+        return config, self._loader.load(config, file, self._lanes)
 
     async def _swap(self, config: Config, lanes: dict[str, LoadedLane], source: MqttSource) -> None:
-        before = self.config
+        before, gone = self.config, [old for name, old in self._lanes.items() if lanes.get(name) is not old]
         self._certificates = certificate_expiries(config)
         if self._tls is not None:
             web.load_own_certificate(self._tls, config.http)  # perhaps renewed in place
-        with self._inference.paused:
-            self._lanes = lanes
-            self.config = config
-            self._inference.lanes = [loaded.lane for loaded in lanes.values()]
-            self._inference.max_batch = config.inference.max_batch
-            self._inference.max_delay_s = config.inference.max_delay
-            self._events.settings = config.mqtt
-            self._alarm_desk.label_names = config.label_names
-            self.ingest.configure(config, {name: loaded.lane.rings for name, loaded in lanes.items()})
+        self._lanes = lanes
+        self.config = config
+        self._events.settings = config.mqtt
+        self._alarm_desk.label_names = config.label_names
+        self.ingest.configure(config, {name: loaded.lane.rings for name, loaded in lanes.items()})
+        for loaded in lanes.values():
+            loaded.inference.rebatch(Batches(config.inference.max_batch, config.inference.max_delay))
+        for old in gone:
+            await asyncio.to_thread(old.inference.stop)
         self._calibrations.refresh()
         for channel in self.ingest.channels.values():
             self._configure_channel(channel)
@@ -226,6 +218,7 @@ class Daemon:
             evidence_failures=dict(self._evidence.failures),
             state_write_failures=self._memory.write_failures,
             events_dropped=self._events.dropped,
+            workers={name: loaded.inference.pids for name, loaded in self._lanes.items()},
             certificates=self._certificates,
         )
 
@@ -265,11 +258,12 @@ class Daemon:
         period_s = min(STATUS_PERIOD_S, watchdog_s / 3) if watchdog_s else STATUS_PERIOD_S
         hung_after_s = min(HUNG_AFTER_S, watchdog_s / 2) if watchdog_s else HUNG_AFTER_S
         while True:
-            age_s = time.monotonic() - self._inference.beat_s
+            now_s = time.monotonic()
+            age_s = max(now_s - loaded.inference.beat_s() for loaded in self._lanes.values())
             if age_s < hung_after_s:
                 self._notifier.watchdog()
             else:
-                LOG.error("the inference thread hangs: silent_s=%.1f", age_s)
+                LOG.error("an inference process hangs: silent_s=%.1f", age_s)
             self._notifier.status(self._status())
             await asyncio.sleep(period_s)
 
@@ -279,9 +273,13 @@ class Daemon:
             await self._save()
 
     async def _save(self, *, final: bool = False) -> None:
-        lanes = {name: loaded.lane for name, loaded in self._lanes.items()}
-        save = self._memory.save_final if final else self._memory.save
-        await save(list(self.ingest.channels.values()), lanes, self.config.label_names)
+        lanes = {name: loaded.inference for name, loaded in self._lanes.items()}
+        channels = list(self.ingest.channels.values())
+        await self._memory.save(channels, lanes, self.config.label_names, final=final)
+
+    def _stop_lanes(self) -> None:
+        for loaded in self._lanes.values():
+            loaded.inference.stop()
 
     async def _publish(self, topic: str, payload: str, retain: bool) -> bool:
         return await self._mqtt.publish(topic, payload, retain=retain)
@@ -293,13 +291,11 @@ class Daemon:
         return f"{len(self.ingest.channels)} channels, {broker}, oldest waiting block {lag_s:.2f} s"
 
     def _new_channel(self, channel: Channel) -> None:
-        lane = self._lanes[channel.model].lane
-        row = np.array([channel.row], np.intp)
-        received = lane.rings.blocks_received(row)
-        channel.first_block = int(received[0])
-        self._inference.submit(lambda: lane.board.clear(row, received))
+        inference = self._lanes[channel.model].inference
+        channel.first_block = int(inference.lane.rings.blocks_received()[channel.row])
+        inference.clear(channel.row, channel.first_block)
         self._configure_channel(channel)
-        self._memory.restore(channel, lane, self.config.label_names)
+        self._memory.restore(channel, inference, self.config.label_names)
         self._events.channel(dict(zip(self.config.label_names, channel.labels, strict=True)))
 
     def _alarms_changed(self, lane: Lane, changes: Changes) -> None:
@@ -309,13 +305,13 @@ class Daemon:
             self._alarm_desk.changed(loaded, changes, channels)
 
     def _configure_channel(self, channel: Channel) -> None:
-        """Give a channel's row its interval, warm-up and calibration, on the thread that owns them."""
+        """Give a channel's row its interval, warm-up and calibration."""
         loaded = self._lanes[channel.model]
-        lane, scoring, rate_hz = loaded.lane, self.config.scoring, channel.sensor.sampling_rate_hz
+        shape, scoring, rate_hz = loaded.lane.shape, self.config.scoring, channel.sensor.sampling_rate_hz
         labels = dict(zip(self.config.label_names, channel.labels, strict=True))
         calibration = self._calibrations.of(channel.sensor, labels, loaded.info.sha256)
-        interval_blocks = max(1, round(scoring.interval * rate_hz / lane.engine.block_samples))
-        warmup_blocks = scoring.warmup_blocks or lane.engine.window_blocks
+        interval_blocks = max(1, round(scoring.interval * rate_hz / shape.block_samples))
+        warmup_blocks = scoring.warmup_blocks or shape.window_blocks
         limit, wrong_rate = 0.0, False
         if calibration is not None:
             # The limits hold for the interval and the warm-up that the calibration was made with.
@@ -324,18 +320,11 @@ class Daemon:
             wrong_rate = not math.isclose(rate_hz, calibration.sampling_rate_hz, rel_tol=1e-3)
         mark = "" if calibration is None else f"{calibration.level_mps2:.9g} {calibration.healthy_s:.9g} {limit:.9g}"
         channel.key = f"{channel.topic} {rate_hz:.9g} {channel.sensor.factor_mps2:.9g} {loaded.info.sha256} {mark}"
-        settings = (lane, interval_blocks, warmup_blocks, calibration, limit, wrong_rate)
-        if channel.settings == settings:
-            return
-        channel.settings = settings
-        row = np.array([channel.row], np.intp)
-
-        def configure() -> None:
-            lane.pipeline.configure(row, interval_blocks, warmup_blocks)
-            lane.pipeline.scoring.assign(row, calibration, limit, wrong_rate=wrong_rate)
-            lane.board.warm_up_belongs[row] = warmup_blocks < lane.engine.window_blocks
-
-        self._inference.submit(configure)
+        order = Configure(channel.row, interval_blocks, warmup_blocks, None, limit, wrong_rate)
+        settings = (loaded.lane, order)
+        if channel.settings != settings or channel.calibration is not calibration:
+            channel.settings, channel.calibration = settings, calibration
+            loaded.inference.configure(order, calibration)
 
     async def _listen(self) -> str:
         settings = self.config.http

@@ -72,8 +72,15 @@ class EvidenceWriter:
         self._sleep = sleep
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def start(self, capture: Capture, rings: Rings, channel: Channel, engine: Engine, level_blocks: int) -> str | None:
-        """Begin a capture on the event loop.
+    def start(
+        self,
+        capture: Capture,
+        rings: Rings,
+        channel: Channel,
+        viewer: Callable[[], Engine] | None,
+        level_blocks: int,
+    ) -> str | None:
+        """Begin a capture on the event loop; its forecasts come from ``viewer``, on the thread that writes.
 
         Returns:
             The name of the file that will hold the samples; None if nothing is written.
@@ -85,7 +92,7 @@ class EvidenceWriter:
             return None
         before = rings.recent(channel.row, round(self._settings.before * capture.sampling_rate_hz))
         stem = evidence_stem(capture.channel, capture.at_s)
-        finish = self._finish(stem, capture, rings, channel, before, _Forecasts(engine, level_blocks))
+        finish = self._finish(stem, capture, rings, channel, before, _Forecasts(viewer, level_blocks))
         task = asyncio.create_task(finish, name="evidence")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -185,17 +192,19 @@ def prune(folder: Path, max_size_bytes: int, max_age_s: float, now_s: float) -> 
 class _Forecasts:
     """Forecasts some samples once more, from a fresh context."""
 
-    def __init__(self, engine: Engine, level_blocks: int) -> None:
-        self._engine = engine
+    def __init__(self, viewer: Callable[[], Engine] | None, level_blocks: int) -> None:
+        self._viewer = viewer
         self._level_blocks = level_blocks
 
     def of(self, samples: Float32) -> tuple[Float32, Float32]:
         """Forecast and residual of each sample in m/s²; NaN before the first forecast and after the last block."""
-        engine = self._engine
-        pipeline = Pipeline(CarriedForecaster(engine, 1), 1, engine.block_samples, self._level_blocks)
-        pipeline.configure(np.zeros(1, np.intp), 10**9, 1)
         forecast = np.full(samples.size, np.nan, np.float32)
         residual = np.full(samples.size, np.nan, np.float32)
+        if self._viewer is None:
+            return forecast, residual
+        engine = self._viewer()
+        pipeline = Pipeline(CarriedForecaster(engine, 1), 1, engine.block_samples, self._level_blocks)
+        pipeline.configure(np.zeros(1, np.intp), 10**9, 1)
 
         def listen(batch: Residuals) -> None:
             at = int(batch.start_sample[0])

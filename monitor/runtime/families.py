@@ -4,17 +4,21 @@ Names are fixed by the interface. A channel that fell silent keeps only its coun
 Refuses to know: HTTP, the text format, how figures come about.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
+
+import numpy.typing as npt
 
 from monitor import __version__
 from monitor.core.decode import Reason
 from monitor.core.kinds import KINDS
 from monitor.core.refusal import REFUSALS
-from monitor.runtime.board import Skip
-from monitor.runtime.inference import Lane
+from monitor.runtime import procfs
+from monitor.runtime.board import Board, Skip
 from monitor.runtime.ingest import Channel, Ingest
+from monitor.runtime.lane import Lane
 from monitor.runtime.metrics import MetricsPage, label_text
 from monitor.runtime.mqtt import MqttState
 
@@ -29,7 +33,7 @@ FIGURES = {
 }
 """Column of the board: metric name and help. A figure that does not exist is absent, never 0."""
 
-OTHERS = ("blocks_scored", "scored_at_s", "alarm_state", "evidence", "dominant", "band")
+OTHERS = ("blocks_scored", "scored_at_s", "calibrated", "alarm_state", "evidence", "dominant", "band")
 """Further columns of the board."""
 
 COUNTERS = {
@@ -89,8 +93,15 @@ class View:
     """Times the state could not be saved."""
     events_dropped: int = 0
     """Alarm events that could not be published."""
+    workers: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    """Processes that forecast, by model."""
     certificates: Mapping[str, float] = field(default_factory=dict)
     """UNIX seconds at which certificates expire, by file."""
+
+
+def _copied(board: Board) -> dict[str, npt.NDArray[Any]]:
+    columns = {key: getattr(board, key).copy() for key in (*FIGURES, *OTHERS)}
+    return columns | {reason: counts.copy() for reason, counts in (board.skipped | board.refused).items()}
 
 
 class ChannelTable:
@@ -104,12 +115,8 @@ class ChannelTable:
         self._columns: dict[str, dict[str, list[Any]]] = {}
         self._received: dict[str, list[int]] = {}
         for name, lane in view.lanes.items():
-            board = lane.board
-            with board.lock:
-                columns = {key: getattr(board, key).tolist() for key in (*FIGURES, *OTHERS)}
-                columns |= {reason: counts.tolist() for reason, counts in board.skipped.items()}
-                columns |= {reason: counts.tolist() for reason, counts in board.refused.items()}
-            columns["calibrated"] = lane.pipeline.scoring.calibrated_rows.tolist()
+            seen = lane.board.read(partial(_copied, lane.board))
+            columns = {key: column.tolist() for key, column in seen.items()}
             columns["blocks_received"] = lane.rings.blocks_received().tolist()
             self._columns[name] = columns
 
@@ -286,6 +293,23 @@ def write_service(page: MetricsPage, view: View) -> None:
         "When a certificate in use expires.",
         ((label_text(("file",), (file,)), at_s) for file, at_s in view.certificates.items()),
     )
+    pids = [
+        (label_text(("model", "worker"), (model, str(number))), pid)
+        for model, processes in view.workers.items()
+        for number, pid in enumerate(processes)
+    ]
+    page.family(
+        "vibration_worker_cpu_seconds_total",
+        "counter",
+        "Processor time of the processes that forecast.",
+        [(labels, procfs.cpu_s(pid)) for labels, pid in pids],
+    )
+    page.family(
+        "vibration_worker_resident_memory_bytes",
+        "gauge",
+        "Resident memory of the processes that forecast, with the buffers that they share with the daemon.",
+        [(labels, procfs.resident_bytes(pid)) for labels, pid in pids],
+    )
     names = ("model", "sha256", "engine", "device")
     page.family(
         "vibration_model_info",
@@ -299,12 +323,12 @@ def write_service(page: MetricsPage, view: View) -> None:
 def _write_histograms(page: MetricsPage, view: View) -> None:
     names = ("model", "engine")
     parts: dict[str, list[Any]] = {"durations": [], "batches": [], "latencies": []}
-    for lane in view.lanes.values():
-        labels = label_text(names, (lane.name, lane.engine.name))
-        with lane.board.lock:
-            for key, part in parts.items():
-                histogram = getattr(lane, key)
-                part.append((labels, histogram.cumulative(), histogram.sum))
+    for model in view.models:
+        lane = view.lanes[model.model]
+        labels = label_text(names, (lane.name, model.engine))
+        for key, part in parts.items():
+            histogram = getattr(lane, key)
+            part.append((labels, *lane.board.read(histogram.totals)))
     page.histogram("vibration_inference_duration_seconds", "One batch through the pipeline.", parts["durations"])
     page.histogram("vibration_inference_batch_size", "Blocks in a batch.", parts["batches"])
     page.histogram(

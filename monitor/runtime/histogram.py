@@ -4,38 +4,69 @@ prometheus-client's histogram takes one value a call, which is too slow for a va
 """
 
 from collections.abc import Sequence
+from copy import copy
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
+from monitor.core.rings import Zeros
+
 
 class Histogram:
-    """Counts of values in buckets with inclusive upper bounds, and their sum."""
+    """Counts of values in buckets with inclusive upper bounds, and their sum, in parts with a writer each."""
 
-    def __init__(self, bounds: Sequence[float]) -> None:
+    def __init__(self, bounds: Sequence[float], parts: int = 1, zeros: Zeros = np.zeros) -> None:
         self.bounds = np.asarray(bounds, np.float64)
-        self.counts = np.zeros(len(bounds) + 1, np.int64)
-        self.sum = 0.0
+        self._counts: npt.NDArray[np.int64] = zeros((parts, len(bounds) + 1), np.int64)
+        self._sums: npt.NDArray[np.float64] = zeros(parts, np.float64)
+
+    def part(self, number: int) -> Self:
+        """One part, for its writer."""
+        part = copy(self)
+        part._counts, part._sums = self._counts[number : number + 1], self._sums[number : number + 1]  # noqa: SLF001
+        return part
+
+    @property
+    def counts(self) -> npt.NDArray[np.int64]:
+        """(buckets + 1,) values in each bucket, of all parts."""
+        total: npt.NDArray[np.int64] = self._counts.sum(axis=0)
+        return total
+
+    @property
+    def sum(self) -> float:
+        """Of all values."""
+        return float(self._sums.sum())
 
     def observe(self, values: npt.NDArray[np.float64]) -> None:
         """Count all ``values``; NaN counts as above every bound."""
-        self.counts += np.bincount(np.searchsorted(self.bounds, values), minlength=self.counts.size)
-        self.sum += float(values.sum())
+        self._counts[0] += np.bincount(np.searchsorted(self.bounds, values), minlength=self.bounds.size + 1)
+        self._sums[0] += float(values.sum())
 
     def observe_one(self, value: float) -> None:
         """Count one value."""
-        self.counts[int(np.searchsorted(self.bounds, value))] += 1
-        self.sum += value
+        self._counts[0, int(np.searchsorted(self.bounds, value))] += 1
+        self._sums[0] += value
 
     def cumulative(self) -> list[tuple[str, int]]:
         """Pairs of the label ``le`` and the count of values up to it, ending with ``+Inf``."""
         totals = np.cumsum(self.counts).tolist()
         return [*((f"{bound:g}", n) for bound, n in zip(self.bounds, totals, strict=False)), ("+Inf", totals[-1])]
 
-    def quantile(self, q: float) -> float:
-        """The upper bound of the bucket that holds quantile ``q``; NaN without values."""
-        total = int(self.counts.sum())
+    def totals(self) -> tuple[list[tuple[str, int]], float]:
+        """:meth:`cumulative` and the sum."""
+        return self.cumulative(), self.sum
+
+    def quantile(self, q: float, before: npt.NDArray[np.int64] | None = None) -> float:
+        """The upper bound of the bucket that holds quantile ``q``; NaN without values.
+
+        Args:
+            q: between 0 and 1.
+            before: counts at an earlier time; only values since then are looked at.
+        """
+        counts = self.counts if before is None else self.counts - before
+        total = int(counts.sum())
         if not total:
             return float("nan")
-        index = int(np.searchsorted(np.cumsum(self.counts), q * total))
+        index = int(np.searchsorted(np.cumsum(counts), q * total))
         return float(self.bounds[index]) if index < self.bounds.size else float("inf")

@@ -1,166 +1,267 @@
-"""The one thread that forecasts: takes due blocks from the rings, pushes them through the pipelines, posts the figures.
+"""The daemon's end of the workers of one lane: starts them, gives orders, hears what they say, ends them.
 
-The event loop never waits for it; they share the rings (one writer, one reader) and a board of latest figures under a
-short lock. When it cannot keep up, the whole backlog of a channel is given up once it reaches a limit, counted, and the
-channel's context starts anew: every channel loses its share, none is starved, and what is scored is fresh. Refuses to
-know: MQTT, HTTP, what a score means.
+A worker is a process, because one interpreter runs Python on one core at a time: beside the event loop's messages a
+thread would wait for the interpreter between any two array operations. Nothing here ever waits for a worker on the
+event loop: orders and answers go through threads that do nothing else. Refuses to know: MQTT, HTTP, what is ordered.
 """
 
-import logging
+import itertools
+import os
+import queue
+import socket
+import subprocess
+import sys
 import threading
-from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
-
-import numpy as np
+import weakref
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import replace
+from multiprocessing.connection import Connection
 
 from monitor.core.alarm import Changes
-from monitor.core.forecaster import CarriedForecaster, Engine, WindowedForecaster
-from monitor.core.pipeline import Pipeline
-from monitor.core.rings import Rings
-from monitor.runtime.board import Board, Skip
-from monitor.runtime.histogram import Histogram
+from monitor.core.calibration import Calibration
+from monitor.errors import ArtefactError
+from monitor.model.artefact import Artefact
+from monitor.model.engines import EngineName
+from monitor.runtime.lane import Lane, LaneShape
+from monitor.runtime.orders import (
+    Answer,
+    Arrays,
+    Batches,
+    Clear,
+    Collect,
+    Collected,
+    Configure,
+    Failed,
+    Learn,
+    Order,
+    Ready,
+    Refused,
+    Restore,
+    Start,
+    Stop,
+)
+from monitor.runtime.shared import SharedMemory
 
-LOG = logging.getLogger(__name__)
-
-BACKLOG_SHARE = 0.75
-"""Share of a channel's ring that may be waiting before it is given up. Lower: short stalls cost data. Higher: the
-writer runs into the reader before the reader gives way, and new samples are lost instead of old ones."""
-
-LATENCY_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
-DURATION_BOUNDS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25)
-BATCH_BOUNDS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096, 16384)
-
-
-@dataclass
-class Lane:
-    """Everything that belongs to one model: its engine, and the channels that it forecasts."""
-
-    name: str
-    """The model's name in the configuration."""
-    engine: Engine
-    """Runs the network."""
-    rings: Rings
-    """The channels' samples."""
-    pipeline: Pipeline
-    """From blocks to intervals."""
-    board: Board
-    """The latest figures."""
-    viewer: Engine | None = None
-    """A second engine of the same network for those who look, on their own thread; None: nobody looks."""
-    durations: Histogram = field(default_factory=lambda: Histogram(DURATION_BOUNDS_S))
-    """Seconds of one batch through the pipeline."""
-    batches: Histogram = field(default_factory=lambda: Histogram(BATCH_BOUNDS))
-    """Blocks in a batch."""
-    latencies: Histogram = field(default_factory=lambda: Histogram(LATENCY_BOUNDS_S))
-    """Seconds from the arrival of a block's last sample to its score."""
+READY_S = 60.0
+"""Longest wait for a worker's model. ONNX Runtime takes 0.3 s; TensorFlow that compiles for a GPU tens of seconds."""
 
 
-def make_lane(name: str, engine: Engine, channels: int, *, capacity_blocks: int, level_blocks: int, mode: str) -> Lane:
-    """A lane with ``channels`` empty rows; ``mode`` is ``carried`` or ``windowed``."""
-    forecaster = CarriedForecaster(engine, channels) if mode == "carried" else WindowedForecaster(engine, channels)
-    return Lane(
-        name,
-        engine,
-        Rings(channels, capacity_blocks, engine.block_samples),
-        Pipeline(forecaster, channels, engine.block_samples, level_blocks),
-        Board(channels),
-    )
+class WorkerError(RuntimeError):
+    """A worker ended that should not have."""
 
 
 class Inference:
-    """Runs the lanes on one thread."""
+    """The workers of one lane."""
 
     def __init__(
         self,
-        lanes: list[Lane],
-        clock: Callable[[], float],
-        on_failure: Callable[[BaseException], None],
-        on_changes: Callable[[Lane, Changes], None] = lambda _lane, _changes: None,
+        shape: LaneShape,
+        artefact: Artefact,
+        engine: EngineName,
+        batches: Batches,
         *,
-        max_batch: int = 1024,
-        max_delay_s: float = 0.005,
+        on_changes: Callable[[Lane, Changes], None] = lambda _lane, _changes: None,
+        on_failure: Callable[[WorkerError], None] = lambda _: None,
     ) -> None:
-        """Make the thread's object; :meth:`start` starts it.
+        """Start the processes; :meth:`wait_until_ready` says whether they can do their work.
 
         Args:
-            lanes: what to run.
-            clock: monotonic seconds.
-            on_failure: told, on the inference thread, of an error that ended it.
-            on_changes: told, on the inference thread, of changed alarm states.
-            max_batch: most blocks in one batch.
-            max_delay_s: pause when nothing is due, during which the next batch fills.
+            shape: of the lane.
+            artefact: the model.
+            engine: what runs it.
+            batches: how to batch.
+            on_changes: told, on a thread of its own, of changed alarm states.
+            on_failure: told likewise of a worker that ended.
         """
-        self.lanes = lanes
-        self.beat_s = clock()
-        """Monotonic instant of the last sign of life."""
-        self.paused = threading.Lock()
-        """Held while a round runs; whoever else holds it may change the lanes."""
-        self._clock = clock
-        self._on_failure = on_failure
+        memory = SharedMemory.create()
+        self.lane = Lane(shape, memory)
         self._on_changes = on_changes
-        self.max_batch = max_batch
-        self.max_delay_s = max_delay_s
-        self._orders: deque[Callable[[], None]] = deque()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
+        self._on_failure = on_failure
+        self._numbers: weakref.WeakKeyDictionary[Calibration, int] = weakref.WeakKeyDictionary()
+        self._next_number = itertools.count()
+        self._questions: dict[int, Future[list[Arrays]]] = {}
+        self._workers = [
+            _Process(self.lane, part, memory.descriptor, Start(shape, part, artefact, engine, batches), self._heard)
+            for part in range(shape.parts)
+        ]
+        memory.close()
 
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
+    def wait_until_ready(self) -> Ready:
+        """Wait for the workers' models; what one says of its engine holds for all.
+
+        Raises:
+            ArtefactError: a model cannot be used here.
+        """
+        try:
+            answers = [worker.ready.result(READY_S) for worker in self._workers]
+        except TimeoutError as error:
+            raise ArtefactError(f"{self.lane.name}: the engine is not ready after {READY_S:g} s") from error
+        return answers[0]
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes."""
+        return [worker.process.pid for worker in self._workers]
+
+    def beat_s(self) -> float:
+        """Monotonic instant of the last sign of life of the worker that has been silent for longest."""
+        return float(self.lane.beat_s.min())
+
+    def clear(self, row: int, received: int) -> None:
+        """Forget a row's channel before the blocks that arrive from now on; see :class:`Clear`."""
+        self._order(row, Clear(row, received))
+
+    def configure(self, order: Configure, calibration: Calibration | None) -> None:
+        """Give a row settings and a calibration; channels that are given the same object share work."""
+        number = None if calibration is None else self._number(calibration)
+        self._order(order.row, replace(order, calibration=number))
+
+    def restore(self, order: Restore) -> None:
+        """Give a row back what a run before knew of it."""
+        self._order(order.row, order)
+
+    def rebatch(self, batches: Batches) -> None:
+        """Batch otherwise from now on."""
+        self._order_all(batches)
+
+    def collect(self, rows: Sequence[int], *, last: bool = False) -> list[Future[list[Arrays]]]:
+        """Ask what is known of ``rows``; one answer a part, of its rows in their order.
+
+        Args:
+            rows: which.
+            last: let the workers end after that.
+        """
+        answers = []
+        for part, worker in enumerate(self._workers):
+            first = self.lane.rings.borders[part]
+            own = tuple(row - first for row in rows if self.lane.rings.part_of(row) == part)
+            number = next(self._next_number)
+            answer: Future[list[Arrays]] = Future()
+            self._questions[number] = answer
+            answers.append(answer)
+            worker.send(Collect(number, own, last))
+        return answers
 
     def stop(self, timeout_s: float = 5.0) -> bool:
-        """Ask the thread to end after its present batch; returns whether it did in time."""
-        self._stop.set()
-        if self._thread.ident is not None:
-            self._thread.join(timeout_s)
-        return not self._thread.is_alive()
+        """End the workers; returns whether they did by themselves in time."""
+        self._order_all(Stop())
+        ended = [worker.end(timeout_s) for worker in self._workers]
+        return all(ended)
 
-    def submit(self, order: Callable[[], None]) -> None:
-        """Have ``order`` run on the inference thread before any block that is appended after this call."""
-        self._orders.append(order)
+    def _number(self, calibration: Calibration) -> int:
+        number = self._numbers.get(calibration)
+        if number is None:
+            number = self._numbers[calibration] = next(self._next_number)
+            self._order_all(Learn(number, calibration))
+            # Once no channel has it, the workers need not remember it.
+            weakref.finalize(calibration, self._order_all, Learn(number, None)).atexit = False
+        return number
 
-    def _run(self) -> None:
+    def _order(self, row: int, order: Clear | Configure | Restore) -> None:
+        part = self.lane.rings.part_of(row)
+        self._workers[part].send(replace(order, row=row - self.lane.rings.borders[part]))
+
+    def _order_all(self, order: Order) -> None:
+        for worker in self._workers:
+            worker.send(order)
+
+    def _heard(self, answer: Answer | WorkerError) -> None:
+        if isinstance(answer, Changes):
+            self._on_changes(self.lane, answer)
+        elif isinstance(answer, Collected):
+            question = self._questions.pop(answer.number)
+            if question.set_running_or_notify_cancel():  # nobody may be waiting any more
+                question.set_result(answer.arrays)
+        elif isinstance(answer, WorkerError):
+            self._on_failure(answer)
+
+
+class _Process:
+    """One worker's process, and two threads that carry messages to and from it."""
+
+    def __init__(
+        self, lane: Lane, part: int, memory: int, start: Start, hear: Callable[[Answer | WorkerError], None]
+    ) -> None:
+        self.ready: Future[Ready] = Future()
+        self._lane, self._part, self._hear = lane, part, hear
+        self._counter = itertools.count(1)
+        self._outbox: queue.SimpleQueue[Start | Order | None] = queue.SimpleQueue()
+        self._ending = False
+        ours, theirs = socket.socketpair()
+        with theirs:
+            ends = theirs.fileno(), memory
+            # As many threads as workers share the cores; each keeps to one.
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "monitor.runtime.worker", *map(str, ends)],
+                pass_fds=ends,
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+            )
+        self._connection = Connection(ours.detach())
+        self._outbox.put(start)
+        name = f"{lane.name}-{part}"
+        self._threads = [
+            threading.Thread(target=self._speak, name=f"to-{name}", daemon=True),
+            threading.Thread(target=self._listen, name=f"from-{name}", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def send(self, order: Order) -> None:
+        """Give an order; it is carried out before blocks that arrive after this call."""
+        self._ending = self._ending or isinstance(order, Stop) or (isinstance(order, Collect) and order.last)
+        self._lane.ordered[self._part] = next(self._counter)
+        self._outbox.put(order)
+
+    def end(self, timeout_s: float) -> bool:
+        """Wait for the end, and enforce it after a while; returns whether that was not necessary."""
+        self._ending = True
         try:
-            while not self._stop.is_set():
-                with self.paused:
-                    self.obey()
-                    worked = [self.round(lane) for lane in self.lanes]
-                self.beat_s = self._clock()
-                if not any(worked):
-                    self._stop.wait(self.max_delay_s or 0.0005)
-        except BaseException as error:  # noqa: BLE001 - the daemon must hear of everything that ends this thread
-            self._on_failure(error)
+            self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            by_itself = False
+        else:
+            by_itself = True
+        self._outbox.put(None)
+        for thread in self._threads:
+            thread.join()
+        self._connection.close()
+        return by_itself
 
-    def obey(self) -> None:
-        """Run what was submitted."""
-        while self._orders:
-            self._orders.popleft()()
+    def _speak(self) -> None:
+        while (message := self._outbox.get()) is not None:
+            try:
+                self._connection.send(message)
+            except OSError:
+                return  # it ended; the other thread tells
 
-    def round(self, lane: Lane) -> bool:
-        """Process one batch of a lane if a block is due; returns whether one was."""
-        rings, board = lane.rings, lane.board
-        rows, lost = rings.skip_backlog(int(rings.capacity_blocks * BACKLOG_SHARE))
-        if rows.size:
-            with board.lock:
-                board.skipped[Skip.OVERLOAD][rows] += lost
-        due = rings.take(self.max_batch)
-        if due is None:
-            return False
-        began_s = self._clock()
-        processed = lane.pipeline.process(due)
-        ended_s = self._clock()
-        scored = processed.scored
-        with board.lock:
-            board.blocks_scored[due.rows[scored]] += 1
-            board.skipped[Skip.WARM_UP][due.rows[~scored]] += 1
-            lane.durations.observe_one(ended_s - began_s)
-            lane.batches.observe_one(due.rows.size)
-            lane.latencies.observe(ended_s - due.arrived_s[scored])
-            if processed.intervals is not None:
-                closed = np.searchsorted(due.rows, processed.intervals.rows)
-                rows = processed.intervals.rows
-                board.post(processed.intervals, due.arrived_s[closed], rings.blocks_received(rows))
-        if processed.intervals is not None and processed.intervals.judgements.changes.rows.size:
-            self._on_changes(lane, processed.intervals.judgements.changes)
-        return True
+    def _listen(self) -> None:
+        try:
+            while True:
+                self._take(self._connection.recv())
+        except (EOFError, OSError):
+            code = self.process.wait()
+            if not self._ending:
+                self._lost(f"the inference process ended: status {code}")
+
+    def _take(self, answer: Answer) -> None:
+        match answer:
+            case Ready():
+                self.ready.set_result(answer)
+            case Refused(reason):
+                self._ending = True
+                self.ready.set_exception(ArtefactError(reason))
+            case Failed(traceback):
+                self._ending = True
+                self._lost(f"the inference process failed:\n{traceback}")
+            case _:
+                self._hear(answer)
+
+    def _lost(self, text: str) -> None:
+        error = WorkerError(text)
+        if not self.ready.done():
+            self.ready.set_exception(error)
+        self._hear(error)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from monitor.config import Config, Sensor
+from monitor.core.calibration import Calibration
 from monitor.core.continuity import Arrival, Continuity
 from monitor.core.decode import Decoder, Message, Reason, Rejected, decoder
 from monitor.core.rings import Rings
@@ -52,8 +53,10 @@ class Channel:
     this one."""
     key: str = ""
     """What its state depends on; state with another key is not its own."""
-    settings: tuple[object, ...] = ()
-    """What its row was last configured with."""
+    calibration: Calibration | None = None
+    """What its scores are relative to, None without one."""
+    settings: object = None
+    """What its row was last configured with, beside the calibration."""
 
     @property
     def name(self) -> str:
@@ -123,9 +126,9 @@ class Ingest:
             channel.labels = self._label_values(dict(zip(label_names, channel.labels, strict=True)))
             self.channels[channel.labels] = channel
         self._free_rows = {}
-        for model in rings:
+        for model, lane in rings.items():
             used = {c.row for c in self.channels.values() if c.model == model}
-            self._free_rows[model] = [row for row in range(config.limits.channels - 1, -1, -1) if row not in used]
+            self._free_rows[model] = [row for row in reversed(lane.rows()) if row not in used]
         topics = {channel.topic for channel in kept} - {channel.topic for channel in gone}
         self._routes = {topic: route for topic, route in self._routes.items() if topic in topics}
         self._ignored_topics = 0

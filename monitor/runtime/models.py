@@ -5,15 +5,25 @@ channels' samples, contexts and alarms alone. Refuses to know: channels, the bro
 """
 
 import math
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 
 from monitor.config import Config
 from monitor.config_file import resolve
-from monitor.model.artefact import load_artefact
-from monitor.model.engines import load_engine
+from monitor.core.alarm import Changes
+from monitor.model.artefact import Artefact, load_artefact
+from monitor.model.engines import EngineName, chosen, load_engine
 from monitor.runtime.families import ModelInfo
-from monitor.runtime.inference import Lane, make_lane
+from monitor.runtime.inference import Inference, WorkerError
+from monitor.runtime.lane import Lane, LaneShape
+from monitor.runtime.orders import Batches
+
+BLOCKS_A_WORKER = 64_000
+"""Blocks a second that one worker is given, if there are cores enough; it carries about twice that (two cores of an
+EPYC). Lower: processes, and 50 MB each, that have little to do. Higher: less room for what the machine does besides."""
 
 
 @dataclass(frozen=True)
@@ -24,66 +34,88 @@ class LaneKey:
     """The model's directory."""
     sha256: str
     """Hash of its manifest, and so of all its files."""
-    engine: str
-    """The engine asked for."""
-    mode: str
-    """``carried`` or ``windowed``."""
-    threads: int
-    """Threads asked for."""
-    channels: int
-    """Rows."""
-    capacity_s: float
-    """Length of the buffer."""
-    fastest_hz: float
-    """Highest rate among its sensors."""
+    engine: EngineName
+    """What runs it."""
+    shape: LaneShape
+    """Rows, buffer, workers."""
 
 
 @dataclass(frozen=True)
 class LoadedLane:
-    """A lane with what it was made from."""
+    """A lane with what it was made from and what runs it."""
 
     key: LaneKey
     """What it depends on."""
-    lane: Lane
-    """The lane."""
     info: ModelInfo
     """What the metrics say of it."""
+    inference: Inference
+    """The workers."""
+
+    @property
+    def lane(self) -> Lane:
+        """The lane."""
+        return self.inference.lane
 
 
-def load_lanes(config: Config, config_file: Path | None, present: dict[str, LoadedLane]) -> dict[str, LoadedLane]:
-    """The lanes of a configuration by model name; those of ``present`` are kept where nothing changed.
+class Lanes:
+    """Makes lanes; they tell of changed alarm states and of workers that ended."""
 
-    Raises:
-        ArtefactError: a model cannot be used.
-    """
-    lanes = {}
-    for name in dict.fromkeys(sensor.model for sensor in config.sensors):
-        artefact = load_artefact(resolve(config.models[name], config_file))
-        settings = config.inference
-        key = LaneKey(
-            artefact.path,
-            artefact.sha256,
-            settings.engine,
-            settings.mode,
-            settings.threads,
-            config.limits.channels,
-            config.limits.buffer,
-            max(sensor.sampling_rate_hz for sensor in config.sensors if sensor.model == name),
-        )
-        if name in present and present[name].key == key:
-            lanes[name] = present[name]
-            continue
-        engine = load_engine(artefact, settings.engine, threads=settings.threads)
-        blocks = math.ceil(key.capacity_s * key.fastest_hz / engine.block_samples)
-        lane = make_lane(
+    def __init__(self, on_changes: Callable[[Lane, Changes], None], on_failure: Callable[[WorkerError], None]) -> None:
+        self._on_changes = on_changes
+        self._on_failure = on_failure
+
+    def load(self, config: Config, config_file: Path | None, present: dict[str, LoadedLane]) -> dict[str, LoadedLane]:
+        """The lanes of a configuration by model name; those of ``present`` are kept where nothing changed.
+
+        Raises:
+            ArtefactError: a model cannot be used; nothing new runs then.
+        """
+        batches = Batches(config.inference.max_batch, config.inference.max_delay)
+        lanes: dict[str, LoadedLane] = {}
+        new: dict[str, tuple[LaneKey, Artefact, Inference]] = {}
+        try:
+            for name in dict.fromkeys(sensor.model for sensor in config.sensors):
+                artefact = load_artefact(resolve(config.models[name], config_file))
+                key = lane_key(config, name, artefact)
+                if name in present and present[name].key == key:
+                    lanes[name] = present[name]
+                    continue
+                inference = Inference(
+                    key.shape, artefact, key.engine, batches, on_changes=self._on_changes, on_failure=self._on_failure
+                )
+                new[name] = key, artefact, inference
+            for name, (key, artefact, inference) in new.items():
+                ready = inference.wait_until_ready()
+                info = ModelInfo(name, artefact.sha256, ready.engine, ready.device)
+                inference.lane.viewer = cache(partial(load_engine, artefact, "onnxruntime"))
+                lanes[name] = LoadedLane(key, info, inference)
+        except BaseException:
+            for _, _, inference in new.values():
+                inference.stop()
+            raise
+        return lanes
+
+
+def lane_key(config: Config, name: str, artefact: Artefact) -> LaneKey:
+    """What the lane of a model depends on."""
+    settings, network = config.inference, artefact.manifest.shape
+    engine = chosen(settings.engine)
+    fastest_hz = max(sensor.sampling_rate_hz for sensor in config.sensors if sensor.model == name)
+    blocks_per_s = config.limits.channels * fastest_hz / network.block_samples
+    workers = settings.workers or min(len(os.sched_getaffinity(0)), math.ceil(blocks_per_s / BLOCKS_A_WORKER))
+    return LaneKey(
+        artefact.path,
+        artefact.sha256,
+        engine,
+        LaneShape(
             name,
-            engine,
-            key.channels,
-            capacity_blocks=max(blocks, 2 * engine.window_blocks),
-            level_blocks=artefact.manifest.scaling.time_constant_blocks,
-            mode=settings.mode,
-        )
-        if config.http.page:
-            lane.viewer = load_engine(artefact, "onnxruntime", threads=1)
-        lanes[name] = LoadedLane(key, lane, ModelInfo(name, artefact.sha256, engine.name, engine.device))
-    return lanes
+            config.limits.channels,
+            network.block_samples,
+            network.window_blocks,
+            max(math.ceil(config.limits.buffer * fastest_hz / network.block_samples), 2 * network.window_blocks),
+            artefact.manifest.scaling.time_constant_blocks,
+            settings.mode,
+            # A GPU serves one process; more would each hold the network and a state of their own on it.
+            1 if engine == "tensorflow" else min(workers, config.limits.channels),
+        ),
+    )

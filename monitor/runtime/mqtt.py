@@ -70,6 +70,8 @@ class ReadAhead:
         self._at = 0
         self.fault = ""
         """What broke the connection, as far as reading noticed."""
+        self.turn_comes = False
+        """Whether whoever reads has a turn of the event loop to come."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sock, name)
@@ -126,10 +128,16 @@ class DirectClient(aiomqtt.Client):
         self._ahead = ahead
         client._sock = ahead  # noqa: SLF001 - paho has no way to hand it a socket
         super()._on_socket_open(client, userdata, sock)
-        self._loop.call_soon_threadsafe(self._loop.add_reader, sock.fileno(), self._read_some, client, ahead)
+        self._loop.call_soon_threadsafe(self._loop.add_reader, sock.fileno(), self._on_readable, client, ahead)
+
+    def _on_readable(self, client: Any, ahead: ReadAhead) -> None:
+        # Under load the kernel has more at every turn: turns that add up would let nothing else have one.
+        if not ahead.turn_comes:
+            self._read_some(client, ahead)
 
     def _read_some(self, client: Any, ahead: ReadAhead) -> None:
         """Take a few messages, then let others have a turn; what is left is taken in the next one."""
+        ahead.turn_comes = False
         try:
             for _ in range(MESSAGES_A_TURN):
                 client.loop_read()
@@ -139,6 +147,7 @@ class DirectClient(aiomqtt.Client):
             if not self._disconnected.done():
                 self._disconnected.set_exception(error)
             return
+        ahead.turn_comes = True
         self._loop.call_soon(self._read_some, client, ahead)
 
     async def wait_disconnected(self) -> None:

@@ -1,4 +1,4 @@
-"""Keeps the daemon's state: collects it on the thread that owns it, saves it now and then, gives it back to channels.
+"""Keeps the daemon's state: collects it from the workers that own it, saves it now and then, gives it back to channels.
 
 Alarms and evidence go on from the last save. Counters go on only from a save that was the last word of a run: after a
 kill they begin at 0, which whoever reads them takes for the restart it is, while a counter that steps back a little
@@ -7,17 +7,19 @@ would be taken for a jump of its whole value. Refuses to know: the file's format
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from monitor.runtime import state
-from monitor.runtime.inference import Inference, Lane
 from monitor.runtime.ingest import Channel
+from monitor.runtime.lane import Lane
+from monitor.runtime.orders import Arrays, Restore
 from monitor.runtime.repeated_log import RepeatedLog
 
 LOG = logging.getLogger(__name__)
@@ -27,28 +29,38 @@ SAVE_PERIOD_S = 30.0
 """Seconds between two saves. Shorter: more writing. Longer: a kill loses more."""
 
 ANSWER_S = 5.0
-"""Longest wait for the inference thread, which answers between two batches. Longer: a hung one holds up the stop."""
+"""Longest wait for a worker, which answers between two batches. Longer: a hung one holds up the stop."""
 
 COUNTERS = ("samples_received", "samples_missing", "samples_repeated", "samples_late", "blocks_incomplete")
 """Fields of a channel that go on after a restart."""
 
 
+class Workers(Protocol):
+    """What is needed of :class:`monitor.runtime.inference.Inference`."""
+
+    lane: Lane
+
+    def restore(self, order: Restore) -> None:
+        """Give a row back what a run before knew of it."""
+
+    def collect(self, rows: Sequence[int], *, last: bool = False) -> list[Future[list[Arrays]]]:
+        """Ask what is known of rows; one answer a part."""
+
+
 class Memory:
     """The state on disk and in the daemon."""
 
-    def __init__(self, folder: Path | None, inference: Inference, clock: Callable[[], float], most: int) -> None:
+    def __init__(self, folder: Path | None, clock: Callable[[], float], most: int) -> None:
         """Load what there is; without a folder nothing is kept.
 
         Args:
             folder: the state directory.
-            inference: the thread that owns the pipelines.
             clock: monotonic seconds.
             most: channels in the file; those that did not come back for longest go first.
         """
         self._most = most
         self.write_failures = 0
         self._path = folder / FILE_NAME if folder is not None else None
-        self._inference = inference
         self._log = RepeatedLog(LOG, clock)
         self._waiting: state.State = {}
         """Of the run before, for channels that have not come back yet."""
@@ -59,68 +71,64 @@ class Memory:
             if not kept.final or not self._write(self._path, {}, final=False):
                 self._waiting = {labels: _without_counters(channel) for labels, channel in kept.channels.items()}
 
-    def restore(self, channel: Channel, lane: Lane, label_names: tuple[str, ...]) -> None:
+    def restore(self, channel: Channel, inference: Workers, label_names: tuple[str, ...]) -> None:
         """Give a channel what the run before knew of it, if it is still the same; once a run.
 
         Args:
             channel: just made and configured.
-            lane: its lane, to which its calibration has been submitted before.
+            inference: its lane's workers, who have its calibration.
             label_names: names of its labels.
         """
         known = self._waiting.pop(_identity(label_names, channel), None)
         if known is None or known.key != channel.key:
             return
         arrays = known.arrays
-        counts, board_counts = arrays.get("counters"), arrays.get("board")
+        counts = arrays.get("counters")
         goes_on = counts is not None and counts.shape == (len(COUNTERS) + 1,)
         if counts is not None and goes_on:
             for name, value in zip(COUNTERS, counts.tolist(), strict=False):
                 setattr(channel, name, int(value))
             channel.first_block -= int(counts[-1])
 
-        def order() -> None:
-            row, scoring, board = np.array([channel.row], np.intp), lane.pipeline.scoring, lane.board
-            if goes_on and board_counts is not None and board_counts.shape == board.counts(channel.row).shape:
-                board.restore(channel.row, board_counts)
-            evidence = {name[len("scorer.") :]: a[None] for name, a in arrays.items() if name.startswith("scorer.")}
-            alarm = arrays.get("alarm", np.zeros(0, np.int64))[None]
-            if not scoring.calibrated_rows[channel.row] or alarm.shape != scoring.alarm.export(row).shape:
-                return
-            if scoring.scorer.restore(row, evidence):
-                scoring.alarm.restore(row, alarm)
-                with board.lock:
-                    board.alarm_state[row] = scoring.alarm.state(row)
+        inference.restore(Restore(channel.row, arrays, goes_on))
 
-        self._inference.submit(order)
-
-    async def save(self, channels: list[Channel], lanes: Mapping[str, Lane], label_names: tuple[str, ...]) -> None:
-        """Save the state of the channels as it is now; a failure is counted and logged."""
-        if self._path is None:
-            return
-        collected: Future[state.State] = Future()
-
-        def order() -> None:
-            if collected.set_running_or_notify_cancel():  # nobody may be waiting any more
-                collected.set_result(_collect(channels, lanes, label_names))
-
-        self._inference.submit(order)
-        try:
-            fresh = await asyncio.wait_for(asyncio.wrap_future(collected), ANSWER_S)
-        except TimeoutError:
-            self._failed("the inference thread does not answer")
-            return
-        await asyncio.to_thread(self._write, self._path, fresh, final=False)
-
-    async def save_final(
-        self, channels: list[Channel], lanes: Mapping[str, Lane], label_names: tuple[str, ...]
+    async def save(
+        self,
+        channels: list[Channel],
+        lanes: Mapping[str, Workers],
+        label_names: tuple[str, ...],
+        *,
+        final: bool = False,
     ) -> None:
-        """End the inference thread and save what then no longer changes; nothing may arrive any more."""
+        """Save the state of the channels as it is now; a failure is counted and logged.
+
+        Args:
+            channels: whose.
+            lanes: the workers by model name.
+            label_names: names of the channels' labels.
+            final: the last word of a run: the workers end, and nothing may arrive any more.
+        """
         if self._path is None:
             return
-        if not await asyncio.to_thread(self._inference.stop):
-            self._failed("the inference thread does not answer")
+        answers = [
+            (part, answer)
+            for name, inference in lanes.items()
+            for part, answer in _ask(inference, [c for c in channels if c.model == name and c.key], last=final)
+        ]
+        fresh: state.State = {}
+        try:
+            for part, answer in answers:
+                arrays = await asyncio.wait_for(asyncio.wrap_future(answer), ANSWER_S)
+                for channel, known in zip(part, arrays, strict=True):
+                    rings = lanes[channel.model].lane.rings
+                    blocks = int(rings.blocks_received()[channel.row]) - channel.first_block
+                    counters = np.array([*(getattr(channel, name) for name in COUNTERS), blocks], np.int64)
+                    known["counters"] = counters
+                    fresh[_identity(label_names, channel)] = state.ChannelState(channel.key, known)
+        except TimeoutError:
+            self._failed("an inference process does not answer")
             return
-        await asyncio.to_thread(self._write, self._path, _collect(channels, lanes, label_names), final=True)
+        await asyncio.to_thread(self._write, self._path, fresh, final=final)
 
     def _write(self, path: Path, fresh: state.State, *, final: bool) -> bool:
         try:
@@ -146,18 +154,13 @@ def _without_counters(channel: state.ChannelState) -> state.ChannelState:
     return replace(channel, arrays=kept)
 
 
-def _collect(channels: list[Channel], lanes: Mapping[str, Lane], label_names: tuple[str, ...]) -> state.State:
-    """The state of the channels, on the thread that owns the pipelines or after its end."""
-    collected: state.State = {}
-    for channel in channels:
-        lane = lanes.get(channel.model)
-        if lane is None or not channel.key:
-            continue
-        row, scoring = np.array([channel.row], np.intp), lane.pipeline.scoring
-        arrays = {f"scorer.{name}": values[0] for name, values in scoring.scorer.export(row).items()}
-        arrays["alarm"] = scoring.alarm.export(row)[0]
-        blocks = int(lane.rings.blocks_received(row)[0]) - channel.first_block
-        arrays["counters"] = np.array([*(getattr(channel, name) for name in COUNTERS), blocks], np.int64)
-        arrays["board"] = lane.board.counts(channel.row)
-        collected[_identity(label_names, channel)] = state.ChannelState(channel.key, arrays)
-    return collected
+def _ask(
+    inference: Workers, channels: list[Channel], *, last: bool
+) -> list[tuple[list[Channel], Future[list[Arrays]]]]:
+    """Ask the workers of a lane about its channels: each worker's channels, and its answer about them."""
+    rings = inference.lane.rings
+    answers = inference.collect([channel.row for channel in channels], last=last)
+    return [
+        ([channel for channel in channels if rings.part_of(channel.row) == part], answer)
+        for part, answer in enumerate(answers)
+    ]

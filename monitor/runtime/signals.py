@@ -8,17 +8,12 @@ import asyncio
 import contextlib
 import logging
 import signal
-import sys
 from collections.abc import Callable
 
 from monitor.errors import MonitorError
 from monitor.runtime.daemon import Daemon
 
 LOG = logging.getLogger(__name__)
-
-SWITCH_INTERVAL_S = 0.0002
-"""Python's default, 5 ms, is how long the inference thread waits for the event loop after each array operation; under
-load that is longer than the operation by a hundred times. Shorter than this, switching itself costs."""
 
 
 async def run_daemon(daemon: Daemon, announce: Callable[[str], None] | None = None) -> None:
@@ -27,7 +22,6 @@ async def run_daemon(daemon: Daemon, announce: Callable[[str], None] | None = No
     SIGHUP loads the configuration anew. ``announce`` is told the HTTP server's address once it listens.
     """
     loop = asyncio.get_running_loop()
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
     stop = asyncio.Event()
     reloads: set[asyncio.Task[None]] = set()
 

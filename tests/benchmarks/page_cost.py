@@ -1,9 +1,9 @@
 """What the live page costs the daemon: throughput with nobody looking against throughput with the page open.
 
-A thousand channels are kept saturated through ingest, rings and the inference thread, with the server on the same
+A thousand channels are kept saturated through ingest, rings and workers, with the server on the same
 event loop, as in the daemon. A client in a process of its own opens and closes the fleet and one channel; windows with
 and without it alternate. Printed are the ratio of blocks scored a second, which other work on the machine disturbs, and
-that of blocks scored a second of the process's CPU time, which it hardly does.
+that of blocks scored a second of CPU time, which it hardly does.
 
     python tests/benchmarks/page_cost.py [--channels 1000] [--clients 1] [--pairs 6] [--window 4] [--json]
 """
@@ -11,6 +11,7 @@ that of blocks scored a second of the process's CPU time, which it hardly does.
 import argparse
 import asyncio
 import json
+import os
 import statistics
 import sys
 import time
@@ -24,8 +25,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from monitor.config import Http
 from monitor.model.artefact import load_artefact
 from monitor.model.engines import load_engine
-from monitor.runtime import web
+from monitor.runtime import procfs, web
+from monitor.runtime.inference import Inference
 from monitor.runtime.ingest import packed_samples
+from monitor.runtime.lane import LaneShape
+from monitor.runtime.orders import Batches
 from monitor.runtime.page.server import PAGE
 from tests.page_plant import Plant
 
@@ -75,11 +79,16 @@ async def saturate(plant: Plant, channels: int) -> None:
 async def measure(channels: int, clients: int, pairs: int, window_s: float) -> dict[str, float]:
     """Blocks scored a second without and with the page open, and the median ratio."""
     artefact = load_artefact(MODEL)
-    plant = Plant(channels, RATE_HZ, load_engine(artefact, "onnxruntime", threads=0))
-    plant.lane.viewer = load_engine(artefact, "onnxruntime", threads=1)
+    shape = LaneShape("default", channels, 100, 25, 64, parts=min(channels, len(os.sched_getaffinity(0))))
+    inference = Inference(shape, artefact, "onnxruntime", Batches())
+    inference.wait_until_ready()
+    plant = Plant(channels, RATE_HZ, load_engine(artefact, "onnxruntime"), inference=inference)
+
+    def cpu_s() -> float:
+        return time.process_time() + sum(map(procfs.cpu_s, inference.pids))
+
     app = web.make_app(plant, Http())
     async with TestServer(app) as server:
-        plant.inference.start()
         feeding = asyncio.create_task(saturate(plant, channels))
         client = await asyncio.create_subprocess_exec(sys.executable, "-c", CLIENT, stdin=asyncio.subprocess.PIPE)
         stdin = client.stdin
@@ -97,18 +106,18 @@ async def measure(channels: int, clients: int, pairs: int, window_s: float) -> d
             await asyncio.sleep(window_s / 4)
             if bool(app[PAGE].streams.open) != looking:
                 raise AssertionError(f"{app[PAGE].streams.open} streams are open; looking: {looking}")
-            began_cpu_s = time.process_time()
+            began_cpu_s = cpu_s()
             began_s, before = asyncio.get_running_loop().time(), int(plant.lane.board.blocks_scored.sum())
             await asyncio.sleep(window_s)
             took_s = asyncio.get_running_loop().time() - began_s
             scored = int(plant.lane.board.blocks_scored.sum()) - before
             rates[looking].append(scored / took_s)
-            cpu_rates[looking].append(scored / (time.process_time() - began_cpu_s))
+            cpu_rates[looking].append(scored / (cpu_s() - began_cpu_s))
         stdin.close()
         await client.wait()
         feeding.cancel()
         await asyncio.gather(feeding, return_exceptions=True)
-        plant.inference.stop()
+    inference.stop()
     return {
         "channels": channels,
         "clients": clients,

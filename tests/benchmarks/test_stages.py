@@ -18,9 +18,10 @@ from monitor.model.engines import load_engine
 from monitor.runtime import families
 from monitor.runtime.bench import bench_calibration
 from monitor.runtime.board import Skip
-from monitor.runtime.inference import Inference, Lane, make_lane
 from monitor.runtime.ingest import Channel, Ingest
+from monitor.runtime.lane import Lane, LaneShape
 from monitor.runtime.mqtt import MqttState
+from monitor.runtime.worker import Worker
 from monitor.shipped import shipped
 
 CHANNELS = 1000
@@ -31,8 +32,13 @@ Benchmark = Callable[..., Any]
 
 @pytest.fixture(scope="module")
 def lane() -> Lane:
+    return Lane(LaneShape("default", CHANNELS, 100, 25, 64))
+
+
+@pytest.fixture(scope="module")
+def worker(lane: Lane) -> Worker:
     engine = load_engine(load_artefact(shipped("models/reference")), "onnxruntime")
-    made = make_lane("default", engine, CHANNELS, capacity_blocks=64, level_blocks=100, mode="carried")
+    made = Worker(lane, engine)
     made.pipeline.configure(np.arange(CHANNELS), 128, 1)
     return made
 
@@ -85,18 +91,18 @@ def test_deliver_a_message_end_to_end(benchmark: Benchmark, ingest: Ingest, lane
 
 
 @pytest.mark.parametrize("calibrated", [False, True])
-def test_a_round_of_1000_channels(benchmark: Benchmark, ingest: Ingest, lane: Lane, *, calibrated: bool) -> None:
+def test_a_round_of_1000_channels(benchmark: Benchmark, ingest: Ingest, worker: Worker, *, calibrated: bool) -> None:
     calibration = bench_calibration(100) if calibrated else None
     limit = 0.0 if calibration is None else calibration.limit(1.0)
-    lane.pipeline.scoring.assign(np.arange(CHANNELS), calibration, limit)
-    inference = Inference([lane], time.monotonic, lambda _: None, max_batch=CHANNELS)
+    worker.pipeline.scoring.assign(np.arange(CHANNELS), calibration, limit)
 
     def setup() -> None:
         for number in range(CHANNELS):
             ingest.deliver(f"plant/machine-{number}/x", PAYLOAD[:400])
 
-    benchmark.pedantic(inference.round, args=(lane,), setup=setup, rounds=50, warmup_rounds=2)  # type: ignore[attr-defined]
-    assert int((lane.board.blocks_scored + lane.board.skipped[Skip.WARM_UP]).min()) > 0
+    benchmark.pedantic(worker.round, setup=setup, rounds=50, warmup_rounds=2)  # type: ignore[attr-defined]
+    board = worker.lane.board
+    assert int((board.blocks_scored + board.skipped[Skip.WARM_UP]).min()) > 0
 
 
 def test_a_metrics_page_of_1000_channels(benchmark: Benchmark, ingest: Ingest, lane: Lane) -> None:

@@ -19,8 +19,7 @@ Make = Callable[[Shape, list[Float32]], Engine]
 SHAPES = [Shape(), Shape(block_samples=16, window_blocks=4, units=(12, 7), hidden=5)]
 
 ENGINES: dict[str, Make] = {
-    "onnxruntime-1-thread": lambda shape, weights: OnnxEngine(shape, onnx_bytes(shape, weights), 1),
-    "onnxruntime-2-threads": lambda shape, weights: OnnxEngine(shape, onnx_bytes(shape, weights), 2),
+    "onnxruntime": lambda shape, weights: OnnxEngine(shape, onnx_bytes(shape, weights)),
     "tensorflow": TensorflowEngine,
     "numpy": NumpyNetwork,
 }

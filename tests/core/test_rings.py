@@ -143,3 +143,47 @@ def test_the_oldest_waiting_block_tells_its_arrival() -> None:
     rings.append(0, np.zeros(BLOCK, np.float32), 1.0, 3.0)
     rings.append(1, np.zeros(BLOCK, np.float32), 1.0, 5.0)
     assert rings.oldest_arrival_s() == pytest.approx(3.0)
+
+
+def test_parts_share_the_samples_and_fill_evenly() -> None:
+    rings = Rings(5, 4, BLOCK, parts=2)
+    assert rings.borders == [0, 2, 5]
+    assert rings.rows() == [0, 2, 1, 3, 4]
+    assert [rings.part_of(row) for row in range(5)] == [0, 0, 1, 1, 1]
+    first, second = rings.part(0), rings.part(1)
+    for row in (1, 3):
+        rings.append(row, np.arange(BLOCK) + row, 1.0, 0.0)
+    due = second.take()
+    assert due is not None
+    assert due.rows.tolist() == [1]
+    assert due.samples.tolist() == [[3, 4, 5, 6]]
+    assert rings.backlog().tolist() == [0, 1, 0, 0, 0]
+    assert first.take() is not None
+    assert second.take() is None
+    assert not rings.backlog().any()
+
+
+def test_what_came_after_a_look_waits_for_the_next_take() -> None:
+    rings = Rings(2, 4, BLOCK)
+    rings.append(0, np.zeros(BLOCK), 1.0, 0.0)
+    before = rings.blocks_received()
+    rings.append(1, np.zeros(BLOCK), 1.0, 0.0)
+    assert [due.rows.tolist() for due in (rings.take(None, before), rings.take()) if due] == [[0], [1]]
+    assert rings.take(None, before) is None
+
+
+def test_what_waited_for_another_channel_is_given_up() -> None:
+    rings = Rings(1, 8, BLOCK)
+    rings.append(0, np.zeros(3 * BLOCK), 1.0, 0.0)
+    received = int(rings.blocks_received()[0])
+    rings.start_context(0, 0)
+    rings.append(0, np.arange(2 * BLOCK), 1.0, 0.0)
+    rings.skip_until(0, received)
+    rings.skip_until(0, received)
+    taken = [due for _ in range(2) if (due := rings.take()) is not None]
+    assert [(int(due.start_sample[0]), bool(due.first[0])) for due in taken] == [(0, True), (BLOCK, False)]
+    assert taken[0].samples.tolist() == [[0, 1, 2, 3]]
+    # A slot whose context was given up does not start one when it is used again.
+    rings.append(0, np.zeros(8 * BLOCK), 1.0, 0.0)
+    later = [due for _ in range(8) if (due := rings.take()) is not None]
+    assert [bool(due.first[0]) for due in later] == [False] * 8

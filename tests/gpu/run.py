@@ -47,7 +47,7 @@ def main() -> int:
         )
         return 1
     began_s = time.perf_counter()
-    cpu = load_engine(artefact, "onnxruntime", arguments.threads)
+    cpu = load_engine(artefact, "onnxruntime")
     gpu = load_engine(artefact, "tensorflow")
     print(f"engines ready in {time.perf_counter() - began_s:.1f} s; TensorFlow runs on {gpu.device}")
     differences = parity(cpu, gpu)
@@ -91,7 +91,6 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--allow-cpu", action="store_true", help="run without a GPU too")
     parser.add_argument("--channels", type=int, nargs="+", default=[1_000, 10_000, 100_000])
     parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement")
-    parser.add_argument("--threads", type=int, default=0, help="of the CPU engine; 0: all cores")
     parser.add_argument("--json", type=Path, help="write the figures to a file too")
     return parser.parse_args()
 

@@ -46,8 +46,8 @@ def rehash(model: Path, **changes: Any) -> None:
 def verify(model: Path) -> None:
     """Everything that ``models verify`` and the daemon do with a model."""
     artefact = load_artefact(model)
-    load_engine(artefact, "onnxruntime", 1)
-    artefact.check_golden(load_engine(artefact, "tensorflow", 1))
+    load_engine(artefact, "onnxruntime")
+    artefact.check_golden(load_engine(artefact, "tensorflow"))
 
 
 def refused(model: Path, message: str) -> None:

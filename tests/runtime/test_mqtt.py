@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 
 from monitor.config import Mqtt
 from monitor.errors import MonitorError
-from monitor.runtime.mqtt import DirectClient, MqttSource
+from monitor.runtime.mqtt import MESSAGES_A_TURN, DirectClient, MqttSource
 from tests.servers import free_port, mosquitto
 
 pytestmark = pytest.mark.system
@@ -156,3 +157,32 @@ def test_a_second_client_with_our_identifier_is_an_error(tmp_path: Path) -> None
 
     with mosquitto(tmp_path) as port:
         asyncio.run(story(port))
+
+
+def test_a_flood_leaves_every_turn_of_the_event_loop_short(tmp_path: Path) -> None:
+    count = 4000
+
+    async def story(port: int) -> list[int]:
+        taken = 0
+
+        def deliver(*_: object) -> None:
+            nonlocal taken
+            taken += 1
+            time.sleep(0.0002)  # slower than the messages come
+
+        source = MqttSource(settings(port), ["a"], deliver, lambda: None)
+        turns = []
+        async with running(source), aiomqtt.Client("127.0.0.1", port) as flood:
+            await until(lambda: source.state.connected)
+            sending = asyncio.gather(*(flood.publish("a", bytes(1000)) for _ in range(count)))
+            while taken < count:
+                before = taken
+                await asyncio.sleep(0)
+                turns.append(taken - before)
+            await sending
+        return turns
+
+    with mosquitto(tmp_path) as port:
+        turns = asyncio.run(asyncio.wait_for(story(port), 60))
+    assert sum(turns) == count
+    assert max(turns) == MESSAGES_A_TURN

@@ -1,9 +1,10 @@
-"""Alarm states and evidence across a restart, without a daemon: one lane, its inference thread's orders run by hand."""
+"""Alarm states and evidence across a restart, without a daemon: one lane, its worker's orders carried out at once."""
 
 import asyncio
 import logging
+from collections.abc import Sequence
+from concurrent.futures import Future
 from pathlib import Path
-from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -11,9 +12,11 @@ import pytest
 from monitor.config import Sensor
 from monitor.core.alarm import State
 from monitor.core.calibration import Calibration
-from monitor.runtime.inference import Inference, Lane, make_lane
 from monitor.runtime.ingest import Channel
+from monitor.runtime.lane import Lane, LaneShape
+from monitor.runtime.orders import Answer, Arrays, Collect, Collected, Restore
 from monitor.runtime.remember import Memory
+from monitor.runtime.worker import Worker
 from tests.core.healthy import BLOCK, healthy_calibration
 from tests.daemons import SENSOR
 from tests.numpy_engine import NumpyEngine
@@ -26,45 +29,54 @@ def calibration() -> Calibration:
     return healthy_calibration()
 
 
+class Workers:
+    """One worker in this process, which obeys at once."""
+
+    def __init__(self) -> None:
+        engine = NumpyEngine(BLOCK)
+        self.lane = Lane(LaneShape("default", 4, BLOCK, engine.window_blocks, 16, level_blocks=10))
+        self.worker = Worker(self.lane, engine, lambda: 0.0, self._tell)
+        self._answer: Future[list[Arrays]] = Future()
+
+    def _tell(self, answer: Answer) -> None:
+        assert isinstance(answer, Collected)
+        self._answer.set_result(answer.arrays)
+
+    def restore(self, order: Restore) -> None:
+        assert self.worker.obey(order)
+
+    def collect(self, rows: Sequence[int], *, last: bool = False) -> list[Future[list[Arrays]]]:
+        self._answer = Future()
+        assert self.worker.obey(Collect(0, tuple(rows), last)) is not last
+        return [self._answer]
+
+
 class Run:
     """One run of a daemon, as far as its memory is concerned."""
 
     def __init__(self, folder: Path, calibration: Calibration | None, row: int = 1, most: int = 8) -> None:
-        engine = NumpyEngine(BLOCK)
-        self.lane: Lane = make_lane("default", engine, 4, capacity_blocks=16, level_blocks=10, mode="carried")
-        self.inference = Inference([self.lane], lambda: 0.0, self._fail)
-        self.memory = Memory(folder, self.inference, lambda: 0.0, most)
+        self.workers = Workers()
+        self.lane, self.pipeline = self.workers.lane, self.workers.worker.pipeline
+        self.memory = Memory(folder, lambda: 0.0, most)
         self.channels: list[Channel] = []
         self.row = row
         self.rows = np.array([row])
-        self.lane.pipeline.scoring.assign(self.rows, calibration, 10.0)
-
-    def _fail(self, error: BaseException) -> None:
-        raise error
+        self.pipeline.scoring.assign(self.rows, calibration, 10.0)
 
     def add(self, machine: str = "fan", key: str = "same") -> Channel:
         """A channel appears."""
         sensor = Sensor.model_validate(SENSOR)
         channel = Channel((machine, "x"), f"plant/{machine}/x", sensor, "default", self.row, key=key)
         self.channels.append(channel)
-        self.memory.restore(channel, self.lane, NAMES)
-        self.inference.obey()
+        self.memory.restore(channel, self.workers, NAMES)
         return channel
 
     def save(self, *, final: bool) -> None:
-        async def story() -> None:
-            save = self.memory.save_final if final else self.memory.save
-            task = asyncio.create_task(save(self.channels, MappingProxyType({"default": self.lane}), NAMES))
-            while not task.done():
-                self.inference.obey()
-                await asyncio.sleep(0.001)
-            await task
-
-        asyncio.run(story())
+        asyncio.run(self.memory.save(self.channels, {"default": self.workers}, NAMES, final=final))
 
     @property
     def state(self) -> State:
-        return State(int(self.lane.pipeline.scoring.alarm.state(self.rows)[0]))
+        return State(int(self.pipeline.scoring.alarm.state(self.rows)[0]))
 
 
 def first_run(folder: Path, calibration: Calibration | None, *, final: bool) -> dict[str, np.ndarray]:
@@ -72,7 +84,7 @@ def first_run(folder: Path, calibration: Calibration | None, *, final: bool) -> 
     run = Run(folder, calibration)
     channel = run.add()
     channel.samples_received, channel.blocks_incomplete, channel.first_block = 900, 3, -45
-    scoring = run.lane.pipeline.scoring
+    scoring = run.pipeline.scoring
     scoring.alarm.restore(run.rows, np.array([[State.ALARM, 7, 0, 12]]))
     evidence = {name: np.nan_to_num(values) + 1 for name, values in scoring.scorer.export(run.rows).items()}
     assert scoring.scorer.restore(run.rows, evidence)
@@ -89,7 +101,7 @@ def test_alarm_and_evidence_always_go_on_counters_after_a_clean_end(
     evidence = first_run(tmp_path, calibration, final=final)
     run = Run(tmp_path, calibration, row=2)
     channel = run.add()
-    scoring = run.lane.pipeline.scoring
+    scoring = run.pipeline.scoring
     assert run.state is State.ALARM
     assert run.lane.board.alarm_state[2] == State.ALARM
     assert scoring.alarm.export(run.rows).tolist() == [[State.ALARM, 7, 0, 12]]

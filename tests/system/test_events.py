@@ -48,15 +48,15 @@ def test_a_new_alarm_reaches_the_broker_and_stays_there(tmp_path: Path) -> None:
         async with aiomqtt.Client("127.0.0.1", broker) as sender:
             await sender.publish("plant/fan/x", np.zeros(100, "<f4").tobytes(), qos=1)
         await until(lambda: daemon.ingest.channels, "the channel")
-        inference, row = daemon._inference, np.array([daemon.ingest.channels[("fan", "x")].row])
+        lane, row = daemon._lanes["default"].lane, np.array([daemon.ingest.channels[("fan", "x")].row])
         changes = Changes(row, np.array([State.OK]), np.array([State.ALARM]))
-        inference.submit(lambda: inference._on_changes(inference.lanes[0], changes))
+        daemon._alarms_changed(lane, changes)
         seen: dict[str, object] = {}
         watching = asyncio.create_task(collect(broker, seen))
         await until(lambda: "events/fan/x" in seen, "the event")
         config.write_text(configuration(broker, 0, mqtt.replace("TOPIC", "other")))
         await daemon.reload()
-        inference.submit(lambda: inference._on_changes(inference.lanes[0], changes))
+        daemon._alarms_changed(lane, changes)
         await until(lambda: "other/fan/x" in seen, "the event on the topic of the new configuration")
         serving.cancel()
         await asyncio.gather(serving, return_exceptions=True)

@@ -26,7 +26,7 @@ def test_replay_gives_the_gaps_of_the_pipeline(tmp_path: Path) -> None:
     address = f"{recording_file('cwru/IR007_0.mat')}#X105_DE_time"
     recording = open_recording(address, RecordingOptions(sampling_rate_hz=12000.0, unit="g"))
     artefact = load_artefact(shipped("models/reference"))
-    engine = load_engine(artefact, "onnxruntime", threads=1)
+    engine = load_engine(artefact, "onnxruntime")
     pipeline = Pipeline(CarriedForecaster(engine, 1), 1, 100, artefact.manifest.scaling.time_constant_blocks)
     pipeline.configure(np.zeros(1, np.intp), 120, engine.window_blocks)
     expected = []
@@ -36,7 +36,7 @@ def test_replay_gives_the_gaps_of_the_pipeline(tmp_path: Path) -> None:
             expected.append((float(gaps.gap_mps2[0]), float(gaps.gap_ratio[0]), float(gaps.rms_mps2[0])))
     sensors = (
         "sensors: [{topic: 'plant/{machine}/{axis}', payload: {format: float32}, sampling_rate_hz: 12000, unit: g}]\n"
-        "inference: {threads: 1}\n"
+        "inference: {workers: 2}\n"
     )
     with mosquitto(tmp_path) as broker, running_daemon(tmp_path, broker, sensors) as daemon:
         wait_for(lambda: daemon.value("vibration_mqtt_connected"), "the broker")

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -93,7 +92,7 @@ def test_ready_without_a_broker_then_status_watchdog_reload_and_stop(tmp_path: P
         assert notify.has("STOPPING=1")
 
 
-def test_a_hung_inference_thread_gets_no_watchdog(notify: NotifySocket) -> None:
+def test_a_hung_worker_gets_no_watchdog(notify: NotifySocket) -> None:
     config = Config.model_validate(
         {
             "mqtt": {"url": f"mqtt://127.0.0.1:{free_port()}"},
@@ -101,7 +100,6 @@ def test_a_hung_inference_thread_gets_no_watchdog(notify: NotifySocket) -> None:
             "http": {"listen": "127.0.0.1:0", "page": False},
         }
     )
-    release = threading.Event()
 
     async def story() -> tuple[int, int]:
         daemon = Daemon(config, None, Notifier(str(notify.path), watchdog_s=0.6))
@@ -110,15 +108,13 @@ def test_a_hung_inference_thread_gets_no_watchdog(notify: NotifySocket) -> None:
         while not notify.has("WATCHDOG=1", 3):  # noqa: ASYNC110 - the socket has no event
             await asyncio.sleep(0.05)
 
-        def hang() -> None:
-            release.wait(20)
-
-        daemon._inference.submit(hang)
+        pid = daemon._lanes["default"].inference.pids[0]
+        os.kill(pid, signal.SIGSTOP)
         await asyncio.sleep(1.0)
         before = sum(line == "WATCHDOG=1" for line in notify.lines())
         await asyncio.sleep(1.5)
         after = sum(line == "WATCHDOG=1" for line in notify.lines())
-        release.set()
+        os.kill(pid, signal.SIGCONT)
         serving.cancel()
         await asyncio.gather(serving, return_exceptions=True)
         await daemon.close()

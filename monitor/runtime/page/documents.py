@@ -222,8 +222,7 @@ def introduction_document(fleet: Fleet, place: int, view: View, service: Service
 
 def _calibration_facts(fleet: Fleet, place: int, service: Service) -> list[tuple[str, str]]:
     """What a person wants to know of a channel's calibration: titles and texts, empty without one."""
-    lane, row = fleet.lane_row(place)
-    found = lane.pipeline.scoring.scorer.calibration(row)
+    found = fleet.table.channels[place].calibration
     if found is None:
         return []
     return [

@@ -6,6 +6,7 @@ HTTP, browsers, forecasts.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,10 @@ import numpy.typing as npt
 
 from monitor.core.kinds import KINDS
 from monitor.core.refusal import REFUSALS
+from monitor.runtime.board import Board
 from monitor.runtime.families import View
-from monitor.runtime.inference import Lane
 from monitor.runtime.ingest import Channel
+from monitor.runtime.lane import Lane
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
@@ -32,6 +34,10 @@ REASONS = (None, *REFUSALS)
 
 CHANNEL_LIMIT = 10_000
 """Most channels on the page. More cost the browser too much to be of use; the metrics hold them all."""
+
+
+def _copied(board: Board, rows: Rows) -> dict[str, npt.NDArray[Any]]:
+    return {name: getattr(board, name)[rows] for name in (*FIGURES, "evidence", "band", "refusal")}
 
 
 @dataclass(frozen=True)
@@ -84,14 +90,13 @@ class Fleet:
         band = np.full((count, 2), np.nan)
         refusal = np.zeros(count, np.intp)
         for lane, places, rows in self._places:
-            board = lane.board
-            with board.lock:
-                for name, values in figures.items():
-                    values[places] = getattr(board, name)[rows]
-                for kind, values in zip(KINDS, board.evidence[rows].T, strict=True):
-                    evidence[kind][places] = values
-                band[places] = board.band[rows]
-                refusal[places] = board.refusal[rows]
+            seen = lane.board.read(partial(_copied, lane.board, rows))
+            for name, values in figures.items():
+                values[places] = seen[name]
+            for kind, values in zip(KINDS, seen["evidence"].T, strict=True):
+                evidence[kind][places] = values
+            band[places] = seen["band"]
+            refusal[places] = seen["refusal"]
         figures["alarm_state"][figures["alarm_state"] < 0] = np.nan
         rates_hz = np.array([channel.sensor.sampling_rate_hz for channel in channels])
         age_s = view.now_s - np.array([channel.last_sample_s for channel in channels])

@@ -48,9 +48,9 @@ class Picture:
     """So many of the first samples were forecast before the network had warmed up."""
 
 
-def blocks_needed(engine: Engine) -> int:
+def blocks_needed(window_blocks: int) -> int:
     """How many of a channel's last blocks :func:`make_picture` can use."""
-    return LEVEL_BLOCKS + engine.window_blocks + SPECTRUM_BLOCKS
+    return LEVEL_BLOCKS + window_blocks + SPECTRUM_BLOCKS
 
 
 def make_picture(engine: Engine, mode: str, start_sample: int, blocks: Float32, level_blocks: int) -> Picture | None:

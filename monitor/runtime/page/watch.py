@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from monitor.runtime.inference import Lane
+from monitor.runtime.lane import Lane
 from monitor.runtime.page.documents import update_document
 from monitor.runtime.page.fleet import Fleet
 from monitor.runtime.page.picture import Float32, blocks_needed, make_picture, picture_document
@@ -102,7 +102,7 @@ class Watches:
         news = self._fleet.samples != watch.fleet_samples
         watch.fleet_samples = self._fleet.samples
         if lane.viewer is not None:
-            start, blocks = lane.rings.recent_blocks(row, blocks_needed(lane.viewer))
+            start, blocks = lane.rings.recent_blocks(row, blocks_needed(lane.shape.window_blocks))
             if start + blocks.size != watch.end_sample:
                 news = True
                 watch.end_sample = start + blocks.size
@@ -117,13 +117,10 @@ class Watches:
 
 def _picture(lane: Lane, start_sample: int, blocks: Float32, rate_hz: float) -> dict[str, Any] | None:
     """On the page's thread: the document of a channel's picture, None without one."""
-    pipeline, engine = lane.pipeline, lane.viewer
-    if engine is None:
+    if lane.viewer is None:
         return None
     try:
-        picture = make_picture(
-            engine, pipeline.forecaster.mode, start_sample, blocks, pipeline.level.time_constant_blocks
-        )
+        picture = make_picture(lane.viewer(), lane.shape.mode, start_sample, blocks, lane.shape.level_blocks)
     except Exception:  # a picture is worth no more than a line in the log
         LOG.exception("no picture: model=%s", lane.name)
         return None
