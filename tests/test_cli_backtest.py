@@ -138,6 +138,19 @@ def test_csv_has_one_row_an_interval(tmp_path: Path, machine: Machine) -> None:
     assert alarmed[0] == pytest.approx(document_of["first_alarm_s"])
 
 
+def test_an_alarm_ends_when_the_machine_has_been_well_for_a_while(tmp_path: Path, machine: Machine) -> None:
+    repaired, table = tmp_path / "repaired.npz", tmp_path / "table.csv"
+    [bad], [good] = open_recording(str(machine.faulty)).load(), open_recording(str(machine.healthy)).load()
+    write_recording(repaired, np.concatenate([bad[: 6 * RATE], good]), RATE, "m/s2")
+    calibration = ("--calibration", machine.calibration, "--csv", table)
+    [channel] = document("backtest", MODEL, repaired, *calibration)["channels"]
+    [alarm] = channel["alarms"]
+    assert 6.0 < alarm["end_s"] < 26.0
+    states = {float(row["start_s"]): row["alarm_state"] for row in rows(table)}
+    assert {state for start_s, state in states.items() if alarm["start_s"] <= start_s < alarm["end_s"]} == {"2"}
+    assert states[alarm["end_s"]] != "2"
+
+
 def test_plot_is_a_picture(tmp_path: Path, machine: Machine) -> None:
     picture = tmp_path / "run.png"
     text = output("backtest", MODEL, machine.faulty, "--calibration", machine.calibration, "--plot", picture)
