@@ -14,7 +14,6 @@ import numpy.typing as npt
 import pytest
 
 from monitor.config import Evidence, Sensor
-from monitor.core.forecaster import Engine
 from monitor.core.rings import Rings
 from monitor.runtime.evidence import MOST_AT_ONCE, Capture, EvidenceWriter, join, prune
 from monitor.runtime.evidence_names import NAME, is_of_channel
@@ -30,13 +29,6 @@ ROW = 1
 ALARM_S = datetime(2026, 11, 2, 8, 30, 15, 250_000, UTC).timestamp()
 HUM = np.sin(2 * np.pi * np.arange(10 * RATE) / (BLOCK / 4)).astype(np.float32)
 """What a forecast that repeats the block before foresees."""
-
-
-class Viewer(EchoEngine):
-    """An engine that gives itself to whoever wants one."""
-
-    def __call__(self) -> Engine:
-        return self
 
 
 def capture(channel: str = "fan/de/x", at_s: float = ALARM_S) -> Capture:
@@ -61,7 +53,7 @@ class Bench:
         self.rings.append(ROW, self.later, 1.0, 0.0)
 
     def start(self, what: Capture) -> str | None:
-        return self.writer.start(what, self.rings, self.channel, Viewer(), 10)
+        return self.writer.start(what, self.rings, self.channel, EchoEngine, 10)
 
     def keep(self, *captures: Capture) -> list[str | None]:
         """Capture and wait until all is written; the names that were told."""
