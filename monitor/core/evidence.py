@@ -78,7 +78,7 @@ class Evidence:
         """Take one scored block of each of some channels; NaN makes figures of its own channel NaN."""
         rows = batch.rows
         count = self._count[rows] + 1
-        self._held[rows, count] = batch.residual * batch.level_mps2[:, None]
+        self._held[rows, count] = batch.residual
         self._count[rows] = count
         full = count >= HELD_BLOCKS
         if full.any():

@@ -5,6 +5,7 @@ few numbers a channel. Refuses to know: forecasters, limits, wall time.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -15,22 +16,36 @@ Bool = npt.NDArray[np.bool_]
 Rows = npt.NDArray[np.intp]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Residuals:
-    """A batch of blocks beside their forecasts, one of each of some channels."""
+    """A batch of blocks beside their forecasts, one of each of some channels; in m/s², or the unit of the samples."""
 
     rows: Rows
     """(n,) distinct channel rows."""
     start_sample: Int64
     """(n,) stream index of each block's first sample."""
-    observed: Float32
-    """(n, block_samples) the blocks, in units of the channel's level before the block, its mean taken off."""
-    residual: Float32
-    """(n, block_samples) observed minus forecast, in the same unit."""
-    level_mps2: Float32
-    """(n,) the level: running RMS before the block, in m/s² (or the unit of the samples)."""
     samples: Float32
-    """(n, block_samples) the blocks as they came, in m/s²."""
+    """(n, block_samples) the blocks as they came."""
+    signal: Float32
+    """(n, block_samples) the same without the mean."""
+    residual: Float32
+    """(n, block_samples) observed minus forecast."""
+    mean_mps2: Float32
+    """(n,) running mean before the block."""
+    level_mps2: Float32
+    """(n,) the level: running RMS before the block."""
+
+    @cached_property
+    def high(self) -> Float32:
+        """(n,) largest sample of each block; NaN where one is."""
+        high: Float32 = self.samples.max(axis=1)
+        return high
+
+    @cached_property
+    def low(self) -> Float32:
+        """(n,) smallest sample of each block; NaN where one is."""
+        low: Float32 = self.samples.min(axis=1)
+        return low
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +78,10 @@ class GapSums:
 
     def add(self, batch: Residuals) -> None:
         """Add one block to the open interval of each row; NaN makes the interval's figures NaN."""
-        rows, square = batch.rows, batch.level_mps2 * batch.level_mps2
-        self._residual[rows] += square * np.einsum("ij,ij->i", batch.residual, batch.residual)
-        self._energy[rows] += square * np.einsum("ij,ij->i", batch.observed, batch.observed)
-        peak = np.maximum(batch.observed.max(axis=1), -batch.observed.min(axis=1)) * batch.level_mps2
+        rows = batch.rows
+        self._residual[rows] += np.einsum("ij,ij->i", batch.residual, batch.residual)
+        self._energy[rows] += np.einsum("ij,ij->i", batch.signal, batch.signal)
+        peak = np.maximum(batch.high - batch.mean_mps2, batch.mean_mps2 - batch.low)
         self._peak[rows] = np.maximum(self._peak[rows], peak)
 
     def close(self, rows: Rows, samples: Int64) -> GapFigures:

@@ -13,7 +13,7 @@ import numpy as np
 from monitor.core.forecaster import Forecaster
 from monitor.core.gap import Bool, Float32, GapFigures, GapSums, Int64, Residuals, Rows
 from monitor.core.level import TIME_CONSTANT_BLOCKS, Level
-from monitor.core.rings import DueBlocks
+from monitor.core.rings import DueBlocks, index_of
 from monitor.core.scoring import Judgements, Scoring
 
 WARMUP_BLOCKS = 25
@@ -96,9 +96,10 @@ class Pipeline:
         scored = context >= self._warmup_blocks[rows]
         intervals = self._compare(due, scored) if scored.any() else None
         self.level.update(rows, due.samples)
-        mean, rms = self.level.mean(rows), self.level.rms(rows)
-        forecast = self.forecaster.step((due.samples - mean[:, None]) / rms[:, None], rows)
-        self._forecast[rows] = forecast
+        units = due.samples - self.level.mean(rows)[:, None]
+        units *= (1.0 / self.level.rms(rows))[:, None]
+        forecast = self.forecaster.step(units, rows)
+        self._forecast[index_of(rows)] = forecast
         self._context_blocks[rows] = context + 1
         if not np.isfinite(forecast[:, 0]).all():
             # A NaN would stay in the network's state for ever.
@@ -110,9 +111,11 @@ class Pipeline:
         rows = due.rows if everything else due.rows[scored]
         samples = due.samples if everything else due.samples[scored]
         start = due.start_sample if everything else due.start_sample[scored]
-        rms = self.level.rms(rows)
-        observed = (samples - self.level.mean(rows)[:, None]) / rms[:, None]
-        batch = Residuals(rows, start, observed, observed - self._forecast[rows], rms, samples)
+        mean, rms = self.level.mean(rows), self.level.rms(rows)
+        signal = samples - mean[:, None]
+        residual = self._forecast[index_of(rows)] * -rms[:, None]
+        residual += signal
+        batch = Residuals(rows, start, samples, signal, residual, mean, rms)
         self._gaps.add(batch)
         self.scoring.add(batch)
         if self.listener is not None:

@@ -81,9 +81,8 @@ class Plausibility:
 
     def add(self, batch: Residuals) -> None:
         """Take one block of each of some channels."""
-        rows, samples = batch.rows, batch.samples
-        high, low = samples.max(axis=1), samples.min(axis=1)
-        some = samples[:, : max(1, samples.shape[1] // COUNTED)]
+        rows, high, low = batch.rows, batch.high, batch.low
+        some = batch.samples[:, : max(1, batch.samples.shape[1] // COUNTED)]
         self._finite[rows] &= np.isfinite(high) & np.isfinite(low)  # both are NaN where a sample is
         self._high[rows], self._at_high[rows] = _extreme(
             self._high[rows], self._at_high[rows], high, (some >= high[:, None]).sum(axis=1), np.float32(1)

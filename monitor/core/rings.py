@@ -25,6 +25,13 @@ Zeros = Callable[[int | tuple[int, ...], npt.DTypeLike], npt.NDArray[Any]]
 """Makes an array of zeros, given shape and type: ``numpy.zeros``, or one that a second process sees too."""
 
 
+def index_of(rows: Rows) -> Rows | slice:
+    """The same rows as an index: a slice where they follow one another, which takes them without a copy."""
+    if rows.size and rows[-1] - rows[0] + 1 == rows.size:
+        return slice(int(rows[0]), int(rows[-1]) + 1)
+    return rows
+
+
 @dataclass(frozen=True, slots=True)
 class DueBlocks:
     """One block of each of some channels, in the order of ``rows``."""

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from monitor.core.forecaster import CarriedState, Float32, Rows
+from monitor.core.rings import index_of
 from monitor.errors import ArtefactError
 from monitor.model.network import Shape
 
@@ -81,12 +82,13 @@ class OnnxEngine:
         return forecasts
 
     def _step_tile(self, blocks: Float32, values: Float32, rows: Rows) -> Float32:
-        before = values[rows]
+        index = index_of(rows)
+        before = values[index]
         forecast, after = self._run(blocks[None], before)
         # One number of the state tells for all of a row. The sum over all rows is enough while nothing is wrong.
         if not math.isfinite(float(np.einsum("ij->", blocks)) + float(np.einsum("i->", before[:, 0]))):
             _keep_nan(~np.isfinite(np.einsum("ij->i", blocks) + before[:, 0]), forecast, after)
-        values[rows] = after
+        values[index] = after
         return forecast
 
     def forecast_windows(self, windows: Float32) -> Float32:

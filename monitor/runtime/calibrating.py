@@ -62,8 +62,9 @@ class _Contexts:
 
     def take(self, batch: Residuals) -> None:
         """Keep a batch of scored blocks."""
+        unit = batch.level_mps2[:, None]
         for row, observed, residual, level in zip(
-            batch.rows.tolist(), batch.observed, batch.residual, batch.level_mps2, strict=True
+            batch.rows.tolist(), batch.signal / unit, batch.residual / unit, batch.level_mps2, strict=True
         ):
             self._contexts[row][-1].append((observed, residual, level))
 

@@ -209,7 +209,7 @@ class _Forecasts:
         def listen(batch: Residuals) -> None:
             at = int(batch.start_sample[0])
             part = slice(at, at + engine.block_samples)
-            residual[part] = batch.residual[0] * batch.level_mps2[0]
+            residual[part] = batch.residual[0]
             forecast[part] = samples[part] - residual[part]
 
         pipeline.listener = listen

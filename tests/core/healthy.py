@@ -11,6 +11,7 @@ from monitor.core.gap import GapSums, Residuals
 from monitor.core.score import Scorer, Scores
 
 Float32 = npt.NDArray[np.float32]
+Rows = npt.NDArray[np.intp]
 BLOCK = 20
 INTERVAL = 10
 RATE = 2000.0
@@ -40,6 +41,13 @@ def healthy_calibration(blocks: int = 4000, seed: int = 1) -> Calibration:
     return calibrate([context(signal(blocks, seed))], interval_blocks=INTERVAL, warmup_blocks=5, sampling_rate_hz=RATE)
 
 
+def make_batch(rows: Rows, observed: Float32, residual: Float32, level_mps2: Float32 | None = None) -> Residuals:
+    """A batch without a mean, from blocks in units of their level."""
+    level = np.ones(len(rows), np.float32) if level_mps2 is None else level_mps2
+    signal, zero = observed * level[:, None], np.zeros(len(rows), np.float32)
+    return Residuals(rows, np.zeros(len(rows), np.int64), signal, signal, residual * level[:, None], zero, level)
+
+
 class Channels:
     """Evidence, gaps and scores of some channels, driven block by block."""
 
@@ -54,13 +62,11 @@ class Channels:
 
     def add(self, contexts: list[HealthyContext], block: int) -> None:
         """Block number ``block`` of each channel's context."""
-        batch = Residuals(
+        batch = make_batch(
             self.rows,
-            np.full(self.rows.size, block * BLOCK, np.int64),
             np.stack([one.observed[block] for one in contexts]),
             np.stack([one.residual[block] for one in contexts]),
             np.array([one.level_mps2[block] for one in contexts]),
-            np.stack([one.observed[block] * one.level_mps2[block] for one in contexts]),
         )
         self.evidence.add(batch)
         self.gaps.add(batch)

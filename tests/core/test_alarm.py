@@ -2,8 +2,8 @@ import numpy as np
 import numpy.typing as npt
 
 from monitor.core.alarm import Alarm, AlarmRule, State
-from monitor.core.gap import Residuals
 from monitor.core.refusal import ACCEPTED, Plausibility, Refusal, code
+from tests.core.healthy import make_batch
 
 ROW = np.zeros(1, np.intp)
 
@@ -70,7 +70,7 @@ def refused(samples: npt.NDArray[np.float32], level: float = 0.0, *, wrong_rate:
     look = Plausibility(1)
     look.assign(ROW, level, wrong_rate=wrong_rate)
     for block in samples.reshape(-1, 100):
-        look.add(Residuals(ROW, np.zeros(1, np.int64), block[None], block[None], np.ones(1, np.float32), block[None]))
+        look.add(make_batch(ROW, block[None], block[None]))
     with np.errstate(invalid="ignore"):
         rms = np.array([samples.std()], np.float32)
     return int(look.close(ROW, np.array([samples.size]), rms)[0])
@@ -103,5 +103,5 @@ def test_intervals_are_looked_at_one_by_one() -> None:
     bad = good.copy()
     bad[0] = 0.0
     for samples, expected in ((bad, [code(Refusal.FLAT_LINE), ACCEPTED]), (good, [ACCEPTED, ACCEPTED])):
-        look.add(Residuals(rows, np.zeros(2, np.int64), samples, samples, np.ones(2, np.float32), samples))
+        look.add(make_batch(rows, samples, samples))
         assert look.close(rows, np.full(2, 100), samples.std(axis=1)).tolist() == expected

@@ -5,9 +5,10 @@ import pytest
 
 from monitor.core.calibrate import HealthyContext, block_sums, cut, in_mps2
 from monitor.core.evidence import Evidence
-from monitor.core.gap import GapSums, Residuals
+from monitor.core.gap import GapSums
 from monitor.core.kinds import raw_features
 from monitor.core.whitening import whitening_matrix
+from tests.core.healthy import make_batch
 
 SIZE = 100
 BLOCKS = 120
@@ -30,8 +31,7 @@ def test_sums_of_calibrating_and_scoring_agree(swing: float, interval_blocks: in
     scored = []
     for k in range(BLOCKS):
         part = slice(k, k + 1)
-        start = np.array([k * SIZE])
-        batch = Residuals(row, start, observed[part], residual[part], level[part], observed[part] * level[k])
+        batch = make_batch(row, observed[part], residual[part], level[part])
         evidence.add(batch)
         gaps.add(batch)
         if (k + 1) % interval_blocks == 0:

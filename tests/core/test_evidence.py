@@ -4,10 +4,10 @@ import pytest
 from monitor.core.bands import layout
 from monitor.core.calibrate import block_sums, cut, in_mps2
 from monitor.core.evidence import HELD_BLOCKS, Evidence
-from monitor.core.gap import GapSums, Residuals
+from monitor.core.gap import GapSums
 from monitor.core.kinds import raw_features
 from monitor.core.whitening import autoregression, whitening_matrix, with_previous
-from tests.core.healthy import BLOCK, INTERVAL, Channels, context, healthy_calibration, signal
+from tests.core.healthy import BLOCK, INTERVAL, Channels, context, healthy_calibration, make_batch, signal
 
 
 def test_bands_cover_every_component_once() -> None:
@@ -105,7 +105,7 @@ def test_two_calibrations_do_not_mix() -> None:
     one = context(signal(INTERVAL, 5))
     for block in range(INTERVAL):
         two = np.repeat(one.residual[block : block + 1], 2, axis=0)
-        batch = Residuals(np.arange(2), np.zeros(2, np.int64), two, two, np.repeat(one.level_mps2[block], 2), two)
+        batch = make_batch(np.arange(2), two, two, np.repeat(one.level_mps2[block], 2))
         evidence.add(batch)
         gaps.add(batch)
     seen = evidence.close(np.arange(2), np.full(2, INTERVAL * BLOCK))
