@@ -6,6 +6,8 @@ limit, counted, and the channel's context starts anew: every channel loses its s
 scored is fresh. Refuses to know: MQTT, HTTP, what a score means.
 """
 
+import contextlib
+import os
 import signal
 import sys
 import time
@@ -49,6 +51,11 @@ writer runs into the reader before the reader gives way, and new samples are los
 
 SHORTEST_PAUSE_S = 0.0005
 """Pause when nothing is due and no delay is wanted. Shorter: an idle daemon uses a core."""
+
+NICENESS = 5
+"""How far a worker stands back behind the event loop when cores are short. Blocks that are not scored are counted, but
+messages that are not taken in time are lost at the broker, and nobody counts them. Higher: other work on the machine
+comes before the scores."""
 
 
 class Worker:
@@ -187,6 +194,8 @@ def main() -> None:
     # A terminal's interrupt and systemd's TERM go to all processes; the daemon ends this one when it is done.
     for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(one, signal.SIG_IGN)
+    with contextlib.suppress(PermissionError):
+        os.nice(NICENESS)
     connection, descriptor = Connection(int(sys.argv[1])), int(sys.argv[2])
     try:
         _serve(connection, descriptor)
