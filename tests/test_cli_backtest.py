@@ -1,6 +1,7 @@
 """``calibrate`` and ``backtest`` on a simulated machine: what they say, write, and refuse."""
 
 import csv
+import math
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from monitor.errors import ArtefactError, RecordingError
 from monitor.recording.source import open_recording
 from monitor.recording.write import write_recording
 from monitor.shipped import shipped
-from tests.commands import document, output, refusal
+from tests.commands import document, invoke, output, refusal
 
 MODEL = shipped("models/demo")
 RATE = 12000
@@ -246,3 +247,54 @@ def test_regimes_are_added_to_one_file_and_asked_for_by_name(tmp_path: Path, mac
     scores = [document(*asked, regime)["channels"][0]["score"]["max"] for regime in ("slow", "fast")]
     assert scores[0] != scores[1]
     assert str(refusal(*asked, "idle")) == f"{out}: has no regime 'idle'; known are slow, fast"
+
+
+def test_the_amount_that_is_asked_for_suffices(tmp_path: Path, machine: Machine, bursts: Machine) -> None:
+    out = tmp_path / "fan.calibration"
+    asked = str(refusal("calibrate", MODEL, machine.healthy, "--until", "5s", "--out", out))
+    enough = asked.partition("bring ")[2].partition(" of healthy")[0].replace(" ", "")
+    assert document("calibrate", MODEL, machine.healthy, "--until", enough, "--out", out)["intervals"] == 5
+    asked = str(refusal("calibrate", MODEL, bursts.healthy, "--until", "4m", "--out", out))
+    # Five bursts of 25 blocks.
+    assert f"bring {math.ceil(100 * 5 * 25 * BLOCK / RATE) / 100:g} s" in asked
+
+
+def test_times_count_from_the_recordings_start_wherever_it_is_cut(
+    tmp_path: Path, machine: Machine, bursts: Machine
+) -> None:
+    table = tmp_path / "table.csv"
+    output("backtest", MODEL, bursts.faulty, "--calibration", bursts.calibration, "--csv", table, "--from", "1500s")
+    late = [start for start in BURST_STARTS if start >= 1500]
+    assert [float(line["start_s"]) for line in rows(table)] == pytest.approx(
+        [start + BURST_SCORED_FROM_S for start in late]
+    )
+    output("backtest", MODEL, machine.faulty, "--csv", table, "--from", "6s")
+    assert float(rows(table)[0]["start_s"]) == pytest.approx(6.0 + WARMUP_S)
+    error = refusal("backtest", MODEL, machine.faulty, "--from", "1h")
+    assert str(error) == "faulty.npz: there is no block between --from and --until"
+
+
+@pytest.mark.parametrize("written", [("--csv", "missing/table.csv"), ("--plot", "missing/picture.png")])
+def test_a_file_that_cannot_be_written_is_one_line(tmp_path: Path, machine: Machine, written: tuple[str, str]) -> None:
+    option, name = written
+    arguments = ("backtest", str(MODEL), str(machine.faulty), "--until", "3s", option, str(tmp_path / name))
+    command = [sys.executable, "-m", "monitor", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 4
+    assert done.stderr == f"vibration-monitor: {tmp_path / name}: No such file or directory\n"
+
+
+def test_a_figure_has_a_format_that_is_drawn(tmp_path: Path, machine: Machine) -> None:
+    result = invoke("backtest", MODEL, machine.faulty, "--plot", tmp_path / "picture.xyz")
+    assert result.exit_code == 2
+    assert "must end in one of .png, .svg, .pdf" in result.stderr
+
+
+def test_a_rate_that_the_model_does_not_know_is_told(tmp_path: Path, machine: Machine) -> None:
+    slow = tmp_path / "slow.npz"
+    output("simulate", "--out", slow, "--duration", "8s", "--sampling-rate-hz", "8000")
+    for command in (("calibrate", MODEL, slow, "--out", tmp_path / "a"), ("backtest", MODEL, slow)):
+        assert invoke(*command).stderr == (
+            "warning: slow.npz: has 8000 Hz, the model was trained at 12000 Hz; its forecasts may be poor\n"
+        )
+    assert invoke("backtest", MODEL, machine.faulty).stderr == ""

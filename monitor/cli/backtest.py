@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from monitor.cli.recording_options import duration as duration_option
-from monitor.cli.recording_options import recording_options
+from monitor.cli.recording_options import figure, recording_options, warn
 from monitor.recording.options import RecordingOptions
 
 if TYPE_CHECKING:
@@ -25,7 +25,13 @@ if TYPE_CHECKING:
 @click.option("--from", "first", callback=duration_option, help="Leave out so much of each recording's beginning.")
 @click.option("--until", "last", callback=duration_option, help="Leave out what comes after so much of each recording.")
 @click.option("--csv", "csv_file", type=click.Path(path_type=Path), help="Write one row an interval.")
-@click.option("--plot", "plot_file", type=click.Path(path_type=Path), help="Draw level, gaps, score and alarms (PNG).")
+@click.option(
+    "--plot",
+    "plot_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    callback=figure,
+    help="Draw level, gaps, score and alarms.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @recording_options
 def command(
@@ -48,11 +54,11 @@ def command(
 
     Example: vibration-monitor backtest models/reference run.npz --calibration fan.calibration --plot run.png
     """
-    from monitor.errors import ArtefactError
+    from monitor.errors import ArtefactError, RecordingError
     from monitor.model.artefact import load_artefact
     from monitor.model.calibration_file import ANY_REGIME, load_calibrations
     from monitor.model.engines import load_engine
-    from monitor.recording.fit import require_rate
+    from monitor.recording.fit import require_rate, untrained_rate
     from monitor.recording.source import open_recordings
     from monitor.runtime.backtest import backtest
     from monitor.runtime.calibrating import Cut, cut
@@ -74,8 +80,12 @@ def command(
         rate_hz = calibration.sampling_rate_hz
     for recording in opened:
         require_rate(recording, rate_hz, "the calibration" if calibration else opened[0].name)
+    warn(untrained_rate(opened[0].sampling_rate_hz, artefact.manifest.sampling_rates_hz, opened[0].name))
     level_blocks = artefact.manifest.scaling.time_constant_blocks
     results = backtest(engine, level_blocks, opened, how, calibration, false_alarms_per_month)
+    for result in results:
+        if not result.samples and (first is not None or last is not None):
+            raise RecordingError(f"{result.name}: there is no block between --from and --until")
     if csv_file is not None:
         _write_csv(csv_file, results)
     if plot_file is not None:

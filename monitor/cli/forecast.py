@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from monitor.cli.recording_options import recording_options
+from monitor.cli.recording_options import figure, recording_options
 from monitor.recording.options import RecordingOptions
 
 if TYPE_CHECKING:
@@ -23,9 +23,17 @@ POSITION_BLOCKS = 5000
 @click.option("--at", "at_sample", type=click.IntRange(0), required=True, help="First sample to forecast, from 0.")
 @click.option("--blocks", type=click.IntRange(1, 10_000), default=1, show_default=True, help="Blocks fed back.")
 @click.option("--record", type=click.IntRange(0), default=0, show_default=True, help="Which of several records.")
-@click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Figure: forecast against what came.")
 @click.option(
-    "--plot-positions", type=click.Path(path_type=Path, dir_okay=False), help="Figure: gap ratio along the block."
+    "--plot",
+    type=click.Path(path_type=Path, dir_okay=False),
+    callback=figure,
+    help="Figure: forecast against what came.",
+)
+@click.option(
+    "--plot-positions",
+    type=click.Path(path_type=Path, dir_okay=False),
+    callback=figure,
+    help="Figure: gap ratio along the block.",
 )
 @click.option("--engine", type=click.Choice(["auto", "onnxruntime", "tensorflow"]), default="onnxruntime")
 @click.option("--any-rate", is_flag=True, help="Take a recording of a rate that the model was not trained on.")

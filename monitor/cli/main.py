@@ -67,3 +67,9 @@ def main() -> None:
     except MonitorError as error:
         click.echo(f"vibration-monitor: {error}", err=True)
         sys.exit(error.exit_code)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        # A file that was named and that cannot be written or read: the system's own words say why.
+        click.echo(f"vibration-monitor: {error.filename}: {error.strerror}", err=True)
+        sys.exit(MonitorError.exit_code)

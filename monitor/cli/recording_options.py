@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -19,6 +20,22 @@ def duration(ctx: click.Context, param: click.Parameter, value: str | None) -> f
     except ValueError as error:
         raise click.BadParameter(str(error)) from error
 
+
+def warn(text: str) -> None:
+    """Print a warning where it does not mix with results; nothing if it is empty."""
+    if text:
+        click.echo(f"warning: {text}", err=True)
+
+
+def figure(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:  # noqa: ARG001 - click's
+    """An option's callback: a figure's file must end in a format that is drawn; a usage error before any work."""
+    if value is not None and value.suffix.lower() not in FIGURES:
+        raise click.BadParameter(f"'{value}' must end in one of {', '.join(FIGURES)}")
+    return value
+
+
+FIGURES = (".png", ".svg", ".pdf")
+"""Formats of figures."""
 
 OPTIONS = (
     click.option("--sampling-rate-hz", type=float, metavar="HZ", help="Rate of the file's samples where it says none."),

@@ -5,6 +5,7 @@ scoring is run over them with the limits still open: what it gives on healthy da
 to know: where the blocks come from.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,9 +92,13 @@ def calibrate(
     if whole < need:
         size = contexts[0].observed.shape[1] if contexts else 100
         length = interval_blocks * size / sampling_rate_hz
+        # Every burst warms up, a long record once.
+        bursts = len(contexts) > 1 and all(len(context.observed) <= interval_blocks for context in contexts)
+        blocks = need * interval_blocks + (need if bursts else 1) * warmup_blocks
+        bring_s = math.ceil(100 * blocks * size / sampling_rate_hz) / 100
         raise RecordingError(
             f"calibration: there are {whole} healthy intervals of {length:g} s ({interval_blocks} blocks after "
-            f"{warmup_blocks} of warm-up), at least {need} are needed; bring {need * length:.3g} s of healthy signal "
+            f"{warmup_blocks} of warm-up), at least {need} are needed; bring {bring_s:g} s of healthy signal "
             "or choose a shorter --interval; limits get better with hours"
         )
     if not all(np.isfinite(c.residual).all() and np.isfinite(c.observed).all() for c in usable):

@@ -87,6 +87,11 @@ class Recording:
         """What a sample in the file's unit is multiplied by to be in m/s²; 1 where the unit is not known."""
         return UNITS_MPS2[self.unit] if self.unit else 1.0
 
+    @property
+    def first_record(self) -> int:
+        """The number of the first record that :meth:`pieces` gives."""
+        return 0
+
     def record_start_s(self, record: int) -> float:
         """The start of a record in seconds: the file's own, else index times interval, else end to end.
 

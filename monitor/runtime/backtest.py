@@ -150,7 +150,8 @@ class _Clock:
 
     def __init__(self, recording: Recording) -> None:
         self._recording = recording
-        self._record = -1
+        self._first = recording.first_record
+        self._record = self._first - 1
         self._origin = 0
 
     def enter(self, start_sample: int) -> None:
@@ -160,7 +161,7 @@ class _Clock:
 
     def seconds(self, sample: int) -> float:
         """The instant of a sample of the present record."""
-        start_s = self._recording.record_start_s(max(0, self._record))
+        start_s = self._recording.record_start_s(max(self._first, self._record))
         return start_s + (sample - self._origin) / self._recording.sampling_rate_hz
 
 

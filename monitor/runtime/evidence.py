@@ -71,6 +71,9 @@ class EvidenceWriter:
         self._folder = folder
         self._sleep = sleep
         self._tasks: set[asyncio.Task[None]] = set()
+        if folder is not None and folder.is_dir():
+            for left_over in folder.glob(".*.part"):  # of a run that was killed while it wrote
+                left_over.unlink(missing_ok=True)
 
     def start(
         self,
@@ -115,9 +118,10 @@ class EvidenceWriter:
     ) -> None:
         await self._sleep(self._settings.after)
         after = rings.recent(channel.row, round(self._settings.after * capture.sampling_rate_hz))
-        samples = join(before, after)
+        start, samples = join(before, after)
+        alarm_sample = before[0] + before[1].size - start
         try:
-            await asyncio.to_thread(self._write, stem, capture, samples, before[1].size, forecasts)
+            await asyncio.to_thread(self._write, stem, capture, samples, alarm_sample, forecasts)
         except OSError as error:
             self.failures["io_error"] += 1
             LOG.warning("evidence not written: channel=%s error=%s", capture.channel, error.strerror or error)
@@ -142,7 +146,7 @@ class EvidenceWriter:
             "channel": capture.channel,
             "labels": capture.labels,
             "alarm_at_s": capture.at_s,
-            "alarm_at_sample": alarm_sample,
+            "alarm_at_sample": alarm_sample if 0 <= alarm_sample <= samples.size else None,
             "score": capture.score,
             "evidence": capture.evidence,
             "band_hz": capture.band_hz,
@@ -160,18 +164,18 @@ class EvidenceWriter:
         prune(self._folder, self._settings.max_size, self._settings.max_age, time.time())
 
 
-def join(before: tuple[int, Float32], after: tuple[int, Float32]) -> Float32:
+def join(before: tuple[int, Float32], after: tuple[int, Float32]) -> tuple[int, Float32]:
     """Two stretches of one stream, (stream index of the first sample, samples): overlap once, a hole between them not.
 
     Returns:
-        Contiguous samples; with a hole or a new context between them only the later stretch.
+        A contiguous stretch; with a hole or a new context between them only the later one.
     """
     start, early = before
     later_start, later = after
     end = start + early.size
     if not start <= later_start <= end:
-        return later
-    return np.concatenate([early[: later_start - start], later])
+        return after
+    return start, np.concatenate([early[: later_start - start], later])
 
 
 def prune(folder: Path, max_size_bytes: int, max_age_s: float, now_s: float) -> int:

@@ -4,6 +4,7 @@ A lane is made anew only when something it depends on changed, so a reload that 
 channels' samples, contexts and alarms alone. Refuses to know: channels, the broker.
 """
 
+import logging
 import math
 import os
 from collections.abc import Callable
@@ -16,10 +17,13 @@ from monitor.config_file import resolve
 from monitor.core.alarm import Changes
 from monitor.model.artefact import Artefact, load_artefact
 from monitor.model.engines import EngineName, chosen, load_engine
+from monitor.recording.fit import untrained_rate
 from monitor.runtime.families import ModelInfo
 from monitor.runtime.inference import Inference, WorkerError
 from monitor.runtime.lane import Lane, LaneShape
 from monitor.runtime.orders import Batches
+
+LOG = logging.getLogger(__name__)
 
 BLOCKS_A_WORKER = 64_000
 """Blocks a second that one worker is given, if there are cores enough; it carries about twice that (two cores of an
@@ -80,6 +84,13 @@ class Lanes:
                 if name in present and present[name].key == key:
                     lanes[name] = present[name]
                     continue
+                for sensor in config.sensors:
+                    if sensor.model == name and (
+                        text := untrained_rate(
+                            sensor.sampling_rate_hz, artefact.manifest.sampling_rates_hz, f"sensor {sensor.topic}"
+                        )
+                    ):
+                        LOG.warning("%s", text)
                 inference = Inference(
                     key.shape, artefact, key.engine, batches, on_changes=self._on_changes, on_failure=self._on_failure
                 )

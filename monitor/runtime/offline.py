@@ -85,8 +85,26 @@ class _Part(Recording):
 
     def __init__(self, whole: Recording, first_s: float, last_s: float) -> None:
         super().__init__(**{field.name: getattr(whole, field.name) for field in fields(whole)})
+        object.__setattr__(self, "_whole", whole)
         object.__setattr__(self, "_first_s", first_s)
         object.__setattr__(self, "_last_s", last_s)
+
+    @property
+    def first_record(self) -> int:
+        """The first record of the part; past the last if there is none."""
+        if self.records == 1:
+            return 0
+        starts_s = (self.record_start_s(record) - self.record_start_s(0) for record in range(self.records))
+        return next((r for r, start_s in enumerate(starts_s) if start_s >= self.__dict__["_first_s"]), self.records)
+
+    def record_start_s(self, record: int) -> float:
+        """As the whole recording's; a single record starts where it is cut."""
+        whole: Recording = self.__dict__["_whole"]
+        start_s: float = whole.record_start_s(record)
+        if self.records > 1:
+            return start_s
+        skipped: int = round(self.__dict__["_first_s"] * self.sampling_rate_hz)
+        return start_s + skipped / self.sampling_rate_hz
 
     def pieces(self, max_samples: int = PIECE_SAMPLES, *, own_unit: bool = False) -> Iterator[Piece]:
         """As the whole recording's, without what lies outside; starts count from the first sample given."""

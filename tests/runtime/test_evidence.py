@@ -260,4 +260,34 @@ def test_two_stretches_of_a_stream_become_one(before: tuple[int, int], after: tu
     def stretch(start: int, count: int) -> tuple[int, Float32]:
         return start, np.arange(start, start + count, dtype=np.float32)
 
-    assert join(stretch(*before), stretch(*after)).tolist() == list(expected)
+    start, samples = join(stretch(*before), stretch(*after))
+    assert samples.tolist() == list(expected)
+    assert start == expected[0]
+
+
+def test_after_a_hole_the_alarm_is_outside_of_what_is_kept(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+
+    async def lose(_: float) -> None:
+        bench.rings.start_context(ROW, bench.rings.next_sample(ROW) + 100)
+        bench.rings.append(ROW, bench.later, 1.0, 0.0)
+
+    bench.writer._sleep = lose
+    [name] = bench.keep(capture())
+    about = json.loads((tmp_path / str(name)).with_suffix(".json").read_text())
+    assert (about["alarm_at_sample"], about["samples"]) == (None, RATE)
+
+
+def test_where_nothing_came_after_it_the_alarm_is_at_the_end(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, before=1.0, after=2.0)
+    bench.later = HUM[:0]
+    [name] = bench.keep(capture())
+    about = json.loads((tmp_path / str(name)).with_suffix(".json").read_text())
+    assert (about["alarm_at_sample"], about["samples"]) == (2 * RATE, 2 * RATE)
+
+
+def test_what_a_killed_run_left_half_written_goes(tmp_path: Path) -> None:
+    (tmp_path / ".x.npz.part").write_bytes(b"half")
+    (tmp_path / "x.npz").write_bytes(b"of somebody else")
+    Bench(tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["x.npz"]
