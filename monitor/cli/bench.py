@@ -26,6 +26,7 @@ from monitor.runtime.load import Load
 @click.option(
     "--load", "factor", type=click.FloatRange(0.01, 100), default=1.0, show_default=True, help="Times the rate."
 )
+@click.option("--calibrated", is_flag=True, help="With --mqtt: every channel has a calibration, and so a score.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(
     model_path: Path | None,
@@ -37,6 +38,7 @@ def command(
     message_samples: int,
     seconds: float,
     factor: float,
+    calibrated: bool,
     as_json: bool,
 ) -> None:
     """Measure what this machine carries: forecasts a second, channels in real time, latency, memory.
@@ -45,7 +47,7 @@ def command(
     """
     if url is not None:
         load = Load(channels, rates_hz[0], message_samples, seconds, factor)
-        _end_to_end(url, load, workers, as_json=as_json)
+        _end_to_end(url, load, workers, calibrated=calibrated, as_json=as_json)
         return
     from monitor.model.artefact import load_artefact
     from monitor.model.engines import load_engine
@@ -81,10 +83,10 @@ def command(
         click.echo(f"one block against Keras predict: {ratio:,.0f} times faster")
 
 
-def _end_to_end(url: str, load: Load, workers: int, *, as_json: bool) -> None:
+def _end_to_end(url: str, load: Load, workers: int, *, calibrated: bool, as_json: bool) -> None:
     from monitor.runtime.bench_mqtt import run_end_to_end
 
-    result = run_end_to_end(url, load, workers=workers)
+    result = run_end_to_end(url, load, workers=workers, calibrated=calibrated)
     if as_json:
         click.echo(json.dumps(asdict(result)))
         return
@@ -93,6 +95,7 @@ def _end_to_end(url: str, load: Load, workers: int, *, as_json: bool) -> None:
         "sent": f"{sent.samples:,} samples in {sent.seconds:.1f} s: {sent.samples / sent.seconds / 1e6:.2f} million/s",
         "received": f"{result.samples_received:,} ({result.samples_received / max(1, sent.samples):.2%})",
         "scored": f"{result.blocks_scored:,} of {result.blocks_received:,} blocks; not: {result.blocks_skipped}",
+        "scores": f"{result.channels_with_score} channels",
         "rejected": f"{result.messages_rejected}",
         "coverage": f"min {result.coverage_min:.3f}, mean {result.coverage_mean:.3f}, max {result.coverage_max:.3f}",
         "latency": f"p50 <= {result.latency_s_p50 * 1e3:g} ms, p99 <= {result.latency_s_p99 * 1e3:g} ms",

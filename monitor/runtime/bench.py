@@ -83,12 +83,12 @@ def bench_engine(engine: Engine, batches: tuple[int, ...]) -> list[Result]:
     return results
 
 
-def bench_calibration(block_samples: int) -> Calibration:
-    """A calibration of noise, so that the scoring has everything to do that it has in production."""
+def bench_calibration(block_samples: int, sampling_rate_hz: float = 12800.0) -> Calibration:
+    """A calibration of noise, 128 blocks a score, so that the scoring has all to do that it has in production."""
     rng = np.random.default_rng(1)
     observed, residual = rng.normal(size=(2, 2048, block_samples)).astype(np.float32)
     healthy = HealthyContext(observed, residual, np.ones(2048, np.float32))
-    return calibrate([healthy], interval_blocks=128, warmup_blocks=1, sampling_rate_hz=12800.0)
+    return calibrate([healthy], interval_blocks=128, warmup_blocks=1, sampling_rate_hz=sampling_rate_hz)
 
 
 def bench_pipeline(

@@ -12,7 +12,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import urlopen
@@ -20,8 +20,17 @@ from urllib.request import urlopen
 from prometheus_client.parser import text_string_to_metric_families
 
 from monitor.errors import MonitorError
+from monitor.model.artefact import load_artefact
+from monitor.model.calibration_file import ANY_REGIME, save_calibrations
 from monitor.runtime import procfs
+from monitor.runtime.bench import bench_calibration
 from monitor.runtime.load import Load, Sent, send_load
+from monitor.shipped import shipped
+
+QUIET_S = 0.5
+"""Time without change after which all has arrived. Shorter: a slow broker's last messages are missed."""
+
+CALIBRATION = "bench.calibration"
 
 Samples = dict[str, list[tuple[dict[str, str], float]]]
 
@@ -42,6 +51,8 @@ class EndToEnd:
     """Blocks not compared, by reason."""
     messages_rejected: dict[str, int] = field(default_factory=dict)
     """Messages not used, by reason."""
+    channels_with_score: int = 0
+    """Channels that have a score at the end."""
     coverage_min: float = 0.0
     """Scored / received of the worst channel, warm-up left out."""
     coverage_mean: float = 0.0
@@ -62,8 +73,10 @@ class EndToEnd:
     """From the end of the load until nothing waited."""
 
 
-def run_end_to_end(url: str, load: Load, *, workers: int = 0, buffer_s: float = 2.0) -> EndToEnd:
-    """Run a daemon and a load against the broker at ``url``.
+def run_end_to_end(
+    url: str, load: Load, *, workers: int = 0, buffer_s: float = 2.0, calibrated: bool = False
+) -> EndToEnd:
+    """Run a daemon and a load against the broker at ``url``; ``calibrated``: every channel gets a score too.
 
     Raises:
         MonitorError: the broker or the daemon fails.
@@ -71,9 +84,16 @@ def run_end_to_end(url: str, load: Load, *, workers: int = 0, buffer_s: float = 
     parts = urlsplit(url)
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "config.yaml"
-        config.write_text(_config(url, load, workers, buffer_s), encoding="utf-8")
+        if calibrated:
+            sha256 = load_artefact(shipped("models/reference")).sha256
+            noise = replace(bench_calibration(100, load.sampling_rate_hz), warmup_blocks=25)
+            regimes = {ANY_REGIME: noise}
+            save_calibrations(
+                Path(folder) / CALIBRATION, regimes, model_sha256=sha256, channel="bench", made={"recordings": []}
+            )
+        config.write_text(_config(url, load, workers, buffer_s, calibrated), encoding="utf-8")
         with subprocess.Popen(
-            [sys.executable, "-m", "monitor", "run", "--config", str(config), "--log-level", "warning", "--announce"],
+            [sys.executable, "-m", "monitor", "run", "--config", str(config), "--log-level", "error", "--announce"],
             stdout=subprocess.PIPE,
             text=True,
         ) as daemon:
@@ -105,13 +125,25 @@ def _observe(address: str, pid: int, host: str, port: int, load: Load) -> EndToE
         ended.set()
         watcher.join()
     ended_s = time.monotonic()
-    while _value(_scrape(address), "vibration_queue_bytes") > 0 and time.monotonic() - ended_s < 30:
-        time.sleep(0.1)
-    result.recovered_s = time.monotonic() - ended_s
+    result.recovered_s = _settle(address) - ended_s
     after = _cpu_s(pid)
     result.cpu_s = {"generator": result.sent.cpu_s, **{name: seconds - before[name] for name, seconds in after.items()}}
     _count(result, _scrape(address))
     return result
+
+
+def _settle(address: str) -> float:
+    """Wait until nothing arrives or is scored any more; the instant from which on nothing did."""
+    settled_s, before = time.monotonic(), -1.0
+    deadline_s = settled_s + 60.0
+    while settled_s + QUIET_S > time.monotonic() < deadline_s:
+        page = _scrape(address)
+        names = ("vibration_samples_received_total", "vibration_blocks_scored_total", "vibration_queue_bytes")
+        now = sum(value for name in names for _, value in page.get(name, []))
+        if now != before:
+            settled_s, before = time.monotonic(), now
+        time.sleep(0.05)
+    return settled_s
 
 
 def _count(result: EndToEnd, page: Samples) -> None:
@@ -121,6 +153,7 @@ def _count(result: EndToEnd, page: Samples) -> None:
     result.samples_received = total("vibration_samples_received_total")
     result.blocks_received = total("vibration_blocks_received_total")
     result.blocks_scored = total("vibration_blocks_scored_total")
+    result.channels_with_score = len(page.get("vibration_anomaly_score", []))
     for family, counts in (
         ("vibration_blocks_skipped_total", result.blocks_skipped),
         ("vibration_messages_rejected_total", result.messages_rejected),
@@ -154,15 +187,18 @@ def _quantile(page: Samples, name: str, q: float) -> float:
     return min((bound for bound, value in buckets if total and value >= q * total), default=float("nan"))
 
 
-def _config(url: str, load: Load, workers: int, buffer_s: float) -> str:
+def _config(url: str, load: Load, workers: int, buffer_s: float, calibrated: bool) -> str:
+    calibration = f", calibration: {CALIBRATION}" if calibrated else ""
     return (
         f"mqtt: {{url: '{url}', client_id: vibration-monitor-bench-{os.getpid()}, version: '3.1.1', "
         f"status_topic: vibration-monitor-bench/{os.getpid()}}}\n"
         "sensors: [{topic: 'load/{machine}/{axis}', payload: {format: float32}, "
-        f"sampling_rate_hz: {load.sampling_rate_hz}}}]\n"
+        f"sampling_rate_hz: {load.sampling_rate_hz}{calibration}}}]\n"
         f"limits: {{channels: {load.channels}, buffer: {buffer_s}}}\n"
         f"inference: {{workers: {workers}}}\n"
         "http: {listen: '127.0.0.1:0', page: false}\n"
+        # The load is no machine of the model's: calibrated channels alarm, once each.
+        "evidence: {enabled: false}\n"
     )
 
 
