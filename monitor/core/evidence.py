@@ -20,6 +20,10 @@ HELD_BLOCKS = 32
 """Blocks kept before they are whitened together. Fewer: the matrices are read from memory more often (at 32, 2.5 kB a
 block). More: more memory, 400 bytes a block and channel."""
 
+TURNS = 4
+"""Groups of channels that are whitened in different rounds. Fewer: when channels run in step, all wait while all are
+whitened (40 ms for a thousand). More: small products."""
+
 TOGETHER = 16
 """Channels that are whitened in one go: what it takes stays in the processor's cache."""
 
@@ -50,6 +54,9 @@ class Evidence:
         # Slot 0 is the block before those that are held.
         self._held: Float32 = np.zeros((channels, HELD_BLOCKS + 1, block_samples), np.float32)
         self._count: npt.NDArray[np.intp] = np.zeros(channels, np.intp)
+        # Held blocks at which a channel is whitened: after a start at its turn, then every HELD_BLOCKS.
+        self._first: npt.NDArray[np.intp] = HELD_BLOCKS * (1 + np.arange(channels) * TURNS // channels) // TURNS
+        self._full = self._first.copy()
         self._bands: Float32 = np.zeros((channels, bands), np.float32)
         self._wide: Float32 = np.zeros((channels, parts), np.float32)
         self._wide_squares: Float32 = np.zeros((channels, parts), np.float32)
@@ -73,6 +80,7 @@ class Evidence:
         self._empty(rows)
         self._held[rows, 0] = 0.0
         self._count[rows] = 0
+        self._full[rows] = self._first[rows]
 
     def add(self, batch: Residuals) -> None:
         """Take one scored block of each of some channels; NaN makes figures of its own channel NaN."""
@@ -80,13 +88,15 @@ class Evidence:
         count = self._count[rows] + 1
         self._held[rows, count] = batch.residual
         self._count[rows] = count
-        full = count >= HELD_BLOCKS
+        full = count >= self._full[rows]
         if full.any():
             self._flush(rows[full])
+            self._full[rows[full]] = HELD_BLOCKS
 
     def close(self, rows: Rows, samples: Int64) -> Observations:
         """What the intervals of ``rows``, ``samples`` long each (n,), say; empties them, the context goes on."""
         self._flush(rows)
+        self._full[rows] = self._first[rows]
         blocks = (samples // self.layout.block_samples).astype(np.float32)[:, None]
         second = self._second[rows]
         whitened = (self._of_row[rows] >= 0)[:, None]
