@@ -99,10 +99,6 @@ class Scorer:
         self._slot = np.array([slots.get(key, -1) for key in self._of_row.tolist()], np.int64)
         self._stacked = True
 
-    def calibration(self, row: int) -> Calibration | None:
-        """The calibration of one row, None without one."""
-        return self._calibrations.get(int(self._of_row[row]))
-
     def forget(self, rows: Rows) -> None:
         """Forget the accumulated evidence of ``rows``, as after a repair."""
         self._mean[rows] = 0.0

@@ -7,12 +7,12 @@ channels' samples, contexts and alarms alone. Refuses to know: channels, the bro
 import logging
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
-from monitor.config import Config
+from monitor.config import Config, Sensor
 from monitor.config_file import resolve
 from monitor.core.alarm import Changes
 from monitor.model.artefact import Artefact, load_artefact
@@ -84,13 +84,7 @@ class Lanes:
                 if name in present and present[name].key == key:
                     lanes[name] = present[name]
                     continue
-                for sensor in config.sensors:
-                    if sensor.model == name and (
-                        text := untrained_rate(
-                            sensor.sampling_rate_hz, artefact.manifest.sampling_rates_hz, f"sensor {sensor.topic}"
-                        )
-                    ):
-                        LOG.warning("%s", text)
+                _warn_of_rates([sensor for sensor in config.sensors if sensor.model == name], artefact)
                 inference = Inference(
                     key.shape, artefact, key.engine, batches, on_changes=self._on_changes, on_failure=self._on_failure
                 )
@@ -105,6 +99,13 @@ class Lanes:
                 inference.stop()
             raise
         return lanes
+
+
+def _warn_of_rates(sensors: Iterable[Sensor], artefact: Artefact) -> None:
+    for sensor in sensors:
+        who = f"sensor {sensor.topic}"
+        if warning := untrained_rate(sensor.sampling_rate_hz, artefact.manifest.sampling_rates_hz, who):
+            LOG.warning("%s", warning)
 
 
 def lane_key(config: Config, name: str, artefact: Artefact) -> LaneKey:

@@ -2,7 +2,8 @@
 
 One call does everything: ``python tests/gpu/run.py``. It loads the shipped model as the daemon does, compares both
 engines in both modes, and measures carried steps from blocks in host memory to forecasts in host memory, which is the
-path that users get. Without a GPU it says so and ends with 1, unless ``--allow-cpu`` is given.
+path that users get; the CPU engine on one core. Without a GPU it says so and ends with 1, unless ``--allow-cpu`` is
+given.
 """
 
 import argparse
