@@ -154,8 +154,8 @@ class Inference:
         if number is None:
             number = self._numbers[calibration] = next(self._next_number)
             self._order_all(Learn(number, calibration))
-            # Once no channel has it, the workers need not remember it.
-            weakref.finalize(calibration, self._order_all, Learn(number, None)).atexit = False
+            # Once no channel has it, the workers need not remember it. It may outlive us, who hold the lane's memory.
+            weakref.finalize(calibration, _unlearn, weakref.ref(self), number).atexit = False
         return number
 
     def _order(self, row: int, order: Clear | Configure | Restore) -> None:
@@ -175,6 +175,12 @@ class Inference:
                 question.set_result(answer.arrays)
         elif isinstance(answer, WorkerError):
             self._on_failure(answer)
+
+
+def _unlearn(inference: "weakref.ref[Inference]", number: int) -> None:
+    workers = inference()
+    if workers is not None:
+        workers._order_all(Learn(number, None))  # noqa: SLF001 - a method's second half
 
 
 class _Process:

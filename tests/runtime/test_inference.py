@@ -1,10 +1,12 @@
 """Workers in processes of their own: the same figures as in one, orders in time, and an end in every case."""
 
+import gc
 import os
 import signal
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -121,6 +123,31 @@ def test_alarms_go_on_in_the_row_that_they_are_given_to(artefact: Artefact, cali
         assert after[0]["alarm"].tolist() == [State.ALARM, 1, 2, 3]
         assert other[0]["alarm"].tolist() == before[0]["alarm"].tolist()
         assert inference.lane.board.alarm_state[5] == State.ALARM
+
+
+def test_a_calibration_holds_no_lane_and_goes_when_nobody_has_it(artefact: Artefact) -> None:
+    calibration = bench_calibration(100)
+    with running(artefact) as inference:
+        inference.configure(Configure(0, 10, 25, limit=LIMIT), calibration)
+        inference.configure(Configure(1, 10, 25, limit=LIMIT), calibration)
+        ordered = inference.lane.ordered.copy()
+        wait_for(inference._workers[0]._outbox.empty, "the orders")
+        [answer, _] = inference.collect([0])
+        answer.result(5)
+        gone = weakref.ref(calibration)
+        del calibration
+        wait_for(lambda: gc.collect() >= 0 and gone() is None, "the calibration's end")
+        # To each worker: do not remember it; the one was asked a question as well.
+        assert (inference.lane.ordered - ordered).tolist() == [2, 2]
+
+    def lane_of_a_run() -> "weakref.ref[Lane]":
+        with running(artefact) as inference:
+            inference.configure(Configure(0, 10, 25, limit=LIMIT), kept)
+            return weakref.ref(inference.lane)
+
+    kept = bench_calibration(100)
+    lane = lane_of_a_run()
+    wait_for(lambda: gc.collect() >= 0 and lane() is None, "the lane's end")
 
 
 def test_a_killed_worker_is_told(artefact: Artefact) -> None:
