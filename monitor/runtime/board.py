@@ -41,10 +41,20 @@ FIGURES = ("gap", "gap_ratio", "gap_whitened", "rms", "peak", "score")
 class Board:
     """The latest figures of every row of a lane, and its counters; :meth:`read` them."""
 
-    def __init__(self, channels: int, parts: int = 1, zeros: Zeros = np.zeros) -> None:
+    def __init__(self, channels: int, parts: int = 1, zeros: Zeros = np.zeros, *, joining: bool = False) -> None:
+        """Make a board.
+
+        Args:
+            channels: rows.
+            parts: workers that write.
+            zeros: makes the arrays.
+            joining: whether another process has made this board already; what stands on it stays.
+        """
+
         def empty(*width: int) -> npt.NDArray[np.float32]:
             figures: npt.NDArray[np.float32] = zeros((channels, *width), np.float32)
-            figures[:] = np.nan
+            if not joining:
+                figures[:] = np.nan
             return figures
 
         self._versions: npt.NDArray[np.int64] = zeros(parts, np.int64)
@@ -57,7 +67,8 @@ class Board:
         self.evidence, self.band = empty(len(KINDS)), empty(2)
         self.dominant: npt.NDArray[np.int64] = zeros(channels, np.int64)
         self.alarm_state: npt.NDArray[np.int64] = zeros(channels, np.int64)
-        self.dominant[:] = self.alarm_state[:] = -1
+        if not joining:
+            self.dominant[:] = self.alarm_state[:] = -1
         self.refusal: npt.NDArray[np.int8] = zeros(channels, np.int8)
         """Code of the reason why the last interval has no score; 0: none."""
         self.calibrated: npt.NDArray[np.bool_] = zeros(channels, np.bool_)

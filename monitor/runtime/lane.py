@@ -47,14 +47,15 @@ class LaneShape:
 class Lane:
     """Rings, board and histograms of a number of rows."""
 
-    def __init__(self, shape: LaneShape, zeros: Zeros = np.zeros) -> None:
+    def __init__(self, shape: LaneShape, zeros: Zeros = np.zeros, *, joining: bool = False) -> None:
+        """Make a lane; ``joining``: of arrays that another process has made already."""
         parts = shape.parts
         self.shape = shape
         self.first_row = 0
         """Of a part, its first row in the whole lane."""
         self.rings = Rings(shape.channels, shape.capacity_blocks, shape.block_samples, parts, zeros)
         """The samples."""
-        self.board = Board(shape.channels, parts, zeros)
+        self.board = Board(shape.channels, parts, zeros, joining=joining)
         """The latest figures."""
         self.durations = Histogram(DURATION_BOUNDS_S, parts, zeros)
         """Seconds of one batch through the pipeline."""

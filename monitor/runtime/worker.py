@@ -211,7 +211,7 @@ def _serve(connection: Connection, descriptor: int) -> None:
 
     start: Start = connection.recv()
     memory = SharedMemory(descriptor, owner=False)
-    lane = Lane(start.shape, memory).part(start.part)
+    lane = Lane(start.shape, memory, joining=True).part(start.part)
     memory.close()
     try:
         engine = load_engine(start.artefact, start.engine)

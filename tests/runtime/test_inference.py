@@ -25,6 +25,7 @@ from monitor.runtime.bench import bench_calibration
 from monitor.runtime.inference import Inference, WorkerError
 from monitor.runtime.lane import Lane, LaneShape
 from monitor.runtime.orders import Answer, Batches, Clear, Configure, Learn, Restore
+from monitor.runtime.shared import SharedMemory
 from monitor.runtime.worker import Worker
 from monitor.shipped import shipped
 from tests.servers import wait_for
@@ -205,6 +206,21 @@ os.kill(os.getpid(), 9)
     # A process that ended and that nobody has waited for yet has no command line any more.
     files = [Path(f"/proc/{pid}/cmdline") for pid in pids]
     wait_for(lambda: not any(file.exists() and file.read_bytes() for file in files), "the workers' end")
+
+
+def test_who_joins_a_lane_leaves_what_stands_there() -> None:
+    memory = SharedMemory.create()
+    made = Lane(shape(2), memory)
+    made.board.part(0, 0, 3).alarm_state[1] = State.ALARM
+    made.board.score[1] = 2.0
+    joined = Lane(shape(2), SharedMemory(memory.descriptor, owner=False), joining=True)
+    memory.close()
+    assert (joined.board.alarm_state[1], joined.board.score[1]) == (State.ALARM, 2.0)
+    assert joined.board.alarm_state[0] == -1
+    joined.rings.append(4, np.ones(100), 2.0, 0.0)
+    due = made.rings.part(1).take()
+    assert due is not None
+    assert (due.rows.tolist(), due.samples[0, 0]) == ([1], 2.0)
 
 
 def test_looking_never_sees_half_a_batch() -> None:
