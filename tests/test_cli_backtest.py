@@ -249,14 +249,23 @@ def test_regimes_are_added_to_one_file_and_asked_for_by_name(tmp_path: Path, mac
     assert str(refusal(*asked, "idle")) == f"{out}: has no regime 'idle'; known are slow, fast"
 
 
-def test_the_amount_that_is_asked_for_suffices(tmp_path: Path, machine: Machine, bursts: Machine) -> None:
+def test_the_amount_that_is_asked_for_suffices(tmp_path: Path, machine: Machine) -> None:
     out = tmp_path / "fan.calibration"
     asked = str(refusal("calibrate", MODEL, machine.healthy, "--until", "5s", "--out", out))
     enough = asked.partition("bring ")[2].partition(" of healthy")[0].replace(" ", "")
     assert document("calibrate", MODEL, machine.healthy, "--until", enough, "--out", out)["intervals"] == 5
-    asked = str(refusal("calibrate", MODEL, bursts.healthy, "--until", "4m", "--out", out))
-    # Five bursts of 25 blocks.
-    assert f"bring {math.ceil(100 * 5 * 25 * BLOCK / RATE) / 100:g} s" in asked
+    # Five hours and the warm-up: more digits than a rounded number has.
+    asked = str(refusal("calibrate", MODEL, machine.healthy, "--interval", "1h", "--out", out))
+    assert f"bring {math.ceil(100 * (5 * 3600 + WARMUP_S)) / 100:.2f} s of healthy signal or choose" in asked
+
+
+@pytest.mark.parametrize("brought", [1, 4])
+def test_as_many_bursts_are_asked_for_as_suffice(tmp_path: Path, bursts: Machine, brought: int) -> None:
+    out = tmp_path / "fan.calibration"
+    asked = str(refusal("calibrate", MODEL, bursts.healthy, "--until", f"{brought}m", "--out", out))
+    assert "--interval" not in asked  # bursts are not cut by it
+    enough = int(asked.partition("bring ")[2].partition(" bursts as long as these")[0])
+    assert document("calibrate", MODEL, bursts.healthy, "--until", f"{enough}m", "--out", out)["intervals"] == enough
 
 
 def test_times_count_from_the_recordings_start_wherever_it_is_cut(

@@ -69,6 +69,7 @@ def calibrate(
     warmup_blocks: int,
     sampling_rate_hz: float,
     interval_s: float | None = None,
+    block_samples: int = 100,
 ) -> Calibration:
     """Learn what is normal.
 
@@ -78,7 +79,8 @@ def calibrate(
         interval_blocks: scored blocks in an interval.
         warmup_blocks: blocks left out at the start of each context.
         sampling_rate_hz: of the samples.
-        interval_s: seconds from one interval to the next; None: they follow without a pause.
+        interval_s: seconds from one interval to the next, for bursts; None: they follow without a pause.
+        block_samples: samples of a block, for the refusal when there is no context at all.
 
     Returns:
         The calibration.
@@ -90,16 +92,18 @@ def calibrate(
     whole = sum(len(context.observed) // interval_blocks for context in usable)
     need = max(FEWEST_INTERVALS, -(-FEWEST_BLOCKS // interval_blocks))
     if whole < need:
-        size = contexts[0].observed.shape[1] if contexts else 100
+        size = contexts[0].observed.shape[1] if contexts else block_samples
         length = interval_blocks * size / sampling_rate_hz
-        # Every burst warms up, a long record once.
-        bursts = len(contexts) > 1 and all(len(context.observed) <= interval_blocks for context in contexts)
-        blocks = need * interval_blocks + (need if bursts else 1) * warmup_blocks
-        bring_s = math.ceil(100 * blocks * size / sampling_rate_hz) / 100
+        # Every burst warms up and is scored whole; a long record warms up once.
+        bring_s = math.ceil(100 * (need * interval_blocks + warmup_blocks) * size / sampling_rate_hz) / 100
+        bring = (
+            f"{bring_s:.2f} s of healthy signal or choose a shorter --interval"
+            if interval_s is None
+            else f"{need} bursts as long as these"
+        )
         raise RecordingError(
             f"calibration: there are {whole} healthy intervals of {length:g} s ({interval_blocks} blocks after "
-            f"{warmup_blocks} of warm-up), at least {need} are needed; bring {bring_s:g} s of healthy signal "
-            "or choose a shorter --interval; limits get better with hours"
+            f"{warmup_blocks} of warm-up), at least {need} are needed; bring {bring}; limits get better with hours"
         )
     if not all(np.isfinite(c.residual).all() and np.isfinite(c.observed).all() for c in usable):
         raise RecordingError("calibration: the healthy data hold NaN or infinity; leave that part out")

@@ -116,6 +116,7 @@ def calibrate_channels(
             warmup_blocks=how.warmup_blocks,
             sampling_rate_hz=recordings[0].sampling_rate_hz,
             interval_s=how.interval_s,
+            block_samples=engine.block_samples,
         )
         for row, recordings in enumerate(channels)
     ]

@@ -105,8 +105,9 @@ def test_a_laxer_budget_lowers_the_limit_and_short_data_raise_it() -> None:
 def test_too_little_data_are_refused_with_the_number_needed() -> None:
     with pytest.raises(RecordingError, match=r"there are 4 healthy intervals .* at least 5 are needed"):
         calibrate([context(signal(40, 1))], interval_blocks=INTERVAL, warmup_blocks=5, sampling_rate_hz=RATE)
-    with pytest.raises(RecordingError, match="there are 0 healthy intervals"):
-        calibrate([], interval_blocks=INTERVAL, warmup_blocks=5, sampling_rate_hz=RATE)
+    # 55 blocks of 0.1 s: where no block was scored, none tells its size.
+    with pytest.raises(RecordingError, match=r"there are 0 healthy intervals of 1 s .* bring 5\.50 s of healthy"):
+        calibrate([], interval_blocks=INTERVAL, warmup_blocks=5, sampling_rate_hz=RATE, block_samples=200)
 
 
 def test_a_flat_or_broken_part_is_refused() -> None:
