@@ -71,9 +71,8 @@ class EvidenceWriter:
         self._folder = folder
         self._sleep = sleep
         self._tasks: set[asyncio.Task[None]] = set()
-        if folder is not None and folder.is_dir():
-            for left_over in folder.glob(".*.part"):  # of a run that was killed while it wrote
-                left_over.unlink(missing_ok=True)
+        if folder is not None:
+            _remove_left_overs(folder)
 
     def start(
         self,
@@ -224,6 +223,15 @@ class _Forecasts:
         return forecast, residual
 
 
+def _remove_left_overs(folder: Path) -> None:
+    """Delete what a run that was killed left half written; a folder that refuses costs no start."""
+    try:
+        for left_over in folder.glob(".*.part"):
+            left_over.unlink(missing_ok=True)
+    except OSError as error:
+        LOG.warning("left-over evidence not removed: folder=%s error=%s", folder, error.strerror or error)
+
+
 def _replace(path: Path, data: bytes) -> None:
     fresh = path.with_name(f".{path.name}.part")
     try:
@@ -251,7 +259,8 @@ def _picture(
     whole.plot(time_s, samples, lw=0.4, color="#4a6fa5")
     whole.axvline(0.0, color="#c0392b", lw=1)
     whole.set(title=f"{capture.channel}: score {capture.score:.2f}", xlabel="s from the alarm", ylabel="m/s²")
-    part = slice(max(0, alarm_sample - round(0.03 * rate_hz)), alarm_sample + round(0.03 * rate_hz))
+    nearest, reach = min(max(0, alarm_sample), samples.size), round(0.03 * rate_hz)  # an alarm may lie before a hole
+    part = slice(max(0, nearest - reach), nearest + reach)
     detail.plot(time_s[part], samples[part], lw=1, color="#4a6fa5", label="measured")
     detail.plot(time_s[part], forecast[part], lw=1, color="#d9a400", label="forecast")
     detail.set(xlabel="s from the alarm", ylabel="m/s²")

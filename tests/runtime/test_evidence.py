@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+from matplotlib.figure import Figure
 
 from monitor.config import Evidence, Sensor
 from monitor.core.rings import Rings
@@ -45,11 +46,15 @@ class Bench:
         self.channel = Channel(("fan", "de", "x"), "plant/fan/de/x", Sensor.model_validate(SENSOR), "default", ROW)
         self.waited: list[float] = []
         self.later = HUM[3 * RATE : 4 * RATE]
+        self.lost = 0
+        """Samples that never come, before the later ones."""
         chosen = Evidence.model_validate({"before": 2.0, "after": 1.0, **settings})
         self.writer = EvidenceWriter(chosen, folder, sleep or self._sleep)
 
     async def _sleep(self, seconds: float) -> None:
         self.waited.append(seconds)
+        if self.lost:
+            self.rings.start_context(ROW, self.rings.next_sample(ROW) + self.lost)
         self.rings.append(ROW, self.later, 1.0, 0.0)
 
     def start(self, what: Capture) -> str | None:
@@ -267,12 +272,7 @@ def test_two_stretches_of_a_stream_become_one(before: tuple[int, int], after: tu
 
 def test_after_a_hole_the_alarm_is_outside_of_what_is_kept(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
-
-    async def lose(_: float) -> None:
-        bench.rings.start_context(ROW, bench.rings.next_sample(ROW) + 100)
-        bench.rings.append(ROW, bench.later, 1.0, 0.0)
-
-    bench.writer._sleep = lose
+    bench.lost = 100
     [name] = bench.keep(capture())
     about = json.loads((tmp_path / str(name)).with_suffix(".json").read_text())
     assert (about["alarm_at_sample"], about["samples"]) == (None, RATE)
@@ -291,3 +291,25 @@ def test_what_a_killed_run_left_half_written_goes(tmp_path: Path) -> None:
     (tmp_path / "x.npz").write_bytes(b"of somebody else")
     Bench(tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["x.npz"]
+
+
+def test_a_left_over_that_cannot_be_removed_does_not_stop_the_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / ".x.npz.part").mkdir()
+    with caplog.at_level(logging.WARNING):
+        [name] = Bench(tmp_path).keep(capture())
+    assert "left-over evidence not removed: folder=" in caplog.text
+    assert (tmp_path / str(name)).is_file()
+
+
+def test_the_picture_shows_in_detail_what_is_nearest_to_an_alarm_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
+    bench = Bench(tmp_path)
+    bench.lost = 100
+    bench.keep(capture())
+    detail = np.asarray(drawn[0].axes[1].lines[0].get_xdata(), np.float64)
+    np.testing.assert_allclose(detail, 0.1 + np.arange(30) / RATE)
