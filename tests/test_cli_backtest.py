@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from monitor.errors import ArtefactError, RecordingError
+from monitor.errors import ArtefactError, ConfigurationError, RecordingError
 from monitor.recording.source import open_recording
 from monitor.recording.write import write_recording
 from monitor.shipped import shipped
@@ -283,14 +283,44 @@ def test_times_count_from_the_recordings_start_wherever_it_is_cut(
     assert str(error) == "faulty.npz: there is no block between --from and --until"
 
 
-@pytest.mark.parametrize("written", [("--csv", "missing/table.csv"), ("--plot", "missing/picture.png")])
-def test_a_file_that_cannot_be_written_is_one_line(tmp_path: Path, machine: Machine, written: tuple[str, str]) -> None:
-    option, name = written
-    arguments = ("backtest", str(MODEL), str(machine.faulty), "--until", "3s", option, str(tmp_path / name))
-    command = [sys.executable, "-m", "monitor", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+@pytest.mark.parametrize(
+    ("option", "name", "reason"),
+    [
+        ("--csv", "missing/table.csv", "No such file or directory"),
+        ("--csv", "full.csv", "No space left on device"),
+        ("--plot", "missing/picture.png", "No such file or directory"),
+        ("--plot", "full.png", "No space left on device"),
+        ("--out", "file/fan.calibration", "File exists"),
+        ("--out", "folder", "Is a directory"),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_one_line(
+    tmp_path: Path, machine: Machine, option: str, name: str, reason: str
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    for full in ("full.csv", "full.png"):
+        (tmp_path / full).symlink_to("/dev/full")
+    before = sorted(tmp_path.rglob("*"))
+    does = "calibrate" if option == "--out" else "backtest"
+    done = subprocess.run(
+        [sys.executable, "-m", "monitor", does, MODEL, machine.healthy, option, tmp_path / name],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
     assert done.returncode == 4
-    assert done.stderr == f"vibration-monitor: {tmp_path / name}: No such file or directory\n"
+    assert done.stderr == (
+        f"vibration-monitor: {tmp_path / name}: cannot be written: {reason}; check folder and free space\n"
+    )
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_figure_without_matplotlib_says_what_to_install(
+    tmp_path: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    error = refusal("backtest", MODEL, machine.faulty, "--plot", tmp_path / "run.png")
+    assert isinstance(error, ConfigurationError)
+    assert str(error).endswith("run.png: drawing needs matplotlib; pip install 'vibration-monitor[plot]'")
 
 
 def test_a_figure_has_a_format_that_is_drawn(tmp_path: Path, machine: Machine) -> None:

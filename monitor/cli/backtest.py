@@ -100,12 +100,18 @@ def command(
 
 
 def _write_csv(path: Path, results: "list[ChannelResult]") -> None:
+    from monitor.errors import MonitorError
     from monitor.runtime.backtest import COLUMNS, csv_rows
 
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        writer.writerows(csv_rows(results))
+    try:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(COLUMNS)
+            writer.writerows(csv_rows(results))
+    except OSError as error:
+        raise MonitorError(
+            f"{path}: cannot be written: {error.strerror or error}; check folder and free space"
+        ) from error
 
 
 def _summary(channel: "ChannelResult") -> str:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from monitor.cli.forecast_figures import new_figure, save_figure
 from monitor.core.alarm import State
 from monitor.runtime.backtest import ChannelResult
 
@@ -11,11 +12,8 @@ COLOURS = {State.WARNING: "#d9a400", State.ALARM: "#c0392b"}
 
 
 def draw(results: list[ChannelResult], path: Path) -> None:
-    """Draw the channels above each other into a PNG; three panels each."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(10, 6.0 * len(results)), layout="constrained")
-    axes = figure.subplots(3 * len(results), 1, squeeze=False, sharex=False)[:, 0]
+    """Draw the channels above each other into a file; three panels each."""
+    figure, axes = new_figure(path, 3 * len(results), row_height_in=2.0)
     for number, channel in enumerate(results):
         level, gaps, score = axes[3 * number : 3 * number + 3]
         time_s = np.array([interval.start_s for interval in channel.intervals])
@@ -35,4 +33,4 @@ def draw(results: list[ChannelResult], path: Path) -> None:
             )  # fmt: skip
         score.set(xlabel="s", ylabel="score")
         score.legend(loc="upper left")
-    figure.savefig(path, dpi=100)
+    save_figure(path, figure)

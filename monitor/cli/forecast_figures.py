@@ -30,7 +30,7 @@ def plot_forecast(file: Path, look: Look, title: str, sampling_rate_hz: float, u
     milliseconds = 1e3 / sampling_rate_hz
     came_ms = np.arange(-before.size, observed.size) * milliseconds
     forecast_ms = np.arange(forecast.size) * milliseconds
-    figure, (top, bottom) = _figure(file, rows=2)
+    figure, (top, bottom) = new_figure(file, rows=2)
     top.plot(came_ms, np.concatenate([before, observed]), color="0.35", linewidth=1.0, label="came")
     top.plot(forecast_ms, forecast, color="tab:orange", linewidth=1.2, label="forecast")
     for axes in (top, bottom):
@@ -42,12 +42,12 @@ def plot_forecast(file: Path, look: Look, title: str, sampling_rate_hz: float, u
     bottom.plot(forecast_ms, observed - forecast, color="tab:red", linewidth=1.0, label="came - forecast")
     bottom.legend(loc="upper left")
     bottom.set_xlabel("ms from the first forecast sample")
-    _write(file, figure)
+    save_figure(file, figure)
 
 
 def plot_positions(file: Path, comparison: Comparison, title: str) -> None:
     """Write one figure: gap ratio at each sample of the block, of the network and the simpler forecasters."""
-    figure, (axes,) = _figure(file, rows=1)
+    figure, (axes,) = new_figure(file, rows=1)
     for name, ratio in comparison.ratios.items():
         positions = np.arange(1, len(ratio.by_position) + 1)
         axes.plot(positions, ratio.by_position, label=f"{FORECASTERS[name]} ({ratio.overall:.3f})")
@@ -56,20 +56,31 @@ def plot_positions(file: Path, comparison: Comparison, title: str) -> None:
     axes.set_title(f"{title}\n{comparison.blocks} blocks", fontsize=10)
     axes.set_ylim(0.0, 1.5)
     axes.legend(loc="upper right")
-    _write(file, figure)
+    save_figure(file, figure)
 
 
-def _figure(file: Path, rows: int) -> tuple[Any, Any]:
+def new_figure(file: Path, rows: int, row_height_in: float = 3.2) -> tuple[Any, Any]:
+    """A figure to be written to ``file``, and its axes from top to bottom.
+
+    Raises:
+        ConfigurationError: matplotlib is not installed.
+    """
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ConfigurationError(f"{file}: drawing needs matplotlib; pip install 'vibration-monitor[plot]'") from error
-    figure = Figure(figsize=(9, 3.2 * rows), layout="constrained")
+    figure = Figure(figsize=(9, row_height_in * rows), layout="constrained")
     return figure, figure.subplots(rows, 1, squeeze=False)[:, 0]
 
 
-def _write(file: Path, figure: Any) -> None:
+def save_figure(file: Path, figure: Any) -> None:
+    """Write a figure.
+
+    Raises:
+        MonitorError: the file cannot be written.
+    """
     try:
         figure.savefig(file, dpi=120)
     except (OSError, ValueError) as error:
-        raise MonitorError(f"{file}: cannot write the figure: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise MonitorError(f"{file}: cannot be written: {reason}; check folder and free space") from error

@@ -18,7 +18,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from monitor.core.calibration import Calibration
-from monitor.errors import ArtefactError
+from monitor.errors import ArtefactError, MonitorError
 
 MOST_BYTES = 64 * 2**20
 """Largest file, packed or not; one regime has about 0.2 MB."""
@@ -102,6 +102,9 @@ def save_calibrations(
         model_sha256: of the model's manifest.
         channel: name of the channel.
         made: anything JSON takes, for people.
+
+    Raises:
+        MonitorError: the file cannot be written; an old one is still there.
     """
     arrays = {
         f"{number}.{name}": np.asarray(getattr(calibration, name))
@@ -119,11 +122,20 @@ def save_calibrations(
     buffer = io.BytesIO()
     text = np.frombuffer(header.model_dump_json().encode(), np.uint8)
     np.savez_compressed(buffer, header=text, **arrays)  # type: ignore[arg-type] # keyword arrays, not allow_pickle
+    try:
+        _replace(path, buffer.getvalue())
+    except OSError as error:
+        raise MonitorError(
+            f"{path}: cannot be written: {error.strerror or error}; check folder and free space"
+        ) from error
+
+
+def _replace(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, fresh = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(buffer.getvalue())
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         Path(fresh).chmod(0o644)
