@@ -119,6 +119,16 @@ def test_without_calibration_there_are_gaps_and_no_score(machine: Machine) -> No
     assert (channel["alarms"], channel["first_alarm_s"]) == ([], None)
 
 
+@pytest.mark.parametrize(("cut", "seconds"), [((), 3.005), (("--from", "1s"), 2.005), (("--until", "1.001s"), 1.001)])
+def test_the_duration_is_that_of_all_samples(tmp_path: Path, cut: tuple[str, ...], seconds: float) -> None:
+    odd = tmp_path / "odd.csv"  # a format that does not say how long it is
+    output("simulate", "--out", odd, "--duration", "3.005s")
+    [channel] = document("backtest", MODEL, odd, *cut)["channels"]
+    assert channel["duration_s"] == pytest.approx(seconds)
+    error = refusal("backtest", MODEL, odd, "--from", "1h")
+    assert str(error) == "odd.csv: there is no block between --from and --until; it is 3.005 s long"
+
+
 def test_csv_has_one_row_an_interval(tmp_path: Path, machine: Machine) -> None:
     table = tmp_path / "table.csv"
     recordings = (machine.healthy, machine.faulty)
@@ -173,6 +183,7 @@ def test_bursts_are_scored_one_by_one_at_their_own_times(tmp_path: Path, bursts:
     assert channel["intervals"] == len(BURST_STARTS)
     assert channel["blocks_scored"] == 20 * len(BURST_STARTS)
     assert channel["blocks_skipped"] == {"warm_up": 5 * len(BURST_STARTS)}
+    assert channel["duration_s"] == pytest.approx(len(BURST_STARTS) * BURST / RATE)
     lines = rows(table)
     starts = [float(line["start_s"]) for line in lines]
     assert starts == pytest.approx([start + BURST_SCORED_FROM_S for start in BURST_STARTS])
@@ -280,7 +291,10 @@ def test_times_count_from_the_recordings_start_wherever_it_is_cut(
     output("backtest", MODEL, machine.faulty, "--csv", table, "--from", "6s")
     assert float(rows(table)[0]["start_s"]) == pytest.approx(6.0 + WARMUP_S)
     error = refusal("backtest", MODEL, machine.faulty, "--from", "1h")
-    assert str(error) == "faulty.npz: there is no block between --from and --until"
+    assert str(error) == "faulty.npz: there is no block between --from and --until; it is 10 s long"
+    error = refusal("backtest", MODEL, bursts.faulty, "--from", "1d")
+    # 31 minutes and a pause up to the last burst.
+    assert str(error).endswith("; it is 2860.21 s long")
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def command(
     from monitor.model.artefact import load_artefact
     from monitor.model.calibration_file import ANY_REGIME, load_calibrations
     from monitor.model.engines import load_engine
-    from monitor.recording.fit import require_rate, untrained_rate
+    from monitor.recording.fit import length_s, require_rate, untrained_rate
     from monitor.recording.source import open_recordings
     from monitor.runtime.backtest import backtest
     from monitor.runtime.calibrating import Cut, cut
@@ -66,7 +66,8 @@ def command(
 
     artefact = load_artefact(model)
     engine = load_engine(artefact, "onnxruntime")
-    opened = [between(recording, first, last) for recording in open_recordings(recordings, options)]
+    whole = open_recordings(recordings, options)
+    opened = [between(recording, first, last) for recording in whole]
     calibration = None
     how = cut(opened, interval, artefact.manifest.warmup_blocks, engine.block_samples)
     rate_hz = opened[0].sampling_rate_hz
@@ -83,9 +84,11 @@ def command(
     warn(untrained_rate(opened[0].sampling_rate_hz, artefact.manifest.sampling_rates_hz, opened[0].name))
     level_blocks = artefact.manifest.scaling.time_constant_blocks
     results = backtest(engine, level_blocks, opened, how, calibration, false_alarms_per_month)
-    for result in results:
-        if not result.samples and (first is not None or last is not None):
-            raise RecordingError(f"{result.name}: there is no block between --from and --until")
+    for result, recording in zip(results, whole, strict=True):
+        if not result.blocks_scored and not result.blocks_skipped and (first is not None or last is not None):
+            raise RecordingError(
+                f"{result.name}: there is no block between --from and --until; it is {length_s(recording):g} s long"
+            )
     if csv_file is not None:
         _write_csv(csv_file, results)
     if plot_file is not None:

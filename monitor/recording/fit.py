@@ -51,6 +51,12 @@ def longest_record_samples(recording: Recording) -> int:
     return max((piece.start_sample + piece.samples.size for piece in recording.pieces()), default=0)
 
 
+def length_s(recording: Recording) -> float:
+    """Seconds from the start of the first record to the end of the last; read through where only that tells."""
+    from_first_to_last_s = recording.record_start_s(recording.records - 1) - recording.record_start_s(0)
+    return from_first_to_last_s + longest_record_samples(recording) / recording.sampling_rate_hz
+
+
 def require_samples(recording: Recording, needed: int, purpose: str) -> None:
     """Refuse a recording without a single record that is long enough.
 

@@ -53,7 +53,7 @@ class ChannelResult:
     sampling_rate_hz: float
     """Of the channel."""
     samples: int = 0
-    """How many were read."""
+    """How many were read, those that fill no block too."""
     blocks_scored: int = 0
     """Blocks compared with their forecast."""
     blocks_skipped: Counter[str] = field(default_factory=Counter)
@@ -129,19 +129,21 @@ def backtest(
         pipeline.scoring.assign(rows, calibration, calibration.limit(false_alarms_per_month))
     results = [ChannelResult(recording.name, recording.sampling_rate_hz) for recording in recordings]
     clocks = [_Clock(recording) for recording in recordings]
-    for due, processed in drive(pipeline, recordings):
+    read: Counter[int] = Counter()
+    for due, processed in drive(pipeline, recordings, read):
         for row, scored, first, start in zip(
             due.rows.tolist(), processed.scored.tolist(), due.first.tolist(), due.start_sample.tolist(), strict=True
         ):
             if first:
                 clocks[row].enter(start)
-            results[row].samples += engine.block_samples
             if scored:
                 results[row].blocks_scored += 1
             else:
                 results[row].blocks_skipped[Skip.WARM_UP] += 1
         if processed.intervals is not None:
             _keep(processed.intervals, results, clocks, how.interval_blocks)
+    for row, result in enumerate(results):
+        result.samples = read[row]
     return results
 
 

@@ -5,6 +5,7 @@ caller. Refuses to know: what is done with the intervals.
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import fields
 
@@ -18,7 +19,9 @@ PIECE_BLOCKS = 256
 """Blocks read at once from each recording."""
 
 
-def due_blocks(recordings: list[Recording], block_samples: int) -> Iterator[DueBlocks]:
+def due_blocks(
+    recordings: list[Recording], block_samples: int, read: Counter[int] | None = None
+) -> Iterator[DueBlocks]:
     """The blocks of recordings side by side, one row each, in step, as the daemon's rings would give them.
 
     Between two records of a recording the context ends. The samples of a recording are counted on over its records.
@@ -26,6 +29,7 @@ def due_blocks(recordings: list[Recording], block_samples: int) -> Iterator[DueB
     Args:
         recordings: at one rate.
         block_samples: samples in a block.
+        read: to count the samples read of each recording in, those after its last whole block too.
 
     Yields:
         Batches of at most one block a recording.
@@ -46,13 +50,17 @@ def due_blocks(recordings: list[Recording], block_samples: int) -> Iterator[DueB
             if starts:
                 rings.start_context(row, start_sample)
             rings.append(row, samples, 1.0, 0.0)
+            if read is not None:
+                read[row] += samples.size
         while (due := rings.take()) is not None:
             yield due
 
 
-def drive(pipeline: Pipeline, recordings: list[Recording]) -> Iterator[tuple[DueBlocks, Processed]]:
+def drive(
+    pipeline: Pipeline, recordings: list[Recording], read: Counter[int] | None = None
+) -> Iterator[tuple[DueBlocks, Processed]]:
     """Push recordings through a pipeline that has a configured row for each; each batch and what it gave."""
-    for due in due_blocks(recordings, pipeline.block_samples):
+    for due in due_blocks(recordings, pipeline.block_samples, read):
         yield due, pipeline.process(due)
 
 
