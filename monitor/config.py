@@ -6,50 +6,20 @@ that exists can be run. Refuses to know: YAML, files' contents, the network.
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from monitor.core.decode import FORMATS
 from monitor.core.topics import LABEL, RESERVED_LABELS, TopicPattern
+from monitor.quantities import Bytes, Seconds
 
 STANDARD_GRAVITY_MPS2 = 9.80665
 """One g in m/s² (BIPM, SI brochure)."""
 
 UNITS_MPS2 = {"g": STANDARD_GRAVITY_MPS2, "mg": STANDARD_GRAVITY_MPS2 / 1000, "m/s2": 1.0}
 """Accepted units of acceleration, in m/s²."""
-
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|min|h|d)?")
-_SECONDS = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
-
-
-def seconds(value: Any) -> Any:
-    """A duration such as ``500ms``, ``1s``, ``5m``, ``2h`` or a number of seconds, as seconds."""
-    if isinstance(value, str):
-        found = _DURATION.fullmatch(value.strip())
-        if not found:
-            raise ValueError(f"'{value}' is not a duration; write for example 500ms, 1s, 5m or 2h")
-        return float(found[1]) * _SECONDS[found[2]]
-    return value
-
-
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|kB|KiB|MB|MiB|GB|GiB)?")
-_BYTES = {None: 1, "B": 1, "kB": 10**3, "KiB": 2**10, "MB": 10**6, "MiB": 2**20, "GB": 10**9, "GiB": 2**30}
-
-
-def size_bytes(value: Any) -> Any:
-    """A size such as ``64MiB`` or a number of bytes, as bytes."""
-    if isinstance(value, str):
-        found = _SIZE.fullmatch(value.strip())
-        if not found:
-            raise ValueError(f"'{value}' is not a size; write for example 500kB, 64MiB or 1GiB")
-        return int(float(found[1]) * _BYTES[found[2]])
-    return value
-
-
-Seconds = Annotated[float, BeforeValidator(seconds)]
-Bytes = Annotated[int, BeforeValidator(size_bytes)]
 
 
 class Section(BaseModel):

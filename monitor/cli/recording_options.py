@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 
 import click
 
-from monitor.config import UNITS_MPS2, seconds
+from monitor.config import UNITS_MPS2
+from monitor.quantities import seconds
 from monitor.recording.options import MAX_DECIMATE, RecordingOptions
 
 Command = TypeVar("Command", bound=Callable[..., Any])

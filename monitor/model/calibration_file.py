@@ -7,8 +7,6 @@ finite, the contents as hashed. Refuses to know: what the numbers mean.
 import hashlib
 import io
 import json
-import os
-import tempfile
 import zipfile
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from monitor.atomic_file import write_atomically
 from monitor.core.calibration import Calibration
 from monitor.errors import ArtefactError, MonitorError
 
@@ -123,26 +122,11 @@ def save_calibrations(
     text = np.frombuffer(header.model_dump_json().encode(), np.uint8)
     np.savez_compressed(buffer, header=text, **arrays)  # type: ignore[arg-type] # keyword arrays, not allow_pickle
     try:
-        _replace(path, buffer.getvalue())
+        write_atomically(path, buffer.getvalue())
     except OSError as error:
         raise MonitorError(
             f"{path}: cannot be written: {error.strerror or error}; check folder and free space"
         ) from error
-
-
-def _replace(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, fresh = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(fresh).chmod(0o644)
-        Path(fresh).replace(path)
-    except BaseException:
-        Path(fresh).unlink(missing_ok=True)
-        raise
 
 
 def load_calibrations(path: Path) -> CalibrationFile:

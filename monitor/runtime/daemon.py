@@ -28,6 +28,7 @@ from monitor.runtime.events import EventPublisher
 from monitor.runtime.evidence import EvidenceWriter
 from monitor.runtime.evidence_names import evidence_dir
 from monitor.runtime.ingest import Channel, Ingest
+from monitor.runtime.internal_errors import InternalErrors, supervised
 from monitor.runtime.lane import Lane
 from monitor.runtime.models import Lanes, LoadedLane
 from monitor.runtime.mqtt import MqttSource
@@ -59,6 +60,7 @@ class Daemon:
         self._config_file = config_file
         self._notifier = notifier or Notifier(None)
         self._wall_offset_s = time.time() - time.monotonic()
+        self._errors = InternalErrors(time.monotonic)
         self._stack = AsyncExitStack()
         self._lanes: dict[str, LoadedLane] = {}
         self._calibrations = Calibrations(config_file)
@@ -106,8 +108,8 @@ class Daemon:
         self._notifier.ready(self._status())
         helpers = [
             asyncio.create_task(self._watch(), name="watch"),
-            asyncio.create_task(self._remember(), name="remember"),
-            asyncio.create_task(self._events.run(), name="events"),
+            asyncio.create_task(supervised(self._remember, "remember", self._errors), name="remember"),
+            asyncio.create_task(supervised(self._events.run, "events", self._errors), name="events"),
         ]
         try:
             await self._failure
@@ -220,6 +222,7 @@ class Daemon:
             events_dropped=self._events.dropped,
             workers={name: loaded.inference.pids for name, loaded in self._lanes.items()},
             certificates=self._certificates,
+            internal_errors=dict(self._errors.counts),
         )
 
     def _make_source(self, config: Config) -> MqttSource:

@@ -9,7 +9,6 @@ import asyncio
 import io
 import json
 import logging
-import os
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from monitor.atomic_file import write_atomically
 from monitor.config import Evidence as Settings
 from monitor.core.forecaster import CarriedForecaster, Engine
 from monitor.core.gap import Float32, Residuals
@@ -155,11 +155,11 @@ class EvidenceWriter:
             "peak_mps2": float(np.abs(samples - samples.mean()).max(initial=0.0)),
             "model_sha256": capture.model_sha256,
         }
-        _replace(self._folder / f"{stem}.npz", buffer.getvalue())
-        _replace(self._folder / f"{stem}.json", json.dumps(about, indent=2).encode())
+        write_atomically(self._folder / f"{stem}.npz", buffer.getvalue())
+        write_atomically(self._folder / f"{stem}.json", json.dumps(about, indent=2).encode())
         picture = _picture(capture, samples, forecast, residual, alarm_sample)
         if picture:
-            _replace(self._folder / f"{stem}.png", picture)
+            write_atomically(self._folder / f"{stem}.png", picture)
         prune(self._folder, self._settings.max_size, self._settings.max_age, time.time())
 
 
@@ -230,18 +230,6 @@ def _remove_left_overs(folder: Path) -> None:
             left_over.unlink(missing_ok=True)
     except OSError as error:
         LOG.warning("left-over evidence not removed: folder=%s error=%s", folder, error.strerror or error)
-
-
-def _replace(path: Path, data: bytes) -> None:
-    fresh = path.with_name(f".{path.name}.part")
-    try:
-        with fresh.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
-    finally:
-        fresh.unlink(missing_ok=True)
 
 
 def _picture(

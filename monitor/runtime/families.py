@@ -18,6 +18,7 @@ from monitor.core.refusal import REFUSALS
 from monitor.runtime import procfs
 from monitor.runtime.board import Board, Skip
 from monitor.runtime.ingest import Channel, Ingest
+from monitor.runtime.internal_errors import Where
 from monitor.runtime.lane import Lane
 from monitor.runtime.metrics import MetricsPage, label_text
 from monitor.runtime.mqtt import MqttState
@@ -97,6 +98,8 @@ class View:
     """Processes that forecast, by model."""
     certificates: Mapping[str, float] = field(default_factory=dict)
     """UNIX seconds at which certificates expire, by file."""
+    internal_errors: Mapping[Where, int] = field(default_factory=dict)
+    """Errors that nobody foresaw, by what was being handled."""
 
 
 def _copied(board: Board) -> dict[str, npt.NDArray[Any]]:
@@ -242,6 +245,12 @@ def write_service(page: MetricsPage, view: View) -> None:
     ingest, mqtt = view.ingest, view.mqtt
     rejected = [(f'reason="{reason}"', float(ingest.rejected[reason])) for reason in Reason]
     page.family("vibration_messages_rejected_total", "counter", "Messages not used, by reason.", rejected)
+    page.family(
+        "vibration_internal_errors_total",
+        "counter",
+        "Errors that should not have happened; each cost the one item that was being handled.",
+        ((f'where="{where}"', view.internal_errors.get(where, 0)) for where in Where),
+    )
     singles = (
         ("vibration_mqtt_connected", "gauge", "Whether the broker connection is up and subscribed.", mqtt.connected),
         ("vibration_mqtt_reconnects_total", "counter", "Connections after the first.", mqtt.reconnects),

@@ -23,10 +23,18 @@ class RepeatedLog:
 
     def warning(self, kind: str, text: str) -> None:
         """Log ``text``, unless one of the same ``kind`` was logged less than a period ago."""
+        self._line(logging.WARNING, kind, text, None)
+
+    def error(self, kind: str, text: str, error: BaseException) -> None:
+        """As :meth:`warning`, as an error with its traceback."""
+        self._line(logging.ERROR, kind, text, error)
+
+    def _line(self, level: int, kind: str, text: str, error: BaseException | None) -> None:
         now = self._clock()
         if now < self._next_s.get(kind, 0.0):
             self._left_out[kind] = self._left_out.get(kind, 0) + 1
             return
         self._next_s[kind] = now + self._period_s
         left_out = self._left_out.pop(kind, 0)
-        self._logger.warning("%s%s", text, f" (and {left_out} more of this kind)" if left_out else "")
+        more = f" (and {left_out} more of this kind)" if left_out else ""
+        self._logger.log(level, "%s%s", text, more, exc_info=error)

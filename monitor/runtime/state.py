@@ -9,7 +9,6 @@ import hashlib
 import io
 import json
 import logging
-import os
 import time
 import zipfile
 from dataclasses import dataclass
@@ -18,6 +17,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from monitor.atomic_file import write_atomically
 
 LOG = logging.getLogger(__name__)
 
@@ -107,18 +108,7 @@ def save(path: Path, state: State, *, final: bool = False) -> None:
     Raises:
         OSError: it cannot be written; the old file is still there.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.part")
-    with fresh.open("wb") as file:
-        file.write(pack(state, final=final))
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    write_atomically(path, pack(state, final=final))
 
 
 def load(path: Path) -> Kept:

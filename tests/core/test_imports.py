@@ -13,10 +13,16 @@ PACKAGE = Path(monitor.__file__).parent
 
 LAYERS = {
     "core": {"core", "errors"},
-    "model": {"model", "core", "errors", "config", "recording"},
+    "model": {"model", "core", "errors", "config", "recording", "atomic_file"},
     "recording": {"recording", "core", "errors", "config"},
-    "runtime": {"runtime", "model", "recording", "core", "errors", "config", "config_file", "shipped"},
-    "cli": {"cli", "runtime", "model", "recording", "core", "errors", "config", "config_file", "shipped"},
+    "runtime": {
+        *("runtime", "model", "recording", "core", "errors"),
+        *("atomic_file", "config", "config_file", "quantities", "shipped"),
+    },
+    "cli": {
+        *("cli", "runtime", "model", "recording", "core", "errors"),
+        *("config", "config_file", "quantities", "shipped"),
+    },
 }
 """What each layer may import of the package, besides the package's own version."""
 

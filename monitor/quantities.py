@@ -1,0 +1,39 @@
+"""Durations and sizes as people write them: ``500ms``, ``2h``, ``64MiB``.
+
+A plain number is seconds or bytes. Does not handle negative values or exponents in a text.
+"""
+
+import re
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|min|h|d)?")
+_SECONDS = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|kB|KiB|MB|MiB|GB|GiB)?")
+_BYTES = {None: 1, "B": 1, "kB": 10**3, "KiB": 2**10, "MB": 10**6, "MiB": 2**20, "GB": 10**9, "GiB": 2**30}
+
+
+def seconds(value: Any) -> Any:
+    """A duration such as ``500ms``, ``1s``, ``5m``, ``2h`` or a number of seconds, as seconds."""
+    if isinstance(value, str):
+        found = _DURATION.fullmatch(value.strip())
+        if not found:
+            raise ValueError(f"'{value}' is not a duration; write for example 500ms, 1s, 5m or 2h")
+        return float(found[1]) * _SECONDS[found[2]]
+    return value
+
+
+def size_bytes(value: Any) -> Any:
+    """A size such as ``64MiB`` or a number of bytes, as bytes."""
+    if isinstance(value, str):
+        found = _SIZE.fullmatch(value.strip())
+        if not found:
+            raise ValueError(f"'{value}' is not a size; write for example 500kB, 64MiB or 1GiB")
+        return int(float(found[1]) * _BYTES[found[2]])
+    return value
+
+
+Seconds = Annotated[float, BeforeValidator(seconds)]
+Bytes = Annotated[int, BeforeValidator(size_bytes)]
