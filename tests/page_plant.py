@@ -11,9 +11,10 @@ from monitor.config import Config
 from monitor.core.alarm import State
 from monitor.core.forecaster import CarriedState, Engine
 from monitor.core.kinds import KINDS
+from monitor.runtime.channel import Channel
 from monitor.runtime.families import ModelInfo, View
 from monitor.runtime.inference import Inference
-from monitor.runtime.ingest import Channel, Ingest, packed_samples
+from monitor.runtime.ingest import Ingest, packed_samples
 from monitor.runtime.lane import Lane, LaneShape
 from monitor.runtime.mqtt import MqttState
 from monitor.runtime.orders import Clear, Configure

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from monitor.core.alarm import Changes, State
 from monitor.core.kinds import KINDS
+from monitor.runtime.channel import Channel
 from monitor.runtime.evidence import Capture, EvidenceWriter
-from monitor.runtime.ingest import Channel
 from monitor.runtime.lane import Lane
 from monitor.runtime.models import LoadedLane
 

@@ -24,10 +24,11 @@ from monitor.runtime.alarms import AlarmDesk
 from monitor.runtime.auth import open_to_others
 from monitor.runtime.calibrations import Calibrations
 from monitor.runtime.certificates import certificate_expiries
+from monitor.runtime.channel import Channel
 from monitor.runtime.events import EventPublisher
 from monitor.runtime.evidence import EvidenceWriter
 from monitor.runtime.evidence_names import evidence_dir
-from monitor.runtime.ingest import Channel, Ingest
+from monitor.runtime.ingest import Ingest
 from monitor.runtime.internal_errors import InternalErrors, supervised
 from monitor.runtime.lane import Lane
 from monitor.runtime.models import Lanes, LoadedLane
@@ -36,6 +37,7 @@ from monitor.runtime.notify import Notifier
 from monitor.runtime.orders import Batches, Configure
 from monitor.runtime.preflight import preflight
 from monitor.runtime.remember import SAVE_PERIOD_S, Memory
+from monitor.runtime.wall_clock import WallClock
 
 LOG = logging.getLogger(__name__)
 
@@ -59,13 +61,13 @@ class Daemon:
         """Where the HTTP server listens, after the start."""
         self._config_file = config_file
         self._notifier = notifier or Notifier(None)
-        self._wall_offset_s = time.time() - time.monotonic()
+        self._wall_clock = WallClock(time.time, time.monotonic)
         self._errors = InternalErrors(time.monotonic)
         self._stack = AsyncExitStack()
         self._lanes: dict[str, LoadedLane] = {}
         self._calibrations = Calibrations(config_file)
         self._process_registry = metrics.process_registry()
-        self._reloaded_at_s = time.time()
+        self._reloaded_s = time.monotonic()
         self._reload_successful = True
         self._reloading = asyncio.Lock()
         self._source_task: asyncio.Task[None] | None = None
@@ -93,12 +95,14 @@ class Daemon:
         self._lanes = self._loader.load(self.config, self._config_file, {})
         self._stack.callback(self._stop_lanes)
         rings = {name: loaded.lane.rings for name, loaded in self._lanes.items()}
-        self.ingest = Ingest(self.config, rings, self._new_channel, time.monotonic)
+        self.ingest = Ingest(self.config, rings, self._new_channel, time.monotonic, self._errors)
         self._mqtt = self._make_source(self.config)
         self._evidence = EvidenceWriter(self.config.evidence, evidence_dir(self.config), asyncio.sleep)
         self._stack.push_async_callback(self._evidence.close)
         self._events = EventPublisher(self.config.mqtt, self._publish, lambda: self._mqtt.state.connected)
-        self._alarm_desk = AlarmDesk(self._evidence, self.config.label_names, time.time, self._events.alarm)
+        self._alarm_desk = AlarmDesk(
+            self._evidence, self.config.label_names, self._wall_clock.now_s, self._events.alarm
+        )
         self._memory = Memory(self.config.state_dir, time.monotonic, self.config.limits.channels)
         self.address = await self._listen()
 
@@ -153,7 +157,7 @@ class Daemon:
             finally:
                 self._reload_successful = good
                 self._notifier.ready(self._status())
-        self._reloaded_at_s = time.time()
+        self._reloaded_s = time.monotonic()
         LOG.info("reloaded: file=%s sensors=%d", self._config_file, len(self.config.sensors))
 
     def _prepare(self, file: Path) -> tuple[Config, dict[str, LoadedLane]]:
@@ -211,11 +215,11 @@ class Daemon:
             mqtt=self._mqtt.state,
             models=tuple(loaded.info for loaded in self._lanes.values()),
             now_s=time.monotonic(),
-            wall_offset_s=self._wall_offset_s,
+            wall_offset_s=self._wall_clock.offset_s,
             silent_after_s=self.config.scoring.silent_after,
             channel_limit=self.config.limits.channels,
             reload_successful=self._reload_successful,
-            reloaded_at_s=self._reloaded_at_s,
+            reloaded_at_s=self._wall_clock.unix_s(self._reloaded_s),
             evidence_written=self._evidence.written,
             evidence_failures=dict(self._evidence.failures),
             state_write_failures=self._memory.write_failures,

@@ -23,8 +23,8 @@ from monitor.core.forecaster import CarriedForecaster, Engine
 from monitor.core.gap import Float32, Residuals
 from monitor.core.pipeline import Pipeline
 from monitor.core.rings import Rings
+from monitor.runtime.channel import Channel
 from monitor.runtime.evidence_names import NAME, evidence_stem
-from monitor.runtime.ingest import Channel
 
 LOG = logging.getLogger(__name__)
 

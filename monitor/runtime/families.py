@@ -17,7 +17,8 @@ from monitor.core.kinds import KINDS
 from monitor.core.refusal import REFUSALS
 from monitor.runtime import procfs
 from monitor.runtime.board import Board, Skip
-from monitor.runtime.ingest import Channel, Ingest
+from monitor.runtime.channel import Channel
+from monitor.runtime.ingest import Ingest
 from monitor.runtime.internal_errors import Where
 from monitor.runtime.lane import Lane
 from monitor.runtime.metrics import MetricsPage, label_text

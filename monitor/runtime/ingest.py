@@ -12,56 +12,15 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from monitor.config import Config, Sensor
-from monitor.core.calibration import Calibration
 from monitor.core.continuity import Arrival, Continuity
 from monitor.core.decode import Decoder, Message, Reason, Rejected, decoder
 from monitor.core.rings import Rings
 from monitor.core.topics import TopicPattern
+from monitor.runtime.channel import Channel
+from monitor.runtime.internal_errors import InternalErrors, Where
 from monitor.runtime.repeated_log import RepeatedLog
 
 LOG = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class Channel:
-    """One axis of one sensor, as far as the event loop knows it; counters only grow."""
-
-    labels: tuple[str, ...]
-    """Values of the configuration's label names, in their order."""
-    topic: str
-    """Where its messages come from."""
-    sensor: Sensor
-    """How its messages are read."""
-    model: str
-    """The lane it belongs to."""
-    row: int
-    """Its row in that lane's arrays."""
-    samples_received: int = 0
-    """Samples that went into the ring."""
-    samples_missing: int = 0
-    """Samples known to be missing between messages."""
-    samples_repeated: int = 0
-    """Samples of messages that came twice."""
-    samples_late: int = 0
-    """Samples of messages that came after their successors."""
-    blocks_incomplete: int = 0
-    """Blocks given up because samples after their beginning were missing."""
-    last_sample_s: float = 0.0
-    """Monotonic instant of the last samples."""
-    first_block: int = 0
-    """What to take off the blocks that its row's ring has seen: those of others before it; less its own of runs before
-    this one."""
-    key: str = ""
-    """What its state depends on; state with another key is not its own."""
-    calibration: Calibration | None = None
-    """What its scores are relative to, None without one."""
-    settings: object = None
-    """What its row was last configured with, beside the calibration."""
-
-    @property
-    def name(self) -> str:
-        """The labels, readable: ``machine/sensor/axis``."""
-        return "/".join(value for value in self.labels if value)
 
 
 @dataclass(slots=True)
@@ -83,6 +42,7 @@ class Ingest:
         rings: dict[str, Rings],
         on_channel: Callable[[Channel], None],
         clock: Callable[[], float],
+        errors: InternalErrors | None = None,
     ) -> None:
         """Make an ingest without channels.
 
@@ -91,6 +51,7 @@ class Ingest:
             rings: the rings of each model's lane, by the model's name.
             on_channel: told of each new channel before its first samples are appended.
             clock: monotonic seconds.
+            errors: counts what should not have happened; None: counts for itself.
         """
         self.channels: dict[tuple[str, ...], Channel] = {}
         self.rejected: Counter[Reason] = Counter()
@@ -98,6 +59,7 @@ class Ingest:
         self.payload_bytes = 0
         self._on_channel = on_channel
         self._clock = clock
+        self._errors = InternalErrors(clock) if errors is None else errors
         self._log = RepeatedLog(LOG, clock)
         self._free_rows: dict[str, list[int]] = {}
         self._rings: dict[str, Rings] = {}
@@ -170,6 +132,29 @@ class Ingest:
         except Rejected as rejected:
             self.rejected[rejected.reason] += 1
             self._log.warning(rejected.reason, f"message rejected: topic={topic!r:.200} {rejected.reason}: {rejected}")
+        except Exception as error:  # noqa: BLE001 - the net: no message may end the daemon
+            self._errors.caught(Where.MESSAGE, topic, error)
+
+    def adopt(self, topic: str, axis: str) -> Channel | None:
+        """Make the channel of a topic from which nothing has come yet; the caller sets its ``last_sample_s``.
+
+        Args:
+            topic: where its messages will come from.
+            axis: its axis; "" for the only one of a sensor without named axes.
+
+        Returns:
+            The channel, told of like any new one; None when no sensor matches, when the sensor has no such axis, when
+            the labels are taken, or when there is no room.
+        """
+        try:
+            route = self._routes.get(topic) or self._route(topic)
+            if route.sensor.axes and axis not in route.sensor.axes:
+                return None
+            channel = self._new_channel(topic, route, axis)
+        except Rejected:
+            return None
+        route.channels[axis] = channel
+        return channel
 
     def explain(self, topic: str, payload: bytes) -> tuple[Sensor, dict[str, str], Message]:
         """What :meth:`deliver` would read from a message, without using it.

@@ -17,7 +17,7 @@ from typing import Protocol
 import numpy as np
 
 from monitor.runtime import state
-from monitor.runtime.ingest import Channel
+from monitor.runtime.channel import Channel
 from monitor.runtime.lane import Lane
 from monitor.runtime.orders import Arrays, Restore
 from monitor.runtime.repeated_log import RepeatedLog

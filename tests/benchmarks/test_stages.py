@@ -18,7 +18,8 @@ from monitor.model.engines import load_engine
 from monitor.runtime import families
 from monitor.runtime.bench import bench_calibration
 from monitor.runtime.board import Skip
-from monitor.runtime.ingest import Channel, Ingest
+from monitor.runtime.channel import Channel
+from monitor.runtime.ingest import Ingest
 from monitor.runtime.lane import Lane, LaneShape
 from monitor.runtime.mqtt import MqttState
 from monitor.runtime.worker import Worker

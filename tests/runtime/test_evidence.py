@@ -16,9 +16,9 @@ from matplotlib.figure import Figure
 
 from monitor.config import Evidence, Sensor
 from monitor.core.rings import Rings
+from monitor.runtime.channel import Channel
 from monitor.runtime.evidence import MOST_AT_ONCE, Capture, EvidenceWriter, join, prune
 from monitor.runtime.evidence_names import NAME, is_of_channel
-from monitor.runtime.ingest import Channel
 from tests.daemons import SENSOR
 from tests.page_plant import EchoEngine
 

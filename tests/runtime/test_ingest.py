@@ -7,7 +7,9 @@ import pytest
 from monitor.config import Config
 from monitor.core.decode import Reason
 from monitor.core.rings import Rings
-from monitor.runtime.ingest import Channel, Ingest
+from monitor.runtime.channel import Channel
+from monitor.runtime.ingest import Ingest
+from monitor.runtime.internal_errors import Where
 
 
 @dataclass
@@ -207,3 +209,35 @@ def test_a_corrected_payload_format_takes_effect() -> None:
     bench.ingest.configure(config(), {"default": bench.rings})
     bench.ingest.deliver("plant/fan/x", message(20))
     assert bench.channel("fan", "x").samples_received == 20
+
+
+def test_an_error_that_nobody_foresaw_costs_its_message_only(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench(config())
+    bench.ingest.deliver("plant/fan/x", message(7))
+
+    def fail(channel: Channel) -> None:
+        raise ZeroDivisionError(channel.name)
+
+    bench.ingest._on_channel = fail
+    bench.ingest.deliver("plant/pump/x", message(7))
+    bench.ingest.deliver("plant/fan/x", message(7))
+    assert bench.ingest._errors.counts == {Where.MESSAGE: 1}
+    assert "plant/pump/x" in caplog.text
+    assert bench.channel("fan", "x").samples_received == 14
+
+
+def test_a_channel_can_be_made_before_its_first_message() -> None:
+    bench = Bench(config(channels=2))
+    channel = bench.ingest.adopt("plant/fan/x", "x")
+    assert channel is not None
+    assert bench.told == [channel]
+    assert bench.ingest.adopt("plant/fan/x", "y") is None, "the topic names the axis x"
+    assert bench.ingest.adopt("elsewhere/fan", "x") is None
+    assert bench.ingest.adopt("plant/pump/x", "x") is not None
+    assert bench.ingest.adopt("plant/motor/x", "x") is None, "there is no room"
+    bench.ingest.deliver("plant/fan/x", message(20))
+    assert bench.channel("fan", "x") is channel
+    assert channel.samples_received == 20
+    due = bench.rings.take()
+    assert due is not None
+    assert due.first.tolist() == [True]

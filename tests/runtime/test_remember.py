@@ -12,7 +12,7 @@ import pytest
 from monitor.config import Sensor
 from monitor.core.alarm import State
 from monitor.core.calibration import Calibration
-from monitor.runtime.ingest import Channel
+from monitor.runtime.channel import Channel
 from monitor.runtime.lane import Lane, LaneShape
 from monitor.runtime.orders import Answer, Arrays, Collect, Collected, Restore
 from monitor.runtime.remember import Memory

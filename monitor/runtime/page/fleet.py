@@ -15,8 +15,8 @@ import numpy.typing as npt
 from monitor.core.kinds import KINDS
 from monitor.core.refusal import REFUSALS
 from monitor.runtime.board import Board
+from monitor.runtime.channel import Channel
 from monitor.runtime.families import View
-from monitor.runtime.ingest import Channel
 from monitor.runtime.lane import Lane
 
 Float32 = npt.NDArray[np.float32]

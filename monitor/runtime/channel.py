@@ -1,0 +1,48 @@
+"""One channel as the event loop knows it: where it comes from, where it goes to, and what was counted of it."""
+
+from dataclasses import dataclass
+
+from monitor.config import Sensor
+from monitor.core.calibration import Calibration
+
+
+@dataclass(slots=True)
+class Channel:
+    """One axis of one sensor, as far as the event loop knows it; counters only grow."""
+
+    labels: tuple[str, ...]
+    """Values of the configuration's label names, in their order."""
+    topic: str
+    """Where its messages come from."""
+    sensor: Sensor
+    """How its messages are read."""
+    model: str
+    """The lane it belongs to."""
+    row: int
+    """Its row in that lane's arrays."""
+    samples_received: int = 0
+    """Samples that went into the ring."""
+    samples_missing: int = 0
+    """Samples known to be missing between messages."""
+    samples_repeated: int = 0
+    """Samples of messages that came twice."""
+    samples_late: int = 0
+    """Samples of messages that came after their successors."""
+    blocks_incomplete: int = 0
+    """Blocks given up because samples after their beginning were missing."""
+    last_sample_s: float = 0.0
+    """Monotonic instant of the last samples."""
+    first_block: int = 0
+    """What to take off the blocks that its row's ring has seen: those of others before it; less its own of runs before
+    this one."""
+    key: str = ""
+    """What its state depends on; state with another key is not its own."""
+    calibration: Calibration | None = None
+    """What its scores are relative to, None without one."""
+    settings: object = None
+    """What its row was last configured with, beside the calibration."""
+
+    @property
+    def name(self) -> str:
+        """The labels, readable: ``machine/sensor/axis``."""
+        return "/".join(value for value in self.labels if value)
