@@ -21,6 +21,9 @@ STANDARD_GRAVITY_MPS2 = 9.80665
 UNITS_MPS2 = {"g": STANDARD_GRAVITY_MPS2, "mg": STANDARD_GRAVITY_MPS2 / 1000, "m/s2": 1.0}
 """Accepted units of acceleration, in m/s²."""
 
+HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,252}[A-Za-z0-9])?")
+"""A name in the DNS, without port."""
+
 
 class Section(BaseModel):
     """A section of the configuration: frozen, and strict about its keys."""
@@ -276,6 +279,9 @@ class Http(Section):
     """Ask for user and password."""
     bearer_token_file: Path | None = None
     """Ask for this bearer token."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Further names by which users reach the page, for example a reverse proxy's; ``localhost``, the machine's own name
+    and addresses are known. ``/metrics`` and health are given to any name."""
 
     @field_validator("listen")
     @classmethod
@@ -284,6 +290,14 @@ class Http(Section):
         if not separator or not host or not port.isdigit() or int(port) > 65535:
             raise ValueError(f"'{listen}' is not an address; write for example 127.0.0.1:9108 or [::1]:9108")
         return listen
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _host_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if not HOST_NAME.fullmatch(name):
+                raise ValueError(f"'{name}' is not a host name; write for example monitor.example.com, without port")
+        return names
 
     @model_validator(mode="after")
     def _pair(self) -> Self:

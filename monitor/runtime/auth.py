@@ -57,8 +57,8 @@ def _basic(user: str, password: Secret) -> Callable[[str], bool]:
     def allowed(header: str) -> bool:
         scheme, _, value = header.partition(" ")
         try:
-            given = b64decode(value, validate=True)
-        except (binascii.Error, ValueError):
+            given = b64decode(_bytes(value.strip()), validate=True)
+        except binascii.Error:
             return False
         return scheme.lower() == "basic" and compare_digest(given, expected)
 
@@ -70,6 +70,11 @@ def _bearer(token: Secret) -> Callable[[str], bool]:
 
     def allowed(header: str) -> bool:
         scheme, _, value = header.partition(" ")
-        return scheme.lower() == "bearer" and compare_digest(value.strip().encode(), expected)
+        return scheme.lower() == "bearer" and compare_digest(_bytes(value.strip()), expected)
 
     return allowed
+
+
+def _bytes(header: str) -> bytes:
+    """What came over the wire; aiohttp gives bytes that are not UTF-8 as surrogates."""
+    return header.encode(errors="surrogateescape")

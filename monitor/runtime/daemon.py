@@ -12,8 +12,6 @@ import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from aiohttp import web as aioweb
-
 from monitor.config import Config
 from monitor.config_file import read_config, with_state_directory
 from monitor.core.alarm import Changes
@@ -79,6 +77,7 @@ class Daemon:
             MonitorError: what makes a run impossible.
         """
         loop = asyncio.get_running_loop()
+        loop.set_exception_handler(self._errors.in_loop)
         self._failure: asyncio.Future[None] = loop.create_future()
         if self._config_file is not None:
             preflight(self.config, self._config_file)
@@ -152,7 +151,7 @@ class Daemon:
                 await self._swap(config, lanes, self._make_source(config))
                 good = True
             except MonitorError as error:
-                LOG.error("not reloaded, the old configuration stays: %s", error)  # noqa: TRY400 - a person's mistake
+                LOG.error("not reloaded, the old configuration stays: %s", " ".join(str(error).split()))  # noqa: TRY400 - a person's mistake
                 raise
             finally:
                 self._reload_successful = good
@@ -227,6 +226,8 @@ class Daemon:
             workers={name: loaded.inference.pids for name, loaded in self._lanes.items()},
             certificates=self._certificates,
             internal_errors=dict(self._errors.counts),
+            http_connections=self._http.connections,
+            http_dropped=self._http.dropped,
         )
 
     def _make_source(self, config: Config) -> MqttSource:
@@ -335,20 +336,8 @@ class Daemon:
 
     async def _listen(self) -> str:
         settings = self.config.http
-        runner = aioweb.AppRunner(web.make_app(self, settings), access_log=None, shutdown_timeout=1.0)
-        await runner.setup()
-        self._stack.push_async_callback(runner.cleanup)
+        self._http = web.Server(web.make_app(self, settings, self._errors), settings, self._tls, self._errors)
+        self._stack.push_async_callback(self._http.close)
         if open_to_others(settings):
             LOG.warning("anyone who reaches http.listen=%s can read everything: no auth is configured", settings.listen)
-        host, port = settings.address
-        site = aioweb.TCPSite(runner, host, port, ssl_context=self._tls)
-        try:
-            await site.start()
-        except OSError as error:
-            raise MonitorError(
-                f"cannot listen on http.listen {settings.listen}: {error.strerror or error}; "
-                "is another instance running? Choose a free port."
-            ) from error
-        host, port = runner.addresses[0][:2]
-        shown = f"[{host}]" if ":" in host else host
-        return f"{'https' if self._tls else 'http'}://{shown}:{port}"
+        return await self._http.start()

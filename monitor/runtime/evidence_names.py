@@ -23,7 +23,7 @@ def evidence_dir(config: Config) -> Path | None:
 
 def channel_slug(name: str) -> str:
     """A channel's name as part of a file's: readable, safe everywhere, and different for different channels."""
-    return f"{_UNSAFE.sub('_', name)[:80]}-{sha256(name.encode()).hexdigest()[:8]}"
+    return f"{_UNSAFE.sub('_', name)[:80]}-{sha256(name.encode(errors='backslashreplace')).hexdigest()[:8]}"
 
 
 def evidence_stem(name: str, at_s: float) -> str:

@@ -18,6 +18,7 @@ from monitor.core.refusal import REFUSALS
 from monitor.runtime import procfs
 from monitor.runtime.board import Board, Skip
 from monitor.runtime.channel import Channel
+from monitor.runtime.connections import Dropped
 from monitor.runtime.ingest import Ingest
 from monitor.runtime.internal_errors import Where
 from monitor.runtime.lane import Lane
@@ -101,6 +102,10 @@ class View:
     """UNIX seconds at which certificates expire, by file."""
     internal_errors: Mapping[Where, int] = field(default_factory=dict)
     """Errors that nobody foresaw, by what was being handled."""
+    http_connections: int = 0
+    """HTTP connections open now."""
+    http_dropped: Mapping[Dropped, int] = field(default_factory=dict)
+    """HTTP connections that the server ended, by reason."""
 
 
 def _copied(board: Board) -> dict[str, npt.NDArray[Any]]:
@@ -257,6 +262,7 @@ def write_service(page: MetricsPage, view: View) -> None:
         ("vibration_mqtt_reconnects_total", "counter", "Connections after the first.", mqtt.reconnects),
         ("vibration_mqtt_messages_received_total", "counter", "Messages that arrived.", ingest.messages),
         ("vibration_mqtt_bytes_received_total", "counter", "Payload bytes that arrived.", ingest.payload_bytes),
+        ("vibration_http_connections", "gauge", "HTTP connections open now.", view.http_connections),
         ("vibration_channels", "gauge", "Channels known.", len(ingest.channels)),
         ("vibration_channels_limit", "gauge", "Most channels (limits.channels).", view.channel_limit),
         ("vibration_queue_bytes", "gauge", "Samples waiting in the buffers.", _waiting_bytes(view)),
@@ -302,6 +308,12 @@ def write_service(page: MetricsPage, view: View) -> None:
         "gauge",
         "When a certificate in use expires.",
         ((label_text(("file",), (file,)), at_s) for file, at_s in view.certificates.items()),
+    )
+    page.family(
+        "vibration_http_connections_dropped_total",
+        "counter",
+        "HTTP connections ended by the server because of their client, by reason.",
+        ((f'reason="{reason}"', view.http_dropped.get(reason, 0)) for reason in Dropped),
     )
     pids = [
         (label_text(("model", "worker"), (model, str(number))), pid)

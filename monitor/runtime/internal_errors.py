@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
-from typing import Never
+from typing import Any, Never
 
 from monitor.runtime.repeated_log import RepeatedLog
 
@@ -58,6 +58,11 @@ class InternalErrors:
         self.counts[where] += 1
         kind = f"{where} {type(error).__name__} {_place(error)}"
         self._log.error(kind, f"internal error, one {where} is lost: {what!r:.300}", error)
+
+    def in_loop(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Count what a callback or a forgotten task raised: the event loop's exception handler."""
+        message = str(context.get("message"))
+        self.caught(Where.TASK, message, context.get("exception") or RuntimeError(message))
 
 
 def _place(error: BaseException) -> str:

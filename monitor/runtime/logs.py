@@ -1,12 +1,38 @@
-"""How the daemon logs: key=value lines on a terminal, JSON by option, priorities under journald."""
+"""How the daemon logs: key=value lines on a terminal, JSON by option, priorities under journald.
+
+A record is one line, and the lines of its traceback are indented: text from outside cannot forge a line.
+"""
 
 import json
 import logging
 import os
+import re
 import sys
 import time
+from types import TracebackType
+
+from monitor.runtime.printable import printable, printable_lines
 
 _PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
+
+
+_UNPRINTED = re.compile("[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What JSON passes as it is, but a terminal does not."""
+
+
+class TextFormatter(logging.Formatter):
+    """One line a record, and a traceback below it."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name in the standard library
+        """The line, without what would end it or steer a terminal."""
+        return printable(super().formatMessage(record))
+
+    def formatException(  # noqa: N802 - the name in the standard library
+        self,
+        ei: tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None],
+    ) -> str:
+        """The traceback, indented, so that no line of an error's text looks like a record."""
+        return "  " + printable_lines(super().formatException(ei)).replace("\n", "\n  ")
 
 
 class JsonFormatter(logging.Formatter):
@@ -22,7 +48,8 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             document["exception"] = self.formatException(record.exc_info)
-        return json.dumps(document, ensure_ascii=False)
+        line = json.dumps(document, ensure_ascii=False)
+        return _UNPRINTED.sub(lambda found: f"\\u{ord(found.group()):04x}", line)
 
 
 class JournalFormatter(logging.Formatter):
@@ -53,7 +80,7 @@ def configure_logging(style: str, level: str = "info") -> None:
     formatter: logging.Formatter = JsonFormatter()
     if style != "json":
         # journald adds the time itself.
-        formatter = logging.Formatter(f"{'' if journald else '%(asctime)s %(levelname)s '}%(name)s: %(message)s")
+        formatter = TextFormatter(f"{'' if journald else '%(asctime)s %(levelname)s '}%(name)s: %(message)s")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JournalFormatter(formatter) if journald else formatter)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

@@ -12,14 +12,26 @@ from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector, generate_latest
 
+from monitor.runtime.printable import printable
+
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
 
 def label_text(names: Iterable[str], values: Iterable[str]) -> str:
-    """Label pairs as in the text format, without braces: ``machine="fan",axis="x"``."""
-    return ",".join(f'{name}="{value.translate(_ESCAPES)}"' for name, value in zip(names, values, strict=True))
+    """Label pairs as in the text format, without braces: ``machine="fan",axis="x"``.
+
+    Any value gives a page that can be read: of what the format does not escape itself, control characters and half
+    surrogate pairs are shown as escapes. The border should have refused them.
+    """
+    return ",".join(f'{name}="{_label_value(value)}"' for name, value in zip(names, values, strict=True))
+
+
+def _label_value(value: str) -> str:
+    if not value.isprintable():
+        value = "\n".join(map(printable, value.split("\n")))
+    return value.translate(_ESCAPES)
 
 
 def number(value: float) -> str:
@@ -44,11 +56,11 @@ class MetricsPage:
         """Add a family; ``samples`` are pairs of label text (see :func:`label_text`) and value. None: not shown."""
         rows = [f"{name}{{{labels}}} {number(v)}" if labels else f"{name} {number(v)}" for labels, v in samples]
         if rows:
-            self.lines += (f"# HELP {name} {text}", f"# TYPE {name} {kind}", *rows)
+            self.lines += (*_head(name, kind, text), *rows)
 
     def histogram(self, name: str, text: str, parts: Iterable[tuple[str, list[tuple[str, int]], float]]) -> None:
         """Add a histogram family; ``parts`` are label text, cumulative buckets, sum."""
-        self.lines += (f"# HELP {name} {text}", f"# TYPE {name} histogram")
+        self.lines += _head(name, "histogram", text)
         for labels, buckets, total in parts:
             comma = "," if labels else ""
             self.lines += (f'{name}_bucket{{{labels}{comma}le="{bound}"}} {count}' for bound, count in buckets)
@@ -57,7 +69,14 @@ class MetricsPage:
 
     def text(self) -> bytes:
         """The whole page."""
-        return ("\n".join(self.lines) + "\n").encode()
+        # What cannot be encoded must not cost the page.
+        return ("\n".join(self.lines) + "\n").encode(errors="backslashreplace")
+
+
+def _head(name: str, kind: str, text: str) -> tuple[str, str]:
+    """The two lines before a family's samples."""
+    escaped = text.replace("\\", r"\\").replace("\n", r"\n")
+    return f"# HELP {name} {escaped}", f"# TYPE {name} {kind}"
 
 
 def process_registry() -> CollectorRegistry:

@@ -12,6 +12,8 @@ import socket
 import time
 from collections.abc import Mapping
 
+from monitor.runtime.printable import printable
+
 LOG = logging.getLogger(__name__)
 
 CHANGE_WAIT_S = 1.0
@@ -84,4 +86,4 @@ class Notifier:
 
 
 def _status_line(text: str) -> tuple[str, ...]:
-    return (f"STATUS={' '.join(text.split())}",) if text else ()
+    return (f"STATUS={printable(' '.join(text.split()))}",) if text else ()

@@ -13,7 +13,7 @@ from monitor.runtime.page.stream import CLIENT_LIMIT
 from tests.page_plant import Plant
 
 MACHINES = 1000
-STUCK = b"GET /api/v1/stream HTTP/1.1\r\nHost: x\r\n\r\n"
+STUCK = b"GET /api/v1/stream HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 def resident_bytes() -> int:

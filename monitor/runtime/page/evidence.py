@@ -52,10 +52,12 @@ def list_evidence(folder: Path, channel: str = "") -> list[dict[str, Any]]:
 
 def add_evidence(app: web.Application, service: Service, headers: dict[str, str]) -> None:
     """Add the routes of the evidence."""
+    one_at_a_time = asyncio.Lock()  # the daemon's threads are few, and a folder may be large
 
     async def listing(request: web.Request) -> web.StreamResponse:
         folder = evidence_dir(service.config)
-        files = await asyncio.to_thread(list_evidence, folder, request.query.get("channel", "")) if folder else []
+        async with one_at_a_time:
+            files = await asyncio.to_thread(list_evidence, folder, request.query.get("channel", "")) if folder else []
         return web.Response(body=compact({"files": files}), content_type="application/json", headers=headers)
 
     async def download(request: web.Request) -> web.StreamResponse:

@@ -5,22 +5,20 @@ named becomes markup: names travel as JSON and are set as text. Refuses to know:
 """
 
 import asyncio
-import contextlib
-import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Protocol
 
 from aiohttp import web
 
 from monitor.config import Config
 from monitor.runtime.families import View
+from monitor.runtime.internal_errors import InternalErrors, Where, supervised
+from monitor.runtime.made_once import MadeOnce
 from monitor.runtime.page import assets, evidence
 from monitor.runtime.page.documents import FleetMessages, channels_document, introduction_document
 from monitor.runtime.page.fleet import Fleet
 from monitor.runtime.page.stream import Streams, compact
 from monitor.runtime.page.watch import PERIOD_S, WORK_SHARE, Watches
-
-LOG = logging.getLogger(__name__)
 
 SAMPLE_PERIOD_S = 1.0
 """Time between two samples of history, and between two messages about the fleet."""
@@ -54,21 +52,22 @@ class Service(Protocol):
 class Page:
     """The page of one service."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, errors: InternalErrors) -> None:
+        """Make a page; ``errors`` counts what its tasks did not foresee."""
         self.service = service
+        self._errors = errors
         self.fleet = Fleet(service.config.limits.channels)
         self.messages = FleetMessages(self.fleet)
         self.streams = Streams()
-        self.watches = Watches(self.fleet)
+        self.watches = Watches(self.fleet, errors)
+        self._channels = MadeOnce(self._channels_body)
         self.sample_period_s = SAMPLE_PERIOD_S
         """Time between two samples of history."""
 
     async def running(self, _: web.Application) -> AsyncIterator[None]:
         """Keep history and pictures going while the server runs."""
-        tasks = [
-            asyncio.create_task(self._sample(), name="page history"),
-            asyncio.create_task(self._draw(), name="page pictures"),
-        ]
+        runs = {"page history": self._sample, "page pictures": self._draw}
+        tasks = [asyncio.create_task(supervised(run, name, self._errors), name=name) for name, run in runs.items()]
         yield
         for task in tasks:
             task.cancel()
@@ -83,7 +82,7 @@ class Page:
         loop = asyncio.get_running_loop()
         due_s = loop.time()
         while True:
-            with _surviving("history"):
+            with self._errors.contained(Where.TASK, "page history"):
                 view = self.service.view()
                 self.fleet.sample(view)
                 self.messages.publish(view, self.service)
@@ -94,15 +93,15 @@ class Page:
     async def _draw(self) -> None:
         while True:
             await self.watches.wait_for_viewers()
-            spent_s = 0.0
-            with _surviving("pictures"):
-                spent_s = await self.watches.round()
+            spent_s = await self.watches.round()
             await asyncio.sleep(max(PERIOD_S - spent_s, spent_s * (1 / WORK_SHARE - 1)))
 
     async def channels(self, _: web.Request) -> web.Response:
         """What the page shows, as JSON."""
-        body = compact(channels_document(self.fleet, self.service.view(), self.service))
-        return web.Response(body=body, content_type="application/json", headers=HEADERS)
+        return web.Response(body=self._channels.get(), content_type="application/json", headers=HEADERS)
+
+    def _channels_body(self) -> bytes:
+        return compact(channels_document(self.fleet, self.service.view(), self.service))
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
         """The fleet as server-sent events."""
@@ -120,20 +119,12 @@ class Page:
         return await self.streams.serve(request, lambda: self.watches.messages(labels, introduction), HEADERS)
 
 
-@contextlib.contextmanager
-def _surviving(what: str) -> Iterator[None]:
-    try:
-        yield
-    except Exception:  # the page must not take the daemon down
-        LOG.exception("the page's %s failed once", what)
-
-
 PAGE = web.AppKey("page", Page)
 
 
-def add_page(app: web.Application, service: Service) -> None:
+def add_page(app: web.Application, service: Service, errors: InternalErrors) -> None:
     """Add the page to a server: its routes, and its work in the background while the server runs."""
-    app[PAGE] = page = Page(service)
+    app[PAGE] = page = Page(service, errors)
     app.cleanup_ctx.append(page.running)
     app.on_shutdown.append(page.ending)
     app.router.add_get("/api/v1/channels", page.channels)

@@ -14,6 +14,8 @@ from typing import Any
 
 from aiohttp import web
 
+from monitor.runtime.connections import connection_of
+
 CLIENT_LIMIT = 64
 """Most streams at a time; more get 503. Lower: a control room with many screens is refused. Higher: more memory and
 time for those who only look."""
@@ -84,6 +86,8 @@ class Streams:
                 headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no", **headers}
             )
             _bound_buffers(request)
+            if (connection := connection_of(request)) is not None:
+                connection.lasting = True
             # The pump is a task of its own, so that the end of the server can cancel it without an error.
             pump = asyncio.create_task(self._pump(request, response, make_messages()), name="page stream")
             self._tasks.add(pump)
@@ -124,7 +128,8 @@ def _bound_buffers(request: web.Request) -> None:
     transport.set_write_buffer_limits(high=BUFFER_BYTES)
     connection = transport.get_extra_info("socket")
     if connection is not None:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
+        with contextlib.suppress(OSError):  # the client has just left
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
 
 
 def event(kind: str, document: dict[str, Any]) -> bytes:

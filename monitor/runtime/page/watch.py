@@ -5,19 +5,17 @@ are watched, it takes a tenth of a core at most; pictures then come more seldom.
 """
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+from monitor.runtime.internal_errors import InternalErrors, Where
 from monitor.runtime.lane import Lane
 from monitor.runtime.page.documents import update_document
 from monitor.runtime.page.fleet import Fleet
 from monitor.runtime.page.picture import Float32, blocks_needed, make_picture, picture_document
 from monitor.runtime.page.stream import Feed, event
-
-LOG = logging.getLogger(__name__)
 
 PERIOD_S = 0.33
 """Shortest time between two pictures of a channel: live to the eye, and still cheap for a phone."""
@@ -47,8 +45,10 @@ class Watch:
 class Watches:
     """All channels that somebody looks at."""
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: Fleet, errors: InternalErrors) -> None:
+        """Watch channels of a fleet; a picture that fails is counted in ``errors``."""
         self._fleet = fleet
+        self._errors = errors
         self._watches: dict[Labels, Watch] = {}
         self._anyone = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, "page")
@@ -85,18 +85,19 @@ class Watches:
         loop = asyncio.get_running_loop()
         began_s = loop.time()
         for labels, watch in list(self._watches.items()):
-            place = self._fleet.places.get(labels)
-            if place is None:
-                watch.feed.publish(event("gone", {}))
-                continue
-            await self._update(labels, watch, place)
+            with self._errors.contained(Where.TASK, f"message about {'/'.join(labels)}"):
+                await self._update(labels, watch)
         return loop.time() - began_s
 
     async def wait_for_viewers(self) -> None:
         """Return at once while somebody looks, else when somebody comes."""
         await self._anyone.wait()
 
-    async def _update(self, labels: Labels, watch: Watch, place: int) -> None:
+    async def _update(self, labels: Labels, watch: Watch) -> None:
+        place = self._fleet.places.get(labels)
+        if place is None:
+            watch.feed.publish(event("gone", {}))
+            return
         channel = self._fleet.table.channels[place]
         lane, row = self._fleet.lane_row(place)
         news = self._fleet.samples != watch.fleet_samples
@@ -108,7 +109,8 @@ class Watches:
                 watch.end_sample = start + blocks.size
                 rate_hz = channel.sensor.sampling_rate_hz
                 loop = asyncio.get_running_loop()
-                watch.picture = await loop.run_in_executor(self._thread, _picture, lane, start, blocks, rate_hz)
+                with self._errors.contained(Where.TASK, f"picture of {'/'.join(labels)}"):
+                    watch.picture = await loop.run_in_executor(self._thread, _picture, lane, start, blocks, rate_hz)
                 # Meanwhile the channels may have changed.
                 place = self._fleet.places.get(labels, -1)
         if news and place >= 0:
@@ -119,9 +121,5 @@ def _picture(lane: Lane, start_sample: int, blocks: Float32, rate_hz: float) -> 
     """On the page's thread: the document of a channel's picture, None without one."""
     if lane.viewer is None:
         return None
-    try:
-        picture = make_picture(lane.viewer(), lane.shape.mode, start_sample, blocks, lane.shape.level_blocks)
-    except Exception:  # a picture is worth no more than a line in the log
-        LOG.exception("no picture: model=%s", lane.name)
-        return None
+    picture = make_picture(lane.viewer(), lane.shape.mode, start_sample, blocks, lane.shape.level_blocks)
     return picture_document(picture, rate_hz) if picture else None
