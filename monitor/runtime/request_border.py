@@ -66,10 +66,10 @@ def border(settings: Http, errors: InternalErrors) -> Middleware:
             answer = await _handled(request, handler, names, errors)
             async with asyncio.timeout(ANSWER_S):
                 await _send(request, answer)
-        except TimeoutError:
+        except (TimeoutError, ConnectionError):  # the client left, or takes too long
             if request.transport is not None:
                 request.transport.abort()
-            raise ConnectionResetError("the answer was not read in time") from None
+            return web.Response()  # aiohttp finds that it cannot be sent, and is silent about it
         finally:
             if connection is not None:
                 connection.request_ends()
