@@ -1,16 +1,55 @@
-"""Whether a message continues its channel's stream: contiguous, after missing samples, repeated or late.
+"""The order of one stream of messages: what continues it, what comes after missing samples, what is not to be used.
 
-A sequence number decides where there is one, else the time of the first sample; with neither, messages are taken as
-contiguous. Refuses to know: wall clocks, rings, payload formats.
+A sequence number decides where there is one, else the time of the first sample; a message with neither is taken as the
+next one. Two kinds of messages are kept for a moment before they are judged:
+
+- *Early*: a few messages are missing before it. If they come now, they were only overtaken, and all are used in order.
+- *Doubted*: its time lies before the stream, or so far ahead that neither a usual gap nor the time that passed at our
+  end explains it. One such message has a wrong time and is dropped as soon as the stream goes on. When a few follow one
+  another in order, the sensor's clock was set: they are used, as the beginning of a new context.
+
+Instants of arrival come in as arguments. Does not handle: rings, payloads, silence where there is no number or time.
 """
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Generic, TypeVar
 
-REORDER_WINDOW = 64
-"""Messages by which a sequence number may lie behind and still be called late. Further behind, the sensor has
-restarted its count. Lower: a burst of late packets looks like a restart. Higher: a sensor that restarts soon after its
-start is taken for late and loses that many messages."""
+Item = TypeVar("Item")
+
+LATE_MESSAGES = 64
+"""Messages by which a message may lie behind and still be called late: what a broker sends again after a connection
+was lost. Further behind, the sensor has restarted its count. Lower: a burst of late messages looks like a restart.
+Higher: a sensor that restarts soon after its start is taken for late and loses that many messages."""
+
+EARLY_MESSAGES = 4
+"""Messages that are kept while one before them is missing. Fewer: messages that overtake each other by more are lost.
+More: after a real loss the stream waits for longer before it goes on."""
+
+VAIN_WAITS = 16
+"""Waits for a missing message that may fail, one after another, before a stream is not made to wait any more; one late
+message lets it wait again. Fewer: rare losses switch the reordering off. More: a stream of bursts with short pauses
+is scored a few messages late for longer."""
+
+AGREEING = 3
+"""Doubted messages in order that make a new time base. Fewer: two wrong times in a row are believed. More: a sensor
+whose clock was set is heard again later, and more is kept meanwhile."""
+
+AHEAD_S = 60.0
+"""Seconds by which a message may be ahead of what passed at our end without being doubted: recordings that are played
+faster than they were made have such pauses between their records. Lower: their records wait for one another. Higher:
+one wrong time within it costs as many missing samples."""
+
+LONGEST_PAUSE_S = 86_400.0
+"""Longest pause between the records of a recording that is learned from times that agree. Longer: a clock that shows
+anything at all teaches that anything may come."""
+
+STANDING = 8
+"""Repetitions of one number or time, with nothing new between, after which it says nothing. Fewer: a message that is
+sent again and again is used more than once. More: a sensor whose clock stands still loses that many messages."""
+
+COUNTER_RANGES = (2**8, 2**16, 2**32)
+"""Where the counters of sensors begin again at 0."""
 
 
 class Arrival(Enum):
@@ -19,69 +58,298 @@ class Arrival(Enum):
     CONTIGUOUS = "contiguous"
     MISSING = "missing"
     RESTARTED = "restarted"
+    CLOCK_STEP = "clock_step"
     REPEATED = "repeated"
     LATE = "late"
+    FAR_AHEAD = "far_ahead"
+
+    @property
+    def used(self) -> bool:
+        """Whether the samples are used; a context begins with them unless they are contiguous."""
+        return self not in {Arrival.REPEATED, Arrival.LATE, Arrival.FAR_AHEAD}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Piece(Generic[Item]):
+    """One message, as far as its order is concerned."""
+
+    item: Item
+    """What it holds."""
+    count: int
+    """Samples an axis, at least 1."""
+    seq: int | None
+    """Its sequence number, one a message."""
+    t: float | None
+    """UNIX seconds of its first sample."""
+    arrived_s: float
+    """Monotonic instant of its arrival."""
+    size_bytes: int = 0
+    """Memory that it takes while it is kept."""
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Generic[Item]):
     """The judgement on one message."""
 
+    piece: Piece[Item]
     arrival: Arrival
-    """Samples are used if contiguous, missing or restarted; dropped if repeated or late."""
     missing_samples: int = 0
-    """Samples between the last message and this one; 0 unless ``arrival`` is missing."""
+    """Samples between the message before and this one; 0 unless ``arrival`` is missing."""
+    reordered: bool = False
+    """Whether it came before messages that belong before it."""
 
 
-CONTIGUOUS = Verdict(Arrival.CONTIGUOUS)
-
-
-class Continuity:
+class Continuity(Generic[Item]):
     """Follows one stream of messages (all axes of a message share it)."""
 
-    __slots__ = ("_count", "_sampling_rate_hz", "_seq", "_t")
+    __slots__ = (
+        "_arrived_s",
+        "_begun",
+        "_count",
+        "_counter_range",
+        "_doubted",
+        "_early",
+        "_longest_pause_s",
+        "_repeats",
+        "_sampling_rate_hz",
+        "_seq",
+        "_t",
+        "_vain_waits",
+        "kept_bytes",
+        "standing",
+    )
 
     def __init__(self, sampling_rate_hz: float) -> None:
+        self.kept_bytes = 0
+        """Memory of the messages that are kept."""
+        self.standing = False
+        """Whether number or time stand still, so that they say nothing of missing samples."""
         self._sampling_rate_hz = sampling_rate_hz
+        self._begun = False
+        # Of the last message that was used.
         self._seq: int | None = None
         self._t: float | None = None
         self._count = 0
+        self._arrived_s = 0.0
+        self._counter_range = 0
+        self._repeats = 0
+        self._longest_pause_s = 0.0
+        self._vain_waits = 0
+        self._early: list[Piece[Item]] = []
+        self._doubted: list[Piece[Item]] = []
 
-    def judge(self, count: int, seq: int | None, t: float | None) -> Verdict:
-        """Judge the next message and remember it unless it is to be dropped.
+    @property
+    def keeps(self) -> bool:
+        """Whether a message is kept that is not judged yet."""
+        return bool(self._early or self._doubted)
+
+    def continues(self, count: int, seq: int | None, t: float | None, now_s: float) -> bool:
+        """Whether a message simply follows the one before; if so, it is remembered, else :meth:`take` judges it."""
+        if not self._begun or self.standing or self._early or self._doubted or self._ahead(count, seq, t):
+            return False
+        self._remember(count, seq, t, now_s)
+        return True
+
+    def take(self, piece: Piece[Item], *, may_keep: bool = True) -> list[Verdict[Item]]:
+        """Judge the next message, and those kept before that it decides.
 
         Args:
-            count: samples an axis in the message.
-            seq: its sequence number, one a message, if it has one.
-            t: UNIX seconds of its first sample, if given.
+            piece: the message.
+            may_keep: whether there is memory to keep it; without, what would be doubted is believed at once.
+
+        Returns:
+            The judgements that are due, those on used messages in the order of their samples. A message that is kept
+            is in a later answer.
         """
-        if seq is None and t is None:
-            return CONTIGUOUS
-        verdict = CONTIGUOUS
+        verdicts: list[Verdict[Item]] = []
+        self._judge(piece, may_keep, verdicts)
+        return verdicts
+
+    def overdue(self, before_s: float) -> list[Verdict[Item]]:
+        """Wait no longer for what is missing before messages that came earlier than the instant ``before_s``."""
+        verdicts: list[Verdict[Item]] = []
+        if self._early and min(piece.arrived_s for piece in self._early) < before_s:
+            self._stop_waiting(verdicts)
+        return verdicts
+
+    def _ahead(self, count: int, seq: int | None, t: float | None) -> float:
+        """Samples missing between the last message and one; negative if that lies before the last one's end."""
         if seq is not None and self._seq is not None:
-            verdict = self._by_sequence(seq - self._seq)
-        elif t is not None and self._t is not None and seq is None:
-            verdict = self._by_time(t - self._t, count)
-        if verdict.arrival not in {Arrival.REPEATED, Arrival.LATE}:
-            self._seq, self._t, self._count = seq, t, count
-        return verdict
-
-    def _by_sequence(self, step: int) -> Verdict:
-        if step == 1:
-            return CONTIGUOUS
-        if step > 1:
+            step = seq - self._seq
             # What the missing messages held is not known; the last one's length is the best estimate.
-            return Verdict(Arrival.MISSING, (step - 1) * self._count)
-        if step == 0:
-            return Verdict(Arrival.REPEATED)
-        return Verdict(Arrival.LATE if step >= -REORDER_WINDOW else Arrival.RESTARTED)
+            return 0 if step == 1 else (self._counted(seq, step) - 1) * self._count
+        if t is not None and self._t is not None:
+            ahead = (t - self._t) * self._sampling_rate_hz - self._count
+            # Time stamps jitter, and whole messages get lost: half a message is the line between the two.
+            return 0.0 if abs(ahead) <= 0.5 * min(count, self._count) else ahead
+        return 0
 
-    def _by_time(self, elapsed_s: float, count: int) -> Verdict:
-        # Time stamps jitter, and whole messages get lost: half a message is the line between the two.
-        tolerance_s = 0.5 * min(count, self._count) / self._sampling_rate_hz
-        ahead_s = elapsed_s - self._count / self._sampling_rate_hz
-        if abs(ahead_s) <= tolerance_s:
-            return CONTIGUOUS
-        if ahead_s > 0:
-            return Verdict(Arrival.MISSING, round(ahead_s * self._sampling_rate_hz))
-        return Verdict(Arrival.REPEATED if abs(elapsed_s) <= tolerance_s else Arrival.LATE)
+    def _counted(self, seq: int, step: int) -> int:
+        """The step of a counter that may begin again at 0."""
+        assert self._seq is not None  # noqa: S101 - the caller looked
+        if seq >= self._counter_range:
+            self._counter_range = 0
+            for limit in COUNTER_RANGES:
+                if limit - LATE_MESSAGES <= self._seq < limit and seq < LATE_MESSAGES < self._seq:
+                    self._counter_range = limit
+        half = self._counter_range // 2
+        return (step + half) % self._counter_range - half if half else step
+
+    def _judge(self, piece: Piece[Item], may_keep: bool, verdicts: list[Verdict[Item]]) -> None:
+        if not self._begun:
+            self._use(piece, Arrival.CONTIGUOUS, verdicts)
+            return
+        ahead = self._ahead(piece.count, piece.seq, piece.t)
+        repeated = abs(ahead + self._count) <= 0.5 * min(piece.count, self._count)
+        if self.standing and (piece.seq is not None or piece.t is not None):
+            self.standing = repeated
+            self._use(piece, Arrival.CONTIGUOUS if repeated else self._stepped(piece), verdicts)
+        elif ahead == 0:
+            self._use(piece, Arrival.CONTIGUOUS, verdicts)
+        elif repeated:
+            self._repeat(piece, verdicts)
+        elif ahead > 0:
+            self._judge_ahead(piece, ahead, may_keep, verdicts)
+        elif not self._numbered(piece):
+            self._doubt(piece, may_keep, verdicts, near=ahead >= -(LATE_MESSAGES + 1) * self._count)
+        elif ahead >= -(LATE_MESSAGES + 1) * self._count:
+            self._vain_waits = 0
+            verdicts.append(Verdict(piece, Arrival.LATE))
+        else:
+            self._use(piece, Arrival.RESTARTED, verdicts)
+
+    def _judge_ahead(self, piece: Piece[Item], ahead: float, may_keep: bool, verdicts: list[Verdict[Item]]) -> None:
+        passed_s = piece.arrived_s - self._arrived_s
+        if ahead > (max(AHEAD_S, self._longest_pause_s) + passed_s) * self._sampling_rate_hz:
+            if self._numbered(piece):
+                self._use(piece, Arrival.RESTARTED, verdicts)
+            else:
+                self._doubt(piece, may_keep, verdicts, near=False)
+        elif may_keep and self._vain_waits < VAIN_WAITS and ahead <= (EARLY_MESSAGES + 0.5) * self._count:
+            if any(self._same(piece, early) for early in self._early):
+                verdicts.append(Verdict(piece, Arrival.REPEATED))
+                return
+            self._drop_doubted(verdicts)
+            self._early.append(piece)
+            self.kept_bytes += piece.size_bytes
+            if len(self._early) > EARLY_MESSAGES:
+                self._vain_waits += 1
+                self._use_next_early(verdicts)
+                self._use_following(verdicts)
+        elif self._early:
+            self._stop_waiting(verdicts)
+            self._judge(piece, may_keep, verdicts)
+        else:
+            self._use(piece, Arrival.MISSING, verdicts, round(ahead))
+
+    def _doubt(self, piece: Piece[Item], may_keep: bool, verdicts: list[Verdict[Item]], *, near: bool) -> None:
+        """Keep a message whose time does not fit.
+
+        ``near``: it is as little behind as messages that a broker sends again; those come faster than they were made.
+        """
+        if near:
+            self._vain_waits = 0
+        if self._doubted:
+            last = self._doubted[-1]
+            if self._same(piece, last):
+                self._repeat(piece, verdicts)
+                return
+            assert piece.t is not None and last.t is not None  # noqa: S101, PT018 - only times are doubted
+            pause_s = piece.t - last.t - last.count / self._sampling_rate_hz
+            live = piece.arrived_s - last.arrived_s >= 0.5 * last.count / self._sampling_rate_hz
+            if pause_s < -0.5 * min(piece.count, last.count) / self._sampling_rate_hz or (near and not live):
+                self._drop_doubted(verdicts)
+        self._repeats = 0
+        self._doubted.append(piece)
+        self.kept_bytes += piece.size_bytes
+        if len(self._doubted) >= AGREEING or not may_keep:
+            self._believe(verdicts)
+
+    def _believe(self, verdicts: list[Verdict[Item]]) -> None:
+        """Use the doubted messages: their times are the new base."""
+        first, *others = self._doubted
+        self.kept_bytes -= sum(piece.size_bytes for piece in self._doubted)
+        self._doubted.clear()
+        self._use(first, Arrival.CLOCK_STEP, verdicts)
+        for piece in others:
+            ahead = self._ahead(piece.count, piece.seq, piece.t)
+            pause_s = min(2 * ahead / self._sampling_rate_hz, LONGEST_PAUSE_S)
+            self._longest_pause_s = max(self._longest_pause_s, pause_s)
+            self._use(piece, Arrival.MISSING if ahead > 0 else Arrival.CONTIGUOUS, verdicts, round(max(ahead, 0)))
+
+    def _drop_doubted(self, verdicts: list[Verdict[Item]]) -> None:
+        for piece in self._doubted:
+            late = piece.t is not None and self._t is not None and piece.t < self._t
+            verdicts.append(Verdict(piece, Arrival.LATE if late else Arrival.FAR_AHEAD))
+            self.kept_bytes -= piece.size_bytes
+        self._doubted.clear()
+
+    def _repeat(self, piece: Piece[Item], verdicts: list[Verdict[Item]]) -> None:
+        self._repeats += 1
+        if self._repeats < STANDING:
+            verdicts.append(Verdict(piece, Arrival.REPEATED))
+        else:
+            self.standing = True
+            self._use(piece, self._stepped(piece), verdicts)
+
+    def _use(
+        self, piece: Piece[Item], arrival: Arrival, verdicts: list[Verdict[Item]], missing_samples: int = 0
+    ) -> None:
+        self._drop_doubted(verdicts)
+        if self._early and arrival in {Arrival.RESTARTED, Arrival.CLOCK_STEP}:
+            self._stop_waiting(verdicts)
+        self._remember(piece.count, piece.seq, piece.t, piece.arrived_s)
+        verdicts.append(Verdict(piece, arrival, missing_samples))
+        if self._early:
+            self._vain_waits = 0
+            self._use_following(verdicts)
+
+    def _remember(self, count: int, seq: int | None, t: float | None, arrived_s: float) -> None:
+        # A message without number or time is the next one.
+        if seq is None and self._seq is not None:
+            seq = self._seq + 1
+        if t is None and self._t is not None:
+            t = self._t + self._count / self._sampling_rate_hz
+        self._seq, self._t, self._count, self._arrived_s = seq, t, count, arrived_s
+        self._begun, self._repeats = True, 0
+
+    def _use_following(self, verdicts: list[Verdict[Item]]) -> None:
+        """Use the early messages for which nothing is missing any more."""
+        while self._early and self._ahead_of(self._next_early()) <= 0:
+            self._use_next_early(verdicts)
+
+    def _stop_waiting(self, verdicts: list[Verdict[Item]]) -> None:
+        self._vain_waits += 1
+        while self._early:
+            self._use_next_early(verdicts)
+
+    def _use_next_early(self, verdicts: list[Verdict[Item]]) -> None:
+        piece = self._next_early()
+        ahead = self._ahead_of(piece)
+        self._early.remove(piece)
+        self.kept_bytes -= piece.size_bytes
+        if ahead < 0:
+            verdicts.append(Verdict(piece, Arrival.LATE))
+            return
+        self._remember(piece.count, piece.seq, piece.t, piece.arrived_s)
+        arrival = Arrival.MISSING if ahead > 0 else Arrival.CONTIGUOUS
+        verdicts.append(Verdict(piece, arrival, round(ahead), reordered=ahead == 0))
+
+    def _next_early(self) -> Piece[Item]:
+        return min(self._early, key=self._ahead_of)
+
+    def _ahead_of(self, piece: Piece[Item]) -> float:
+        return self._ahead(piece.count, piece.seq, piece.t)
+
+    def _same(self, one: Piece[Item], other: Piece[Item]) -> bool:
+        if one.seq is not None and other.seq is not None:
+            return one.seq == other.seq
+        if one.t is not None and other.t is not None:
+            return abs(one.t - other.t) * self._sampling_rate_hz <= 0.5 * min(one.count, other.count)
+        return False
+
+    def _numbered(self, piece: Piece[Item]) -> bool:
+        return piece.seq is not None and self._seq is not None
+
+    def _stepped(self, piece: Piece[Item]) -> Arrival:
+        return Arrival.RESTARTED if self._numbered(piece) else Arrival.CLOCK_STEP

@@ -27,6 +27,8 @@ class Reason(StrEnum):
     TOO_LARGE = "too_large"
     WRONG_RATE = "wrong_rate"
     WRONG_AXES = "wrong_axes"
+    WRONG_LABEL = "wrong_label"
+    WRONG_TIME = "wrong_time"
     UNKNOWN_TOPIC = "unknown_topic"
     CHANNEL_LIMIT = "channel_limit"
     LABEL_CONFLICT = "label_conflict"

@@ -28,10 +28,24 @@ class Channel:
     """Samples of messages that came twice."""
     samples_late: int = 0
     """Samples of messages that came after their successors."""
+    samples_reordered: int = 0
+    """Samples of messages that were overtaken by others and put back in their place."""
+    samples_incomplete: int = 0
+    """Samples of blocks that were given up because samples after their beginning were missing."""
+    samples_unfitting: int = 0
+    """Samples that found no room because inference was a whole buffer behind."""
+    clock_steps: int = 0
+    """Times the sensor's clock was found to be set anew."""
     blocks_incomplete: int = 0
     """Blocks given up because samples after their beginning were missing."""
     last_sample_s: float = 0.0
     """Monotonic instant of the last samples."""
+    hole_samples: int = 0
+    """Samples of messages that were rejected since the last one that was used."""
+    measured_from_s: float = 0.0
+    """Monotonic instant from which samples came without a break; 0: none came in this run."""
+    measured_from_samples: int = 0
+    """``samples_received`` at that instant."""
     first_block: int = 0
     """What to take off the blocks that its row's ring has seen: those of others before it; less its own of runs before
     this one."""
@@ -46,3 +60,8 @@ class Channel:
     def name(self) -> str:
         """The labels, readable: ``machine/sensor/axis``."""
         return "/".join(value for value in self.labels if value)
+
+    def restart_measurement(self, now_s: float, coming: int = 0) -> None:
+        """Count from now on what arrives; ``coming``: samples of now that are not received yet."""
+        self.measured_from_s = now_s
+        self.measured_from_samples = self.samples_received + coming

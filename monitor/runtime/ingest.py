@@ -1,19 +1,20 @@
 """From MQTT messages to samples in the rings: routes, channels, and a count of everything that is not used.
 
 Runs on the event loop, once a message. A topic is matched once and remembered. A channel is a row of its lane's rings;
-rows are given out on first sight, up to a limit, so traffic never grows memory. Refuses to know: MQTT, forecasts.
+rows are given out on first sight, up to a limit, so traffic never grows memory. A message that cannot be used, or a
+silence, ends the context of its channels. Does not handle: the connection to a broker, forecasts.
 """
 
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from monitor.config import Config, Sensor
-from monitor.core.continuity import Arrival, Continuity
-from monitor.core.decode import Decoder, Message, Reason, Rejected, decoder
+from monitor.core.continuity import Arrival, Continuity, Piece, Verdict
+from monitor.core.decode import Decoder, Message, RealArray, Reason, Rejected, decoder
 from monitor.core.rings import Rings
 from monitor.core.topics import TopicPattern
 from monitor.runtime.channel import Channel
@@ -22,6 +23,39 @@ from monitor.runtime.repeated_log import RepeatedLog
 
 LOG = logging.getLogger(__name__)
 
+Axes = Mapping[str, RealArray]
+"""The samples of a message by axis."""
+
+
+LONGEST_LABEL = 128
+"""Characters of a label's value. More: a topic level that is no name fills pages, logs and file names."""
+
+KEPT_BYTES = 64 * 2**20
+"""Samples of all messages that wait for one before them. Less: in a large plant fewer messages are put in order. More:
+a hostile sender takes more memory."""
+
+LONGEST_WAIT_S = 2.0
+"""Seconds for which a message waits for one before it. Shorter: what a slow network reorders is lost. Longer: after a
+real loss a sensor with long messages is scored later."""
+
+SHORTEST_PAUSE_S = 1.0
+"""Seconds without a message that are no silence, however short the messages. Shorter: a stalled connection ends
+contexts. Longer: shorter outages join what was before with what comes after."""
+
+PAUSE_MESSAGES = 3.0
+"""Lengths of a message without one that are no silence. Fewer: late messages end contexts. More: outages of sensors
+with long messages go unseen."""
+
+NO_HOLE = frozenset({Reason.RETAINED, Reason.EMPTY})
+"""Rejected messages that hold nothing of the stream."""
+
+REFUSALS = {
+    Arrival.REPEATED: (Reason.REPEATED, "the message came before"),
+    Arrival.LATE: (Reason.LATE, "the message is older than the one before it"),
+    Arrival.FAR_AHEAD: (Reason.WRONG_TIME, "its time 't' is far ahead of the messages before and after it"),
+}
+"""What is said of messages that do not belong where they came."""
+
 
 @dataclass(slots=True)
 class _Route:
@@ -29,7 +63,14 @@ class _Route:
     labels: dict[str, str]
     rings: Rings
     decode: Decoder
-    continuity: Continuity
+    continuity: Continuity[Axes]
+    factor_mps2: float
+    ordered: bool = False
+    """Whether messages came with numbers or times."""
+    count: int = 0
+    """Samples an axis in the last message."""
+    pause_s: float = 0.0
+    """Longest time between two messages that is no silence."""
     channels: dict[str, Channel] = field(default_factory=dict)
 
 
@@ -63,9 +104,10 @@ class Ingest:
         self._log = RepeatedLog(LOG, clock)
         self._free_rows: dict[str, list[int]] = {}
         self._rings: dict[str, Rings] = {}
-        self._routes: dict[str, _Route | None] = {}
+        self._routes: dict[str, _Route] = {}
+        self._keeping: dict[str, _Route] = {}
+        self._kept_bytes = 0
         self._label_names: tuple[str, ...] = ()
-        self._ignored_topics = 0
         self.configure(config, rings)
 
     def configure(self, config: Config, rings: dict[str, Rings]) -> list[Channel]:
@@ -93,7 +135,8 @@ class Ingest:
             self._free_rows[model] = [row for row in reversed(lane.rows()) if row not in used]
         topics = {channel.topic for channel in kept} - {channel.topic for channel in gone}
         self._routes = {topic: route for topic, route in self._routes.items() if topic in topics}
-        self._ignored_topics = 0
+        self._keeping = {topic: route for topic, route in self._keeping.items() if topic in topics}
+        self._kept_bytes = sum(route.continuity.kept_bytes for route in self._keeping.values())
         return gone
 
     def _keeps(self, channel: Channel, label_names: tuple[str, ...]) -> bool:
@@ -128,12 +171,14 @@ class Ingest:
                 raise Rejected(  # noqa: TRY301 - one way out for every rejection
                     Reason.TOO_LARGE, f"{len(payload)} bytes, mqtt.max_payload is {self._config.mqtt.max_payload}"
                 )
-            self._append(topic, route, route.decode(payload))
+            self._take(topic, route, route.decode(payload))
         except Rejected as rejected:
-            self.rejected[rejected.reason] += 1
-            self._log.warning(rejected.reason, f"message rejected: topic={topic!r:.200} {rejected.reason}: {rejected}")
+            self._refuse(topic, rejected.reason, str(rejected))
+            if rejected.reason not in NO_HOLE:
+                self._leave_hole(topic)
         except Exception as error:  # noqa: BLE001 - the net: no message may end the daemon
             self._errors.caught(Where.MESSAGE, topic, error)
+            self._leave_hole(topic)
 
     def adopt(self, topic: str, axis: str) -> Channel | None:
         """Make the channel of a topic from which nothing has come yet; the caller sets its ``last_sample_s``.
@@ -150,11 +195,10 @@ class Ingest:
             route = self._routes.get(topic) or self._route(topic)
             if route.sensor.axes and axis not in route.sensor.axes:
                 return None
-            channel = self._new_channel(topic, route, axis)
+            self._admit(topic, route, (axis,))
         except Rejected:
             return None
-        route.channels[axis] = channel
-        return channel
+        return route.channels[axis]
 
     def explain(self, topic: str, payload: bytes) -> tuple[Sensor, dict[str, str], Message]:
         """What :meth:`deliver` would read from a message, without using it.
@@ -169,86 +213,177 @@ class Ingest:
         return route.sensor, route.labels, message
 
     def _route(self, topic: str) -> _Route:
-        sensor, labels = (None, {}) if topic in self._routes else self._match(topic)
+        """A new route; it is remembered once it has a channel, so that what cannot be used takes no room."""
+        sensor, labels = self._match(topic)
         if sensor is None:
-            if topic not in self._routes and self._ignored_topics < self._config.limits.channels:
-                self._routes[topic] = None
-                self._ignored_topics += 1
             raise Rejected(Reason.UNKNOWN_TOPIC, "no sensor of the configuration matches")
+        for name, value in labels.items():
+            _require_label(name, value)
         axes = sensor.axes or (labels.get("axis", ""),)
-        route = _Route(
+        return _Route(
             sensor,
             labels,
             self._rings[sensor.model],
             decoder(sensor.payload.format, axes, sensor.sampling_rate_hz),
             Continuity(sensor.sampling_rate_hz),
+            sensor.factor_mps2,
         )
-        if len(self._routes) < 2 * self._config.limits.channels:
-            self._routes[topic] = route
-        return route
 
-    def _append(self, topic: str, route: _Route, message: Message) -> None:
-        axes = message.axes
+    def _take(self, topic: str, route: _Route, message: Message) -> None:
+        axes, seq, t = message.axes, message.seq, message.t
         channels = route.channels
         if len(axes) != len(channels) or any(axis not in channels for axis in axes):
-            for axis in axes:
-                if axis not in channels:
-                    channels[axis] = self._new_channel(topic, route, axis)
+            self._admit(topic, route, axes)
         count = next(iter(axes.values())).shape[0]
-        missing = 0
-        starts = False
-        if message.seq is not None or message.t is not None:
-            verdict = route.continuity.judge(count, message.seq, message.t)
-            self._require_new(verdict.arrival, [channels[axis] for axis in axes], count)
-            missing = verdict.missing_samples
-            starts = verdict.arrival is not Arrival.CONTIGUOUS
-        now = self._clock()
-        # Without seq and t messages are taken as contiguous, but not across a silence that took the gauges away.
-        silent_after_s = self._config.scoring.silent_after
-        factor = route.sensor.factor_mps2
-        rings = route.rings
+        now_s = self._clock()
+        if (seq is None and t is None and not route.ordered) or route.continuity.continues(count, seq, t, now_s):
+            self._append(topic, route, axes, count, now_s)
+            return
+        route.ordered = True
+        size = sum(samples.nbytes for samples in axes.values())
+        kept_bytes = route.continuity.kept_bytes
+        may_keep = self._kept_bytes + size <= KEPT_BYTES
+        verdicts = route.continuity.take(Piece(axes, count, seq, t, now_s, size), may_keep=may_keep)
+        self._carry_out(topic, route, verdicts, kept_bytes)
+
+    def release_overdue(self) -> None:
+        """Use the messages that have waited long enough for one before them; to be called every second or so."""
+        before_s = self._clock() - LONGEST_WAIT_S
+        for topic, route in list(self._keeping.items()):
+            with self._errors.contained(Where.MESSAGE, topic):
+                kept_bytes = route.continuity.kept_bytes
+                self._carry_out(topic, route, route.continuity.overdue(before_s), kept_bytes)
+
+    def _carry_out(self, topic: str, route: _Route, verdicts: list[Verdict[Axes]], kept_bytes: int) -> None:
+        """Use or refuse messages, and account for those that are kept; ``kept_bytes``: what was kept before."""
+        self._kept_bytes += route.continuity.kept_bytes - kept_bytes
+        if route.continuity.keeps:
+            self._keeping[topic] = route
+        else:
+            self._keeping.pop(topic, None)
+        for verdict in verdicts:
+            arrival, piece = verdict.arrival, verdict.piece
+            channels = [route.channels[axis] for axis in piece.item]
+            for channel in channels:
+                channel.samples_repeated += piece.count * (arrival is Arrival.REPEATED)
+                channel.samples_late += piece.count * (arrival is Arrival.LATE)
+                channel.samples_reordered += piece.count * verdict.reordered
+                channel.clock_steps += arrival is Arrival.CLOCK_STEP
+            if arrival.used:
+                starts = arrival is not Arrival.CONTIGUOUS
+                missing = verdict.missing_samples
+                self._append(topic, route, piece.item, piece.count, piece.arrived_s, starts=starts, missing=missing)
+            else:
+                self._refuse(topic, *REFUSALS[arrival])
+
+    def _append(
+        self,
+        topic: str,
+        route: _Route,
+        axes: Axes,
+        count: int,
+        now_s: float,
+        *,
+        starts: bool = False,
+        missing: int = 0,
+    ) -> None:
+        """Put the samples of a message into the rings, after ``missing`` ones if a new context ``starts``."""
+        if count != route.count:
+            route.count = count
+            route.pause_s = max(SHORTEST_PAUSE_S, PAUSE_MESSAGES * count / route.sensor.sampling_rate_hz)
+        pause_s, factor, rings, channels = route.pause_s, route.factor_mps2, route.rings, route.channels
         lost = 0
         for axis, samples in axes.items():
             channel = channels[axis]
             row = channel.row
-            if starts or (channel.samples_received and now - channel.last_sample_s > silent_after_s):
-                channel.samples_missing += missing
-                if rings.start_context(row, rings.next_sample(row) + missing):
-                    channel.blocks_incomplete += 1
-            unfitting = rings.append(row, samples, factor, now)
+            if starts or channel.hole_samples or now_s - channel.last_sample_s > pause_s:
+                self._interrupt(route, channel, now_s, starts=starts, missing=missing)
+            unfitting = rings.append(row, samples, factor, now_s)
             channel.samples_received += count - unfitting
-            channel.last_sample_s = now
-            lost += unfitting
+            channel.last_sample_s = now_s
+            if unfitting:
+                lost += unfitting
+                channel.samples_unfitting += unfitting
+                channel.restart_measurement(now_s)
         if lost:
-            raise Rejected(Reason.RING_FULL, f"{lost} samples found no room: inference is a whole buffer behind")
+            self._refuse(topic, Reason.RING_FULL, f"{lost} samples found no room: inference is a whole buffer behind")
 
-    @staticmethod
-    def _require_new(arrival: Arrival, channels: list[Channel], count: int) -> None:
-        if arrival is Arrival.REPEATED:
-            for channel in channels:
-                channel.samples_repeated += count
-            raise Rejected(Reason.REPEATED, "the message came before")
-        if arrival is Arrival.LATE:
-            for channel in channels:
-                channel.samples_late += count
-            raise Rejected(Reason.LATE, "the message is older than the one before it")
+    def _interrupt(self, route: _Route, channel: Channel, now_s: float, *, starts: bool, missing: int) -> None:
+        """End the context of a channel if samples are missing before those that come now.
 
-    def _new_channel(self, topic: str, route: _Route, axis: str) -> Channel:
+        Where neither numbers nor times tell what is missing, the length of rejected messages does, or what a silence
+        leaves open: with the samples that came since the measurement began, less time was filled than passed. So
+        messages that come in batches, or all at once after a stalled connection, are no hole.
+        """
+        rate_hz = route.sensor.sampling_rate_hz
+        silence_s = now_s - channel.last_sample_s
+        hole, channel.hole_samples = channel.hole_samples, 0
+        if channel.measured_from_s and not starts:
+            if not route.ordered or route.continuity.standing:
+                came = channel.samples_received - channel.measured_from_samples + route.count
+                open_samples = round((now_s - channel.measured_from_s) * rate_hz) - came
+                starts = hole > 0
+                missing = hole
+                if silence_s > route.pause_s and open_samples > silence_s * rate_hz / 2:
+                    starts, missing = True, max(hole, open_samples)
+            starts = starts or silence_s > self._config.scoring.silent_after
+        if starts:
+            channel.samples_missing += missing
+            lost = route.rings.start_context(channel.row, route.rings.next_sample(channel.row) + missing)
+            channel.samples_incomplete += lost
+            channel.blocks_incomplete += lost > 0
+        if starts or silence_s > route.pause_s:
+            channel.restart_measurement(now_s, route.count)
+
+    def _refuse(self, topic: str, reason: Reason, detail: str) -> None:
+        self.rejected[reason] += 1
+        self._log.warning(reason, f"message rejected: topic={topic!r:.200} {reason}: {detail}")
+
+    def _leave_hole(self, topic: str) -> None:
+        """A message was not used: it is a hole of the last one's length."""
+        route = self._routes.get(topic)
+        if route is not None:
+            for channel in route.channels.values():
+                channel.hole_samples += route.count
+
+    def _admit(self, topic: str, route: _Route, axes: Iterable[str]) -> None:
+        """Give every axis of a message its channel, or none of them if one cannot have any."""
+        wanted = {axis: self._labels_of(topic, route, axis) for axis in axes if axis not in route.channels}
+        new = sum(labels not in self.channels for labels in wanted.values())
+        free = self._free_rows[route.sensor.model]
+        if new > len(free) or len(self.channels) + new > self._config.limits.channels:
+            raise Rejected(Reason.CHANNEL_LIMIT, f"limits.channels is {self._config.limits.channels}")
+        for axis, labels in wanted.items():
+            channel = self.channels.get(labels)
+            if channel is not None:
+                # Of this topic; another axis of it is gone, and its route with it.
+                route.rings.start_context(channel.row, route.rings.next_sample(channel.row))
+            else:
+                channel = Channel(labels, topic, route.sensor, route.sensor.model, free.pop())
+                route.rings.start_context(channel.row, 0)
+                self.channels[labels] = channel
+                self._on_channel(channel)
+                LOG.info("new channel: %s topic=%s", channel.name, topic)
+            route.channels[axis] = channel
+        self._routes[topic] = route
+
+    def _labels_of(self, topic: str, route: _Route, axis: str) -> tuple[str, ...]:
         if "axis" in route.labels and axis != route.labels["axis"]:
             raise Rejected(Reason.WRONG_AXES, f"the topic names one axis, the payload another ('{axis}')")
+        _require_label("axis", axis)
         labels = self._label_values({"axis": axis, **route.labels})
         other = self.channels.get(labels)
-        if other is not None:
+        if other is not None and other.topic != topic:
             raise Rejected(Reason.LABEL_CONFLICT, f"the labels {labels} belong to topic '{other.topic}' already")
-        free = self._free_rows[route.sensor.model]
-        if len(self.channels) >= self._config.limits.channels or not free:
-            raise Rejected(Reason.CHANNEL_LIMIT, f"limits.channels is {self._config.limits.channels}")
-        channel = Channel(labels, topic, route.sensor, route.sensor.model, free.pop())
-        route.rings.start_context(channel.row, 0)
-        self.channels[labels] = channel
-        self._on_channel(channel)
-        LOG.info("new channel: %s topic=%s", channel.name, topic)
-        return channel
+        return labels
+
+
+def _require_label(name: str, value: str) -> None:
+    if len(value) > LONGEST_LABEL or not value.isprintable():
+        raise Rejected(
+            Reason.WRONG_LABEL,
+            f"the label {name} is {value!r:.60}, {len(value)} characters; at most {LONGEST_LABEL}, all printable",
+        )
 
 
 def packed_samples(samples: np.ndarray[tuple[int], np.dtype[np.float32]]) -> bytes:

@@ -4,12 +4,13 @@ Refuses to know: files, units, what the samples are for.
 """
 
 import asyncio
+import time
 
 import aiomqtt
 import numpy as np
 
-from monitor.core.continuity import Arrival, Continuity
-from monitor.core.decode import Rejected, decoder
+from monitor.core.continuity import Arrival, Continuity, Piece
+from monitor.core.decode import RealArray, Rejected, decoder
 from monitor.core.gap import Float32
 from monitor.errors import MonitorError
 
@@ -26,7 +27,7 @@ class LiveChannel:
         self.rejected = 0
         """Messages that could not be used."""
         self._decode = decoder(payload_format, (axis or "",), sampling_rate_hz)
-        self._continuity = Continuity(sampling_rate_hz)
+        self._continuity: Continuity[RealArray] = Continuity(sampling_rate_hz)
         self._axis = axis
         self._wanted = samples
         self._parts: list[Float32] = []
@@ -49,15 +50,20 @@ class LiveChannel:
         if samples is None:
             self.rejected += 1
             return
-        arrival = self._continuity.judge(samples.shape[0], message.seq, message.t).arrival
-        if arrival in {Arrival.REPEATED, Arrival.LATE}:
-            self.rejected += 1
-            return
-        if arrival is not Arrival.CONTIGUOUS and self._collected:
+        piece = Piece(samples, samples.shape[0], message.seq, message.t, time.monotonic(), samples.nbytes)
+        for verdict in self._continuity.take(piece):
+            if not verdict.arrival.used:
+                self.rejected += 1
+                continue
+            if verdict.arrival is not Arrival.CONTIGUOUS:
+                self._begin_anew()
+            self._parts.append(verdict.piece.item.astype(np.float32))
+            self._collected += verdict.piece.count
+
+    def _begin_anew(self) -> None:
+        if self._collected:
             self.restarts += 1
             self._parts, self._collected = [], 0
-        self._parts.append(samples.astype(np.float32))
-        self._collected += samples.shape[0]
 
     def samples(self) -> Float32:
         """What was collected, (n,) as sent."""

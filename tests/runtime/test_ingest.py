@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from monitor.config import Config
-from monitor.core.decode import Reason
+from monitor.core.decode import Reason, Rejected
 from monitor.core.rings import Rings
+from monitor.runtime import ingest
 from monitor.runtime.channel import Channel
 from monitor.runtime.ingest import Ingest
 from monitor.runtime.internal_errors import Where
@@ -127,30 +128,151 @@ def test_two_topics_with_the_same_labels() -> None:
 
 def test_missing_repeated_and_late_samples_are_counted() -> None:
     bench = Bench(config())
-    for seq in (1, 2, 2, 5, 4, 6):
+    for seq in (1, 2, 2, 8, 1, 9):
         bench.ingest.deliver("plant/fan/x", message(25, seq=seq))
     channel = bench.channel("fan", "x")
     assert channel.samples_received == 4 * 25
-    assert channel.samples_missing == 2 * 25
+    assert channel.samples_missing == 5 * 25
     assert (channel.samples_repeated, channel.samples_late) == (25, 25)
     assert bench.ingest.rejected == {Reason.REPEATED: 1, Reason.LATE: 1}
     starts, firsts = [], []
     while (due := bench.rings.take()) is not None:
         starts.append(int(due.start_sample[0]))
         firsts.append(bool(due.first[0]))
-    assert starts == [0, 10, 20, 30, 40, 100, 110, 120, 130, 140]
+    assert starts == [0, 10, 20, 30, 40, 175, 185, 195, 205, 215]
     assert firsts == [True, False, False, False, False, True, False, False, False, False]
 
 
-def test_a_long_silence_ends_the_context() -> None:
+def firsts(rings: Rings) -> list[bool]:
+    """Of each block of row 0, whether it begins a context."""
+    found = []
+    while (due := rings.take()) is not None:
+        found.append(bool(due.first[0]))
+    return found
+
+
+def test_a_silence_is_a_hole_of_its_length() -> None:
     bench = Bench(config())
-    for pause_s in (0.0, 59.0, 61.0):
+    for pause_s in (0.0, 0.9, 1.1, 61.0):
         bench.clock.now_s += pause_s
         bench.ingest.deliver("plant/fan/x", message(10))
-    firsts = []
-    while (due := bench.rings.take()) is not None:
-        firsts.append(bool(due.first[0]))
-    assert firsts == [True, False, True]
+    assert firsts(bench.rings) == [True, False, True, True]
+    assert bench.channel("fan", "x").samples_missing == round((0.9 + 1.1 - 0.02) * 1000) + round((61 - 0.01) * 1000)
+
+
+def test_a_silence_between_numbered_messages_is_none_until_the_gauges_are_gone() -> None:
+    bench = Bench(config())
+    for seq, pause_s in enumerate((0.0, 59.0, 61.0)):
+        bench.clock.now_s += pause_s
+        bench.ingest.deliver("plant/fan/x", message(10, seq=seq))
+    assert firsts(bench.rings) == [True, False, True]
+
+
+def test_messages_in_batches_and_after_a_stall_have_no_hole() -> None:
+    bench = Bench(config())
+    for _ in range(5):
+        for _ in range(50):
+            bench.ingest.deliver("plant/fan/x", message(100))
+            bench.rings._taken[:] = bench.rings._complete
+        bench.clock.now_s += 5.0
+    channel = bench.channel("fan", "x")
+    assert (channel.samples_missing, channel.samples_received) == (0, 25_000)
+
+
+def test_the_length_of_a_message_decides_what_is_a_silence() -> None:
+    bench = Bench(config(sampling_rate_hz=10.0))
+    for _ in range(3):
+        bench.ingest.deliver("plant/fan/x", message(20))
+        bench.clock.now_s += 4.0
+    assert firsts(bench.rings) == [True, *[False] * 5]
+    bench.clock.now_s += 10.0
+    bench.ingest.deliver("plant/fan/x", message(20))
+    assert firsts(bench.rings) == [True, False]
+
+
+def test_a_rejected_message_is_a_hole_of_its_length() -> None:
+    bench = Bench(config())
+    for payload in (message(20), b"[NaN]", b"{", message(20), b"", message(20)):
+        bench.ingest.deliver("plant/fan/x", payload)
+    channel = bench.channel("fan", "x")
+    assert channel.samples_missing == 40
+    assert firsts(bench.rings) == [True, False, True, False, False, False]
+
+
+def test_given_up_and_unfitting_samples_are_counted() -> None:
+    bench = Bench(config())
+    bench.ingest.deliver("plant/fan/x", message(27))
+    bench.ingest.deliver("plant/fan/x", b"[NaN]")
+    bench.ingest.deliver("plant/fan/x", message(700))
+    channel = bench.channel("fan", "x")
+    assert (channel.samples_incomplete, channel.blocks_incomplete) == (7, 1)
+    assert channel.samples_unfitting == 700 - (640 - 20)
+    assert channel.samples_received == 27 + 620
+
+
+def test_an_overtaken_message_is_put_in_its_place() -> None:
+    bench = Bench(config())
+    for seq in (1, 2, 4, 3, 5):
+        bench.ingest.deliver("plant/fan/x", json.dumps({"samples": [seq] * 10, "seq": seq}).encode())
+    due = [bench.rings.take() for _ in range(5)]
+    assert [block.samples[0, 0] for block in due if block is not None] == [1, 2, 3, 4, 5]
+    channel = bench.channel("fan", "x")
+    assert (channel.samples_missing, channel.samples_late, channel.samples_reordered) == (0, 0, 10)
+    assert not bench.ingest.rejected
+
+
+def test_a_message_is_not_kept_for_long() -> None:
+    bench = Bench(config())
+    for seq in (1, 3):
+        bench.ingest.deliver("plant/fan/x", message(10, seq=seq))
+    bench.ingest.release_overdue()
+    assert bench.channel("fan", "x").samples_received == 10
+    bench.clock.now_s += 3.0
+    bench.ingest.release_overdue()
+    channel = bench.channel("fan", "x")
+    assert (channel.samples_received, channel.samples_missing, channel.last_sample_s) == (20, 10, 100.0)
+    assert (bench.ingest._kept_bytes, bench.ingest._keeping) == (0, {})
+
+
+def test_what_is_kept_of_all_channels_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ingest, "KEPT_BYTES", 1000)
+    bench = Bench(config(channels=100))
+    for number in range(100):
+        for seq in (1, 3):
+            bench.ingest.deliver(f"plant/{number}/x", message(10, seq=seq))
+    assert 0 < bench.ingest._kept_bytes <= 1000
+    bench.ingest.configure(config(channels=100, scale=2.0), {"default": bench.rings})
+    assert bench.ingest._kept_bytes == 0
+
+
+def test_topics_that_send_nothing_usable_lock_nobody_out() -> None:
+    bench = Bench(config(channels=50))
+    for number in range(110):
+        bench.ingest.deliver(f"plant/bad-{number}/x", b"{")
+    for number in range(50):
+        for _ in range(2):
+            bench.ingest.deliver(f"plant/good-{number}/x", message(10))
+    assert bench.ingest.rejected == {Reason.UNDECODABLE: 110}
+    assert len(bench.ingest.channels) == len(bench.ingest._routes) == 50
+
+
+def test_a_message_whose_axes_find_no_room_takes_none() -> None:
+    bench = Bench(config(channels=1, topic="plant/{machine}"))
+    bench.ingest.deliver("plant/fan", json.dumps({"samples": {"x": [1], "y": [2]}}).encode())
+    bench.ingest.deliver("plant/pump", message(10))
+    assert bench.ingest.rejected == {Reason.CHANNEL_LIMIT: 1}
+    assert list(bench.ingest.channels) == [("pump", "")]
+
+
+@pytest.mark.parametrize("level", ["m" * 129, "a\x1b[31mred", "two\nlines", "\ud800", "right\u202eleft"])
+def test_a_topic_that_is_no_label_is_rejected(level: str, caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench(config())
+    bench.ingest.deliver(f"plant/{level}/x", message())
+    assert bench.ingest.rejected == {Reason.WRONG_LABEL: 1}
+    assert not bench.ingest.channels
+    assert caplog.messages[0].isprintable()
+    with pytest.raises(Rejected):
+        bench.ingest.explain(f"plant/{level}/x", message())
 
 
 def test_samples_beyond_the_buffer_are_counted() -> None:
