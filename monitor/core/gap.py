@@ -5,7 +5,6 @@ few numbers a channel. Refuses to know: forecasters, limits, wall time.
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +15,7 @@ Bool = npt.NDArray[np.bool_]
 Rows = npt.NDArray[np.intp]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Residuals:
     """A batch of blocks beside their forecasts, one of each of some channels; in m/s², or the unit of the samples."""
 
@@ -26,6 +25,10 @@ class Residuals:
     """(n,) stream index of each block's first sample."""
     samples: Float32
     """(n, block_samples) the blocks as they came."""
+    high: Float32
+    """(n,) largest sample of each block; NaN where one is."""
+    low: Float32
+    """(n,) smallest sample of each block; NaN where one is."""
     signal: Float32
     """(n, block_samples) the same without the mean."""
     residual: Float32
@@ -34,18 +37,6 @@ class Residuals:
     """(n,) running mean before the block."""
     level_mps2: Float32
     """(n,) the level: running RMS before the block."""
-
-    @cached_property
-    def high(self) -> Float32:
-        """(n,) largest sample of each block; NaN where one is."""
-        high: Float32 = self.samples.max(axis=1)
-        return high
-
-    @cached_property
-    def low(self) -> Float32:
-        """(n,) smallest sample of each block; NaN where one is."""
-        low: Float32 = self.samples.min(axis=1)
-        return low
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,9 @@ class Processed:
     """What one batch gave."""
 
     scored: Bool
-    """(n,) which blocks of the batch counted (False: warm-up)."""
+    """(n,) which blocks of the batch counted (False: warm-up or a spike)."""
+    spikes: Bool
+    """(n,) which were left out because they lie far outside the level, as single events do."""
     intervals: Intervals | None
     """The intervals that closed, None if none did."""
 
@@ -89,33 +91,35 @@ class Pipeline:
         Returns:
             Which blocks counted, and the intervals that closed. A block with NaN gives NaN in its own row only.
         """
-        rows = due.rows
+        rows, samples = due.rows, due.samples
         if due.first.any():
             self.reset(rows[due.first])
+        high, low = samples.max(axis=1), samples.min(axis=1)
+        spikes, renewed = self.level.outside(rows, high, low)
+        if renewed.any():
+            self.reset(rows[renewed])
         context = self._context_blocks[rows]
-        scored = context >= self._warmup_blocks[rows]
-        intervals = self._compare(due, scored) if scored.any() else None
-        self.level.update(rows, due.samples)
-        units = due.samples - self.level.mean(rows)[:, None]
-        units *= (1.0 / self.level.rms(rows))[:, None]
+        scored = (context >= self._warmup_blocks[rows]) & ~spikes
+        signal = self.level.centre(rows, samples)
+        intervals = self._compare(due, signal, high, low, scored) if scored.any() else None
+        units = self.level.update(rows, signal, spikes)
         forecast = self.forecaster.step(units, rows)
         self._forecast[index_of(rows)] = forecast
         self._context_blocks[rows] = context + 1
         if not np.isfinite(forecast[:, 0]).all():
             # A NaN would stay in the network's state for ever.
             self.reset(rows[~np.isfinite(forecast[:, 0])])
-        return Processed(scored, intervals)
+        return Processed(scored, spikes, intervals)
 
-    def _compare(self, due: DueBlocks, scored: Bool) -> Intervals | None:
-        everything = bool(scored.all())
-        rows = due.rows if everything else due.rows[scored]
-        samples = due.samples if everything else due.samples[scored]
-        start = due.start_sample if everything else due.start_sample[scored]
+    def _compare(self, due: DueBlocks, signal: Float32, high: Float32, low: Float32, scored: Bool) -> Intervals | None:
+        rows, samples, start = due.rows, due.samples, due.start_sample
+        if not scored.all():
+            rows, samples, start = rows[scored], samples[scored], start[scored]
+            signal, high, low = signal[scored], high[scored], low[scored]
         mean, rms = self.level.mean(rows), self.level.rms(rows)
-        signal = samples - mean[:, None]
         residual = self._forecast[index_of(rows)] * -rms[:, None]
         residual += signal
-        batch = Residuals(rows, start, samples, signal, residual, mean, rms)
+        batch = Residuals(rows, start, samples, high, low, signal, residual, mean, rms)
         self._gaps.add(batch)
         self.scoring.add(batch)
         if self.listener is not None:

@@ -26,11 +26,19 @@ FLAT_SHARE = 1e-6
 """RMS over largest magnitude (offset included) below which a signal is a flat line: float32 resolves no less."""
 
 
+IMPLAUSIBLE_MPS2 = np.float32(980.665)
+"""RMS of an interval above which no machine can have moved the sensor: 100 g. It is a wrong unit, scale or format, or
+the sensor is broken. Lower: shakers, hammer mills and the end of a bearing's life (measured 19 g) come near. Higher:
+packed samples read in the wrong format pass, whose values reach from thousands to the largest number that is taken."""
+
+
 class Refusal(StrEnum):
     """Why an interval has no score; the values of the label ``reason``."""
 
     NOT_FINITE = "not_finite"
     """A sample is NaN or infinite."""
+    IMPLAUSIBLE_LEVEL = "implausible_level"
+    """The level is beyond 100 g; found with and without a calibration."""
     FLAT_LINE = "flat_line"
     """The signal does not move."""
     CLIPPED = "clipped"
@@ -64,12 +72,17 @@ class Plausibility:
         self._finite: npt.NDArray[np.bool_] = np.ones(channels, np.bool_)
         self._calibrated: Float32 = np.zeros(channels, np.float32)
         self._wrong_rate: npt.NDArray[np.bool_] = np.zeros(channels, np.bool_)
+        self._largest: Float32 = np.full(channels, IMPLAUSIBLE_MPS2, np.float32)
         self.reset(np.arange(channels))
 
     def assign(self, rows: Rows, level_mps2: float, *, wrong_rate: bool = False) -> None:
         """Set the calibrated level of ``rows`` (0: any), and whether their rate is not the calibration's."""
         self._calibrated[rows] = level_mps2
         self._wrong_rate[rows] = wrong_rate
+
+    def without_unit(self, rows: Rows) -> None:
+        """Take any level of ``rows`` for plausible: their samples are in a unit that nobody knows."""
+        self._largest[rows] = np.inf
 
     def reset(self, rows: Rows) -> None:
         """Empty the open intervals of ``rows``."""
@@ -104,7 +117,8 @@ class Plausibility:
             often = np.maximum(self._at_high[rows], self._at_low[rows])
             clipped = (often >= 2) & (often * COUNTED >= CLIPPED_SHARE * samples)
             stopped = rms_mps2 < STOPPED_SHARE * self._calibrated[rows]
-        holds = [~finite, flat, clipped, stopped, self._wrong_rate[rows]]
+            implausible = rms_mps2 > self._largest[rows]
+        holds = [~finite, implausible, flat, clipped, stopped, self._wrong_rate[rows]]
         codes = np.select(holds, list(range(1, len(REFUSALS) + 1)), ACCEPTED).astype(np.int8)
         self.reset(rows)
         return codes

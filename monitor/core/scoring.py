@@ -15,7 +15,7 @@ from monitor.core.calibration import Calibration
 from monitor.core.evidence import Evidence, Observations
 from monitor.core.gap import Float32, GapFigures, Int64, Residuals, Rows
 from monitor.core.kinds import KINDS
-from monitor.core.refusal import ACCEPTED, Plausibility
+from monitor.core.refusal import ACCEPTED, Plausibility, Refusal, code
 from monitor.core.score import Scorer
 
 
@@ -36,7 +36,7 @@ class Judgements:
     band: Float32
     """(n, 2) band that stands out, as parts of half the sampling rate; NaN likewise."""
     refusal: npt.NDArray[np.int8]
-    """(n,) 0, or the code of the reason why a calibrated interval has no score."""
+    """(n,) 0, or the code of the reason why an interval has no score; without a calibration the level's only."""
     changes: Changes
     """The channels whose alarm state changed."""
 
@@ -93,6 +93,7 @@ class Scoring:
         seen = self.evidence.close(rows, samples)
         refusal = self.plausibility.close(rows, samples, gaps.rms_mps2)
         calibrated = self._calibrated[rows]
+        refusal[~calibrated & (refusal != code(Refusal.IMPLAUSIBLE_LEVEL))] = ACCEPTED
         accepted = calibrated & (refusal == ACCEPTED)
         scores = self.scorer.score(rows[accepted], _chosen(seen, accepted), _chosen(gaps, accepted))
         changes = self.alarm.update(rows[accepted], scores.score)
@@ -110,7 +111,7 @@ class Scoring:
             evidence,
             dominant,
             band,
-            np.where(calibrated, refusal, np.int8(ACCEPTED)),
+            refusal,
             changes,
         )
 

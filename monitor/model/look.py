@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from monitor.core.forecaster import Engine
-from monitor.core.level import record_levels
+from monitor.core.level import unit_blocks
 from monitor.errors import RecordingError
 
 Float32 = npt.NDArray[np.float32]
@@ -81,11 +81,11 @@ def look(engine: Engine, record: Float32, at_sample: int, blocks: int, time_cons
         )
     count = min(at_sample // size, CONTEXT_BLOCKS)
     context = record[at_sample - count * size : at_sample].reshape(count, size)
-    means, levels = record_levels(context, time_constant_blocks)
+    units, means, levels = unit_blocks(context, time_constant_blocks)
     state = engine.new_state(1)
     row = np.zeros(1, np.intp)
     for k in range(count):
-        forecast = engine.step((context[k : k + 1] - means[k]) / levels[k], state, row)
+        forecast = engine.step(units[k : k + 1], state, row)
     forecasts = [forecast]
     for _ in range(blocks - 1):
         forecasts.append(engine.step(forecasts[-1], state, row))

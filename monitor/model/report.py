@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from monitor.core.forecaster import Engine
-from monitor.core.level import normalise_record, record_levels
+from monitor.core.level import unit_blocks
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
@@ -61,7 +61,8 @@ def linear_forecaster(recordings: list[list[Float32]], block_samples: int, time_
         own = np.zeros_like(gram)
         rows = 0
         for record in records:
-            samples = normalise_record(record, block_samples, time_constant_blocks).reshape(-1)
+            blocks = record[: record.size // block_samples * block_samples].reshape(-1, block_samples)
+            samples = unit_blocks(blocks, time_constant_blocks).units.reshape(-1)
             if samples.size <= order:
                 continue
             lags = np.lib.stride_tricks.sliding_window_view(samples, order + 1)
@@ -110,8 +111,7 @@ def compare(
         blocks = record[: record.size // size * size].reshape(-1, size)
         if len(blocks) < 2:
             continue
-        mean, rms = record_levels(blocks, time_constant_blocks)
-        inputs = (blocks - mean[:, None]) / rms[:, None]
+        inputs, mean, rms = unit_blocks(blocks, time_constant_blocks)
         observed = (blocks[1:] - mean[:-1, None]) / rms[:-1, None]
         forecasts = {
             "network": forecast_record(engine, inputs)[:-1],

@@ -125,21 +125,27 @@ def backtest(
     rows = np.arange(len(recordings))
     pipeline = Pipeline(CarriedForecaster(engine, len(recordings)), len(recordings), engine.block_samples, level_blocks)
     pipeline.configure(rows, how.interval_blocks, how.warmup_blocks)
+    pipeline.scoring.plausibility.without_unit(rows[[recording.unit is None for recording in recordings]])
     if calibration is not None:
         pipeline.scoring.assign(rows, calibration, calibration.limit(false_alarms_per_month))
     results = [ChannelResult(recording.name, recording.sampling_rate_hz) for recording in recordings]
     clocks = [_Clock(recording) for recording in recordings]
     read: Counter[int] = Counter()
     for due, processed in drive(pipeline, recordings, read):
-        for row, scored, first, start in zip(
-            due.rows.tolist(), processed.scored.tolist(), due.first.tolist(), due.start_sample.tolist(), strict=True
+        for row, scored, spike, first, start in zip(
+            due.rows.tolist(),
+            processed.scored.tolist(),
+            processed.spikes.tolist(),
+            due.first.tolist(),
+            due.start_sample.tolist(),
+            strict=True,
         ):
             if first:
                 clocks[row].enter(start)
             if scored:
                 results[row].blocks_scored += 1
             else:
-                results[row].blocks_skipped[Skip.WARM_UP] += 1
+                results[row].blocks_skipped[Skip.SPIKE if spike else Skip.WARM_UP] += 1
         if processed.intervals is not None:
             _keep(processed.intervals, results, clocks, how.interval_blocks)
     for row, result in enumerate(results):

@@ -30,8 +30,13 @@ class Skip(StrEnum):
     """Why a block was not scored; the values of the metric's label ``reason``."""
 
     WARM_UP = "warm_up"
+    SPIKE = "spike"
     OVERLOAD = "overload"
     INCOMPLETE = "incomplete"
+
+
+BY_WORKER = (Skip.WARM_UP, Skip.SPIKE, Skip.OVERLOAD)
+"""Those that a worker counts."""
 
 
 FIGURES = ("gap", "gap_ratio", "gap_whitened", "rms", "peak", "score")
@@ -59,7 +64,7 @@ class Board:
 
         self._versions: npt.NDArray[np.int64] = zeros(parts, np.int64)
         self.blocks_scored: npt.NDArray[np.int64] = zeros(channels, np.int64)
-        self.skipped = {reason: zeros(channels, np.int64) for reason in (Skip.WARM_UP, Skip.OVERLOAD)}
+        self.skipped = {reason: zeros(channels, np.int64) for reason in BY_WORKER}
         self.refused = {reason: zeros(channels, np.int64) for reason in REFUSALS}
         self.scored_at_s: npt.NDArray[np.float64] = zeros(channels, np.float64)
         self.gap, self.gap_ratio, self.gap_whitened = empty(), empty(), empty()

@@ -16,7 +16,7 @@ from monitor.core.decode import Reason
 from monitor.core.kinds import KINDS
 from monitor.core.refusal import REFUSALS
 from monitor.runtime import procfs
-from monitor.runtime.board import Board, Skip
+from monitor.runtime.board import BY_WORKER, Board, Skip
 from monitor.runtime.channel import Channel
 from monitor.runtime.connections import Dropped
 from monitor.runtime.ingest import Ingest
@@ -170,8 +170,9 @@ def write_channels(page: MetricsPage, table: ChannelTable) -> None:
     )
     skipped = [
         (f'{labels},reason="{reason}"', value)
-        for reason in (Skip.WARM_UP, Skip.OVERLOAD)
+        for reason in BY_WORKER
         for labels, value in table.counts(reason)
+        if value or reason is not Skip.SPIKE
     ]
     skipped += [
         (f'{labels},reason="{reason}"', value)

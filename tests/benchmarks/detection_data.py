@@ -89,9 +89,7 @@ def forecast(engine: Engine, streams: Float32, warmup_blocks: int = 25) -> Strea
         levels[:, block] = level.rms(rows)
         observed[:, block] = (cut[:, block] - level.mean(rows)[:, None]) / levels[:, block, None]
         residual[:, block] = observed[:, block] - following
-        level.update(rows, cut[:, block])
-        unit = (cut[:, block] - level.mean(rows)[:, None]) / level.rms(rows)[:, None]
-        following = engine.step(unit, state, rows)
+        following = engine.step(level.update(rows, level.centre(rows, cut[:, block])), state, rows)
     w = warmup_blocks
     contexts = [HealthyContext(observed[i, w:], residual[i, w:], levels[i, w:]) for i in range(n)]
     return Streams(observed[:, w:] * levels[:, w:, None], contexts)

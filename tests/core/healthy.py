@@ -45,7 +45,9 @@ def make_batch(rows: Rows, observed: Float32, residual: Float32, level_mps2: Flo
     """A batch without a mean, from blocks in units of their level."""
     level = np.ones(len(rows), np.float32) if level_mps2 is None else level_mps2
     signal, zero = observed * level[:, None], np.zeros(len(rows), np.float32)
-    return Residuals(rows, np.zeros(len(rows), np.int64), signal, signal, residual * level[:, None], zero, level)
+    high, low = signal.max(axis=1), signal.min(axis=1)
+    start = np.zeros(len(rows), np.int64)
+    return Residuals(rows, start, signal, high, low, signal, residual * level[:, None], zero, level)
 
 
 class Channels:

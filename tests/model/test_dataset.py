@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from monitor.core.level import record_levels
+from monitor.core.level import unit_blocks
 from monitor.model.dataset import Record, Windows, make_record, samples_before, split_in_time
 
 Float32 = npt.NDArray[np.float32]
@@ -17,7 +17,7 @@ def noise(size: int, seed: int = 0) -> Float32:
 def test_the_level_is_the_daemons_within_the_plain_average() -> None:
     samples = noise(80)
     record = make_record(samples, 8, 100)
-    mean, rms = record_levels(samples.reshape(-1, 8), 100)
+    _, mean, rms = unit_blocks(samples.reshape(-1, 8), 100)
     ends = np.arange(8, 81, 8) - 1
     np.testing.assert_allclose(record.mean[ends], mean, rtol=1e-4)
     np.testing.assert_allclose(record.rms[ends], rms, rtol=1e-4)
@@ -26,7 +26,7 @@ def test_the_level_is_the_daemons_within_the_plain_average() -> None:
 def test_the_level_stays_near_the_daemons_afterwards() -> None:
     samples = noise(8 * 400) * np.linspace(1, 4, 8 * 400, dtype=np.float32)
     record = make_record(samples, 8, 20)
-    _, rms = record_levels(samples.reshape(-1, 8), 20)
+    _, _, rms = unit_blocks(samples.reshape(-1, 8), 20)
     np.testing.assert_allclose(record.rms[7::8], rms, rtol=0.1)
 
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.core.forecaster import CarriedForecaster, WindowedForecaster
-from monitor.core.level import record_levels
+from monitor.core.level import unit_blocks
 from monitor.core.pipeline import Pipeline
 from monitor.core.rings import Rings
 from tests.numpy_engine import NumpyEngine
@@ -98,11 +98,9 @@ def test_channels_do_not_see_each_other(messages: list[tuple[int, int]]) -> None
 def test_carried_state_equals_one_long_pass_of_the_network() -> None:
     samples = stream(40 * BLOCK)
     blocks = samples.reshape(-1, BLOCK)
-    mean, rms = record_levels(blocks)
+    units, mean, rms = unit_blocks(blocks)
     state = ENGINE.new_state(1)
-    forecasts = [
-        ENGINE.step(((blocks[k] - mean[k]) / rms[k])[None], state, np.zeros(1, np.intp))[0] for k in range(len(blocks))
-    ]
+    forecasts = [ENGINE.step(units[k : k + 1], state, np.zeros(1, np.intp))[0] for k in range(len(blocks))]
     expected = []
     for k in range(WARMUP, len(blocks)):
         observed = (blocks[k] - mean[k - 1]) / rms[k - 1]

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from monitor.core.forecaster import Engine
-from monitor.core.level import record_levels
+from monitor.core.level import unit_blocks
 
 Float32 = npt.NDArray[np.float32]
 
@@ -69,8 +69,7 @@ def make_picture(engine: Engine, mode: str, start_sample: int, blocks: Float32, 
     if len(blocks) < 2:
         return None
     warmup_blocks = engine.window_blocks
-    mean, rms = record_levels(blocks, level_blocks)
-    units = (blocks - mean[:, None]) / rms[:, None]
+    units, mean, rms = unit_blocks(blocks, level_blocks)
     first = max(0, len(blocks) - 1 - warmup_blocks - SPECTRUM_BLOCKS)
     shown = min(SPECTRUM_BLOCKS, len(blocks) - 1)
     steps = range(first, len(blocks) - 1)
