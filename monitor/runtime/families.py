@@ -178,7 +178,7 @@ def write_channels(page: MetricsPage, table: ChannelTable) -> None:
         (f'{labels},reason="{reason}"', value)
         for reason in REFUSALS
         for labels, value in table.counts(reason)
-        if value  # five more series a channel only where there is something to tell
+        if value  # six more series a channel only where there is something to tell
     ]
     skipped += [
         (f'{labels},reason="{Skip.INCOMPLETE}"', float(channel.blocks_incomplete))
