@@ -1,5 +1,6 @@
 import asyncio
 import base64
+import time
 from pathlib import Path
 
 import aiohttp
@@ -12,6 +13,8 @@ from monitor.errors import ConfigurationError, MonitorError
 from monitor.runtime import web
 from monitor.runtime.auth import open_to_others
 from monitor.runtime.families import View
+from monitor.runtime.internal_errors import InternalErrors, Where
+from monitor.runtime.made_once import MadeOnce
 
 
 class Service:
@@ -53,6 +56,22 @@ def ask(
             session.request(method, server.make_url(path)) as answer,
         ):
             return answer.status, await answer.text(), answer.headers.get("Content-Type", "")
+
+    return asyncio.run(story())
+
+
+def raw(service: Service, settings: Http, *requests: bytes) -> list[bytes]:
+    """The whole answers to raw bytes, each over a connection of its own."""
+
+    async def story() -> list[bytes]:
+        found = []
+        async with TestServer(web.make_app(service, settings)) as server:
+            for request in requests:
+                reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+                writer.write(request)
+                found.append(await asyncio.wait_for(reader.read(), 30))
+                writer.close()
+        return found
 
     return asyncio.run(story())
 
@@ -103,6 +122,156 @@ def test_with_a_token_everything_asks(tmp_path: Path) -> None:
     http = settings(bearer_token_file=tmp_path / "token")
     assert ask(Service(), http, "/metrics", headers={"Authorization": "Bearer wrong"})[0] == 401
     assert ask(Service(), http, "/metrics", headers={"Authorization": "Bearer t0ken"})[0] == 200
+
+
+def test_credentials_of_any_bytes_are_wrong_ones(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("s3cret")
+    broken = base64.b64encode(b"prometheus:\xff\xfe")
+    headers = (
+        b"Bearer \xff",
+        b"Bearer t\xc3\xb6ken",
+        b"Basic \xff",
+        b"Basic " + broken,
+        b"Basic AAA",
+        b"Basic",
+        b"\xff",
+    )
+    requests = [
+        b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: %s\r\n\r\n" % header
+        for header in headers
+    ]
+    for http in (
+        settings(bearer_token_file=tmp_path / "secret"),
+        settings(basic_auth={"user": "prometheus", "password_file": tmp_path / "secret"}),
+    ):
+        for header, answer in zip(headers, raw(Service(), http, *requests), strict=True):
+            assert answer.startswith(b"HTTP/1.1 401 "), header
+
+
+def test_a_token_need_not_be_ascii(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("geheim-\u00e4", encoding="utf-8")
+    http = settings(bearer_token_file=tmp_path / "token")
+    request = "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer geheim-\u00e4\r\n\r\n"
+    assert raw(Service(), http, request.encode())[0].startswith(b"HTTP/1.1 200 ")
+
+
+def test_an_error_in_a_handler_costs_its_request(caplog: pytest.LogCaptureFixture) -> None:
+    service = Service()
+    errors = InternalErrors(lambda: 0.0)
+
+    def broken() -> bytes:
+        raise KeyError("nobody foresaw it")
+
+    async def story() -> None:
+        service.metrics_page = broken  # type: ignore[method-assign]
+        async with (
+            TestServer(web.make_app(service, settings(), errors)) as server,
+            aiohttp.ClientSession() as session,
+        ):
+            for _ in range(3):
+                async with session.get(server.make_url("/metrics")) as answer:
+                    assert (answer.status, await answer.text()) == (
+                        500,
+                        "internal error; the daemon's log tells which\n",
+                    )
+            async with session.get(server.make_url("/-/healthy")) as answer:
+                assert answer.status == 200
+
+    asyncio.run(story())
+    assert errors.counts == {Where.REQUEST: 3}
+    said = [record for record in caplog.records if record.exc_info]
+    assert len(said) == 1
+    assert "GET /metrics" in said[0].getMessage()
+
+
+def test_scrapes_at_the_same_time_are_answered_by_one_page() -> None:
+    service = Service()
+    body = bytes(300_000)
+    made = 0
+
+    def page() -> bytes:
+        nonlocal made
+        made += 1
+        time.sleep(0.05)  # half a thousand channels on a slow machine
+        return body
+
+    async def story() -> None:
+        service.metrics_page = page  # type: ignore[method-assign]
+        async with TestServer(web.make_app(service, settings())) as server, aiohttp.ClientSession() as session:
+
+            async def scrape() -> bytes:
+                async with session.get(server.make_url("/metrics")) as answer:
+                    assert answer.headers["Content-Length"] == str(len(body))
+                    return await answer.read()
+
+            assert await asyncio.gather(*(scrape() for _ in range(60))) == [body] * 60
+            async with session.head(server.make_url("/metrics")) as answer:
+                assert (answer.status, await answer.read()) == (200, b"")
+
+    asyncio.run(story())
+    assert made <= 10
+
+
+def test_a_page_made_again_takes_a_tenth_of_the_time() -> None:
+    now = [0.0]
+
+    def make() -> bytes:
+        now[0] += 0.5
+        return str(now[0]).encode()
+
+    page = MadeOnce(make, lambda: now[0])
+    assert page.get() == page.get() == b"0.5"
+    now[0] = 4.9
+    assert page.get() == b"0.5"
+    now[0] = 5.0
+    assert page.get() == b"5.5"
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Host": "evil.example"}, 403),
+        ({"Host": "monitor.example.com"}, 200),
+        ({"Host": "MONITOR.example.com:443", "Origin": "https://monitor.example.com"}, 200),
+        ({"Host": "localhost", "Origin": "https://monitor.example.com"}, 200),
+        ({"Host": "localhost", "Origin": "http://localhost"}, 200),
+        ({"Host": "localhost:1", "Origin": "http://localhost:2"}, 403),
+        ({"Host": "[::1]:9108", "Origin": "http://[::1]:9108"}, 200),
+        ({"Host": "192.0.2.1"}, 200),
+        ({"Host": "192.0.2.1.evil.example"}, 403),
+        ({"Host": "[::1"}, 403),
+        ({"Host": ""}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "http://[broken"}, 403),
+    ],
+)
+def test_a_change_is_asked_by_our_name_and_from_our_page(headers: dict[str, str], status: int) -> None:
+    service = Service()
+    http = settings(reload=True, allowed_hosts=["monitor.example.com"])
+    assert ask(service, http, "/-/reload", "POST", headers)[0] == status
+    assert service.reloads == (status == 200)
+    assert ask(service, http, "/metrics", headers=headers)[0] == 200
+
+
+def test_a_body_is_small_and_well_formed() -> None:
+    head = b"POST /-/reload HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+    large, chunked, good = raw(
+        Service(),
+        settings(reload=True),
+        head + b"Content-Length: 100000\r\n\r\n" + bytes(100_000),
+        head + b"Transfer-Encoding: chunked\r\n\r\nnonsense\r\n\r\n",
+        head + b"Content-Length: 4\r\n\r\nbody",
+    )
+    assert large.startswith(b"HTTP/1.1 413 ")
+    assert chunked.split()[1] == b"400"
+    assert good.startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_name_is_not_an_address() -> None:
+    with pytest.raises(ValueError, match="without port"):
+        settings(allowed_hosts=["monitor.example.com:443"])
 
 
 def test_an_empty_secret_is_refused(tmp_path: Path) -> None:
