@@ -5,6 +5,7 @@ that exists can be run. Refuses to know: YAML, files' contents, the network.
 """
 
 import re
+from itertools import combinations
 from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import urlsplit
@@ -242,6 +243,9 @@ class Scoring(Section):
     """Blocks after a reset that are not scored, for channels without a calibration (default 25)."""
     silent_after: Seconds = Field(default=60.0, ge=1)
     """A channel without samples for so long loses its gauges."""
+    rate_tolerance: float = Field(default=0.05, gt=0, le=1e6)
+    """Part by which the rate at which samples arrive may differ from the configured one; beyond it, for a minute, a
+    channel is not scored. 10 lets recordings pass that are replayed up to eleven times as fast."""
 
 
 class Limits(Section):
@@ -365,12 +369,13 @@ class Config(Section):
             for i, sensor in enumerate(self.sensors)
             if sensor.model not in self.models
         ]
-        filters: dict[str, int] = {}
-        for i, sensor in enumerate(self.sensors):
-            pattern = TopicPattern.parse(sensor.topic).subscription
-            if pattern in filters:
-                problems.append(f"sensors[{i}].topic: the same topics as sensors[{filters[pattern]}]")
-            filters.setdefault(pattern, i)
+        patterns = [TopicPattern.parse(sensor.topic) for sensor in self.sensors]
+        for (i, one), (j, other) in combinations(enumerate(patterns), 2):
+            if (topic := one.shared_topic(other)) is not None:
+                problems.append(
+                    f"sensors[{j}].topic: '{other.text}' and '{one.text}' of sensors[{i}] both match '{topic}', whose "
+                    "samples would count twice; no topic may fit two sensors"
+                )
         if problems:
             raise ValueError("\n".join(problems))
         return self

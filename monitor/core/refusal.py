@@ -46,7 +46,7 @@ class Refusal(StrEnum):
     STOPPED = "stopped"
     """The level is far below the calibrated one."""
     WRONG_RATE = "wrong_rate"
-    """The sampling rate is not the calibration's."""
+    """The sampling rate is not the calibration's, or samples arrive at another rate."""
 
 
 REFUSALS = tuple(Refusal)
@@ -73,6 +73,7 @@ class Plausibility:
         self._calibrated: Float32 = np.zeros(channels, np.float32)
         self._wrong_rate: npt.NDArray[np.bool_] = np.zeros(channels, np.bool_)
         self._largest: Float32 = np.full(channels, IMPLAUSIBLE_MPS2, np.float32)
+        self._other_rate: npt.NDArray[np.bool_] = np.zeros(channels, np.bool_)
         self.reset(np.arange(channels))
 
     def assign(self, rows: Rows, level_mps2: float, *, wrong_rate: bool = False) -> None:
@@ -83,6 +84,10 @@ class Plausibility:
     def without_unit(self, rows: Rows) -> None:
         """Take any level of ``rows`` for plausible: their samples are in a unit that nobody knows."""
         self._largest[rows] = np.inf
+
+    def measure(self, rows: Rows, *, wrong_rate: bool) -> None:
+        """Say whether the samples of ``rows`` arrive at another rate than the configured one; lasts until said anew."""
+        self._other_rate[rows] = wrong_rate
 
     def reset(self, rows: Rows) -> None:
         """Empty the open intervals of ``rows``."""
@@ -118,7 +123,7 @@ class Plausibility:
             clipped = (often >= 2) & (often * COUNTED >= CLIPPED_SHARE * samples)
             stopped = rms_mps2 < STOPPED_SHARE * self._calibrated[rows]
             implausible = rms_mps2 > self._largest[rows]
-        holds = [~finite, implausible, flat, clipped, stopped, self._wrong_rate[rows]]
+        holds = [~finite, implausible, flat, clipped, stopped, self._wrong_rate[rows] | self._other_rate[rows]]
         codes = np.select(holds, list(range(1, len(REFUSALS) + 1)), ACCEPTED).astype(np.int8)
         self.reset(rows)
         return codes

@@ -21,6 +21,8 @@ class TopicPattern:
     """The MQTT topic filter: every named level is ``+``."""
     names: tuple[str, ...]
     """The named levels, in order."""
+    levels: tuple[str, ...]
+    """The pattern's levels as written."""
     _regex: re.Pattern[str]
 
     @classmethod
@@ -50,7 +52,20 @@ class TopicPattern:
             else:
                 filter_levels.append(level)
                 regex_levels.append("[^/]+" if level == "+" else re.escape(level))
-        return cls(text, "/".join(filter_levels), tuple(names), re.compile("/".join(regex_levels)))
+        levels = tuple(text.split("/"))
+        return cls(text, "/".join(filter_levels), tuple(names), levels, re.compile("/".join(regex_levels)))
+
+    def shared_topic(self, other: "TopicPattern") -> str | None:
+        """A topic that both patterns match, None if there is none."""
+        if len(self.levels) != len(other.levels):
+            return None
+        levels = []
+        for one, two in zip(self.levels, other.levels, strict=True):
+            fixed = [level for level in (one, two) if level != "+" and not level.startswith("{")]
+            if fixed and (fixed[0] != fixed[-1] or (len(fixed) == 1 and not fixed[0])):
+                return None  # a level without a name has at least one character
+            levels.append(fixed[0] if fixed else max(one, two).strip("{}+") or "x")
+        return "/".join(levels)
 
     def match(self, topic: str) -> dict[str, str] | None:
         """The labels that ``topic`` gives, or None if it does not fit the pattern."""

@@ -1,9 +1,26 @@
 """One channel as the event loop knows it: where it comes from, where it goes to, and what was counted of it."""
 
+import math
 from dataclasses import dataclass
 
 from monitor.config import Sensor
 from monitor.core.calibration import Calibration
+
+COUNTERS = {
+    "samples_received": ("vibration_samples_received_total", "Samples taken into the buffer."),
+    "samples_missing": ("vibration_samples_missing_total", "Samples known to be missing between messages."),
+    "samples_repeated": ("vibration_samples_repeated_total", "Samples of messages that came twice, dropped."),
+    "samples_late": ("vibration_samples_late_total", "Samples of messages overtaken by their successors, dropped."),
+}
+"""Field of a channel: metric name and help."""
+
+RARE = {
+    "samples_reordered": ("vibration_samples_reordered_total", "Samples of overtaken messages, put in their place."),
+    "samples_incomplete": ("vibration_samples_incomplete_total", "Samples of blocks that were given up incomplete."),
+    "samples_unfitting": ("vibration_samples_unfitting_total", "Samples that found no room in the buffer."),
+    "clock_steps": ("vibration_clock_steps_total", "Times the sensor's clock was found to be set anew."),
+}
+"""The same of what most channels never have: a series appears only where there is something to tell."""
 
 
 @dataclass(slots=True)
@@ -46,6 +63,12 @@ class Channel:
     """Monotonic instant from which samples came without a break; 0: none came in this run."""
     measured_from_samples: int = 0
     """``samples_received`` at that instant."""
+    rate_hz: float = math.nan
+    """Samples that arrived a second, over the last minute without a break; NaN: there was none yet."""
+    wrong_rate: bool = False
+    """Whether that is too far from the configured rate."""
+    half: tuple[float, float] = (0.0, math.nan)
+    """The last half minute without a break: when it ended, and its samples a second."""
     first_block: int = 0
     """What to take off the blocks that its row's ring has seen: those of others before it; less its own of runs before
     this one."""

@@ -32,8 +32,9 @@ from monitor.runtime.lane import Lane
 from monitor.runtime.models import Lanes, LoadedLane
 from monitor.runtime.mqtt import MqttSource
 from monitor.runtime.notify import Notifier
-from monitor.runtime.orders import Batches, Configure
+from monitor.runtime.orders import Batches, Configure, Measured
 from monitor.runtime.preflight import preflight
+from monitor.runtime.rates import RateWatch
 from monitor.runtime.remember import SAVE_PERIOD_S, Memory
 from monitor.runtime.wall_clock import WallClock
 
@@ -41,6 +42,9 @@ LOG = logging.getLogger(__name__)
 
 STATUS_PERIOD_S = 5.0
 """Seconds between two status lines for systemd; more often is noise, less often is stale."""
+
+RELEASE_PERIOD_S = 1.0
+"""Seconds between two looks for messages that wait for too long."""
 
 HUNG_AFTER_S = 10.0
 """Silence of a worker after which the watchdog is not answered. A batch takes milliseconds; shorter than this would
@@ -102,6 +106,9 @@ class Daemon:
         self._alarm_desk = AlarmDesk(
             self._evidence, self.config.label_names, self._wall_clock.now_s, self._events.alarm
         )
+        self._rates = RateWatch(
+            self.ingest.channels.values, lambda: self.config.scoring.rate_tolerance, self._rate_changed
+        )
         self._memory = Memory(self.config.state_dir, time.monotonic, self.config.limits.channels)
         self.address = await self._listen()
 
@@ -113,6 +120,8 @@ class Daemon:
             asyncio.create_task(self._watch(), name="watch"),
             asyncio.create_task(supervised(self._remember, "remember", self._errors), name="remember"),
             asyncio.create_task(supervised(self._events.run, "events", self._errors), name="events"),
+            asyncio.create_task(supervised(self._rates.run, "rates", self._errors), name="rates"),
+            asyncio.create_task(supervised(self._release, "release", self._errors), name="release"),
         ]
         try:
             await self._failure
@@ -275,6 +284,12 @@ class Daemon:
             self._notifier.status(self._status())
             await asyncio.sleep(period_s)
 
+    async def _release(self) -> None:
+        """Let no message wait for long for one that was lost before it."""
+        while True:
+            await asyncio.sleep(RELEASE_PERIOD_S)
+            self.ingest.release_overdue()
+
     async def _remember(self) -> None:
         while True:
             await asyncio.sleep(SAVE_PERIOD_S)
@@ -305,6 +320,9 @@ class Daemon:
         self._configure_channel(channel)
         self._memory.restore(channel, inference, self.config.label_names)
         self._events.channel(dict(zip(self.config.label_names, channel.labels, strict=True)))
+
+    def _rate_changed(self, channel: Channel) -> None:
+        self._lanes[channel.model].inference.measured(Measured(channel.row, channel.wrong_rate))
 
     def _alarms_changed(self, lane: Lane, changes: Changes) -> None:
         loaded = self._lanes.get(lane.name)

@@ -4,6 +4,7 @@ Names are fixed by the interface. A channel that fell silent keeps only its coun
 Refuses to know: HTTP, the text format, how figures come about.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,7 +18,7 @@ from monitor.core.kinds import KINDS
 from monitor.core.refusal import REFUSALS
 from monitor.runtime import procfs
 from monitor.runtime.board import BY_WORKER, Board, Skip
-from monitor.runtime.channel import Channel
+from monitor.runtime.channel import COUNTERS, RARE, Channel
 from monitor.runtime.connections import Dropped
 from monitor.runtime.ingest import Ingest
 from monitor.runtime.internal_errors import Where
@@ -38,14 +39,6 @@ FIGURES = {
 
 OTHERS = ("blocks_scored", "scored_at_s", "calibrated", "alarm_state", "evidence", "dominant", "band")
 """Further columns of the board."""
-
-COUNTERS = {
-    "samples_received": ("vibration_samples_received_total", "Samples taken into the buffer."),
-    "samples_missing": ("vibration_samples_missing_total", "Samples known to be missing between messages."),
-    "samples_repeated": ("vibration_samples_repeated_total", "Samples of messages that came twice, dropped."),
-    "samples_late": ("vibration_samples_late_total", "Samples of messages overtaken by their successors, dropped."),
-}
-"""Field of a channel: metric name and help."""
 
 
 @dataclass(frozen=True)
@@ -153,6 +146,16 @@ def write_channels(page: MetricsPage, table: ChannelTable) -> None:
     for key, (name, text) in COUNTERS.items():
         values = (getattr(channel, key) for channel in table.channels)
         page.family(name, "counter", text, zip(table.labels, values, strict=True))
+    for key, (name, text) in RARE.items():
+        pairs = ((labels, getattr(channel, key)) for labels, channel in zip(table.labels, table.channels, strict=True))
+        page.family(name, "counter", text, (pair for pair in pairs if pair[1]))
+    triples = zip(table.labels, table.channels, table.silent, strict=True)
+    page.family(
+        "vibration_sampling_rate_measured_hertz",
+        "gauge",
+        "Samples that arrive a second, over the last minute without a break.",
+        ((labels, c.rate_hz) for labels, c, silent in triples if not silent and not math.isnan(c.rate_hz)),
+    )
     page.family(
         "vibration_blocks_received_total",
         "counter",

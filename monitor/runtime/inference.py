@@ -34,6 +34,7 @@ from monitor.runtime.orders import (
     Configure,
     Failed,
     Learn,
+    Measured,
     Order,
     Ready,
     Refused,
@@ -117,6 +118,10 @@ class Inference:
         number = None if calibration is None else self._number(calibration)
         self._order(order.row, replace(order, calibration=number))
 
+    def measured(self, order: Measured) -> None:
+        """Say whether a row's samples arrive at another rate than the configured one."""
+        self._order(order.row, order)
+
     def restore(self, order: Restore) -> None:
         """Give a row back what a run before knew of it."""
         self._order(order.row, order)
@@ -158,7 +163,7 @@ class Inference:
             weakref.finalize(calibration, _unlearn, weakref.ref(self), number).atexit = False
         return number
 
-    def _order(self, row: int, order: Clear | Configure | Restore) -> None:
+    def _order(self, row: int, order: Clear | Configure | Measured | Restore) -> None:
         part = self.lane.rings.part_of(row)
         self._workers[part].send(replace(order, row=row - self.lane.rings.borders[part]))
 

@@ -83,6 +83,16 @@ class Configure:
 
 
 @dataclass(frozen=True, slots=True)
+class Measured:
+    """Whether the samples of a row arrive at another rate than the configured one; its evidence and alarm stay."""
+
+    row: int
+    """Which."""
+    wrong_rate: bool
+    """Whether they do."""
+
+
+@dataclass(frozen=True, slots=True)
 class Restore:
     """What a run before knew of the channel in a row."""
 
@@ -111,7 +121,7 @@ class Stop:
     """End."""
 
 
-Order = Clear | Learn | Configure | Restore | Collect | Batches | Stop
+Order = Clear | Learn | Configure | Measured | Restore | Collect | Batches | Stop
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ from monitor.runtime.orders import (
     Configure,
     Failed,
     Learn,
+    Measured,
     Order,
     Ready,
     Refused,
@@ -95,12 +96,15 @@ class Worker:
             case Clear(row, received):
                 self.lane.rings.skip_until(row, received)
                 self.lane.board.clear(np.array([row]), received)
+                self.pipeline.scoring.plausibility.measure(np.array([row]), wrong_rate=False)
             case Learn(number, calibration):
                 self._calibrations.pop(number, None)
                 if calibration is not None:
                     self._calibrations[number] = calibration
             case Configure():
                 self._configure(order)
+            case Measured(row, wrong_rate):
+                self.pipeline.scoring.plausibility.measure(np.array([row]), wrong_rate=wrong_rate)
             case Restore():
                 self._restore(order)
             case Collect(number, rows, last):

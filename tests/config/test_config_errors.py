@@ -97,13 +97,26 @@ def test_all_problems_come_at_once() -> None:
     ]
 
 
-def test_the_same_topics_twice() -> None:
+@pytest.mark.parametrize(
+    ("one", "other", "topic"),
+    [
+        ("a/{machine}", "a/{sensor}", "a/sensor"),
+        ("plant/{machine}/acceleration", "plant/fan-1/{quantity}", "plant/fan-1/acceleration"),
+        ("plant/+/x", "+/fan-1/x", "plant/fan-1/x"),
+        ("+", "+", "x"),
+    ],
+)
+def test_two_sensors_for_one_topic(one: str, other: str, topic: str) -> None:
     text = (
         "sensors:\n"
-        "- {topic: 'a/{machine}', payload: {format: float32}, sampling_rate_hz: 1}\n"
-        "- {topic: 'a/{sensor}', payload: {format: json}, sampling_rate_hz: 1}\n"
+        f"- {{topic: '{one}', payload: {{format: float32}}, sampling_rate_hz: 1}}\n"
+        f"- {{topic: '{other}', payload: {{format: json}}, sampling_rate_hz: 1}}\n"
     )
-    assert problems(text) == ["c.yaml: 1 problem", "  sensors[1].topic: the same topics as sensors[0]"]
+    (_, problem) = problems(text)
+    assert problem == (
+        f"  sensors[1].topic: '{other}' and '{one}' of sensors[0] both match '{topic}', "
+        "whose samples would count twice; no topic may fit two sensors"
+    )
 
 
 def test_a_duplicate_key_is_refused_with_its_place() -> None:

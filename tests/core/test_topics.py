@@ -27,3 +27,23 @@ def test_named_levels_become_labels() -> None:
 def test_bad_patterns_are_refused(text: str, part: str) -> None:
     with pytest.raises(ValueError, match=part):
         TopicPattern.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "topic"),
+    [
+        ("plant/{machine}/x", "plant/fan/{axis}", "plant/fan/x"),
+        ("{a}/+", "+/{b}", "a/b"),
+        ("plant/{machine}/x", "plant/{machine}/y", None),
+        ("plant/{machine}", "plant/{machine}/x", None),
+        ("plant//x", "plant/{machine}/x", None),
+        ("plant//x", "plant//{axis}", "plant//x"),
+    ],
+)
+def test_a_topic_of_two_patterns(one: str, other: str, topic: str | None) -> None:
+    first, second = TopicPattern.parse(one), TopicPattern.parse(other)
+    assert first.shared_topic(second) == topic
+    assert (second.shared_topic(first) is None) == (topic is None)
+    if topic is not None:
+        assert first.match(topic) is not None
+        assert second.match(topic) is not None
