@@ -87,9 +87,15 @@ def with_state_directory(config: Config) -> Config:
 
 
 def resolve(path: str, config_file: Path | None) -> Path:
-    """A path named in a configuration: relative to the file; if it is not there, the shipped one of that name."""
+    """A path named in a configuration: relative to the file; if it is not there, the shipped one of that name.
+
+    What cannot be looked for, for example because the name is too long, is given back for the reader to complain of.
+    """
     beside = (config_file.parent if config_file else Path()) / path
-    return beside if beside.exists() or not shipped(path).exists() else shipped(path)
+    try:
+        return beside if beside.exists() or not shipped(path).exists() else shipped(path)
+    except OSError:
+        return beside
 
 
 def _lines(details: ErrorDetails) -> list[str]:

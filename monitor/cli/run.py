@@ -1,6 +1,7 @@
 """``run``: the daemon in the foreground, for systemd and for a terminal."""
 
 import asyncio
+import signal
 from pathlib import Path
 
 import click
@@ -27,6 +28,8 @@ def command(config_file: Path, log_format: str, log_level: str, announce: bool) 
 
     Example: vibration-monitor run --config config/example.yaml
     """
+    # From here on a SIGHUP waits until the daemon listens to it; by default it would end the process.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     from monitor.config_file import read_config, with_state_directory
     from monitor.runtime.daemon import Daemon
     from monitor.runtime.logs import configure_logging

@@ -9,7 +9,6 @@ import importlib.util
 import os
 import platform
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from monitor.core.calibration import Calibration
 from monitor.core.forecaster import Engine
 from monitor.model.artefact import Artefact
 from monitor.model.engines import EngineName
+from monitor.runtime import interpreter
 from monitor.runtime.inference import Inference
 from monitor.runtime.lane import Lane, LaneShape
 from monitor.runtime.orders import Batches, Configure
@@ -201,7 +201,7 @@ def start_to_ready_s(engine: str) -> float:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "config.yaml"
         file.write_text(config, encoding="utf-8")
-        command = [sys.executable, "-m", "monitor", "run", "--config", str(file), "--log-level", "error", "--announce"]
+        command = interpreter.command("monitor", "run", "--config", str(file), "--log-level", "error", "--announce")
         began_s = time.monotonic()
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
             try:

@@ -6,7 +6,6 @@ time is the kernel's account of each process. Refuses to know: how the daemon wo
 
 import os
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -22,7 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from monitor.errors import MonitorError
 from monitor.model.artefact import load_artefact
 from monitor.model.calibration_file import ANY_REGIME, save_calibrations
-from monitor.runtime import procfs
+from monitor.runtime import interpreter, procfs
 from monitor.runtime.bench import bench_calibration
 from monitor.runtime.load import Load, Sent, send_load
 from monitor.shipped import shipped
@@ -93,7 +92,7 @@ def run_end_to_end(
             )
         config.write_text(_config(url, load, workers, buffer_s, calibrated), encoding="utf-8")
         with subprocess.Popen(
-            [sys.executable, "-m", "monitor", "run", "--config", str(config), "--log-level", "error", "--announce"],
+            interpreter.command("monitor", "run", "--config", str(config), "--log-level", "error", "--announce"),
             stdout=subprocess.PIPE,
             text=True,
         ) as daemon:

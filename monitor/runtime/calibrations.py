@@ -27,9 +27,11 @@ class Calibrations:
         self._files: dict[Path, CalibrationFile | None] = {}
         self._before: dict[Path, CalibrationFile | None] = {}
 
-    def refresh(self) -> None:
-        """Read files anew when they are asked for next; what did not change stays the same object."""
-        self._before, self._files = self._files, {}
+    def renewed(self) -> "Calibrations":
+        """The same calibrations, to be read anew; what did not change stays the same object."""
+        fresh = Calibrations(self._config_file)
+        fresh._before = self._files
+        return fresh
 
     def of(self, sensor: Sensor, labels: dict[str, str], model_sha256: str) -> Calibration | None:
         """The calibration of a channel, None if it has none that can be used (logged).

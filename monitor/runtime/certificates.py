@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from monitor.config import Config
+from monitor.config import Config, Mqtt
 from monitor.errors import ConfigurationError
 from monitor.runtime.secret import credential
 
@@ -40,6 +40,22 @@ def load_certificate(context: ssl.SSLContext, cert_file: Path, key_file: Path, k
             f"{key}: cannot load the certificate {cert_file} with the key {key_file}: {error}; "
             "expected PEM files that belong together, the key without a passphrase"
         ) from error
+
+
+def tls_context(settings: Mqtt) -> ssl.SSLContext:
+    """The TLS settings towards the broker, which is always verified.
+
+    Raises:
+        ConfigurationError: a certificate or key cannot be read.
+    """
+    tls = settings.tls
+    try:
+        context = ssl.create_default_context(cafile=str(credential(tls.ca_file)) if tls.ca_file else None)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationError(f"mqtt.tls.ca_file: cannot load {tls.ca_file}: {error}") from error
+    if tls.cert_file is not None and tls.key_file is not None:
+        load_certificate(context, tls.cert_file, tls.key_file, "mqtt.tls.cert_file")
+    return context
 
 
 def certificate_expiries(config: Config) -> dict[str, float]:

@@ -13,7 +13,6 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from monitor.config import Config
-from monitor.config_file import read_config, with_state_directory
 from monitor.core.alarm import Changes
 from monitor.core.topics import TopicPattern
 from monitor.errors import ConfigurationError, MonitorError
@@ -21,20 +20,19 @@ from monitor.runtime import families, metrics, web
 from monitor.runtime.alarms import AlarmDesk
 from monitor.runtime.auth import open_to_others
 from monitor.runtime.calibrations import Calibrations
-from monitor.runtime.certificates import certificate_expiries
 from monitor.runtime.channel import Channel
 from monitor.runtime.events import EventPublisher
 from monitor.runtime.evidence import EvidenceWriter
 from monitor.runtime.evidence_names import evidence_dir
 from monitor.runtime.ingest import Ingest
-from monitor.runtime.internal_errors import InternalErrors, supervised
+from monitor.runtime.internal_errors import InternalErrors, Where, supervised
 from monitor.runtime.lane import Lane
 from monitor.runtime.models import Lanes, LoadedLane
 from monitor.runtime.mqtt import MqttSource
 from monitor.runtime.notify import Notifier
 from monitor.runtime.orders import Batches, Configure, Measured
-from monitor.runtime.preflight import preflight
 from monitor.runtime.rates import RateWatch
+from monitor.runtime.reload import Prepared, check_files, prepare, stop_new
 from monitor.runtime.remember import SAVE_PERIOD_S, Memory
 from monitor.runtime.wall_clock import WallClock
 
@@ -49,9 +47,6 @@ RELEASE_PERIOD_S = 1.0
 HUNG_AFTER_S = 10.0
 """Silence of a worker after which the watchdog is not answered. A batch takes milliseconds; shorter than this would
 restart a daemon whose machine swaps for a moment, longer would leave a hung one undetected."""
-
-UNCHANGEABLE = ("http", "evidence", "state_dir")
-"""Keys of the configuration that hold for a whole run."""
 
 
 class Daemon:
@@ -83,9 +78,7 @@ class Daemon:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._errors.in_loop)
         self._failure: asyncio.Future[None] = loop.create_future()
-        if self._config_file is not None:
-            preflight(self.config, self._config_file)
-        self._certificates = certificate_expiries(self.config)
+        self._certificates = check_files(self.config, self._config_file)
         self._tls = web.tls_context(self.config.http)
 
         def on_failure(error: BaseException) -> None:
@@ -154,36 +147,40 @@ class Daemon:
             raise ConfigurationError("there is no configuration file to load anew")
         async with self._reloading:
             self._notifier.reloading()
+            reason = MonitorError("an internal error, see the log; restart the service")
             good = False
-            try:
-                config, lanes = await asyncio.to_thread(self._prepare, self._config_file)
-                await self._swap(config, lanes, self._make_source(config))
-                good = True
-            except MonitorError as error:
-                LOG.error("not reloaded, the old configuration stays: %s", " ".join(str(error).split()))  # noqa: TRY400 - a person's mistake
-                raise
-            finally:
-                self._reload_successful = good
-                self._notifier.ready(self._status())
+            with self._errors.contained(Where.TASK, "reload"):
+                try:
+                    await self._reload(self._config_file)
+                    good = True
+                except MonitorError as error:
+                    reason = error
+            self._reload_successful = good
+            self._notifier.ready(self._status())
+        if not good:
+            LOG.error("not reloaded, the old configuration stays: %s", " ".join(str(reason).split()))
+            raise reason
         self._reloaded_s = time.monotonic()
         LOG.info("reloaded: file=%s sensors=%d", self._config_file, len(self.config.sensors))
 
-    def _prepare(self, file: Path) -> tuple[Config, dict[str, LoadedLane]]:
-        """What of a new configuration takes time, complete and checked; runs beside the event loop."""
-        config = with_state_directory(read_config(file))
-        preflight(config, file)
-        for key in UNCHANGEABLE:
-            if getattr(config, key) != getattr(self.config, key):
-                raise ConfigurationError(f"{key}: cannot change while running; restart the service")
-        certificate_expiries(config)
-        web.tls_context(config.http)
-        return config, self._loader.load(config, file, self._lanes)
+    async def _reload(self, file: Path) -> None:
+        channels = [(channel.topic, channel.labels[-1]) for channel in self.ingest.channels.values()]
+        prepared = await asyncio.to_thread(
+            prepare, file, self.config, self._loader, self._lanes, self._calibrations, channels
+        )
+        try:
+            if self._tls is not None:
+                web.load_own_certificate(self._tls, prepared.config.http)  # perhaps renewed in place
+        except MonitorError:
+            await asyncio.to_thread(stop_new, prepared.lanes, self._lanes)
+            raise
+        await self._swap(prepared)
 
-    async def _swap(self, config: Config, lanes: dict[str, LoadedLane], source: MqttSource) -> None:
+    async def _swap(self, prepared: Prepared) -> None:
+        """Use a new configuration; nothing here may fail."""
+        config, lanes = prepared.config, prepared.lanes
         before, gone = self.config, [old for name, old in self._lanes.items() if lanes.get(name) is not old]
-        self._certificates = certificate_expiries(config)
-        if self._tls is not None:
-            web.load_own_certificate(self._tls, config.http)  # perhaps renewed in place
+        self._certificates, self._calibrations = prepared.certificates, prepared.calibrations
         self._lanes = lanes
         self.config = config
         self._events.settings = config.mqtt
@@ -191,16 +188,16 @@ class Daemon:
         self.ingest.configure(config, {name: loaded.lane.rings for name, loaded in lanes.items()})
         for loaded in lanes.values():
             loaded.inference.rebatch(Batches(config.inference.max_batch, config.inference.max_delay))
-        for old in gone:
-            await asyncio.to_thread(old.inference.stop)
-        self._calibrations.refresh()
         for channel in self.ingest.channels.values():
             self._configure_channel(channel)
             if config.mqtt != before.mqtt:
                 self._events.channel(dict(zip(config.label_names, channel.labels, strict=True)))
+        for old in gone:
+            await asyncio.to_thread(old.inference.stop)
         if (config.mqtt, self._filters(config)) != (before.mqtt, self._filters(before)):
             await self._mqtt.close()
             await self._stop_source()
+            source = self._make_source(config)
             source.state.connections = self._mqtt.state.connections
             self._mqtt = source
             self._start_source()
@@ -211,8 +208,8 @@ class Daemon:
 
     def unready(self) -> list[str]:
         """Why the service is not ready, empty when it is."""
-        state = self._mqtt.state
-        return [] if state.connected else [f"broker {self.config.mqtt.url}: {state.last_error}"]
+        problem = self._mqtt.state.problem
+        return [f"broker {self.config.mqtt.url}: {problem}"] if problem else []
 
     def view(self) -> families.View:
         """Everything that metrics and page show, now."""
@@ -240,7 +237,7 @@ class Daemon:
         )
 
     def _make_source(self, config: Config) -> MqttSource:
-        return MqttSource(config.mqtt, self._filters(config), self._deliver, lambda: None)
+        return MqttSource(config.mqtt, self._filters(config), self._deliver)
 
     @staticmethod
     def _filters(config: Config) -> list[str]:
@@ -252,18 +249,12 @@ class Daemon:
     def _start_source(self) -> None:
         if self._failure.done():
             return  # a reload that is overtaken by the end
-        self._source_task = asyncio.create_task(self._mqtt.run(), name="mqtt")
-        self._source_task.add_done_callback(self._source_ended)
+        self._source_task = asyncio.create_task(supervised(self._mqtt.run, "mqtt", self._errors), name="mqtt")
 
     async def _stop_source(self) -> None:
         if self._source_task is not None:
-            self._source_task.remove_done_callback(self._source_ended)
             self._source_task.cancel()
             await asyncio.gather(self._source_task, return_exceptions=True)
-
-    def _source_ended(self, task: "asyncio.Task[None]") -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
         if not self._failure.done():

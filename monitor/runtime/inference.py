@@ -10,7 +10,6 @@ import os
 import queue
 import socket
 import subprocess
-import sys
 import threading
 import weakref
 from collections.abc import Callable, Sequence
@@ -20,9 +19,10 @@ from multiprocessing.connection import Connection
 
 from monitor.core.alarm import Changes
 from monitor.core.calibration import Calibration
-from monitor.errors import ArtefactError
+from monitor.errors import ArtefactError, MonitorError
 from monitor.model.artefact import Artefact
 from monitor.model.engines import EngineName
+from monitor.runtime import interpreter
 from monitor.runtime.lane import Lane, LaneShape
 from monitor.runtime.orders import (
     Answer,
@@ -73,7 +73,10 @@ class Inference:
             engine: what runs it.
             batches: how to batch.
             on_changes: told, on a thread of its own, of changed alarm states.
-            on_failure: told likewise of a worker that ended.
+            on_failure: told likewise of a worker that ended after it was ready.
+
+        Raises:
+            OSError, RuntimeError: the system has no room for another process or thread; none is left.
         """
         memory = SharedMemory.create()
         self.lane = Lane(shape, memory)
@@ -82,20 +85,28 @@ class Inference:
         self._numbers: weakref.WeakKeyDictionary[Calibration, int] = weakref.WeakKeyDictionary()
         self._next_number = itertools.count()
         self._questions: dict[int, Future[list[Arrays]]] = {}
-        self._workers = [
-            _Process(self.lane, part, memory.descriptor, Start(shape, part, artefact, engine, batches), self._heard)
-            for part in range(shape.parts)
-        ]
-        memory.close()
+        self._workers: list[_Process] = []
+        try:
+            for part in range(shape.parts):
+                start = Start(shape, part, artefact, engine, batches)
+                self._workers.append(_Process(self.lane, part, memory.descriptor, start, self._heard))
+        except BaseException:
+            self.stop()
+            raise
+        finally:
+            memory.close()
 
     def wait_until_ready(self) -> Ready:
         """Wait for the workers' models; what one says of its engine holds for all.
 
         Raises:
             ArtefactError: a model cannot be used here.
+            MonitorError: a worker ended for another reason.
         """
         try:
             answers = [worker.ready.result(READY_S) for worker in self._workers]
+        except WorkerError as error:
+            raise MonitorError(f"{self.lane.name}: {error}") from error
         except TimeoutError as error:
             raise ArtefactError(f"{self.lane.name}: the engine is not ready after {READY_S:g} s") from error
         return answers[0]
@@ -200,24 +211,29 @@ class _Process:
         self._outbox: queue.SimpleQueue[Start | Order | None] = queue.SimpleQueue()
         self._ending = False
         ours, theirs = socket.socketpair()
+        self._connection = Connection(ours.detach())
         with theirs:
             ends = theirs.fileno(), memory
             # As many threads as workers share the cores; each keeps to one.
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "monitor.runtime.worker", *map(str, ends)],
+                interpreter.command("monitor.runtime.worker", *map(str, ends)),
                 pass_fds=ends,
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
             )
-        self._connection = Connection(ours.detach())
         self._outbox.put(start)
         name = f"{lane.name}-{part}"
         self._threads = [
             threading.Thread(target=self._speak, name=f"to-{name}", daemon=True),
             threading.Thread(target=self._listen, name=f"from-{name}", daemon=True),
         ]
-        for thread in self._threads:
-            thread.start()
+        try:
+            for thread in self._threads:
+                thread.start()
+        except RuntimeError:
+            self.process.kill()
+            self.process.wait()
+            raise
 
     def send(self, order: Order) -> None:
         """Give an order; it is carried out before blocks that arrive after this call."""
@@ -273,6 +289,7 @@ class _Process:
 
     def _lost(self, text: str) -> None:
         error = WorkerError(text)
-        if not self.ready.done():
+        if self.ready.done():
+            self._hear(error)
+        else:
             self.ready.set_exception(error)
-        self._hear(error)

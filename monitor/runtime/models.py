@@ -15,6 +15,7 @@ from pathlib import Path
 from monitor.config import Config, Sensor
 from monitor.config_file import resolve
 from monitor.core.alarm import Changes
+from monitor.errors import MonitorError
 from monitor.model.artefact import Artefact, load_artefact
 from monitor.model.engines import EngineName, chosen, load_engine
 from monitor.recording.fit import untrained_rate
@@ -72,7 +73,7 @@ class Lanes:
         """The lanes of a configuration by model name; those of ``present`` are kept where nothing changed.
 
         Raises:
-            ArtefactError: a model cannot be used; nothing new runs then.
+            MonitorError: a model cannot be used, or its workers do not start; nothing new runs then.
         """
         batches = Batches(config.inference.max_batch, config.inference.max_delay)
         lanes: dict[str, LoadedLane] = {}
@@ -85,10 +86,7 @@ class Lanes:
                     lanes[name] = present[name]
                     continue
                 _warn_of_rates([sensor for sensor in config.sensors if sensor.model == name], artefact)
-                inference = Inference(
-                    key.shape, artefact, key.engine, batches, on_changes=self._on_changes, on_failure=self._on_failure
-                )
-                new[name] = key, artefact, inference
+                new[name] = key, artefact, self._start(key, artefact, batches)
             for name, (key, artefact, inference) in new.items():
                 ready = inference.wait_until_ready()
                 info = ModelInfo(name, artefact.sha256, ready.engine, ready.device)
@@ -99,6 +97,14 @@ class Lanes:
                 inference.stop()
             raise
         return lanes
+
+    def _start(self, key: LaneKey, artefact: Artefact, batches: Batches) -> Inference:
+        try:
+            return Inference(
+                key.shape, artefact, key.engine, batches, on_changes=self._on_changes, on_failure=self._on_failure
+            )
+        except (OSError, RuntimeError) as error:
+            raise MonitorError(f"models.{key.shape.name}: cannot start a worker process: {error}") from error
 
 
 def _warn_of_rates(sensors: Iterable[Sensor], artefact: Artefact) -> None:

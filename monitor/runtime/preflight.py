@@ -29,13 +29,12 @@ def preflight(config: Config, config_file: Path) -> None:
 
 def _models(config: Config, config_file: Path) -> Iterator[str]:
     for name, path in config.models.items():
-        directory = resolve(path, config_file)
-        if not (directory / "manifest.json").is_file():
-            yield f"models.{name}: there is no model in {directory}"
+        if not _is_file(resolve(path, config_file) / "manifest.json"):
+            yield f"models.{name}: there is no model in {resolve(path, config_file)}"
     for i, sensor in enumerate(config.sensors):
         if sensor.calibration and "{" not in sensor.calibration:
             file = resolve(sensor.calibration, config_file)
-            if not file.is_file():
+            if not _is_file(file):
                 yield f"sensors[{i}].calibration: there is no file {file}"
 
 
@@ -48,8 +47,16 @@ def _certificates(config: Config) -> Iterator[str]:
         "http.key_file": config.http.key_file,
     }
     for key, file in files.items():
-        if file is not None and not credential(file).is_file():
-            yield f"{key}: there is no file {file}"
+        if file is not None and not _is_file(file):
+            yield f"{key}: there is no file {file} that can be read"
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is a file that can be looked at; a bare name may be a credential."""
+    try:
+        return credential(path).is_file()
+    except OSError:
+        return False
 
 
 def _secrets(config: Config) -> Iterator[str]:

@@ -25,8 +25,8 @@ class RepeatedLog:
         """Log ``text``, unless one of the same ``kind`` was logged less than a period ago."""
         self._line(logging.WARNING, kind, text, None)
 
-    def error(self, kind: str, text: str, error: BaseException) -> None:
-        """As :meth:`warning`, as an error with its traceback."""
+    def error(self, kind: str, text: str, error: BaseException | None = None) -> None:
+        """As :meth:`warning`, as an error, with the traceback of ``error``."""
         self._line(logging.ERROR, kind, text, error)
 
     def _line(self, level: int, kind: str, text: str, error: BaseException | None) -> None:

@@ -43,11 +43,13 @@ def read_secret(path: Path, key: str) -> Secret:
     Raises:
         ConfigurationError: naming ``key``, when the file cannot be read or is empty.
     """
-    path = credential(path)
     try:
+        path = credential(path)
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{key}: cannot read {path}: {getattr(error, 'strerror', error)}") from error
+    except OSError as error:
+        raise ConfigurationError(f"{key}: cannot read {path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{key}: {path} is not UTF-8 text; write the secret into it as text") from error
     text = text.removesuffix("\n").removesuffix("\r")
     if not text:
         raise ConfigurationError(f"{key}: {path} is empty; write the secret into it")

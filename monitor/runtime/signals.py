@@ -1,6 +1,6 @@
 """A run of the daemon in a process of its own: what its signals do.
 
-SIGTERM and SIGINT end it cleanly, a second one at once; SIGHUP loads the configuration anew. Refuses to know: what the
+SIGTERM and SIGINT end it cleanly, a second one at once; SIGHUP loads the configuration anew. Does not handle: what the
 daemon does in between.
 """
 
@@ -9,6 +9,7 @@ import contextlib
 import logging
 import signal
 from collections.abc import Callable
+from typing import Never
 
 from monitor.errors import MonitorError
 from monitor.runtime.daemon import Daemon
@@ -19,11 +20,11 @@ LOG = logging.getLogger(__name__)
 async def run_daemon(daemon: Daemon, announce: Callable[[str], None] | None = None) -> None:
     """Start, serve until SIGTERM or SIGINT, end cleanly; a second signal ends the process at once.
 
-    SIGHUP loads the configuration anew. ``announce`` is told the HTTP server's address once it listens.
+    SIGHUP loads the configuration anew; one that comes during the start does so after it. ``announce`` is told the
+    HTTP server's address once it listens.
     """
     loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-    reloads: set[asyncio.Task[None]] = set()
+    stop, reload = asyncio.Event(), asyncio.Event()
 
     def on_stop(number: signal.Signals) -> None:
         if stop.is_set():
@@ -33,27 +34,29 @@ async def run_daemon(daemon: Daemon, announce: Callable[[str], None] | None = No
         LOG.info("stopping: signal=%s", number.name)
         stop.set()
 
-    async def reload() -> None:
-        with contextlib.suppress(MonitorError):  # logged and counted where it happened
-            await daemon.reload()
-
-    def on_reload() -> None:
-        task = asyncio.create_task(reload(), name="reload")
-        reloads.add(task)
-        task.add_done_callback(reloads.discard)
+    async def reloads() -> Never:
+        while True:
+            await reload.wait()
+            reload.clear()
+            with contextlib.suppress(MonitorError):  # logged and counted where it happened
+                await daemon.reload()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_stop, number)
+    loop.add_signal_handler(signal.SIGHUP, reload.set)
+    # Those that the command kept waiting come now.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
     try:
         await daemon.start()
-        loop.add_signal_handler(signal.SIGHUP, on_reload)
         if announce is not None:
             announce(daemon.address)
         LOG.info("started: address=%s sensors=%d", daemon.address, len(daemon.config.sensors))
         serving = asyncio.create_task(daemon.serve(), name="serve")
         stopping = asyncio.create_task(stop.wait(), name="stop")
+        reloading = asyncio.create_task(reloads(), name="reload")
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
+        for task in (stopping, reloading):
+            task.cancel()
         if not serving.done():
             serving.cancel()
         with contextlib.suppress(asyncio.CancelledError):

@@ -12,8 +12,8 @@ import aiomqtt
 import pytest
 
 from monitor.config import Mqtt
-from monitor.errors import MonitorError
-from monitor.runtime.mqtt import MESSAGES_A_TURN, DirectClient, MqttSource
+from monitor.runtime.direct_client import MESSAGES_A_TURN, DirectClient
+from monitor.runtime.mqtt import MqttSource
 from tests.servers import free_port, mosquitto
 
 pytestmark = pytest.mark.system
@@ -47,7 +47,7 @@ async def running(source: MqttSource) -> AsyncIterator[asyncio.Task[None]]:
 def test_messages_go_straight_to_the_callback_in_order(tmp_path: Path, version: str) -> None:
     async def story(port: int) -> None:
         got: list[tuple[str, bytes, bool]] = []
-        source = MqttSource(settings(port, version=version), ["plant/+"], lambda *m: got.append(m), lambda: None)
+        source = MqttSource(settings(port, version=version), ["plant/+"], lambda *m: got.append(m))
         async with running(source), aiomqtt.Client("127.0.0.1", port) as sender:
             await until(lambda: source.state.connected)
             for i in range(500):
@@ -63,7 +63,7 @@ def test_messages_go_straight_to_the_callback_in_order(tmp_path: Path, version: 
 def test_retained_messages_come_marked_or_not_at_all(tmp_path: Path, version: str) -> None:
     async def story(port: int) -> None:
         got: list[tuple[str, bytes, bool]] = []
-        source = MqttSource(settings(port, version=version), ["plant/+"], lambda *m: got.append(m), lambda: None)
+        source = MqttSource(settings(port, version=version), ["plant/+"], lambda *m: got.append(m))
         async with aiomqtt.Client("127.0.0.1", port) as sender:
             await sender.publish("plant/fan", b"old", qos=1, retain=True)
             async with running(source):
@@ -82,7 +82,7 @@ def test_a_broker_that_comes_late_goes_and_comes_back(tmp_path: Path, version: s
     async def story() -> None:
         port = free_port()
         got: list[bytes] = []
-        source = MqttSource(settings(port, version=version), ["plant/+"], lambda _t, p, _r: got.append(p), lambda: None)
+        source = MqttSource(settings(port, version=version), ["plant/+"], lambda _t, p, _r: got.append(p))
         async with running(source):
             await until(lambda: source.state.last_error not in {"", "not connected yet"})
             assert not source.state.connected
@@ -106,16 +106,16 @@ def test_status_is_online_then_stopped_and_offline_after_a_crash(tmp_path: Path,
     async def story(port: int) -> None:
         seen: list[bytes] = []
         watcher = DirectClient(
-            lambda _t, payload, _r: seen.append(payload), hostname="127.0.0.1", port=port, identifier="watcher"
+            lambda _t, payload, _r: seen.append(payload), 1000, hostname="127.0.0.1", port=port, identifier="watcher"
         )
         async with watcher:
             await watcher.subscribe("vibration-monitor/status")
-            source = MqttSource(settings(port, version=version), ["a"], lambda *_: None, lambda: None)
+            source = MqttSource(settings(port, version=version), ["a"], lambda *_: None)
             async with running(source):
                 await until(lambda: seen == [b"online"])
                 await source.close()
                 await until(lambda: seen == [b"online", b"stopped"])
-            crash = MqttSource(settings(port, version=version), ["a"], lambda *_: None, lambda: None)
+            crash = MqttSource(settings(port, version=version), ["a"], lambda *_: None)
             async with running(crash):
                 await until(lambda: len(seen) == 3)
                 assert crash._client is not None
@@ -135,7 +135,7 @@ def test_a_broker_that_hangs_up_is_not_waited_for() -> None:
             writer.close()
 
         async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
-            source = MqttSource(settings(server.sockets[0].getsockname()[1]), ["a"], lambda *_: None, lambda: None)
+            source = MqttSource(settings(server.sockets[0].getsockname()[1]), ["a"], lambda *_: None)
             async with running(source):
                 await until(lambda: source.state.last_error not in {"", "not connected yet"}, 5.0)
         return source.state.last_error
@@ -143,17 +143,42 @@ def test_a_broker_that_hangs_up_is_not_waited_for() -> None:
     assert asyncio.run(story()) in {"the broker closed the connection at once", "[Errno 104] Connection reset by peer"}
 
 
-def test_a_second_client_with_our_identifier_is_an_error(tmp_path: Path) -> None:
+async def taking_over(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A broker of MQTT 5 that says of every connection, once it is used, that another took its session over."""
+    answers: dict[int, Callable[[bytes], bytes]] = {
+        0x10: lambda _: b"\x20\x03\x00\x00\x00",
+        0x80: lambda body: b"\x90\x04" + body[:2] + b"\x00\x00",
+        0x30: lambda _: b"\xe0\x02\x8e\x00",
+    }
+    with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+        while True:
+            kind, length = await reader.readexactly(2)
+            writer.write(answers[kind & 0xF0](await reader.readexactly(length)))
+    writer.close()
+
+
+def test_a_rival_is_named_where_the_broker_tells_of_it(caplog: pytest.LogCaptureFixture) -> None:
+    async def story() -> None:
+        async with await asyncio.start_server(taking_over, "127.0.0.1", 0) as server:
+            source = MqttSource(settings(server.sockets[0].getsockname()[1]), ["a"], lambda *_: None)
+            async with running(source) as task:
+                await until(lambda: source.state.connections >= 4)
+                await until(lambda: "mqtt.client_id" in source.state.problem)
+                assert not task.done()
+
+    asyncio.run(story())
+    assert sum(r.levelname == "ERROR" and "mqtt.client_id" in r.getMessage() for r in caplog.records) == 1
+
+
+def test_a_rival_that_the_broker_does_not_tell_of_is_outlived(tmp_path: Path) -> None:
     async def story(port: int) -> None:
-        first = MqttSource(settings(port), ["a"], lambda *_: None, lambda: None)
-        async with running(first) as task:
-            await until(lambda: first.state.connected)
-            rival = MqttSource(settings(port), ["a"], lambda *_: None, lambda: None)
-            async with running(rival) as other:
-                await until(lambda: task.done() or other.done())
-                first_to_notice = task if task.done() else other
-        with pytest.raises(MonitorError, match=r"mqtt\.client_id"):
-            first_to_notice.result()
+        source = MqttSource(settings(port), ["a"], lambda *_: None)
+        async with running(source) as task:
+            async with running(MqttSource(settings(port), ["a"], lambda *_: None)):
+                await until(lambda: source.state.connections >= 8)
+                assert "client_id" not in source.state.last_error
+            await until(lambda: source.state.connected)
+            assert not task.done()
 
     with mosquitto(tmp_path) as port:
         asyncio.run(story(port))
@@ -170,7 +195,7 @@ def test_a_flood_leaves_every_turn_of_the_event_loop_short(tmp_path: Path) -> No
             taken += 1
             time.sleep(0.0002)  # slower than the messages come
 
-        source = MqttSource(settings(port), ["a"], deliver, lambda: None)
+        source = MqttSource(settings(port), ["a"], deliver)
         turns = []
         async with running(source), aiomqtt.Client("127.0.0.1", port) as flood:
             await until(lambda: source.state.connected)

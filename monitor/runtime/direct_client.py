@@ -1,0 +1,291 @@
+"""A client of the broker that hands every message on at once and takes a bounded amount of memory.
+
+aiomqtt does the protocol, over paho. Its message queue is bypassed: there is nothing to overflow, and a QoS 1 message
+is acknowledged after it was delivered. A packet that is larger than allowed is recognised by its length, which comes
+first; its bytes are thrown away as they come, and the connection lives on. Does not handle: reconnecting.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+import aiomqtt
+from paho.mqtt.client import MQTTMessage
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from monitor.config import Mqtt
+from monitor.runtime.certificates import tls_context
+from monitor.runtime.secret import read_secret
+
+Deliver = Callable[[str, bytes, bool], None]
+"""Takes topic, payload and whether the message was retained. A payload that was too large to be taken has its length,
+and no contents."""
+
+MESSAGES_A_TURN = 64
+"""Messages taken in one turn of the event loop, some 3 ms. Fewer: turns cost more. More: the page and the scrape wait;
+without a bound they would wait for ever under overload."""
+
+HEAD_BYTES = 2 * 2**16
+"""What a packet may hold beside its payload: a topic has at most 64 KiB, the rest is for the properties of MQTT 5. So
+much is kept of a packet that is too large, for its topic and identifier."""
+
+
+class _Skipped(bytes):
+    """Stands for bytes that were thrown away: as long as they were, and empty."""
+
+    def __new__(cls, length: int) -> Self:
+        skipped = super().__new__(cls)
+        skipped.length = length
+        return skipped
+
+    length: int
+
+    def __len__(self) -> int:
+        return self.length
+
+
+class ReadAhead:
+    """A socket that reads ahead, and throws away what of a packet is over a limit.
+
+    paho reads a message with five calls, byte by byte at first, and one message a turn of the event loop. With the
+    bytes at hand already these are no system calls, and ``pending`` tells that there is more to take. The last of
+    the five asks for all that is missing of the packet, so a packet that is too large shows before its bytes are read.
+    """
+
+    SIZE = 2**18
+    """Bytes read at once. Fewer: more system calls. More: other work of the event loop waits longer."""
+
+    def __init__(self, sock: Any, most_bytes: int) -> None:
+        self._sock = sock
+        self._most_bytes = most_bytes
+        self._bytes = b""
+        self._at = 0
+        self._missing = 0
+        self._kept = 0
+        self.skipped = 0
+        """Bytes thrown away of the packet that is being read."""
+        self.fault = ""
+        """What broke the connection, as far as reading noticed."""
+        self.turn_comes = False
+        """Whether whoever reads has a turn of the event loop to come."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+    def recv(self, size: int) -> bytes:
+        """At most ``size`` bytes, empty at the end; raises BlockingIOError when there are none yet."""
+        if self._at >= len(self._bytes):
+            if size > self._most_bytes:
+                return self._too_many(size)
+            self._bytes = self._read(self.SIZE)
+            self._at = 0
+        chunk: bytes = self._bytes[self._at : self._at + size]
+        self._at += len(chunk)
+        return chunk
+
+    def pending(self) -> int:
+        """Bytes that can be had without asking the kernel."""
+        inner = self._sock.pending() if hasattr(self._sock, "pending") else 0
+        return len(self._bytes) - self._at + int(inner)
+
+    def _too_many(self, size: int) -> bytes:
+        """Some of the ``size`` bytes that a packet lacks: its head as it is, of the rest only how much it was."""
+        if size != self._missing:  # another packet
+            self._kept = self.skipped = 0
+        chunk = self._read(min(size, self.SIZE))
+        self._missing = size - len(chunk)
+        if self._kept < HEAD_BYTES:
+            self._kept += len(chunk)
+            return chunk
+        self.skipped += len(chunk)
+        return _Skipped(len(chunk)) if chunk else chunk
+
+    def _read(self, size: int) -> bytes:
+        try:
+            chunk: bytes = self._sock.recv(size)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except OSError as error:
+            self.fault = str(error)
+            raise
+        return chunk
+
+
+class PublishRefusedError(aiomqtt.MqttError):
+    """The broker took a message and refused it, for example because the account may not write its topic."""
+
+
+class DirectClient(aiomqtt.Client):
+    """An aiomqtt client that hands every message to ``deliver(topic, payload, retained)`` at once."""
+
+    def __init__(self, deliver: Deliver, max_payload: int, **options: Any) -> None:
+        """Make a client of one connection.
+
+        Args:
+            deliver: takes each message, on the event loop.
+            max_payload: bytes; of a packet that is larger than such a payload and a topic need, the contents are not
+                taken. The broker is told so where the protocol can (MQTT 5), and then does not send it.
+            options: of :class:`aiomqtt.Client`.
+        """
+        self._most_bytes = max_payload + HEAD_BYTES
+        if options.get("protocol") == aiomqtt.ProtocolVersion.V5:
+            properties: Any = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            properties.MaximumPacketSize = self._most_bytes
+            options["properties"] = properties
+        super().__init__(**options)
+        self._deliver = deliver
+        self._ahead: ReadAhead | None = None
+        self._given_up = False
+        self._answers: dict[int, asyncio.Future[Any]] = {}
+
+    async def __aenter__(self) -> Self:
+        try:
+            return await super().__aenter__()
+        except BaseException:
+            # aiomqtt leaves the socket of a broker that did not answer open.
+            self._given_up = True
+            self._client._sock_close()  # noqa: SLF001 - paho closes politely only
+            raise
+
+    def _client_connect(self) -> None:
+        """Connect, on a thread; nobody may wait for it any more when it is done."""
+        super()._client_connect()
+        if self._given_up:
+            self._loop.call_soon_threadsafe(self._client._sock_close)  # noqa: SLF001 - as above
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        try:
+            await super().__aexit__(exc_type, exc, tb)
+        finally:
+            self._client._sock_close()  # noqa: SLF001 - as above
+            if self._disconnected.done() and not self._disconnected.cancelled():
+                self._disconnected.exception()  # else asyncio logs that nobody asked for it
+
+    async def send(self, topic: str, payload: str | bytes, *, retain: bool) -> None:
+        """Publish with QoS 1.
+
+        Raises:
+            PublishRefusedError: the broker refuses the message; the connection stays.
+            aiomqtt.MqttError: the connection does not.
+        """
+        info = self._client.publish(topic, payload, 1, retain)
+        if info.rc:
+            raise aiomqtt.MqttCodeError(info.rc, "Could not publish message")
+        answer = self._answers[info.mid] = self._loop.create_future()
+        try:
+            code = await self._wait_for(answer, timeout=None)
+        finally:
+            del self._answers[info.mid]
+        if code.is_failure:
+            raise PublishRefusedError(f"the broker refuses messages on '{topic}': {code}")
+
+    async def wait_disconnected(self) -> None:
+        """Wait until the connection is lost.
+
+        Raises:
+            aiomqtt.MqttError: with the reason of the loss.
+        """
+        try:
+            await asyncio.shield(self._disconnected)
+        except OSError as error:  # what aiomqtt found while it wrote
+            raise aiomqtt.MqttError(str(error)) from error
+
+    async def _wait_for(self, fut: Any, timeout: float | None) -> Any:  # noqa: ASYNC109 - aiomqtt's signature
+        """Wait for an answer of the broker, as aiomqtt does, but no longer than the connection lasts."""
+        if fut is self._disconnected:
+            return await super()._wait_for(fut, timeout)
+        answer = asyncio.ensure_future(super()._wait_for(fut, timeout))
+        try:
+            await asyncio.wait({answer, self._disconnected}, return_when=asyncio.FIRST_COMPLETED)
+            if not answer.done():
+                await self.wait_disconnected()
+                raise aiomqtt.MqttError("the broker closed the connection")
+            return answer.result()
+        finally:
+            answer.cancel()
+
+    def _on_publish(self, client: Any, userdata: Any, mid: int, reason_code: Any, properties: Any) -> None:
+        answer = self._answers.get(mid)
+        if answer is not None and not answer.done():
+            answer.set_result(reason_code)
+        super()._on_publish(client, userdata, mid, reason_code, properties)
+
+    def _on_disconnect(self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None) -> None:
+        if not self._connected.done():
+            # aiomqtt would wait for an answer that can no longer come.
+            fault = self._ahead.fault if self._ahead is not None else ""
+            error = aiomqtt.MqttError(fault or "the broker closed the connection at once")
+            self._loop.call_soon_threadsafe(self._end, error)
+        super()._on_disconnect(client, userdata, flags, reason_code, properties)
+
+    def _end(self, error: aiomqtt.MqttError) -> None:
+        """Let whoever waits for the connection, or for its end, know why it ended."""
+        future = self._disconnected if self._connected.done() else self._connected
+        if not future.done():
+            future.set_exception(error)
+
+    def _on_message(self, client: Any, userdata: Any, message: MQTTMessage) -> None:  # noqa: ARG002 - paho's signature
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            topic = "\N{REPLACEMENT CHARACTER}"
+        ahead, payload = self._ahead, bytes(message.payload)
+        if ahead is not None and ahead.skipped:
+            payload, ahead.skipped = _Skipped(len(payload) + ahead.skipped), 0
+        self._deliver(topic, payload, message.retain)
+
+    def _on_socket_open(self, client: Any, userdata: Any, sock: Any) -> None:
+        ahead = ReadAhead(sock, self._most_bytes)
+        self._ahead = ahead
+        client._sock = ahead  # noqa: SLF001 - paho has no way to hand it a socket
+        super()._on_socket_open(client, userdata, sock)
+        self._loop.call_soon_threadsafe(self._loop.add_reader, sock.fileno(), self._on_readable, client, ahead)
+
+    def _on_readable(self, client: Any, ahead: ReadAhead) -> None:
+        # Under load the kernel has more at every turn: turns that add up would let nothing else have one.
+        if not ahead.turn_comes:
+            self._read_some(client, ahead)
+
+    def _read_some(self, client: Any, ahead: ReadAhead) -> None:
+        """Take a few messages, then let others have a turn; what is left is taken in the next one."""
+        ahead.turn_comes = False
+        try:
+            for _ in range(MESSAGES_A_TURN):
+                client.loop_read()
+                if client._sock is not ahead or not ahead.pending():  # noqa: SLF001 - None once it is closed
+                    return
+        except Exception as error:  # noqa: BLE001 - what paho cannot read ends the connection, and nothing else
+            self._end(aiomqtt.MqttError(f"a packet that cannot be read: {error!r:.200}"))
+            client._sock_close()  # noqa: SLF001 - as above
+            return
+        ahead.turn_comes = True
+        self._loop.call_soon(self._read_some, client, ahead)
+
+
+def client_options(settings: Mqtt) -> dict[str, Any]:
+    """What an aiomqtt client needs to reach the broker of ``settings``; reads the files that they name.
+
+    Raises:
+        ConfigurationError: a password or certificate cannot be read.
+    """
+    host, port = settings.host_and_port
+    password = None
+    if settings.password_file is not None:
+        password = read_secret(settings.password_file, "mqtt.password_file")
+    modern = settings.version == "5"
+    return {
+        "hostname": host,
+        "port": port,
+        "username": settings.user,
+        "password": password.reveal() if password else None,
+        "protocol": aiomqtt.ProtocolVersion.V5 if modern else aiomqtt.ProtocolVersion.V311,
+        "clean_session": None if modern else True,
+        "keepalive": settings.keepalive_s,
+        "tls_context": tls_context(settings) if settings.secure else None,
+        "timeout": 10.0,
+    }
