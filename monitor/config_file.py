@@ -17,12 +17,57 @@ from monitor.config import Config
 from monitor.errors import ConfigurationError
 from monitor.shipped import shipped
 
-MAX_BYTES = 4 * 2**20
-"""A configuration larger than this is some other file."""
+MAX_BYTES = 2**20
+"""A configuration larger than this is some other file; a thousand sensors take a tenth of it."""
+
+MAX_DEPTH = 32
+"""Most levels of nesting; a configuration has seven. Higher: Python's own limit ends the reading."""
+
+MAX_NODES = 50_000
+"""Most keys and values, those behind an alias counted each time; a thousand sensors have 10,000. Higher: some other
+file, or aliases of aliases, takes minutes to be refused."""
+
+MAX_PROBLEMS = 50
+"""Most problems that are listed; what has more is some other file."""
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, which also refuses duplicate keys."""
+    """PyYAML's safe loader, which also refuses duplicate keys, tags, and what is too deep or too much.
+
+    An alias stands for all that its anchor holds, so a few lines of aliases of aliases stand for any amount; it is
+    counted as what it stands for.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._depth = 0
+        self._nodes = 0
+        self._sizes: dict[yaml.Node, int] = {}
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Read one node with all that it holds."""
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        problem, before = "", self._nodes
+        self._depth += 1
+        if getattr(event, "tag", None) is not None:
+            problem = "tags are not used here; leave it out"
+        elif self._depth > MAX_DEPTH:
+            problem = f"nested deeper than {MAX_DEPTH} levels; this is no configuration"
+        node = None if problem else super().compose_node(parent, index)
+        if node is not None:
+            if not isinstance(event, yaml.AliasEvent):
+                self._nodes += 1
+                self._sizes[node] = self._nodes - before
+            elif node in self._sizes:
+                self._nodes += self._sizes[node]
+            else:
+                problem = "an alias inside of what it stands for"
+        if self._nodes > MAX_NODES:
+            problem = f"more than {MAX_NODES} keys and values; this is no configuration"
+        if problem:
+            raise yaml.composer.ComposerError(None, None, problem, event.start_mark)
+        self._depth -= 1
+        return node
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
@@ -47,10 +92,11 @@ def read_config(path: Path) -> Config:
         ConfigurationError: with all problems, one a line.
     """
     try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise ConfigurationError(f"{path}: {size} bytes are no configuration (at most {MAX_BYTES})")
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise ConfigurationError(f"{path}: more than {MAX_BYTES} bytes; this is no configuration")
+        text = data.decode()
     except OSError as error:
         raise ConfigurationError(f"cannot read the configuration {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -67,7 +113,7 @@ def parse_config(text: str, path: Path) -> Config:
         where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
         raise ConfigurationError(f"{path}{where}: {error.problem or error.context}") from error
     except (yaml.YAMLError, ValueError) as error:
-        raise ConfigurationError(f"{path}: {error}") from error
+        raise ConfigurationError(f"{path}: {' '.join(str(error).split())}") from error
     if document is None:
         document = {}
     if not isinstance(document, dict):
@@ -77,6 +123,8 @@ def parse_config(text: str, path: Path) -> Config:
     except ValidationError as error:
         lines = [line for details in error.errors() for line in _lines(details)]
         count = f"{len(lines)} problem{'s' if len(lines) != 1 else ''}"
+        if len(lines) > MAX_PROBLEMS:
+            lines[MAX_PROBLEMS:] = [f"and {len(lines) - MAX_PROBLEMS} more"]
         raise ConfigurationError("\n".join([f"{path}: {count}", *(f"  {line}" for line in lines)])) from error
 
 
@@ -119,7 +167,7 @@ def _lines(details: ErrorDetails) -> list[str]:
 def _key_path(location: tuple[int | str, ...]) -> str:
     text = ""
     for part in location:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+        text += f"[{part}]" if isinstance(part, int) else f".{part:.100}" if text else f"{part:.100}"
     return text
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
+from monitor.cli.broker_options import broker_options
 from monitor.cli.recording_options import duration as duration_option
-from monitor.config import UNITS_MPS2
+from monitor.config import UNITS_MPS2, Mqtt
 from monitor.core.decode import FORMATS
 
 
@@ -19,8 +20,8 @@ from monitor.core.decode import FORMATS
 @click.option("--unit", type=click.Choice(list(UNITS_MPS2)), default="m/s2", show_default=True)
 @click.option("--format", "payload_format", type=click.Choice(FORMATS), default="float32", show_default=True)
 @click.option("--axis", help="The axis to record, where a message holds several named ones.")
-@click.option("--url", default="mqtt://localhost:1883", show_default=True, help="The broker.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@broker_options
 def command(
     topic: str,
     out: Path,
@@ -29,28 +30,24 @@ def command(
     unit: str,
     payload_format: str,
     axis: str | None,
-    url: str,
     as_json: bool,
+    broker: Mqtt,
 ) -> None:
     """Write a recording of one channel from the live feed, without a break in it.
 
     Where messages tell that samples are missing, recording begins anew; messages that cannot be used are counted.
 
-    Example: vibration-monitor record --topic plant/fan-1/de/x --sampling-rate-hz 12000 --duration 60s --out healthy.npz
+    Example: vibration-monitor record --config /etc/vibration-monitor/config.yaml --topic plant/fan-1/de/x
+    --sampling-rate-hz 12000 --duration 60s --out healthy.npz
     """
-    from monitor.config import Mqtt
     from monitor.errors import ConfigurationError
     from monitor.recording.write import write_recording
     from monitor.runtime.live import LiveChannel, record
 
     if "+" in topic or "#" in topic:
         raise ConfigurationError(f"--topic: '{topic}' stands for several channels; give the topic of one")
-    try:
-        settings = Mqtt(url=url)
-    except ValueError as error:
-        raise ConfigurationError(f"--url: '{url}' is not a broker address; write mqtt://host:1883") from error
     channel = LiveChannel(payload_format, sampling_rate_hz, axis, round(duration * sampling_rate_hz))
-    samples = asyncio.run(record(settings.host_and_port, topic, channel))
+    samples = asyncio.run(record(broker, topic, channel))
     write_recording(out, samples, sampling_rate_hz, unit)
     if as_json:
         document = {"file": str(out), "samples": int(samples.size), "restarts": channel.restarts}

@@ -6,8 +6,10 @@ import math
 
 import click
 
+from monitor.cli.broker_options import broker_options
 from monitor.cli.recording_options import duration as duration_option
 from monitor.cli.recording_options import recording_options
+from monitor.config import Mqtt
 from monitor.recording.options import RecordingOptions
 
 
@@ -32,7 +34,6 @@ class Speed(click.ParamType[float]):
 @click.command()
 @click.argument("recording")
 @click.option("--topic", required=True, help="Topic to publish to.")
-@click.option("--url", default="mqtt://localhost:1883", show_default=True, help="The broker.")
 @click.option("--speed", type=Speed(), default=1.0, show_default=True, help="Times real time, or max.")
 @click.option(
     "--format", "payload_format", type=click.Choice(["float32", "json"]), default="float32", show_default=True
@@ -41,17 +42,18 @@ class Speed(click.ParamType[float]):
 @click.option("--duration", callback=duration_option, help="End after so much of the recording; default all.")
 @click.option("--qos", type=click.Choice(["0", "1"]), default="0", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@broker_options
 @recording_options
 def command(
     recording: str,
     topic: str,
-    url: str,
     speed: float,
     payload_format: str,
     message_samples: int | None,
     duration: float | None,
     qos: str,
     as_json: bool,
+    broker: Mqtt,
     options: RecordingOptions,
 ) -> None:
     """Publish RECORDING over MQTT in real time, X times as fast, or as fast as the broker takes it.
@@ -60,9 +62,9 @@ def command(
     """
     import aiomqtt
 
-    from monitor.config import Mqtt
     from monitor.errors import ConfigurationError, MonitorError
     from monitor.recording.source import open_recording
+    from monitor.runtime.direct_client import client_options
     from monitor.runtime.replay import ReplayPlan, replay
 
     source = open_recording(recording, options)
@@ -71,21 +73,16 @@ def command(
             f"{recording}: holds {source.records} separate records; packed messages cannot tell the pauses between "
             "them, use --format json"
         )
-    try:
-        settings = Mqtt(url=url)
-    except ValueError as error:
-        raise ConfigurationError(f"--url: '{url}' is not a broker address; write mqtt://host:1883") from error
     plan = ReplayPlan(
         topic, payload_format, speed, message_samples, math.inf if duration is None else duration, int(qos)
     )
 
     async def publish() -> None:
-        host, port = settings.host_and_port
         try:
-            async with aiomqtt.Client(host, port, timeout=30.0) as client:
+            async with aiomqtt.Client(**client_options(broker)) as client:
                 done = await replay(source, client, plan)
         except aiomqtt.MqttError as error:
-            raise MonitorError(f"replay: no broker at {url}: {error}") from error
+            raise MonitorError(f"replay: no broker at {broker.url}: {error}") from error
         if as_json:
             click.echo(json.dumps({"messages": done.messages, "samples": done.samples, "seconds": done.seconds}))
         else:

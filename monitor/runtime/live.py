@@ -9,10 +9,12 @@ import time
 import aiomqtt
 import numpy as np
 
+from monitor.config import Mqtt
 from monitor.core.continuity import Arrival, Continuity, Piece
 from monitor.core.decode import RealArray, Rejected, decoder
 from monitor.core.gap import Float32
 from monitor.errors import MonitorError
+from monitor.runtime.direct_client import client_options
 
 SILENCE_S = 30.0
 """Seconds without a message after which there is nothing to record."""
@@ -70,15 +72,15 @@ class LiveChannel:
         return np.concatenate(self._parts)[: self._wanted]
 
 
-async def record(address: tuple[str, int], topic: str, channel: LiveChannel) -> Float32:
+async def record(broker: Mqtt, topic: str, channel: LiveChannel) -> Float32:
     """Subscribe to a topic until the channel is complete.
 
     Raises:
+        ConfigurationError: a password or certificate cannot be read.
         MonitorError: no broker, it went away, or nothing comes.
     """
-    host, port = address
     try:
-        async with aiomqtt.Client(host, port) as client:
+        async with aiomqtt.Client(**client_options(broker)) as client:
             await client.subscribe(topic)
             messages = aiter(client.messages)
             while not channel.complete:
@@ -88,5 +90,6 @@ async def record(address: tuple[str, int], topic: str, channel: LiveChannel) -> 
     except TimeoutError as error:
         raise MonitorError(f"record: nothing came on '{topic}' for {SILENCE_S:g} s; check the topic") from error
     except aiomqtt.MqttError as error:
+        host, port = broker.host_and_port
         raise MonitorError(f"record: the broker at {host}:{port} failed: {error}") from error
     return channel.samples()

@@ -1,0 +1,82 @@
+"""The options that every command which talks to a broker has: where it is, and who we are to it."""
+
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from monitor.config import Mqtt
+from monitor.config_file import read_config
+from monitor.errors import ConfigurationError
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+FILE = click.Path(path_type=Path, dir_okay=False)
+
+OPTIONS = (
+    click.option("--url", help="The broker, mqtt://host or mqtts://host (TLS); default: mqtt://localhost:1883."),
+    click.option("--config", "config_file", type=FILE, help="Take the broker from the section mqtt of this file."),
+    click.option("--user", help="User name."),
+    click.option("--password-file", type=FILE, help="File with the password."),
+    click.option("--ca-file", type=FILE, help="Authorities to trust instead of the system's, with mqtts://."),
+    click.option("--cert-file", type=FILE, help="Our client certificate, with mqtts://."),
+    click.option("--key-file", type=FILE, help="Its key."),
+)
+"""In the order in which ``--help`` lists them."""
+
+
+def broker_options(command: Command) -> Callable[..., Any]:
+    """Give a click command the options and pass them on as one argument ``broker``, a :class:`monitor.config.Mqtt`.
+
+    An option stands above what ``--config`` says. Wrong ones are a ConfigurationError that names them.
+
+    Args:
+        command: a function with a keyword argument ``broker``; put this decorator under ``click.command``.
+
+    Returns:
+        The function with the options instead of the argument.
+    """
+
+    @wraps(command)
+    def with_options(
+        *args: Any,
+        url: str | None,
+        config_file: Path | None,
+        user: str | None,
+        password_file: Path | None,
+        ca_file: Path | None,
+        cert_file: Path | None,
+        key_file: Path | None,
+        **others: Any,
+    ) -> Any:
+        tls = {"ca_file": ca_file, "cert_file": cert_file, "key_file": key_file}
+        given = {"url": url, "user": user, "password_file": password_file}
+        return command(*args, broker=_settings(config_file, given, tls), **others)
+
+    decorated: Callable[..., Any] = with_options
+    for option in reversed(OPTIONS):
+        decorated = option(decorated)
+    return decorated
+
+
+def _settings(config_file: Path | None, given: dict[str, Any], tls: dict[str, Any]) -> Mqtt:
+    # Every broker knows 3.1.1.
+    plain: dict[str, Any] = {"version": "3.1.1", "tls": {}}
+    settings = plain if config_file is None else read_config(config_file).mqtt.model_dump()
+    settings |= {key: value for key, value in given.items() if value is not None}
+    settings["tls"] |= {key: value for key, value in tls.items() if value is not None}
+    try:
+        return Mqtt.model_validate(settings)
+    except ValidationError as error:
+        raise ConfigurationError("\n".join(map(_line, error.errors()))) from error
+
+
+def _line(details: ErrorDetails) -> str:
+    """One line about one mistake, with the option's name where it is one option's."""
+    key = details["loc"][-1] if details["loc"] else None
+    text = str(details.get("ctx", {}).get("error", details["msg"]))
+    return f"--{str(key).replace('_', '-')}: {text}" if key in {"url", "user", "password_file"} else text
