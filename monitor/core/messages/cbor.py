@@ -1,0 +1,200 @@
+"""CBOR (RFC 8949): a map with a few keys and arrays of numbers, read where it lies.
+
+A general decoder makes an object of every item before anything can count them, and resolves references, so that a
+few hundred bytes become gigabytes. Here nothing is made but the numbers that are asked for: other keys are skipped
+over, tags included, and the items that are not samples are counted. Does not handle: any tag among samples.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from monitor.core.messages.document import MAX_AXES, MAX_AXIS_NAME, Document, Float64
+from monitor.core.messages.number_arrays import Bytes8, Encoding, read_numbers
+from monitor.core.messages.rejection import Reason, Rejected
+
+END = 0xFF
+"""Ends an array, a map or a string of unknown length."""
+
+ENCODING = Encoding(
+    numbers={
+        0x18: ">u1", 0x19: ">u2", 0x1A: ">u4", 0x1B: ">u8",
+        0x38: ">u1", 0x39: ">u2", 0x3A: ">u4", 0x3B: ">u8",
+        0xF9: ">f2", 0xFA: ">f4", 0xFB: ">f8",
+    },
+    immediate={**{number: number for number in range(0x18)}, **{0x20 + n: -1 - n for n in range(0x18)}},
+    short_arrays=range(0x80, 0x98),
+    long_arrays={0x98: 1, 0x99: 2, 0x9A: 4, 0x9B: 8},
+    negative=frozenset({0x38, 0x39, 0x3A, 0x3B}),
+    open_array=0x9F,
+    end=END,
+)  # fmt: skip
+
+MAX_ITEMS = 4096
+"""Items besides the samples: keys, values, what other keys hold. More: a message keeps the event loop for longer, about
+a microsecond an item. Less: documents with many other keys are refused."""
+
+MAX_DEPTH = 16
+"""Nesting of what other keys hold."""
+
+LONGEST_KEY_BYTES = 4 * MAX_AXIS_NAME
+"""A longer key is nobody's; it is not decoded."""
+
+SELF_DESCRIBED = b"\xd9\xd9\xf7"
+"""The tag that says "this is CBOR"."""
+
+_UNSIGNED, _NEGATIVE, _BYTES, _TEXT, _ARRAY, _MAP, _TAG = range(7)
+_OPEN = 31
+_OPEN_BYTES, _OPEN_TEXT = 0x5F, 0x7F
+_NOTHING = (0xF6, 0xF7)
+_FLOATS = (0xF9, 0xFA, 0xFB)
+
+
+def parse_cbor(payload: bytes, axes: tuple[str, ...]) -> Document:
+    """Read a map with ``samples``, or a bare array.
+
+    Raises:
+        Rejected: with the reason.
+        UnicodeDecodeError: a key is not UTF-8.
+    """
+    del axes
+    reader = _Reader(payload, len(SELF_DESCRIBED) if payload.startswith(SELF_DESCRIBED) else 0)
+    document = reader.document()
+    if reader.at != len(payload):
+        raise Rejected(Reason.UNDECODABLE, f"{len(payload) - reader.at} bytes follow the document")
+    return document
+
+
+class _Reader:
+    """A place in a message, moved forward by what is read."""
+
+    def __init__(self, payload: bytes, at: int) -> None:
+        self.at = at
+        self._payload = payload
+        self._data: Bytes8 = np.frombuffer(payload, np.uint8)
+        self._items = 0
+
+    def document(self) -> Document:
+        """The map or the array that begins here."""
+        if self._head() >> 5 == _ARRAY:
+            return Document(self._numbers())
+        if self._head() >> 5 != _MAP:
+            raise Rejected(Reason.UNDECODABLE, "an object or an array is expected")
+        samples: Float64 | dict[str, Float64] | None = None
+        numbers: dict[str, float | None] = {}
+        for _ in self._entries():
+            key = self._key()
+            if key == "samples":
+                if samples is not None:
+                    raise Rejected(Reason.UNDECODABLE, "the object has 'samples' twice")
+                samples = self._named() if self._head() >> 5 == _MAP else self._numbers()
+            elif key in {"t", "seq", "fs"}:
+                numbers[key] = self._number(key)
+            else:
+                self._skip()
+        if samples is None:
+            raise Rejected(Reason.UNDECODABLE, "the object has no 'samples'")
+        seq = numbers.get("seq")
+        if isinstance(seq, float):
+            raise Rejected(Reason.UNDECODABLE, "'seq' must be an integer, found a float")
+        return Document(samples, numbers.get("t"), seq, numbers.get("fs"))
+
+    def _named(self) -> dict[str, Float64]:
+        columns: dict[str, Float64] = {}
+        for _ in self._entries():
+            name = self._key()
+            if name is None or len(columns) == MAX_AXES or name in columns:
+                raise Rejected(Reason.WRONG_AXES, f"an object of 1 to {MAX_AXES} different axis names is expected")
+            columns[name] = self._numbers()
+        return columns
+
+    def _numbers(self) -> Float64:
+        numbers, self.at = read_numbers(ENCODING, self._data, self.at)
+        return numbers
+
+    def _key(self) -> str | None:
+        """A text key; None for no text, or one too long to be known."""
+        if self._head() >> 5 != _TEXT or self._head() == _OPEN_TEXT:
+            self._skip()
+            return None
+        begin, end = self._string()
+        return str(self._payload[begin:end], "utf-8") if end - begin <= LONGEST_KEY_BYTES else None
+
+    def _number(self, key: str) -> float | None:
+        """A float or an int as it is written; None for null and undefined."""
+        head = self._head()
+        if head in _NOTHING:
+            self.at += 1
+            return None
+        following = ENCODING.numbers.get(head)
+        if head in _FLOATS and following is not None:
+            begin, end = self._move(1, following.itemsize)
+            return float(np.frombuffer(self._payload[begin:end], following)[0])
+        if head >> 5 not in {_UNSIGNED, _NEGATIVE}:
+            raise Rejected(Reason.UNDECODABLE, f"'{key}' must be a number")
+        value = self._argument()
+        return value if head >> 5 == _UNSIGNED else -1 - value
+
+    def _skip(self, depth: int = 0) -> None:
+        """Move behind one item, whatever it is."""
+        if depth > MAX_DEPTH:
+            raise Rejected(Reason.UNDECODABLE, f"nested more than {MAX_DEPTH} deep")
+        self._count()
+        head = self._head()
+        kind = head >> 5
+        if kind in {_ARRAY, _MAP} or head in {_OPEN_BYTES, _OPEN_TEXT}:
+            for _ in self._entries():
+                self._skip(depth + 1)
+                if kind == _MAP:
+                    self._skip(depth + 1)
+        elif kind in {_BYTES, _TEXT}:
+            self._string()
+        else:
+            self._argument()
+            if kind == _TAG:
+                self._skip(depth + 1)
+
+    def _entries(self) -> Iterator[None]:
+        """Enter an array or a map (or a string in parts); one turn for each item or pair, which the caller reads."""
+        left: int | None = None
+        if self._head() & 31 == _OPEN:
+            self.at += 1
+        else:
+            left = self._argument()
+        while self._head() != END if left is None else left > 0:
+            self._count()
+            yield
+            left = None if left is None else left - 1
+        self.at += left is None
+
+    def _count(self) -> None:
+        self._items += 1
+        if self._items > MAX_ITEMS:
+            raise Rejected(Reason.TOO_LARGE, f"more than {MAX_ITEMS} items besides the samples")
+
+    def _string(self) -> tuple[int, int]:
+        return self._move(0, self._argument())
+
+    def _argument(self) -> int:
+        """The number in a head: a value, a length, a count."""
+        size = self._head() & 31
+        if size < 24:
+            self.at += 1
+            return size
+        if size > 27:
+            raise Rejected(Reason.UNDECODABLE, f"no item begins with the byte {self._head():#04x}")
+        begin, end = self._move(1, 1 << (size - 24))
+        return int.from_bytes(self._payload[begin:end], "big")
+
+    def _head(self) -> int:
+        if self.at >= len(self._payload):
+            raise Rejected(Reason.UNDECODABLE, "the document is cut off")
+        return self._payload[self.at]
+
+    def _move(self, over: int, count: int) -> tuple[int, int]:
+        """Move over some bytes and behind ``count`` more; where those begin and end."""
+        begin = self.at + over
+        if count > len(self._payload) - begin:
+            raise Rejected(Reason.UNDECODABLE, "the document is cut off")
+        self.at = begin + count
+        return begin, self.at

@@ -1,0 +1,157 @@
+"""What a document says, whatever its encoding, and the one place where it is bounded.
+
+The parsers hand over plain numbers and arrays of float64. Here they become a :class:`Message`, or the message is
+rejected. Does not handle: encodings, topics, rings, clocks.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from monitor.core.messages.rejection import Reason, Rejected, shown
+
+RealArray = npt.NDArray[np.generic]
+Float64 = npt.NDArray[np.float64]
+
+MAX_AXES = 64
+"""Axes in one message; more is a mistake in the payload's orientation (axes, samples)."""
+
+MAX_SAMPLES = 2**22
+"""Numbers in one array of a document: half a minute of a sensor at 128 kHz. It bounds what is allocated for them."""
+
+MAX_AXIS_NAME = 64
+"""Characters of an axis name, which becomes a label of every metric of its channel."""
+
+LATEST_T_S = 4_102_444_800.0
+"""The year 2100 in UNIX seconds. A time stamp beyond it is in milliseconds, or random."""
+
+LARGEST = 1e12
+"""Largest sample taken, in raw units: far above any sensor, far enough below float32's limit to be squared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """The samples of one message."""
+
+    axes: Mapping[str, RealArray]
+    """Axis name to (n,) samples, all of one length, finite, as sent (unit and scale not applied)."""
+    seq: int | None = None
+    """Sequence number, one a message; 0 to 2**63 - 1."""
+    t: float | None = None
+    """UNIX seconds of the first sample, between 1970 and 2100."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What a parser read: numbers of the right type, not yet checked."""
+
+    samples: Float64 | Mapping[str, Float64]
+    """(n,) for one axis, (n, axes) for rows, or axis name to (n,)."""
+    t: float | None = None
+    """UNIX seconds of the first sample; 0 where the sensor's clock is not set."""
+    seq: int | None = None
+    """Sequence number."""
+    fs: float | None = None
+    """Sampling rate in Hz."""
+
+
+def require_room(count: int) -> None:
+    """Refuse an array that announces too many numbers, before anything is allocated for it.
+
+    Raises:
+        Rejected: more than ``MAX_SAMPLES``.
+    """
+    if count > MAX_SAMPLES:
+        raise Rejected(Reason.TOO_LARGE, f"an array of {count} numbers; at most {MAX_SAMPLES} are taken in one message")
+
+
+def require_finite(samples: npt.NDArray[Any]) -> None:
+    """Refuse samples that are NaN, infinite or absurdly large, in one pass.
+
+    Raises:
+        Rejected: one is.
+    """
+    # Their energy is NaN or infinite if one is, and too large if one is.
+    with np.errstate(over="ignore", invalid="ignore"):
+        energy = float(np.dot(samples, samples))
+    if not energy < LARGEST**2:
+        raise Rejected(Reason.NON_FINITE, f"a sample is NaN, infinite or beyond {LARGEST:g}")
+
+
+def checked(document: Document, axes: tuple[str, ...], sampling_rate_hz: float) -> Message:
+    """The message that a document holds.
+
+    Args:
+        document: as parsed.
+        axes: configured names of the axes, in order; one name for a message of one channel.
+        sampling_rate_hz: the configured rate; a document may state it and must then agree.
+
+    Raises:
+        Rejected: something is out of bounds or does not fit the configuration.
+    """
+    if document.fs is not None and not math.isclose(document.fs, sampling_rate_hz, rel_tol=1e-3):
+        raise Rejected(Reason.WRONG_RATE, f"fs is {document.fs:g} Hz, {sampling_rate_hz:g} Hz is configured")
+    if document.seq is not None and not 0 <= document.seq < 2**63:
+        raise Rejected(Reason.UNDECODABLE, f"'seq' must be from 0 to 2^63 - 1, found {_figure(document.seq)}")
+    return Message(_axes(document.samples, axes), document.seq, _time(document.t))
+
+
+def _figure(number: float) -> str:
+    return f"{number:g}" if abs(number) < 2**1000 else "a number of more than 300 digits"
+
+
+def _time(t: float | None) -> float | None:
+    if t is None or t == 0:
+        return None
+    if not 0 < t < LATEST_T_S:
+        hint = "; is it in milliseconds?" if LATEST_T_S <= t < 1000 * LATEST_T_S else ""
+        raise Rejected(Reason.WRONG_TIME, f"t is {t:g}, UNIX seconds between 1970 and 2100 are expected{hint}")
+    return t
+
+
+def _axes(samples: Float64 | Mapping[str, Float64], axes: tuple[str, ...]) -> dict[str, RealArray]:
+    if isinstance(samples, Mapping):
+        columns = _named(samples, axes)
+        for column in columns.values():
+            _require_samples(column)
+        return {**columns}
+    _require_samples(samples)
+    if samples.ndim == 1:
+        if len(axes) > 1:
+            raise Rejected(Reason.WRONG_AXES, f"rows of {len(axes)} axes are configured, found a flat list")
+        return {axes[0]: samples}
+    if samples.shape[1] != len(axes):
+        raise Rejected(Reason.WRONG_AXES, f"rows of {len(axes)} axes are configured, found rows of {samples.shape[1]}")
+    return {axis: samples[:, i] for i, axis in enumerate(axes)}
+
+
+def _require_samples(samples: Float64) -> None:
+    if not samples.size:
+        raise Rejected(Reason.EMPTY, "there are no samples")
+    require_finite(samples.ravel())
+
+
+def _named(samples: Mapping[str, Float64], axes: tuple[str, ...]) -> dict[str, Float64]:
+    if not 0 < len(samples) <= MAX_AXES:
+        raise Rejected(Reason.WRONG_AXES, f"1 to {MAX_AXES} named axes are expected, found {len(samples)}")
+    for name in samples:
+        # Printable: no control characters, no lone surrogates, no line separators.
+        if not 0 < len(name) <= MAX_AXIS_NAME or not name.isprintable():
+            raise Rejected(
+                Reason.WRONG_AXES, f"an axis name is 1 to {MAX_AXIS_NAME} printable characters, found {shown(name)}"
+            )
+    if len(axes) > 1 and samples.keys() != set(axes):
+        raise Rejected(Reason.WRONG_AXES, f"{listed(samples)} came, {listed(axes)} are configured")
+    if len({column.size for column in samples.values()}) > 1:
+        raise Rejected(Reason.WRONG_LENGTH, "the axes have different numbers of samples")
+    return dict(samples)
+
+
+def listed(names: Mapping[str, object] | Sequence[str]) -> str:
+    """Some axis names, safe to print; the first few of many."""
+    first = ", ".join(shown(name) for name in sorted(names)[:4])
+    return f"axes {first}" if len(names) <= 4 else f"axes {first} and {len(names) - 4} more"

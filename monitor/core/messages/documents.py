@@ -1,0 +1,40 @@
+"""Documents of every encoding: parsed, bounded, or rejected.
+
+Imported where a sensor sends documents; a plant of packed samples does not load the libraries.
+"""
+
+from collections.abc import Callable
+
+import msgspec
+
+from monitor.core.messages.cbor import parse_cbor
+from monitor.core.messages.document import Document, Message, checked
+from monitor.core.messages.json_document import parse_json
+from monitor.core.messages.message_pack import parse_msgpack
+from monitor.core.messages.rejection import Reason, Rejected
+from monitor.core.messages.senml import parse_senml
+
+PARSERS: dict[str, Callable[[bytes, tuple[str, ...]], Document]] = {
+    "json": parse_json,
+    "cbor": parse_cbor,
+    "msgpack": parse_msgpack,
+    "senml": parse_senml,
+}
+
+
+def document_decoder(kind: str, axes: tuple[str, ...], sampling_rate_hz: float) -> Callable[[bytes], Message]:
+    """The decoder of one sensor's documents; arguments as of :func:`monitor.core.decode.decoder`."""
+    parse = PARSERS[kind]
+
+    def decode(payload: bytes) -> Message:
+        if not payload:
+            raise Rejected(Reason.EMPTY, "the payload is empty")
+        try:
+            document = parse(payload, axes)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise Rejected(Reason.UNDECODABLE, f"not a {kind} document: {error}") from error
+        except RecursionError as error:
+            raise Rejected(Reason.UNDECODABLE, f"not a {kind} document: nested too deep") from error
+        return checked(document, axes, sampling_rate_hz)
+
+    return decode

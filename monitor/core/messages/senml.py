@@ -1,0 +1,136 @@
+"""SenML (RFC 8428), JSON: records with base fields that are carried on, one axis for each resolved name.
+
+A record's name is ``bn`` + ``n``, its value ``bv`` + ``v``, its time ``bt`` + ``t``. Records without a number are left
+out. Does not handle: units, sums, the CBOR and XML forms.
+"""
+
+from array import array
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import numpy as np
+
+from monitor.core.messages.document import MAX_AXES, Document, Float64, listed
+from monitor.core.messages.json_document import pieces
+from monitor.core.messages.rejection import Reason, Rejected, shown
+
+ABSOLUTE_T_S = 2.0**28
+"""From here on a time is UNIX seconds; below, it is relative to now (RFC 8428, section 4.5.3) and says nothing."""
+
+LONGEST_NAME = 512
+"""Characters of ``bn`` and of ``n``. More: a pack that changes its names all the time takes longer to read."""
+
+MAX_WITHOUT_NUMBER = 4096
+"""Records without a number in one pack. More: a pack of nothing takes longer to read than one of numbers."""
+
+SEPARATORS = "/:._-"
+"""What may stand between the name of a device and that of its axis."""
+
+
+class _Record(msgspec.Struct, gc=False):
+    n: str | None = None
+    t: float | None = None
+    v: float | None = None
+    bn: str | None = None
+    bt: float | None = None
+    bv: float | None = None
+
+
+_PACK = msgspec.json.Decoder(msgspec.Raw)
+_RECORDS = msgspec.json.Decoder(list[_Record])
+
+
+def parse_senml(payload: bytes, axes: tuple[str, ...]) -> Document:
+    """Read a pack: its numbers in order, by name.
+
+    Raises:
+        Rejected: with the reason.
+        msgspec.MsgspecError, UnicodeDecodeError, RecursionError: not a pack.
+    """
+    text = bytes(_PACK.decode(payload)).strip()
+    if not text.startswith(b"["):
+        raise Rejected(Reason.UNDECODABLE, "a list of records is expected")
+    pack = _Pack()
+    for piece in pieces(text, b"{"):
+        pack.take(_RECORDS.decode(piece))
+    columns = {name: np.frombuffer(values) for name, values in pack.values.items()}
+    t = pack.first_t if pack.first_t is not None and not pack.first_t < ABSOLUTE_T_S else None
+    return Document(_by_axis(columns, axes), t)
+
+
+class _Pack:
+    """The records read so far."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, array[float]] = {}
+        """Numbers by resolved name."""
+        self.first_t: float | None = None
+        """Resolved time of the first number."""
+        self._base_name = ""
+        self._base_t = 0.0
+        self._base_value = 0.0
+        self._without_number = 0
+
+    def take(self, records: Sequence[_Record]) -> None:
+        """Take the next records."""
+        column: array[float] | None = None
+        name: str | None = None
+        base_value = self._base_value
+        for record in records:
+            if record.bn is not None:
+                self._base_name, column = _bounded(record.bn), None
+            if record.bt is not None:
+                self._base_t = record.bt
+            if record.bv is not None:
+                self._base_value = base_value = record.bv
+            value = record.v
+            if value is None:
+                self._without_number += 1
+                if self._without_number > MAX_WITHOUT_NUMBER:
+                    raise Rejected(Reason.TOO_LARGE, f"more than {MAX_WITHOUT_NUMBER} records without a number")
+                continue
+            if column is None or record.n != name:
+                name = record.n
+                column = self._column(self._base_name + _bounded(name or ""))
+                if self.first_t is None:
+                    self.first_t = self._base_t + (record.t or 0.0)
+            column.append(base_value + value)
+
+    def _column(self, name: str) -> "array[float]":
+        column = self.values.get(name)
+        if column is None:
+            if len(self.values) == MAX_AXES:
+                raise Rejected(Reason.WRONG_AXES, f"a pack of more than {MAX_AXES} names")
+            column = self.values[name] = array("d")
+        return column
+
+
+def _bounded(name: str) -> str:
+    if len(name) > LONGEST_NAME:
+        raise Rejected(Reason.UNDECODABLE, f"a name of more than {LONGEST_NAME} characters: {shown(name)}")
+    return name
+
+
+def _by_axis(columns: Mapping[str, Float64], axes: tuple[str, ...]) -> Float64 | dict[str, Float64]:
+    if not columns:
+        return np.empty(0)
+    if len(axes) == 1:
+        if len(columns) > 1:
+            raise Rejected(
+                Reason.WRONG_AXES,
+                f"a pack of {len(columns)} names ({listed(columns)}) for one axis; "
+                "configure 'axes' with the ends of the names",
+            )
+        return next(iter(columns.values()))
+    found: dict[str, Float64] = {}
+    for name, column in columns.items():
+        ends = [axis for axis in axes if name == axis or (name.endswith(axis) and name[-len(axis) - 1] in SEPARATORS)]
+        axis = max(ends, key=len, default=None)
+        if axis is None or axis in found:
+            break
+        found[axis] = column
+    if len(found) != len(axes) or len(found) != len(columns):
+        raise Rejected(
+            Reason.WRONG_AXES, f"{listed(columns)} came; one name that ends with each of {listed(axes)} is expected"
+        )
+    return found
