@@ -268,14 +268,20 @@ class Continuity(Generic[Item]):
     def _believe(self, verdicts: list[Verdict[Item]]) -> None:
         """Use the doubted messages: their times are the new base."""
         first, *others = self._doubted
+        self._learn_pause(self._ahead_of(first))
         self.kept_bytes -= sum(piece.size_bytes for piece in self._doubted)
         self._doubted.clear()
         self._use(first, Arrival.CLOCK_STEP, verdicts)
         for piece in others:
             ahead = self._ahead(piece.count, piece.seq, piece.t)
-            pause_s = min(2 * ahead / self._sampling_rate_hz, LONGEST_PAUSE_S)
-            self._longest_pause_s = max(self._longest_pause_s, pause_s)
+            self._learn_pause(ahead)
             self._use(piece, Arrival.MISSING if ahead > 0 else Arrival.CONTIGUOUS, verdicts, round(max(ahead, 0)))
+
+    def _learn_pause(self, ahead: float) -> None:
+        """Take a jump of times that agreed for a pause between records, which may come again."""
+        pause_s = ahead / self._sampling_rate_hz
+        if pause_s <= LONGEST_PAUSE_S:
+            self._longest_pause_s = max(self._longest_pause_s, 2 * pause_s)
 
     def _drop_doubted(self, verdicts: list[Verdict[Item]]) -> None:
         for piece in self._doubted:

@@ -210,6 +210,8 @@ class Ingest:
             raise Rejected(Reason.TOO_LARGE, f"{len(payload)} bytes are over mqtt.max_payload")
         route = self._route(topic)
         message = route.decode(payload)
+        for axis in message.axes:
+            _require_label("axis", axis)
         return route.sensor, route.labels, message
 
     def _route(self, topic: str) -> _Route:

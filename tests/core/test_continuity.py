@@ -214,6 +214,15 @@ def test_a_recording_of_bursts_as_fast_as_it_goes(pause_s: float) -> None:
     assert stream.judged.count(CLOCK_STEP) == (pause_s > 60)
 
 
+def test_records_with_long_pauses_at_their_own_pace() -> None:
+    stream = Stream()
+    times = [1.7e9 + 600 * record + 0.1 * i for record in range(10) for i in range(10)]
+    stream.times(*times)
+    assert stream.used == times
+    assert stream.judged.count(CLOCK_STEP) == 1, "the pause is known then"
+    assert stream.judged.count(MISSING) == 8
+
+
 @pytest.mark.parametrize("key", ["seq", "t"])
 def test_a_number_or_time_that_stands_still_does_not_blind(key: str) -> None:
     stream = Stream()
