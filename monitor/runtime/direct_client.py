@@ -9,7 +9,7 @@ import asyncio
 import ssl
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Never, Self
 
 import aiomqtt
 from paho.mqtt.client import MQTTMessage
@@ -142,13 +142,17 @@ class DirectClient(aiomqtt.Client):
         self._answers: dict[int, asyncio.Future[Any]] = {}
 
     async def __aenter__(self) -> Self:
+        lost = self._disconnected
         try:
-            return await super().__aenter__()
+            await super().__aenter__()
+            if lost.done():  # before anybody could use it; aiomqtt would forget why
+                await _end_of(lost)
         except BaseException:
             # aiomqtt leaves the socket of a broker that did not answer open.
             self._given_up = True
             self._client._sock_close()  # noqa: SLF001 - paho closes politely only
             raise
+        return self
 
     def _client_connect(self) -> None:
         """Connect, on a thread; nobody may wait for it any more when it is done."""
@@ -184,16 +188,13 @@ class DirectClient(aiomqtt.Client):
         if code.is_failure:
             raise PublishRefusedError(f"the broker refuses messages on '{topic}': {code}")
 
-    async def wait_disconnected(self) -> None:
+    async def wait_disconnected(self) -> Never:
         """Wait until the connection is lost.
 
         Raises:
             aiomqtt.MqttError: with the reason of the loss.
         """
-        try:
-            await asyncio.shield(self._disconnected)
-        except OSError as error:  # what aiomqtt found while it wrote
-            raise aiomqtt.MqttError(str(error)) from error
+        await _end_of(self._disconnected)
 
     async def _wait_for(self, fut: Any, timeout: float | None) -> Any:  # noqa: ASYNC109 - aiomqtt's signature
         """Wait for an answer of the broker, as aiomqtt does, but no longer than the connection lasts."""
@@ -204,7 +205,6 @@ class DirectClient(aiomqtt.Client):
             await asyncio.wait({answer, self._disconnected}, return_when=asyncio.FIRST_COMPLETED)
             if not answer.done():
                 await self.wait_disconnected()
-                raise aiomqtt.MqttError("the broker closed the connection")
             return answer.result()
         finally:
             answer.cancel()
@@ -265,6 +265,15 @@ class DirectClient(aiomqtt.Client):
             return
         ahead.turn_comes = True
         self._loop.call_soon(self._read_some, client, ahead)
+
+
+async def _end_of(connection: "asyncio.Future[None]") -> Never:
+    """Wait for the end of a connection, which raises its reason."""
+    try:
+        await asyncio.shield(connection)
+    except OSError as error:  # what aiomqtt found while it wrote
+        raise aiomqtt.MqttError(str(error)) from error
+    raise aiomqtt.MqttError("the broker closed the connection")
 
 
 def client_options(settings: Mqtt) -> dict[str, Any]:

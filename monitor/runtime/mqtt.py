@@ -11,7 +11,7 @@ import math
 import random
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Never
 
 import aiomqtt
 from paho.mqtt.subscribeoptions import SubscribeOptions
@@ -180,7 +180,6 @@ class MqttSource:
             self.state.connected = False
             # Leaving a broken connection may raise an error of its own, in place of the cancellation.
             _raise_if_cancelled()
-        return "the broker closed the connection", None
 
     def _make_client(self, options: dict[str, Any]) -> DirectClient:
         settings = self._settings
@@ -232,16 +231,14 @@ class MqttSource:
                 f"may the account write mqtt.status_topic? topic={topic}",
             )
 
-    async def _wait(self, client: DirectClient) -> None:
-        """Wait for the end of the connection; what the broker refused is asked for again meanwhile."""
+    async def _wait(self, client: DirectClient) -> Never:
+        """Wait for the end of the connection, which raises its reason; meanwhile ask again for what was refused."""
         while self.state.refused:
             try:
                 async with asyncio.timeout(self._settings.reconnect_max):
                     await client.wait_disconnected()
             except TimeoutError:
                 await self._subscribe(client, self.state.refused)
-            else:
-                return
         await client.wait_disconnected()
 
     def _suspect_status(self, suspicious: bool) -> None:
