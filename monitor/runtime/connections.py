@@ -254,9 +254,6 @@ class Connections:
 
     async def _accept(self, listener: socket.socket) -> None:
         while True:
-            if not self._make_room():
-                await asyncio.sleep(ACCEPT_RETRY_S)
-                continue
             try:
                 client, address = await self._loop.sock_accept(listener)
             except OSError as error:
@@ -265,9 +262,15 @@ class Connections:
                     self._give_up_one()
                 await asyncio.sleep(ACCEPT_RETRY_S)
                 continue
+            try:
+                while len(self.open) >= self._limit and not self._give_up_one():  # noqa: ASYNC110 - patience frees places
+                    await asyncio.sleep(ACCEPT_RETRY_S)
+                # An accept that need not wait does not yield to the loop: many newcomers must not hold it.
+                await asyncio.sleep(0)
+            except asyncio.CancelledError:
+                client.close()
+                raise
             self._open(client, str(address[0]))
-            # An accept that need not wait does not yield to the loop: many newcomers must not hold it.
-            await asyncio.sleep(0)
 
     def _open(self, client: socket.socket, address: str) -> None:
         connection = Connection(self.open, self._server(), address, self._loop.time())
@@ -304,11 +307,8 @@ class Connections:
                 elif connection.unused(now_s):
                     connection.drop()
 
-    def _make_room(self) -> bool:
-        """Whether there is a place, if need be somebody else's."""
-        return len(self.open) < self._limit or self._give_up_one()
-
     def _give_up_one(self) -> bool:
+        """Drop the connection that loses least by it; False if all are being served."""
         now_s = self._loop.time()
         candidates = [connection for connection in self.open if connection.may_go(now_s)]
         if not candidates:

@@ -216,11 +216,14 @@ class ServerLog(logging.Logger):
     def handle(self, record: logging.LogRecord) -> None:
         """Sort one record."""
         error = record.exc_info[1] if record.exc_info else None
-        if isinstance(error, HttpProcessingError):
-            reason = error.message.partition("\n")[0]
+        # aiohttp's refusals quote the request, which need not be encodable (UnicodeError).
+        if isinstance(error, HttpProcessingError | UnicodeError):
+            reason = str(error.message if isinstance(error, HttpProcessingError) else error).partition("\n")[0]
             self._repeated.warning(
                 "malformed", f"malformed request refused: {record.getMessage()} reason={reason!r:.200}"
             )
+        elif isinstance(error, ConnectionError):
+            return  # the client left before its request came to a handler
         elif error is not None:
             self._errors.caught(Where.REQUEST, record.getMessage(), error)
         else:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import random
 import resource
 import socket
 import threading
@@ -213,6 +214,48 @@ def test_malformed_and_giant_requests_are_refused_without_a_traceback(plant: Pla
     assert not [line for line in said if "Traceback" in line]
     assert len(said) < 10
     assert plant.scrape_s() < GOOD_SCRAPE_S
+
+
+def mutated(rng: random.Random) -> bytes:
+    """A request that is nearly good."""
+    method = rng.choice([b"GET", b"GET", b"HEAD", b"POST", b"OPTIONS", b"CONNECT", b"TRACE", b"PRI", b"get"])
+    path = rng.choice(
+        [
+            b"/", b"*", b"//evil", b"http://[::1", b"http://evil/metrics", b"/metrics", b"/%ff%00", b"/\xff\xfe",
+            b"/static/%2e%2e%2fx", b"/api/v1/channels", b"/api/v1/evidence/%00", b"/api/v1/evidence/..%2f..",
+            b"/api/v1/evidence?channel=%ff%00", b"/api/v1/evidence?channel=" + b"a" * 5000,
+            b"/api/v1/channels/stream?machine=%ff&axis=%00", b"/-/reload?" + b"a=b&" * 1000, b"/?" + b"%f0%9f" * 500,
+        ]
+    )  # fmt: skip
+    headers = rng.sample(
+        [
+            b"Host: \xff", b"Host: [", b"Origin: \xff", b"Origin: http://[", b"Upgrade: websocket",
+            b"Connection: upgrade", b"Expect: 100-continue", b"Expect: nonsense", b"Content-Length: 5",
+            b"Transfer-Encoding: chunked", b"Content-Encoding: gzip", b"Range: bytes=9-1", b"If-None-Match: \xff",
+            b"Accept-Encoding: \xff", b"Content-Type: \xff;;=", b"Cookie: \xff=\x01", b"X: a\x00b", b" folded",
+            b"If-Modified-Since: nonsense", b"Authorization: \xff",
+        ],
+        rng.randint(0, 6),
+    )  # fmt: skip
+    if rng.random() < 0.8:
+        headers.insert(0, b"Host: localhost")
+    raw = bytearray(b"%s %s HTTP/1.1\r\n%s\r\n\r\nbody" % (method, path, b"\r\n".join(headers)))
+    for _ in range(rng.choice([0, 0, 1, 3])):
+        raw[rng.randrange(len(raw))] = rng.randrange(256)
+    return bytes(raw)
+
+
+def test_requests_that_are_nearly_good_raise_nothing(plant: Plant) -> None:
+    before_lines, rng = len(lines_from(plant, 0)), random.Random(13)
+    for _ in range(300):
+        with plant.connection(65536) as client, contextlib.suppress(ConnectionError):
+            client.settimeout(0.2)  # most of those without an answer wait for a body
+            client.sendall(mutated(rng))
+            with contextlib.suppress(TimeoutError):
+                client.recv(4096)
+    said = lines_from(plant, before_lines)
+    assert not [line for line in said if "Traceback" in line or "internal error" in line]
+    assert len(said) < 10
 
 
 def test_a_foreign_name_or_page_changes_nothing_and_reads_no_channel(plant: Plant) -> None:
