@@ -34,6 +34,9 @@ MAX_MANIFEST_BYTES = 1 << 20
 MAX_FILE_BYTES = 256 << 20
 """Far above any model of this shape; a larger file is something else."""
 
+MAX_GOLDEN_WORK = 10**11
+"""Multiplications for the golden vectors; the reference has 2 * 10**7. A hostile model would take hours."""
+
 GOLDEN_TOLERANCE = 1e-4
 """Largest deviation from the golden vectors, relative to their largest value. Engines agree to 1e-6; a wrong weight
 shows as 1e-2 and more."""
@@ -123,6 +126,12 @@ class Artefact:
             ArtefactError: it is above the tolerance.
         """
         windows, forecasts = self.golden()
+        work = len(windows) * windows.shape[1] * self.manifest.parameters
+        if work > MAX_GOLDEN_WORK:
+            raise ArtefactError(
+                f"{self.path}: checking it takes {work:.1e} multiplications, at most {MAX_GOLDEN_WORK:.0e} were "
+                "expected; train a smaller network"
+            )
         state = engine.new_state(len(windows))
         rows = np.arange(len(windows))
         for block in range(windows.shape[1]):
@@ -162,6 +171,11 @@ def load_artefact(path: Path) -> Artefact:
     if manifest.parameters != manifest.shape.parameters:
         raise ArtefactError(
             f"{path / MANIFEST}: says {manifest.parameters} parameters, its shape has {manifest.shape.parameters}"
+        )
+    if 4 * manifest.parameters > MAX_FILE_BYTES:
+        raise ArtefactError(
+            f"{path / MANIFEST}: a network of {manifest.parameters} parameters does not fit a file of at most "
+            f"{MAX_FILE_BYTES} bytes; train a smaller one"
         )
     if set(manifest.files) != set(FILES):
         listed = ", ".join(sorted(manifest.files))

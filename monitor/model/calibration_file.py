@@ -136,17 +136,12 @@ def load_calibrations(path: Path) -> CalibrationFile:
         ArtefactError: it cannot be read, is damaged, or is no calibration.
     """
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise ArtefactError(f"{path}: has more than {MOST_BYTES} bytes; this is no calibration")
-        data = path.read_bytes()
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            if sum(entry.file_size for entry in archive.infolist()) > MOST_BYTES:
-                raise ArtefactError(f"{path}: unpacks to more than {MOST_BYTES} bytes; this is no calibration")
-        with np.load(io.BytesIO(data), allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
+        arrays = _arrays(path)
+    except ArtefactError:
+        raise
     except OSError as error:
         raise ArtefactError(f"cannot read the calibration {path}: {error.strerror or error}") from error
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
+    except Exception as error:  # whatever zipfile, zlib or NumPy say about a damaged file
         raise ArtefactError(f"{path}: is no calibration, or a damaged one ({error}); calibrate again") from error
     header = _header(path, arrays)
     regimes = {
@@ -154,6 +149,18 @@ def load_calibrations(path: Path) -> CalibrationFile:
         for number, regime in enumerate(header.regimes)
     }
     return CalibrationFile(path, header, regimes)
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
+    """The arrays of a file, not looked into."""
+    if path.stat().st_size > MOST_BYTES:
+        raise ArtefactError(f"{path}: has more than {MOST_BYTES} bytes; this is no calibration")
+    data = path.read_bytes()
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        if sum(entry.file_size for entry in archive.infolist()) > MOST_BYTES:
+            raise ArtefactError(f"{path}: unpacks to more than {MOST_BYTES} bytes; this is no calibration")
+    with np.load(io.BytesIO(data), allow_pickle=False) as stored:
+        return {name: stored[name] for name in stored.files}
 
 
 def _header(path: Path, arrays: dict[str, np.ndarray[Any, Any]]) -> Header:
@@ -183,8 +190,9 @@ def _calibration(
         kind = np.float32 if name == "whitening" else np.float64
         if value.dtype != kind or not np.isfinite(value).all():
             raise ArtefactError(f"{path}: '{name}' is not of finite {np.dtype(kind).name} numbers; calibrate again")
-    if not 4 <= numbers["block_samples"] <= 4096:
-        raise ArtefactError(f"{path}: blocks of {numbers['block_samples']} samples are out of range; calibrate again")
+    for name, least, most in (("block_samples", 4, 4096), ("interval_blocks", 1, 2**31), ("warmup_blocks", 0, 2**31)):
+        if not least <= numbers[name] <= most:
+            raise ArtefactError(f"{path}: '{name}' is {numbers[name]:.10g}, out of range; calibrate again")
     calibration = Calibration(**numbers, **values)
     calibration.check_shapes(str(path))
     return calibration

@@ -47,15 +47,13 @@ def read_golden(file: Path, data: bytes, shape: Shape) -> tuple[Float32, Float32
 def _array(file: Path, data: bytes, name: str, expected: tuple[int, ...]) -> Float32:
     most = MAX_WINDOWS * 4 * int(np.prod(expected)) + HEADER_BYTES
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            size = archive.getinfo(f"{name}.npy").file_size
-            if size > most:
-                raise ArtefactError(f"{file}: '{name}' unpacks to {size} bytes, at most {most} were expected")
-            stream = io.BytesIO(archive.read(f"{name}.npy"))
+        stream = io.BytesIO(_unpacked(file, data, name, most))
         if np.lib.format.read_magic(stream) != (1, 0):
-            raise ArtefactError(f"{file}: '{name}' is no plain array of the first .npy version")
+            raise ValueError(f"'{name}' is no plain array of the first .npy version")  # noqa: TRY301 - one message
         found, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+    except ArtefactError:
+        raise
+    except Exception as error:  # whatever zipfile, zlib or NumPy say about a damaged file
         raise ArtefactError(f"{file}: is no archive of two plain arrays: {error}; train the model again") from error
     if dtype != np.dtype("<f4") or fortran or found[1:] != expected or not 1 <= found[0] <= MAX_WINDOWS:
         raise ArtefactError(
@@ -69,3 +67,11 @@ def _array(file: Path, data: bytes, name: str, expected: tuple[int, ...]) -> Flo
     if not np.isfinite(values).all():
         raise ArtefactError(f"{file}: '{name}' holds NaN or infinity; train the model again")
     return values
+
+
+def _unpacked(file: Path, data: bytes, name: str, most: int) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        size = archive.getinfo(f"{name}.npy").file_size
+        if size > most:
+            raise ArtefactError(f"{file}: '{name}' unpacks to {size} bytes, at most {most} were expected")
+        return archive.read(f"{name}.npy")

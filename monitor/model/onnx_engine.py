@@ -15,6 +15,7 @@ from monitor.core.forecaster import CarriedState, Float32, Rows
 from monitor.core.rings import index_of
 from monitor.errors import ArtefactError
 from monitor.model.network import Shape
+from monitor.model.onnx_border import check_graph
 
 TILE_ROWS = 128
 """Rows of one run. Lower: the cost of a run (30 microseconds) shows. Higher: the gates of the rows no longer fit the
@@ -46,8 +47,9 @@ class OnnxEngine:
             graph: what :func:`monitor.model.onnx_graph.onnx_bytes` gives.
 
         Raises:
-            ArtefactError: ONNX Runtime does not take the graph, or its inputs are not of this shape.
+            ArtefactError: the graph is not ours, or ONNX Runtime does not take it.
         """
+        check_graph(graph, shape)
         import onnxruntime as ort
 
         self.block_samples = shape.block_samples

@@ -7,7 +7,7 @@ the same speed in a graph of its own, and 10 % slower beside the operator in one
 operator set 17 (LSTM: gates in the order i, o, f, c; Keras keeps them as i, f, c, o).
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +15,57 @@ import numpy.typing as npt
 from monitor.model.network import Shape
 
 Float32 = npt.NDArray[np.float32]
+Int64 = npt.NDArray[np.int64]
 
 OPSET = 17
+STATES = ("h1", "c1", "h2", "c2")
+
+
+class Node(NamedTuple):
+    """One operator of the graph."""
+
+    operator: str
+    """Of the standard set."""
+    inputs: tuple[str, ...]
+    """Names; empty: not given."""
+    outputs: tuple[str, ...]
+    """Names."""
+    attributes: dict[str, int]
+    """All attributes are whole numbers."""
+
+
+def graph_nodes(shape: Shape) -> list[Node]:
+    """The operators in the order in which they run."""
+    return [
+        Node("Split", ("state", "split"), STATES, {"axis": 1}),
+        *(Node("Unsqueeze", (name, "axis0"), (f"{name}_in",), {}) for name in STATES),
+        _lstm_node("1", "blocks", shape.units[0]),
+        Node("Squeeze", ("y1", "axis1"), ("x2",), {}),
+        _lstm_node("2", "x2", shape.units[1]),
+        *(Node("Squeeze", (f"{name}_out", "axis0"), (f"{name}_new",), {}) for name in STATES),
+        Node("Concat", tuple(f"{name}_new" for name in STATES), ("new_state",), {"axis": 1}),
+        Node("Gemm", ("h2_new", "dense", "offset"), ("forecast",), {}),
+    ]
+
+
+def graph_integers(shape: Shape) -> dict[str, Int64]:
+    """The constants that are no weights, by name."""
+    first, second = shape.units
+    return {
+        "split": np.array([first, first, second, second], np.int64),
+        "axis0": np.array([0], np.int64),
+        "axis1": np.array([1], np.int64),
+    }
+
+
+def graph_weights(shape: Shape) -> dict[str, tuple[int, ...]]:
+    """The shapes of the float32 constants, by name."""
+    found: dict[str, tuple[int, ...]] = {}
+    before = shape.block_samples
+    for layer, units in zip("12", shape.units, strict=True):
+        found |= {f"w{layer}": (1, 4 * units, before), f"r{layer}": (1, 4 * units, units), f"b{layer}": (1, 8 * units)}
+        before = units
+    return found | {"dense": (before, shape.block_samples), "offset": (shape.block_samples,)}
 
 
 def onnx_bytes(shape: Shape, weights: list[Float32]) -> bytes:
@@ -33,7 +82,6 @@ def onnx_bytes(shape: Shape, weights: list[Float32]) -> bytes:
     from onnx import TensorProto, helper, numpy_helper
 
     kernel1, recurrent1, bias1, kernel2, recurrent2, bias2, dense1, offset1, dense2, offset2 = weights
-    first, second = shape.units
     # Two linear layers are one: the product is taken in float64 and stored in float32.
     product = (dense1.astype(np.float64) @ dense2.astype(np.float64)).astype(np.float32)
     offset = (offset1.astype(np.float64) @ dense2.astype(np.float64) + offset2).astype(np.float32)
@@ -42,23 +90,11 @@ def onnx_bytes(shape: Shape, weights: list[Float32]) -> bytes:
         **_lstm_weights("2", kernel2, recurrent2, bias2),
         "dense": product,
         "offset": offset,
-        "split": np.array([first, first, second, second], np.int64),
-        "axis0": np.array([0], np.int64),
+        **graph_integers(shape),
     }
-    nodes = [
-        helper.make_node("Split", ["state", "split"], ["h1", "c1", "h2", "c2"], axis=1),
-        *(helper.make_node("Unsqueeze", [name, "axis0"], [f"{name}_in"]) for name in ("h1", "c1", "h2", "c2")),
-        _lstm_node("1", "blocks", first),
-        helper.make_node("Squeeze", ["y1", "axis1"], ["x2"]),
-        _lstm_node("2", "x2", second),
-        *(helper.make_node("Squeeze", [f"{name}_out", "axis0"], [f"{name}_new"]) for name in ("h1", "c1", "h2", "c2")),
-        helper.make_node("Concat", ["h1_new", "c1_new", "h2_new", "c2_new"], ["new_state"], axis=1),
-        helper.make_node("Gemm", ["h2_new", "dense", "offset"], ["forecast"]),
-    ]
-    constants["axis1"] = np.array([1], np.int64)
-    state = 2 * (first + second)
+    state = 2 * sum(shape.units)
     graph = helper.make_graph(
-        nodes,
+        [helper.make_node(operator, ins, outs, **attributes) for operator, ins, outs, attributes in graph_nodes(shape)],
         "forecaster",
         [
             helper.make_tensor_value_info("blocks", TensorProto.FLOAT, ["steps", "n", shape.block_samples]),
@@ -88,12 +124,10 @@ def _lstm_weights(layer: str, kernel: Float32, recurrent: Float32, bias: Float32
     }
 
 
-def _lstm_node(layer: str, source: str, units: int) -> Any:
-    from onnx import helper
-
-    return helper.make_node(
+def _lstm_node(layer: str, source: str, units: int) -> Node:
+    return Node(
         "LSTM",
-        [source, f"w{layer}", f"r{layer}", f"b{layer}", "", f"h{layer}_in", f"c{layer}_in"],
-        [f"y{layer}", f"h{layer}_out", f"c{layer}_out"],
-        hidden_size=units,
+        (source, f"w{layer}", f"r{layer}", f"b{layer}", "", f"h{layer}_in", f"c{layer}_in"),
+        (f"y{layer}", f"h{layer}_out", f"c{layer}_out"),
+        {"hidden_size": units},
     )

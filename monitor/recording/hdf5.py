@@ -28,11 +28,14 @@ from monitor.recording.mat import NUMERIC
 MAX_OBJECTS = 10_000
 """Groups and datasets looked at; a recording has a handful."""
 
+MAX_DEPTH = 32
+"""Groups within one another; HDF5 takes minutes for thousands of them, whose paths grow with their depth."""
+
 MAX_CHUNK_BYTES = 2**27
 """Largest chunk, and the cache for it: HDF5 unpacks a chunk at once. h5py's own choice stays below 1 MiB."""
 
-MAX_FACT_VALUES = 2**23
-"""Values of the largest fact (the starts of 8 million records)."""
+MAX_FACT_BYTES = 2**26
+"""Largest fact (the starts of 8 million records)."""
 
 
 def read_h5(path: Path) -> Contents:
@@ -55,7 +58,9 @@ def _read(path: Path, *, matlab: bool) -> Contents:
         nonlocal seen
         seen += 1
         if seen > MAX_OBJECTS:
-            raise RecordingError(f"{path.name}: holds more than {MAX_OBJECTS:,} objects; export the recording alone")
+            raise RecordingError(f"{path.name}: holds more than {MAX_OBJECTS:,} objects; export the samples alone")
+        if name.count("/") > MAX_DEPTH:
+            raise RecordingError(f"{path.name}: holds over {MAX_DEPTH} groups in one another; export the samples alone")
         if isinstance(item, h5py.Dataset) and not (matlab and name.startswith("#")):
             datasets[name] = item
 
@@ -87,12 +92,17 @@ def _why_unusable(dataset: Any, *, matlab: bool) -> str | None:
         return "is empty"
     if dataset.external or dataset.is_virtual:
         return "lies in another file, which is not read; write the samples into this one"
-    if dataset.chunks and prod(dataset.chunks) * dataset.dtype.itemsize > MAX_CHUNK_BYTES:
+    if _chunk_bytes(dataset) > MAX_CHUNK_BYTES:
         return f"is kept in chunks of more than {MAX_CHUNK_BYTES:,} bytes; write it in smaller chunks"
     reason = why_unusable(dataset.shape, dataset.dtype)
     if reason is None and not dataset.id.get_storage_size():
         return "was announced but never written"
     return reason
+
+
+def _chunk_bytes(dataset: Any) -> int:
+    """What HDF5 unpacks at once; a chunk may be larger than its dataset."""
+    return prod(dataset.chunks) * int(dataset.dtype.itemsize) if dataset.chunks else 0
 
 
 def _reader(path: Path, key: str, *, matlab: bool) -> Frames:
@@ -141,7 +151,8 @@ def _attributes(item: Any) -> dict[str, Any]:
 
 def _value(dataset: Any) -> Any:
     """A fact's value; MATLAB keeps text as numbers of characters."""
-    if dataset.external or dataset.is_virtual or dataset.shape is None or dataset.size > MAX_FACT_VALUES:
+    elsewhere = dataset.external or dataset.is_virtual or dataset.shape is None
+    if elsewhere or max(dataset.nbytes, _chunk_bytes(dataset)) > MAX_FACT_BYTES:
         raise RecordingError(f"{dataset.name}: cannot be a fact about a recording; rename it")
     value = dataset[()]
     if _text(dataset.attrs.get("MATLAB_class", b"")) == "char":

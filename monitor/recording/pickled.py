@@ -35,6 +35,9 @@ LITERALS = frozenset({
 CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
 TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
+MAX_INSTRUCTIONS = 1000
+"""An array's program has 20 to 60, however large it is. Without a bound a file of pure instructions takes hours."""
+
 PLAIN_TYPE = re.compile(r"[A-Za-z]\d{0,4}")
 """What a type's code looks like; records and dates with units are longer."""
 
@@ -83,9 +86,11 @@ def load_array(program: bytes, what: str) -> RealArray:
         Exception: it is damaged; which one depends on the damage.
     """
     machine = _Machine(what)
-    for operation, argument, _ in pickletools.genops(program):
+    for count, (operation, argument, _) in enumerate(pickletools.genops(program)):
         if operation.name == "STOP":
             break
+        if count >= MAX_INSTRUCTIONS:
+            raise _refusal(what, f"has more than {MAX_INSTRUCTIONS} instructions")
         machine.step(operation.name, argument)
     return _assemble(machine.stack.pop(), what)
 
@@ -154,8 +159,11 @@ class _Machine:
 
     def mention(self, module: Any, name: Any) -> None:
         """Put one of numpy's builders on the stack, as a word."""
+        # Only text is compared and shown: a few bytes make a tuple of tuples that takes for ever to hash or print.
+        if not isinstance(module, str) or not isinstance(name, str):
+            raise _refusal(self.what, "asks for a function without naming it")
         if (module, name) not in BUILDERS:
-            raise _refusal(self.what, f"asks for {module}.{name}")
+            raise _refusal(self.what, f"asks for {module[:100]}.{name[:100]}")
         self.stack.append(("builder", BUILDERS[module, name]))
 
     def call(self, function: Any, arguments: Any) -> None:
@@ -189,7 +197,7 @@ def _assemble(found: Any, what: str) -> RealArray:
         raise _refusal(what, "holds no array")
     shape, data = found.shape, found.data
     if not isinstance(shape, tuple) or not all(type(axis) is int and axis >= 0 for axis in shape):
-        raise _refusal(what, f"has the shape {shape}")
+        raise _refusal(what, "has a shape that is not a tuple of whole numbers")
     dtype = _plain_type(found.type, what)
     reason = why_unusable(shape, dtype)
     if reason:
@@ -205,6 +213,6 @@ def _assemble(found: Any, what: str) -> RealArray:
 def _plain_type(kind: _Type, what: str) -> Dtype:
     code = kind.code.lstrip("<>|=")
     if not PLAIN_TYPE.fullmatch(code) or kind.order not in {"<", ">", "|", "="}:
-        raise _refusal(what, f"has the type {kind.code!r}")
+        raise _refusal(what, f"has the type {kind.code[:40]!r}")
     order = kind.code[0] if kind.code != code else kind.order
     return np.dtype(order.replace("|", "=") + code)

@@ -36,6 +36,9 @@ MAX_MAGNITUDE = 1e15
 """Largest sample taken, in the file's unit; squares of more than 1.8e19 leave the range of float32, and integer samples
 of 32 bits stay far below."""
 
+LONGEST_COMPLAINT = 300
+"""Characters that are shown of what a library says about a damaged file: some quote the file."""
+
 MAX_LOADED_SAMPLES = 2**28
 """Most samples that :meth:`Recording.load` puts into memory: 1 GiB, 6 hours at 12 kHz."""
 
@@ -237,8 +240,9 @@ def unreadable(address: str, path: Path) -> Iterator[None]:
     except MonitorError:
         raise
     except Exception as error:
+        found = "".join(c if c.isprintable() else "?" for c in str(error)[:LONGEST_COMPLAINT]) or type(error).__name__
         raise RecordingError(
-            f"{address}: cannot be read: {str(error) or type(error).__name__}; the file is damaged, cut short, or not "
+            f"{address}: cannot be read: {found}; the file is damaged, cut short, or not "
             "what its name says: copy or export it again"
         ) from error
 
