@@ -20,7 +20,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from monitor.runtime.procfs import cpu_s
 from tests.daemons import RunningDaemon, running_daemon
-from tests.servers import answers, get, mosquitto, wait_for
+from tests.servers import answers, ask, get, mosquitto, prometheus, wait_for
 
 pytestmark = pytest.mark.system
 
@@ -67,6 +67,8 @@ class Plant:
 
     daemon: RunningDaemon
     port: int
+    prometheus: str
+    """The address of a Prometheus that scrapes the daemon."""
 
     def resident_bytes(self) -> int:
         pages = int(Path(f"/proc/{self.daemon.process.pid}/statm").read_text().split()[1])
@@ -105,10 +107,20 @@ class Plant:
 @pytest.fixture(scope="module")
 def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
     folder = tmp_path_factory.mktemp("http")
-    with mosquitto(folder) as broker, running_daemon(folder, broker) as daemon, feed(broker):
-        running = Plant(daemon, int(daemon.address.rpartition(":")[2]))
+    with contextlib.ExitStack() as stack:
+        broker = stack.enter_context(mosquitto(folder))
+        daemon = stack.enter_context(running_daemon(folder, broker))
+        stack.enter_context(feed(broker))
+        target = daemon.address.removeprefix("http://")
+        (folder / "prometheus.yml").write_text(
+            "global: {scrape_interval: 3s, scrape_timeout: 3s}\n"
+            f"scrape_configs: [{{job_name: vibration-monitor, static_configs: [{{targets: ['{target}']}}]}}]\n"
+        )
+        server = stack.enter_context(prometheus(folder, folder / "prometheus.yml"))
+        running = Plant(daemon, int(target.rpartition(":")[2]), server)
         wait_for(lambda: len(daemon.values("vibration_samples_received_total")) == CHANNELS, "every channel")
         wait_for(lambda: running.scored() > 0, "the first score")
+        wait_for(lambda: ask(server, "up"), "the first scrape")
         yield running
 
 
@@ -182,6 +194,8 @@ def test_connections_that_say_nothing_or_little_are_ended(plant: Plant) -> None:
 
         wait_for(all_ended, "every connection to be ended", 40)
         assert slowest_s < GOOD_SCRAPE_S
+    assert ask(plant.prometheus, "min_over_time(up[10m])") == 1  # through the clients that never read, too
+    assert (ask(plant.prometheus, "count_over_time(up[10m])") or 0) >= 5
     wait_for(lambda: plant.scored() > before_scored + 20, "scores to go on")
     assert len(lines_from(plant, before_lines)) < 20
 
