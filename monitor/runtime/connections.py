@@ -99,8 +99,8 @@ class Connection(asyncio.Protocol):
         self.state = State.REQUESTING
         self.since_s = now_s
         """When the state began."""
-        self.lasting = False
-        """A stream: its answer may take any time, while it is read."""
+        self.stream: asyncio.Task[None] | None = None
+        """Sends an answer that may take any time, while it is read; cancelled when the client has left."""
         self.opening: asyncio.Task[None] | None = None
         """Makes the transport, with TLS's handshake."""
         self._registry = registry
@@ -140,6 +140,8 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is over."""
         self._registry.discard(self)
+        if self.stream is not None:
+            self.stream.cancel()
         self._inner.connection_lost(exc)
 
     def request_begins(self) -> None:
@@ -148,7 +150,7 @@ class Connection(asyncio.Protocol):
 
     def request_ends(self) -> None:
         """The answer is on its way."""
-        self.lasting = False
+        self.stream = None
         self._enter(State.IDLE)
 
     def check(self, now_s: float) -> Dropped | None:
@@ -172,7 +174,7 @@ class Connection(asyncio.Protocol):
         """Whether somebody else may have the place."""
         if self.state is not State.ANSWERING:
             return True
-        return bool(self._unsent_bytes) or (not self.lasting and now_s - self.since_s > UNREAD_S)
+        return bool(self._unsent_bytes) or (self.stream is None and now_s - self.since_s > UNREAD_S)
 
     def drop(self) -> None:
         """End the connection, whatever waits to be sent."""

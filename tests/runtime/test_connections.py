@@ -2,7 +2,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from aiohttp.typedefs import Handler
 from monitor.runtime import connections as module
 from monitor.runtime.connections import Connections, Dropped
 from monitor.runtime.internal_errors import InternalErrors
+from monitor.runtime.page.stream import Streams
 from tests.authority import Authority
 
 LIMIT = 8
@@ -27,6 +28,7 @@ class Site:
     port: int
     errors: InternalErrors
     release: asyncio.Event
+    streams: Streams
 
     async def client(self, source: str = "127.0.0.1", *, send: bytes = b"") -> "Client":
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port, local_addr=(source, 0))
@@ -83,7 +85,17 @@ async def site(tls: ssl.SSLContext | None = None, folder: Path | None = None) ->
 
     app = web.Application(middlewares=[noted])
     app.router.add_get("/", quick)
+    streams = Streams(limit=4)
+
+    async def stream(request: web.Request) -> web.StreamResponse:
+        async def messages() -> AsyncGenerator[bytes]:
+            yield b"first"
+            await asyncio.Event().wait()
+
+        return await streams.serve(request, messages, {})
+
     app.router.add_get("/slow", slow)
+    app.router.add_get("/stream", stream)
     if folder is not None:
         app.router.add_static("/files", folder)
     runner = web.AppRunner(app, access_log=None)
@@ -93,9 +105,10 @@ async def site(tls: ssl.SSLContext | None = None, folder: Path | None = None) ->
     connections = Connections(runner.server, tls, errors, LIMIT)
     try:
         _, port = (await connections.listen("127.0.0.1", 0))[0]
-        yield Site(connections, port, errors, release)
+        yield Site(connections, port, errors, release, streams)
     finally:
         release.set()
+        await streams.close()
         await connections.stop_listening()
         await runner.cleanup()
         connections.drop_all()
@@ -196,6 +209,35 @@ def test_patience_ends(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
                 client.writer.close()
                 assert sum(here.connections.dropped.values()) == (name == "REQUEST_S")
             await eventually(lambda: not here.connections.open)
+
+    told(story)
+
+
+def test_a_viewer_that_left_is_forgotten_though_there_is_no_news() -> None:
+    async def story() -> None:
+        async with site() as here:
+            viewers = [await here.client(send=GET.replace(b"/ ", b"/stream ")) for _ in range(3)]
+            await eventually(lambda: here.streams.open == 3)
+            for viewer in viewers:
+                viewer.writer.close()
+            await eventually(lambda: not here.streams.open and not here.connections.open)
+
+    told(story)
+
+
+def test_one_address_does_not_keep_all_streams() -> None:
+    async def story() -> None:
+        async with site() as here:
+            view = GET.replace(b"/ ", b"/stream ")
+            crowd = [await here.client("127.0.0.2", send=view) for _ in range(5)]
+            await eventually(lambda: (here.streams.open, here.streams.refused) == (4, 1))
+            friends = [await here.client("127.0.0.3", send=view) for _ in range(3)]
+            for friend in friends[:2]:
+                assert (await friend.reader.readline()).startswith(b"HTTP/1.1 200")
+            assert (await friends[2].reader.readline()).startswith(b"HTTP/1.1 503")
+            await eventually(lambda: (here.streams.open, here.streams.refused) == (4, 2))
+            for client in (*crowd, *friends):
+                client.writer.close()
 
     told(story)
 

@@ -1,14 +1,16 @@
 """Server-sent events for many browsers: one message made, many clients; a client that does not read is dropped.
 
 A feed holds the latest message only. Each client waits for a newer one, so a slow client misses messages instead of
-queueing them, and a stuck one holds one message until it is dropped. Server-sent events as in the HTML standard,
-section 9.2. Refuses to know: what a message says.
+queueing them, and a stuck one holds one message until it is dropped. When there are as many streams as there may be, a
+newcomer from an address that has few gets the place of one from the address that has most. Server-sent events as in
+the HTML standard, section 9.2. Refuses to know: what a message says.
 """
 
 import asyncio
 import contextlib
 import json
 import socket
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
@@ -61,8 +63,6 @@ class Streams:
     """Every open stream of the page."""
 
     def __init__(self, limit: int = CLIENT_LIMIT, stuck_after_s: float = STUCK_AFTER_S) -> None:
-        self.open = 0
-        """Streams open now."""
         self.refused = 0
         """Streams refused because there were too many."""
         self.dropped = 0
@@ -70,40 +70,53 @@ class Streams:
         self._limit = limit
         self.stuck_after_s = stuck_after_s
         """A client that takes nothing for so long is dropped."""
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._viewers: dict[asyncio.Task[None], str] = {}
+
+    @property
+    def open(self) -> int:
+        """Streams open now."""
+        return len(self._viewers)
 
     async def serve(
         self, request: web.Request, make_messages: Callable[[], AsyncGenerator[bytes]], headers: dict[str, str]
     ) -> web.StreamResponse:
         """Send messages to one client until it leaves, gets stuck, or the server ends."""
-        if self.open >= self._limit:
+        if self.open >= self._limit and not self._make_room(request.remote or ""):
             self.refused += 1
             text = f"{self._limit} viewers are connected already; try again later\n"
             return web.Response(status=503, text=text, headers={"Retry-After": str(RETRY_AFTER_S), **headers})
-        self.open += 1
-        try:
-            response = web.StreamResponse(
-                headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no", **headers}
-            )
-            _bound_buffers(request)
-            if (connection := connection_of(request)) is not None:
-                connection.lasting = True
-            # The pump is a task of its own, so that the end of the server can cancel it without an error.
-            pump = asyncio.create_task(self._pump(request, response, make_messages()), name="page stream")
-            self._tasks.add(pump)
-            pump.add_done_callback(self._tasks.discard)
-            await asyncio.wait({pump})
-            if not pump.cancelled():
-                pump.result()
-            return response
-        finally:
-            self.open -= 1
+        response = web.StreamResponse(
+            headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no", **headers}
+        )
+        _bound_buffers(request)
+        # The pump is a task of its own, so that the end of the server or of the client can cancel it without an error.
+        pump = asyncio.create_task(self._pump(request, response, make_messages()), name="page stream")
+        self._viewers[pump] = request.remote or ""
+        pump.add_done_callback(lambda _: self._viewers.pop(pump, None))
+        if (connection := connection_of(request)) is not None:
+            connection.stream = pump
+        await asyncio.wait({pump})
+        if not pump.cancelled():
+            pump.result()
+        return response
+
+    def _make_room(self, address: str) -> bool:
+        """End the oldest stream of the address that has most; False if the newcomer's address would then have more."""
+        held = Counter(self._viewers.values())
+        crowd, most = held.most_common(1)[0]
+        if most <= held[address] + 1:
+            return False
+        oldest = next(pump for pump, viewer in self._viewers.items() if viewer == crowd)
+        del self._viewers[oldest]
+        oldest.cancel()
+        return True
 
     async def close(self) -> None:
         """End every stream."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        pumps = list(self._viewers)
+        for pump in pumps:
+            pump.cancel()
+        await asyncio.gather(*pumps, return_exceptions=True)
 
     async def _pump(self, request: web.Request, response: web.StreamResponse, messages: AsyncGenerator[bytes]) -> None:
         try:
