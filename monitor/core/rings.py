@@ -172,6 +172,10 @@ class Rings:
         """Whole blocks ever appended, of ``rows`` or of all channels."""
         return self._complete.copy() if rows is None else self._complete[rows]
 
+    def blocks_taken(self, rows: Rows) -> Int64:
+        """Blocks of ``rows`` that were taken or given up, of those ever appended."""
+        return self._taken[rows]
+
     def oldest_arrival_s(self) -> float | None:
         """The monotonic instant of arrival of the oldest block not yet taken, None if there is none."""
         rows = np.flatnonzero(self._complete > self._taken)

@@ -120,7 +120,8 @@ class Board:
         Args:
             intervals: what closed.
             at_s: (n,) monotonic instants of their last samples.
-            received: (n,) blocks that their channels have received so far.
+            received: (n,) blocks that their channels have received so far, without those that still wait: how many of
+                a message's blocks wait when an interval closes depends on the message's length.
         """
         rows, gaps, judged = intervals.rows, intervals.gaps, intervals.judgements
         self.scored_at_s[rows] = at_s

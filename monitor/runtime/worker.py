@@ -173,7 +173,7 @@ class Worker:
             lane.latencies.observe(ended_s - due.arrived_s[scored])
             if intervals is not None:
                 closed = np.searchsorted(due.rows, intervals.rows)
-                board.post(intervals, due.arrived_s[closed], rings.blocks_received(intervals.rows))
+                board.post(intervals, due.arrived_s[closed], rings.blocks_taken(intervals.rows))
         if intervals is not None and intervals.judgements.changes.rows.size:
             changes = intervals.judgements.changes
             self._tell(Changes(changes.rows + lane.first_row, changes.before, changes.after))

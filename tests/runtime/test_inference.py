@@ -96,6 +96,20 @@ def test_several_processes_say_what_one_pipeline_says(artefact: Artefact, calibr
     assert inference.lane.latencies.counts.sum() == lane.latencies.counts.sum() == CHANNELS * (BLOCKS - 25)
 
 
+@pytest.mark.parametrize("message_blocks", [12, 80, 120, 200])
+def test_coverage_is_whole_whatever_the_length_of_a_message(artefact: Artefact, message_blocks: int) -> None:
+    lane = Lane(shape(1))
+    worker = Worker(lane, load_engine(artefact, "onnxruntime"))
+    worker.obey(Configure(0, 120, 25))
+    seen: list[float] = []
+    for seed in range(2000 // message_blocks):
+        append_noise(lane, 0, message_blocks, seed)
+        while worker.round():
+            seen.append(float(lane.board.coverage[0]))
+    warm = 25 + 2 * 120  # the first interval counts the warm-up
+    assert set(seen[warm:]) == {1.0}
+
+
 def test_an_order_comes_before_the_blocks_after_it_and_after_those_before(artefact: Artefact) -> None:
     with running(artefact) as inference:
         inference.wait_until_ready()
