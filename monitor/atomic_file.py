@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace the contents of ``path`` at once; its folder is made where it is missing.
+def write_atomically(path: Path, *parts: bytes | memoryview) -> None:
+    """Replace the contents of ``path`` at once, by ``parts`` one after the other; its folder is made if it is missing.
 
     Raises:
         OSError: they cannot be written; the old file is still there and nothing is left beside it.
@@ -17,7 +17,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     fresh = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with fresh.open("wb") as file:
-            file.write(data)
+            file.writelines(parts)
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(path)

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from monitor.core.decode import FORMATS
-from monitor.core.topics import LABEL, RESERVED_LABELS, TopicPattern
+from monitor.core.topics import LABEL, RESERVED_LABELS, TopicPattern, no_channel_has
 from monitor.quantities import Bytes, Seconds
 
 STANDARD_GRAVITY_MPS2 = 9.80665
@@ -168,6 +168,8 @@ class Sensor(Section):
     """A name of the section ``models``."""
     calibration: str | None = None
     """Calibration file; ``{label}`` in it is replaced by the channel's label. Without one there is no score."""
+    expect: tuple[dict[str, str], ...] = ()
+    """Channels that must exist, each by its labels: one that has never sent is shown as silent."""
 
     @field_validator("topic")
     @classmethod
@@ -203,7 +205,16 @@ class Sensor(Section):
         for name in re.findall(r"\{([^}]*)\}", self.calibration or ""):
             if name not in {*self.label_names}:
                 raise ValueError(f"calibration names the label '{name}', which this sensor does not have")
+        for i, labels in enumerate(self.expect):
+            if problem := no_channel_has(labels, self.topic, self.labels, self.axes):
+                raise ValueError(f"expect[{i}]: {problem}")
         return self
+
+    def expected(self) -> list[tuple[str, str]]:
+        """Topic and axis of each channel in ``expect``."""
+        pattern = TopicPattern.parse(self.topic)
+        everything = [self.labels | labels for labels in self.expect]
+        return [(pattern.topic_of(labels), labels.get("axis", "")) for labels in everything]
 
     @property
     def label_names(self) -> tuple[str, ...]:
@@ -246,6 +257,14 @@ class Scoring(Section):
     rate_tolerance: float = Field(default=0.05, gt=0, le=1e6)
     """Part by which the rate at which samples arrive may differ from the configured one; beyond it, for a minute, a
     channel is not scored. 10 lets recordings pass that are replayed up to eleven times as fast."""
+    forget_after: Seconds = Field(default=30 * 86400.0, ge=1)
+    """A channel without samples for so long is forgotten; a lower value, loaded anew, removes one that is gone."""
+
+    @model_validator(mode="after")
+    def _silence_comes_first(self) -> Self:
+        if self.forget_after < self.silent_after:
+            raise ValueError("forget_after is under silent_after")
+        return self
 
 
 class Limits(Section):

@@ -57,6 +57,8 @@ class Changes:
     """(n,) state before."""
     after: Int64
     """(n,) state now."""
+    score: Float32
+    """(n,) score of the interval that changed it; NaN: no interval did."""
 
 
 class Alarm:
@@ -105,4 +107,4 @@ class Alarm:
         self._quiet[rows] = np.where(changed, 0, quiet)
         self._age[rows] = np.where(changed, 0, age)
         self._state[rows] = after
-        return Changes(rows[changed], before[changed], after[changed])
+        return Changes(rows[changed], before[changed], after[changed], score[changed])

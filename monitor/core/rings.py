@@ -32,6 +32,11 @@ def index_of(rows: Rows) -> Rows | slice:
     return rows
 
 
+def part_borders(channels: int, parts: int) -> list[int]:
+    """First row of each part, and the end."""
+    return [channels * number // parts for number in range(parts + 1)]
+
+
 @dataclass(frozen=True, slots=True)
 class DueBlocks:
     """One block of each of some channels, in the order of ``rows``."""
@@ -56,7 +61,7 @@ class Rings:
     ) -> None:
         self.block_samples = block_samples
         self.capacity_blocks = capacity_blocks
-        self.borders = [channels * number // parts for number in range(parts + 1)]
+        self.borders = part_borders(channels, parts)
         """First row of each part, and the end."""
         self._slots: Float32 = zeros((channels, capacity_blocks, block_samples), np.float32)
         self._flat = self._slots.reshape(channels, capacity_blocks * block_samples)

@@ -4,6 +4,7 @@ A named level becomes a label; ``+`` matches one level without a name. Refuses t
 """
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
@@ -73,3 +74,46 @@ class TopicPattern:
         if found is None:
             return None
         return dict(zip(self.names, found.groups(), strict=True))
+
+    def topic_of(self, labels: Mapping[str, str]) -> str:
+        """The topic whose named levels have these labels.
+
+        Raises:
+            ValueError: a level has no name, or a label cannot be a level.
+        """
+        levels = []
+        for level in self.text.split("/"):
+            if level == "+":
+                raise ValueError(f"'{self.text}' has a level without a name; write {{name}} instead of '+'")
+            value = labels[level[1:-1]] if level.startswith("{") else level
+            if not value or set(value) & set("/+#\0"):
+                raise ValueError(f"{level[1:-1]} '{value}' cannot be a level of a topic")
+            levels.append(value)
+        return "/".join(levels)
+
+
+def no_channel_has(labels: Mapping[str, str], topic: str, fixed: Mapping[str, str], axes: Sequence[str]) -> str | None:
+    """Why no channel of a sensor can have these labels, or which channel is meant stays open; None if it is clear.
+
+    Args:
+        labels: of the channel.
+        topic: the sensor's topic pattern.
+        fixed: labels of all its channels.
+        axes: names of the axes in one message, empty where it holds one.
+    """
+    pattern = TopicPattern.parse(topic)
+    asked = [*pattern.names, *(["axis"] if axes else [])]
+    known = dict.fromkeys([*pattern.names, *fixed, "axis"])
+    if unknown := [name for name in labels if name not in known]:
+        return f"this sensor has no label '{unknown[0]}'; it has {', '.join(known)}"
+    if missing := [name for name in asked if name not in labels]:
+        return f"the label '{missing[0]}' is missing; name {', '.join(asked)}"
+    if other := [name for name in fixed if labels.get(name, fixed[name]) != fixed[name]]:
+        return f"the label '{other[0]}' is '{fixed[other[0]]}' for all channels of this sensor"
+    if axes and labels["axis"] not in axes:
+        return f"there is no axis '{labels['axis']}'; axes has {', '.join(axes)}"
+    try:
+        pattern.topic_of(labels)
+    except ValueError as error:
+        return str(error)
+    return None

@@ -1,15 +1,19 @@
 """The latest figures of every channel of a lane: what its workers know and everybody else may look at.
 
-Each worker writes the rows of its part and says so with a version, odd while it writes; who looks looks again if a
-version changed meanwhile. So nobody who looks ever stops the forecasts. Refuses to know: names, labels, who looks.
+Each worker writes the rows of its part and says so with a version, odd while it writes; a reader copies part by part,
+and retries a part whose version changed meanwhile. So no reader ever stops the forecasts, and a worker that writes
+costs the readers of other parts nothing.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from enum import StrEnum
-from typing import Self, TypeVar
+from functools import partial
+from itertools import pairwise
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,13 +21,13 @@ import numpy.typing as npt
 from monitor.core.kinds import KINDS
 from monitor.core.pipeline import Intervals
 from monitor.core.refusal import REFUSALS
-from monitor.core.rings import Zeros
+from monitor.core.rings import Rows, Zeros, part_borders
 
 Seen = TypeVar("Seen")
 
-LOOKS = 100
-"""Times to look again before figures of two batches beside one another are accepted. Lower: that happens. Higher: a
-worker that was killed while it wrote holds up the last scrape for longer."""
+READS = 100
+"""Times that a part is read before figures of two batches beside one another are accepted. Lower: that happens. Higher:
+a worker that was killed while it wrote holds up the last scrape for longer."""
 
 
 class Skip(StrEnum):
@@ -62,6 +66,7 @@ class Board:
                 figures[:] = np.nan
             return figures
 
+        self.borders = part_borders(channels, parts)
         self._versions: npt.NDArray[np.int64] = zeros(parts, np.int64)
         self.blocks_scored: npt.NDArray[np.int64] = zeros(channels, np.int64)
         self.skipped = {reason: zeros(channels, np.int64) for reason in BY_WORKER}
@@ -89,8 +94,9 @@ class Board:
         for name, value in vars(self).items():
             if isinstance(value, dict):
                 setattr(part, name, {reason: counts[first:end] for reason, counts in value.items()})
-            else:
+            elif isinstance(value, np.ndarray):
                 setattr(part, name, value[first:end])
+        part.borders = [0, end - first]
         part._versions = self._versions[number : number + 1]  # noqa: SLF001
         return part
 
@@ -103,16 +109,48 @@ class Board:
         finally:
             self._versions += 1
 
-    def read(self, look: Callable[[], Seen]) -> Seen:
-        """What ``look`` returns (copies of columns) when no worker wrote meanwhile."""
-        for _ in range(LOOKS):
-            before = self._versions.copy()
-            if not (before & 1).any():
+    def consistent(self, part: int, look: Callable[[], Seen]) -> Seen:
+        """What ``look`` returns (copies of what is of one part) when the part's worker did not write meanwhile."""
+        for _ in range(READS):
+            before = int(self._versions[part])
+            if not before & 1:
                 seen = look()
-                if (self._versions == before).all():
+                if self._versions[part] == before:
                     return seen
             time.sleep(0.0001)
         return look()
+
+    def read(self, names: Sequence[str], rows: Rows | None = None) -> dict[str, npt.NDArray[Any]]:
+        """Copies of columns, the figures of each row from one batch.
+
+        Args:
+            names: of attributes, or reasons of :attr:`skipped` and :attr:`refused`.
+            rows: which, in ascending order; None: all.
+
+        Returns:
+            By name, (rows, ...).
+        """
+        counts = {str(reason): column for reason, column in (self.skipped | self.refused).items()}
+        columns = {name: counts[name] if name in counts else getattr(self, name) for name in names}
+        at = self.borders if rows is None else np.searchsorted(rows, self.borders).tolist()
+        size = at[-1]
+        found = {name: np.empty((size, *column.shape[1:]), column.dtype) for name, column in columns.items()}
+
+        def copy_part(target: slice, source: slice | Rows) -> None:
+            for name, column in columns.items():
+                found[name][target] = column[source]
+
+        for part, (first, end) in enumerate(pairwise(at)):
+            if end > first:
+                target = slice(first, end)
+                self.consistent(part, partial(copy_part, target, target if rows is None else rows[target]))
+        return found
+
+    def row(self, names: Sequence[str], row: int) -> list[Any]:
+        """The figures of one row, from one batch."""
+        columns = [getattr(self, name) for name in names]
+        part = bisect_right(self.borders, row) - 1
+        return self.consistent(part, lambda: [column[row].tolist() for column in columns])
 
     def post(self, intervals: Intervals, at_s: npt.NDArray[np.float64], received: npt.NDArray[np.int64]) -> None:
         """Show the figures of closed intervals.
@@ -159,13 +197,13 @@ class Board:
             self._scored_before[rows] = 0
             self._received_before[rows] = received
 
-    def counts(self, row: int) -> npt.NDArray[np.int64]:
-        """The counters of a row, (n,), for a restart; the caller is the one that writes."""
+    def counts(self, rows: Rows) -> npt.NDArray[np.int64]:
+        """The counters of rows, (rows, n), for a restart; the caller is the one that writes."""
         columns = (self.blocks_scored, *self.skipped.values(), *self.refused.values())
-        return np.array([column[row] for column in columns], np.int64)
+        return np.stack([column[rows] for column in columns], axis=1)
 
     def restore(self, row: int, counts: npt.NDArray[np.int64]) -> None:
-        """Let the counters of a row that was just cleared go on from what :meth:`counts` gave."""
+        """Let the counters of a row that was just cleared go on from what :meth:`counts` gave, (n,)."""
         columns = (self.blocks_scored, *self.skipped.values(), *self.refused.values())
         with self.writing():
             for column, count in zip(columns, counts.tolist(), strict=True):

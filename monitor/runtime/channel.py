@@ -78,6 +78,10 @@ class Channel:
     """What its scores are relative to, None without one."""
     settings: object = None
     """What its row was last configured with, beside the calibration."""
+    heard: bool = True
+    """Whether it has ever sent; False for one that the configuration expects and nobody has met yet."""
+    event: str = ""
+    """The last event of its alarm state, as JSON; empty: there was none."""
 
     @property
     def name(self) -> str:

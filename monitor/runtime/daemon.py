@@ -6,6 +6,7 @@ first and swaps it in only when it is good.
 """
 
 import asyncio
+import contextlib
 import logging
 import math
 import time
@@ -16,8 +17,8 @@ from monitor.config import Config
 from monitor.core.alarm import Changes
 from monitor.core.topics import TopicPattern
 from monitor.errors import ConfigurationError, MonitorError
-from monitor.runtime import families, metrics, web
-from monitor.runtime.alarms import AlarmDesk
+from monitor.runtime import absent, families, metrics, web
+from monitor.runtime.alarms import AlarmDesk, restored_payload
 from monitor.runtime.auth import open_to_others
 from monitor.runtime.calibrations import Calibrations
 from monitor.runtime.channel import Channel
@@ -34,6 +35,7 @@ from monitor.runtime.orders import Batches, Configure, Measured
 from monitor.runtime.rates import RateWatch
 from monitor.runtime.reload import Prepared, check_files, prepare, stop_new
 from monitor.runtime.remember import SAVE_PERIOD_S, Memory
+from monitor.runtime.state import locked
 from monitor.runtime.wall_clock import WallClock
 
 LOG = logging.getLogger(__name__)
@@ -47,6 +49,10 @@ RELEASE_PERIOD_S = 1.0
 HUNG_AFTER_S = 10.0
 """Silence of a worker after which the watchdog is not answered. A batch takes milliseconds; shorter than this would
 restart a daemon whose machine swaps for a moment, longer would leave a hung one undetected."""
+
+SAVE_REST = 4.0
+"""Pause after a save because of an alarm, in times of what it took: saving takes a fifth of the time at most. Lower: a
+plant whose alarm states flicker does little else. Higher: the next change waits for longer."""
 
 
 class Daemon:
@@ -68,6 +74,8 @@ class Daemon:
         self._reload_successful = True
         self._reloading = asyncio.Lock()
         self._source_task: asyncio.Task[None] | None = None
+        self._unsaved = asyncio.Event()
+        """Set when an alarm state changed that is not on disk."""
 
     async def start(self) -> None:
         """Load the models, start their workers, open the HTTP server. The broker is not waited for.
@@ -80,6 +88,7 @@ class Daemon:
         self._failure: asyncio.Future[None] = loop.create_future()
         self._certificates = check_files(self.config, self._config_file)
         self._tls = web.tls_context(self.config.http)
+        self._stack.enter_context(locked(self.config.state_dir))
 
         def on_failure(error: BaseException) -> None:
             loop.call_soon_threadsafe(self._fail, error)
@@ -93,16 +102,21 @@ class Daemon:
         rings = {name: loaded.lane.rings for name, loaded in self._lanes.items()}
         self.ingest = Ingest(self.config, rings, self._new_channel, time.monotonic, self._errors)
         self._mqtt = self._make_source(self.config)
-        self._evidence = EvidenceWriter(self.config.evidence, evidence_dir(self.config), asyncio.sleep)
+        self._evidence = EvidenceWriter(self.config.evidence, evidence_dir(self.config), asyncio.sleep, self._errors)
         self._stack.push_async_callback(self._evidence.close)
-        self._events = EventPublisher(self.config.mqtt, self._publish, lambda: self._mqtt.state.connected)
-        self._alarm_desk = AlarmDesk(
-            self._evidence, self.config.label_names, self._wall_clock.now_s, self._events.alarm
+        self._events = EventPublisher(
+            self.config.mqtt, self._publish, lambda: self._mqtt.state.connected, errors=self._errors
         )
         self._rates = RateWatch(
             self.ingest.channels.values, lambda: self.config.scoring.rate_tolerance, self._rate_changed
         )
-        self._memory = Memory(self.config.state_dir, time.monotonic, self.config.limits.channels)
+        self._alarm_desk = AlarmDesk(
+            self._evidence, self.config.label_names, self._wall_clock.now_s, self._events.alarm, self._errors
+        )
+        self._memory = Memory(
+            self.config.state_dir, time.monotonic, lambda: self._wall_clock.offset_s, self.config.limits.channels
+        )
+        await self._bring_back()
         self.address = await self._listen()
 
     async def serve(self) -> None:
@@ -110,7 +124,7 @@ class Daemon:
         self._start_source()
         self._notifier.ready(self._status())
         helpers = [
-            asyncio.create_task(self._watch(), name="watch"),
+            asyncio.create_task(supervised(self._watch, "watch", self._errors), name="watch"),
             asyncio.create_task(supervised(self._remember, "remember", self._errors), name="remember"),
             asyncio.create_task(supervised(self._events.run, "events", self._errors), name="events"),
             asyncio.create_task(supervised(self._rates.run, "rates", self._errors), name="rates"),
@@ -185,13 +199,15 @@ class Daemon:
         self.config = config
         self._events.settings = config.mqtt
         self._alarm_desk.label_names = config.label_names
-        self.ingest.configure(config, {name: loaded.lane.rings for name, loaded in lanes.items()})
+        away = self.ingest.configure(config, {name: loaded.lane.rings for name, loaded in lanes.items()})
+        self._memory.put_back(away, before.label_names)
         for loaded in lanes.values():
             loaded.inference.rebatch(Batches(config.inference.max_batch, config.inference.max_delay))
         for channel in self.ingest.channels.values():
             self._configure_channel(channel)
             if config.mqtt != before.mqtt:
                 self._events.channel(dict(zip(config.label_names, channel.labels, strict=True)))
+        absent.bring_back(self.ingest, self._memory, config, time.monotonic())
         for old in gone:
             await asyncio.to_thread(old.inference.stop)
         if (config.mqtt, self._filters(config)) != (before.mqtt, self._filters(before)):
@@ -283,13 +299,33 @@ class Daemon:
 
     async def _remember(self) -> None:
         while True:
-            await asyncio.sleep(SAVE_PERIOD_S)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._unsaved.wait(), SAVE_PERIOD_S)
+            rest = SAVE_REST * self._unsaved.is_set()
+            self._unsaved.clear()
+            began_s = time.monotonic()
+            for gone in absent.forget(self.ingest, self.config, began_s):
+                self._events.forget(dict(zip(self.config.label_names, gone.labels, strict=True)))
             await self._save()
+            await asyncio.sleep(rest * (time.monotonic() - began_s))
 
     async def _save(self, *, final: bool = False) -> None:
         lanes = {name: loaded.inference for name, loaded in self._lanes.items()}
-        channels = list(self.ingest.channels.values())
-        await self._memory.save(channels, lanes, self.config.label_names, final=final)
+        with self._errors.contained(Where.STATE, "state"):
+            await self._memory.save(
+                self.ingest.channels,
+                lanes,
+                lambda: self.config.label_names,
+                final=final,
+                forget_after_s=self.config.scoring.forget_after,
+            )
+
+    async def _bring_back(self) -> None:
+        """Make the channels that are known or expected, before anybody can miss them in a scrape."""
+        absent.bring_back(self.ingest, self._memory, self.config, time.monotonic())
+        if self.ingest.channels:
+            for loaded in self._lanes.values():
+                await loaded.inference.obeyed()
 
     def _stop_lanes(self) -> None:
         for loaded in self._lanes.values():
@@ -309,8 +345,14 @@ class Daemon:
         channel.first_block = int(inference.lane.rings.blocks_received()[channel.row])
         inference.clear(channel.row, channel.first_block)
         self._configure_channel(channel)
-        self._memory.restore(channel, inference, self.config.label_names)
-        self._events.channel(dict(zip(self.config.label_names, channel.labels, strict=True)))
+        state = self._memory.restore(channel, inference, self.config.label_names)
+        labels = dict(zip(self.config.label_names, channel.labels, strict=True))
+        self._events.channel(labels)
+        payload = restored_payload(channel, labels, state, self._wall_clock.now_s())
+        # After a clean end a retained event is known, and no other can be; after a kill any may be wrong.
+        if channel.event or (payload and not self._memory.clean):
+            self._events.state(labels, payload)
+        channel.event = payload if channel.event else ""
 
     def _rate_changed(self, channel: Channel) -> None:
         self._lanes[channel.model].inference.measured(Measured(channel.row, channel.wrong_rate))
@@ -320,6 +362,7 @@ class Daemon:
         if loaded is not None and loaded.lane is lane:
             channels = {channel.row: channel for channel in self.ingest.channels.values() if channel.model == lane.name}
             self._alarm_desk.changed(loaded, changes, channels)
+            self._unsaved.set()
 
     def _configure_channel(self, channel: Channel) -> None:
         """Give a channel's row its interval, warm-up and calibration."""

@@ -1,36 +1,33 @@
 """Alarm events over MQTT, and what Home Assistant needs to find the channels by itself.
 
-Pure functions make topics and payloads; one small publisher sends them in order. While the broker is away events wait,
-up to a limit; beyond it the oldest go, counted, for the newest is the one that still holds.
-Refuses to know: when an alarm is one.
+Pure functions make topics and payloads; one small publisher sends them in order. While the broker is away the newest
+event of each channel waits, for it is the one that still holds.
 """
 
 import asyncio
 import hashlib
 import json
 import logging
-import math
 import re
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 
 from monitor import __version__
 from monitor.config import Mqtt
 from monitor.runtime.alarms import AlarmEvent
+from monitor.runtime.internal_errors import InternalErrors, Where
 from monitor.runtime.repeated_log import RepeatedLog
 
 LOG = logging.getLogger(__name__)
-
-QUEUED = 1000
-"""Events that wait for the broker at most. Fewer: an outage costs events. More: the broker gets them in one burst."""
 
 RETRY_S = 1.0
 """Pause before an event is tried again while the broker is away."""
 
 TRIES = 3
 """How often a connected broker may refuse an event before it is dropped; it must not hold up the others for ever."""
+
+Labels = tuple[tuple[str, str], ...]
+"""A channel's labels, names and values."""
 
 Publish = Callable[[str, str, bool], Awaitable[bool]]
 
@@ -41,27 +38,6 @@ def event_topic(prefix: str, labels: dict[str, str]) -> str:
     """The topic of a channel's events: prefix and label values; what a topic must not hold is replaced."""
     levels = [re.sub(r"[+#/\x00]", "_", value) for value in labels.values() if value]
     return "/".join([prefix, *levels])
-
-
-def event_payload(event: AlarmEvent) -> str:
-    """The event as JSON; a figure that does not exist is null."""
-    return json.dumps(
-        {
-            "time": datetime.fromtimestamp(event.at_s, UTC).isoformat(timespec="milliseconds"),
-            "labels": event.labels,
-            "state": event.after.name.lower(),
-            "previous_state": event.before.name.lower(),
-            "score": _rounded(event.score),
-            "evidence": {name: _rounded(value) for name, value in event.evidence.items()},
-            "band_hz": None if event.band_hz is None else [round(edge, 1) for edge in event.band_hz],
-            "evidence_file": event.evidence_file,
-        },
-        allow_nan=False,
-    )
-
-
-def _rounded(value: float) -> float | None:
-    return round(value, 4) if math.isfinite(value) else None
 
 
 def discovery(settings: Mqtt, labels: dict[str, str]) -> list[tuple[str, str]]:
@@ -106,10 +82,19 @@ def discovery(settings: Mqtt, labels: dict[str, str]) -> list[tuple[str, str]]:
 
 
 class EventPublisher:
-    """Sends events one after another, retained; what cannot be sent is dropped and counted."""
+    """Sends events one after another, retained; what cannot be sent is dropped and counted.
+
+    An event says how a channel is, so of each channel only the newest waits. Home Assistant's discovery waits behind
+    the events, and is made when it is sent.
+    """
 
     def __init__(
-        self, settings: Mqtt, publish: Publish, connected: Callable[[], bool], retry_s: float = RETRY_S
+        self,
+        settings: Mqtt,
+        publish: Publish,
+        connected: Callable[[], bool],
+        retry_s: float = RETRY_S,
+        errors: InternalErrors | None = None,
     ) -> None:
         """Make a publisher; :meth:`run` sends.
 
@@ -118,51 +103,71 @@ class EventPublisher:
             publish: takes topic, payload and whether to retain; returns whether the broker took it.
             connected: whether there is a broker to send to.
             retry_s: pause before an event is tried again.
+            errors: counts what no event should raise; a net of its own without it.
         """
         self.dropped = 0
         self.settings = settings
         self._publish = publish
         self._connected = connected
         self._retry_s = retry_s
+        self._errors = errors or InternalErrors(time.monotonic)
         self._log = RepeatedLog(LOG, time.monotonic)
-        self._waiting: deque[tuple[str, str]] = deque()
+        self._states: dict[Labels, str] = {}
+        """Payloads that wait, by channel."""
+        self._unannounced: dict[Labels, bool] = {}
+        """Channels whose discovery waits, and whether they are gone."""
         self._something = asyncio.Event()
 
     def alarm(self, event: AlarmEvent) -> None:
         """Queue an event, where events are wanted."""
-        if self.settings.events_topic is not None:
-            self._put(event_topic(self.settings.events_topic, event.labels), event_payload(event))
+        self.state(event.labels, event.payload)
 
-    def channel(self, labels: dict[str, str]) -> None:
-        """Queue what Home Assistant needs for a new channel, where that is wanted."""
+    def state(self, labels: dict[str, str], payload: str) -> None:
+        """Queue what a channel's retained event is to be; empty: there is to be none."""
+        if self.settings.events_topic is not None:
+            key = tuple(labels.items())
+            self._states.pop(key, None)  # the newest goes to the end
+            self._states[key] = payload
+            self._something.set()
+
+    def channel(self, labels: dict[str, str], *, gone: bool = False) -> None:
+        """Queue what Home Assistant needs for a new channel, or to forget one, where that is wanted."""
         if self.settings.homeassistant.enabled and self.settings.events_topic is not None:
-            for topic, payload in discovery(self.settings, labels):
-                self._put(topic, payload)
+            self._unannounced[tuple(labels.items())] = gone
+            self._something.set()
+
+    def forget(self, labels: dict[str, str]) -> None:
+        """Queue the end of what the broker retains of a channel."""
+        self.state(labels, "")
+        self.channel(labels, gone=True)
 
     async def run(self) -> None:
         """Send until cancelled."""
         while True:
             await self._something.wait()
-            message = self._waiting.popleft()
-            if not self._waiting:
+            labels = next(iter(self._states or self._unannounced), None)
+            if labels is None:
                 self._something.clear()
-            await self._send(message)
+                continue
+            with self._errors.contained(Where.EVENT, " ".join(value for _, value in labels)):
+                for message in self._messages(labels):
+                    await self._send(*message)
 
-    async def _send(self, message: tuple[str, str]) -> None:
+    def _messages(self, labels: Labels) -> list[tuple[str, str]]:
+        """What waits for a channel, and waits no longer: its event, or else its discovery."""
+        event = self._states.pop(labels, None)
+        if event is None:
+            gone = self._unannounced.pop(labels)
+            return [(topic, "" if gone else payload) for topic, payload in discovery(self.settings, dict(labels))]
+        prefix = self.settings.events_topic
+        return [] if prefix is None else [(event_topic(prefix, dict(labels)), event)]
+
+    async def _send(self, topic: str, payload: str) -> None:
         refusals = 0
-        while not (self._connected() and await self._publish(*message, True)):
+        while not (self._connected() and await self._publish(topic, payload, True)):
             refusals += self._connected()
             if refusals >= TRIES:
-                self._drop(message, "the broker does not take it")
+                self.dropped += 1
+                self._log.warning("event", f"event not published: topic={topic} reason=the broker does not take it")
                 return
             await asyncio.sleep(self._retry_s)
-
-    def _put(self, topic: str, payload: str) -> None:
-        if len(self._waiting) >= QUEUED:
-            self._drop(self._waiting.popleft(), f"{QUEUED} newer ones wait for the broker")
-        self._waiting.append((topic, payload))
-        self._something.set()
-
-    def _drop(self, message: tuple[str, str], reason: str) -> None:
-        self.dropped += 1
-        self._log.warning("event", f"event not published: topic={message[0]} reason={reason}")

@@ -1,14 +1,16 @@
 """Evidence of an alarm: the samples around it, their forecasts and what was said of them, kept for a person to judge.
 
 Samples come from the channel's ring when the alarm rises and again a little later; forecasts are computed from them
-once more, so the hot path keeps nothing for this. A full disk costs the evidence and nothing else. Refuses to know: why
-there was an alarm.
+once more, so the hot path keeps nothing for this. What is known at the instant of the alarm is written at once, so a
+daemon that is killed before the rest has come loses only the rest. A full disk costs the evidence and nothing else.
 """
 
 import asyncio
+import contextlib
 import io
 import json
 import logging
+import os
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -23,13 +25,18 @@ from monitor.core.forecaster import CarriedForecaster, Engine
 from monitor.core.gap import Float32, Residuals
 from monitor.core.pipeline import Pipeline
 from monitor.core.rings import Rings
+from monitor.runtime.capture_figure import draw_capture
 from monitor.runtime.channel import Channel
 from monitor.runtime.evidence_names import NAME, evidence_stem
+from monitor.runtime.internal_errors import InternalErrors, Where
 
 LOG = logging.getLogger(__name__)
 
 MOST_AT_ONCE = 8
 """Captures under way at a time; alarms beyond that are counted and get none. More: a plant-wide event fills memory."""
+
+FAILURES = ("io_error", "too_many", "internal_error")
+"""Why a capture was not written; the values of the metric's label ``reason``."""
 
 
 @dataclass(frozen=True)
@@ -57,20 +64,32 @@ class Capture:
 class EvidenceWriter:
     """Writes captures to a folder and keeps it within its limits."""
 
-    def __init__(self, settings: Settings, folder: Path | None, sleep: Callable[[float], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        folder: Path | None,
+        sleep: Callable[[float], Awaitable[None]],
+        errors: InternalErrors | None = None,
+    ) -> None:
         """Make a writer.
 
         Args:
             settings: what to keep.
             folder: where to; None: nothing is written.
             sleep: waits for seconds.
+            errors: counts what no capture should raise; a net of its own without it.
         """
         self.written = 0
-        self.failures: Counter[str] = Counter({"io_error": 0, "too_many": 0})
+        """Captures that are complete."""
+        self.failures: Counter[str] = Counter(dict.fromkeys(FAILURES, 0))
+        """Captures that are not, by reason."""
         self._settings = settings
         self._folder = folder
         self._sleep = sleep
+        self._errors = errors or InternalErrors(time.monotonic)
         self._tasks: set[asyncio.Task[None]] = set()
+        # Pruning looks at files that a second writer would be replacing.
+        self._writing = asyncio.Lock()
         if folder is not None:
             _remove_left_overs(folder)
 
@@ -101,7 +120,7 @@ class EvidenceWriter:
         return f"{stem}.npz"
 
     async def close(self) -> None:
-        """Give up what is under way."""
+        """Give up what has not come yet; what was written at the alarm stays."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -115,52 +134,84 @@ class EvidenceWriter:
         before: tuple[int, Float32],
         forecasts: "_Forecasts",
     ) -> None:
+        await self._write(stem, capture, before[1], before[1].size, None)
         await self._sleep(self._settings.after)
         after = rings.recent(channel.row, round(self._settings.after * capture.sampling_rate_hz))
         start, samples = join(before, after)
-        alarm_sample = before[0] + before[1].size - start
-        try:
-            await asyncio.to_thread(self._write, stem, capture, samples, alarm_sample, forecasts)
-        except OSError as error:
-            self.failures["io_error"] += 1
-            LOG.warning("evidence not written: channel=%s error=%s", capture.channel, error.strerror or error)
-        else:
+        if await self._write(stem, capture, samples, before[0] + before[1].size - start, forecasts):
             self.written += 1
             LOG.info("evidence written: channel=%s file=%s.npz", capture.channel, stem)
 
-    def _write(self, stem: str, capture: Capture, samples: Float32, alarm_sample: int, forecasts: "_Forecasts") -> None:
+    async def _write(
+        self, stem: str, capture: Capture, samples: Float32, alarm_sample: int, forecasts: "_Forecasts | None"
+    ) -> bool:
+        """Write what is known, one capture at a time; returns whether it is on disk.
+
+        Without ``forecasts`` it is the first writing. Its failure is not counted: the second one tries again.
+        """
+        reason = "internal_error"
         assert self._folder is not None  # noqa: S101 - start looked
-        self._folder.mkdir(parents=True, exist_ok=True)
-        forecast, residual = forecasts.of(samples)
-        buffer = io.BytesIO()
-        np.savez_compressed(
-            buffer,
-            acceleration=samples,
-            forecast=forecast,
-            residual=residual,
-            sampling_rate_hz=capture.sampling_rate_hz,
-            unit="m/s2",
-        )
-        about = {
-            "channel": capture.channel,
-            "labels": capture.labels,
-            "alarm_at_s": capture.at_s,
-            "alarm_at_sample": alarm_sample if 0 <= alarm_sample <= samples.size else None,
-            "score": capture.score,
-            "evidence": capture.evidence,
-            "band_hz": capture.band_hz,
-            "sampling_rate_hz": capture.sampling_rate_hz,
-            "samples": int(samples.size),
-            "rms_mps2": float(samples.std()),
-            "peak_mps2": float(np.abs(samples - samples.mean()).max(initial=0.0)),
-            "model_sha256": capture.model_sha256,
-        }
-        write_atomically(self._folder / f"{stem}.npz", buffer.getvalue())
-        write_atomically(self._folder / f"{stem}.json", json.dumps(about, indent=2).encode())
-        picture = _picture(capture, samples, forecast, residual, alarm_sample)
+        with self._errors.contained(Where.CAPTURE, capture.channel):
+            try:
+                async with self._writing:
+                    limits = self._settings.max_size, self._settings.max_age
+                    await asyncio.to_thread(
+                        _write, self._folder, stem, capture, samples, alarm_sample, forecasts, limits
+                    )
+            except OSError as error:
+                reason = "io_error"
+                if forecasts is not None:
+                    LOG.warning("evidence not written: channel=%s error=%s", capture.channel, error.strerror or error)
+            else:
+                return True
+        self.failures[reason] += forecasts is not None
+        return False
+
+
+def _write(
+    folder: Path,
+    stem: str,
+    capture: Capture,
+    samples: Float32,
+    alarm_sample: int,
+    forecasts: "_Forecasts | None",
+    limits: tuple[int, float],
+) -> None:
+    """On a thread: samples and text, with forecasts a picture too; then make room within ``limits``, bytes and age."""
+    forecast, residual = forecasts.of(samples) if forecasts else (np.full(samples.size, np.nan, np.float32),) * 2
+    buffer = io.BytesIO()
+    np.savez_compressed(
+        buffer,
+        acceleration=samples,
+        forecast=forecast,
+        residual=residual,
+        sampling_rate_hz=capture.sampling_rate_hz,
+        unit="m/s2",
+    )
+    about = {
+        "channel": capture.channel,
+        "labels": capture.labels,
+        "complete": forecasts is not None,
+        "alarm_at_s": capture.at_s,
+        "alarm_at_sample": alarm_sample if 0 <= alarm_sample <= samples.size else None,
+        "score": capture.score,
+        "evidence": capture.evidence,
+        "band_hz": capture.band_hz,
+        "sampling_rate_hz": capture.sampling_rate_hz,
+        "samples": int(samples.size),
+        "rms_mps2": float(samples.std()) if samples.size else None,
+        "peak_mps2": float(np.abs(samples - samples.mean()).max()) if samples.size else None,
+        "model_sha256": capture.model_sha256,
+    }
+    write_atomically(folder / f"{stem}.npz", buffer.getvalue())
+    write_atomically(folder / f"{stem}.json", json.dumps(about, indent=2).encode())
+    if forecasts is not None:
+        title = f"{capture.channel}: score {capture.score:.2f}"
+        curves = samples, forecast, residual
+        picture = draw_capture(title, capture.sampling_rate_hz, capture.band_hz, curves, alarm_sample)
         if picture:
-            write_atomically(self._folder / f"{stem}.png", picture)
-        prune(self._folder, self._settings.max_size, self._settings.max_age, time.time())
+            write_atomically(folder / f"{stem}.png", picture)
+    prune(folder, *limits, time.time())
 
 
 def join(before: tuple[int, Float32], after: tuple[int, Float32]) -> tuple[int, Float32]:
@@ -178,16 +229,21 @@ def join(before: tuple[int, Float32], after: tuple[int, Float32]) -> tuple[int, 
 
 
 def prune(folder: Path, max_size_bytes: int, max_age_s: float, now_s: float) -> int:
-    """Delete the oldest evidence until folder size and age are within limits; returns how many files went."""
-    files = sorted((file for file in folder.iterdir() if NAME.fullmatch(file.name)), key=lambda file: file.name)
-    sizes = {file: file.stat() for file in files}
+    """Delete the oldest evidence until folder size and age are within limits; returns how many files went.
+
+    A file that somebody else deletes meanwhile is no error.
+    """
+    sizes: dict[Path, os.stat_result] = {}
+    for file in sorted((file for file in folder.iterdir() if NAME.fullmatch(file.name)), key=lambda file: file.name):
+        with contextlib.suppress(FileNotFoundError):
+            sizes[file] = file.stat()
     total = sum(status.st_size for status in sizes.values())
     gone = 0
-    for file in files:
-        if total <= max_size_bytes and now_s - sizes[file].st_mtime <= max_age_s:
+    for file, status in sizes.items():
+        if total <= max_size_bytes and now_s - status.st_mtime <= max_age_s:
             continue
         file.unlink(missing_ok=True)
-        total -= sizes[file].st_size
+        total -= status.st_size
         gone += 1
     return gone
 
@@ -230,46 +286,3 @@ def _remove_left_overs(folder: Path) -> None:
             left_over.unlink(missing_ok=True)
     except OSError as error:
         LOG.warning("left-over evidence not removed: folder=%s error=%s", folder, error.strerror or error)
-
-
-def _picture(
-    capture: Capture, samples: Float32, forecast: Float32, residual: Float32, alarm_sample: int
-) -> bytes | None:
-    """Waveform with forecast, and spectra, as PNG; None without matplotlib."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        return None
-    rate_hz = capture.sampling_rate_hz
-    figure = Figure(figsize=(10, 7), layout="constrained")
-    whole, detail, spectrum = figure.subplots(3, 1)
-    time_s = (np.arange(samples.size) - alarm_sample) / rate_hz
-    whole.plot(time_s, samples, lw=0.4, color="#4a6fa5")
-    whole.axvline(0.0, color="#c0392b", lw=1)
-    whole.set(title=f"{capture.channel}: score {capture.score:.2f}", xlabel="s from the alarm", ylabel="m/s²")
-    nearest, reach = min(max(0, alarm_sample), samples.size), round(0.03 * rate_hz)  # an alarm may lie before a hole
-    part = slice(max(0, nearest - reach), nearest + reach)
-    detail.plot(time_s[part], samples[part], lw=1, color="#4a6fa5", label="measured")
-    detail.plot(time_s[part], forecast[part], lw=1, color="#d9a400", label="forecast")
-    detail.set(xlabel="s from the alarm", ylabel="m/s²")
-    detail.legend(loc="upper right")
-    for values, label, colour in ((samples, "measured", "#4a6fa5"), (residual, "residual", "#c0392b")):
-        finite = values[np.isfinite(values)]
-        if finite.size > 256:
-            frequency, amplitude = _spectrum(finite, rate_hz)
-            spectrum.semilogy(frequency, amplitude, lw=0.7, color=colour, label=label)
-    if capture.band_hz is not None:
-        spectrum.axvspan(*capture.band_hz, color="#d9a400", alpha=0.2, label="band that stands out")
-    spectrum.set(xlabel="Hz", ylabel="m/s²/√Hz")
-    spectrum.legend(loc="upper right")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=90)
-    return buffer.getvalue()
-
-
-def _spectrum(values: Float32, rate_hz: float) -> tuple[np.ndarray[tuple[int], np.dtype[np.float64]], ...]:
-    """Amplitude spectral density by Welch's method, Hann windows."""
-    from scipy.signal import welch
-
-    frequency, density = welch(values, rate_hz, nperseg=min(2048, values.size))
-    return frequency, np.sqrt(density)

@@ -1,6 +1,6 @@
 """How files of evidence are called: when the alarm rose and of which channel it was.
 
-One place for the name, so that who writes the files and who lists them agree. Refuses to know: what the files hold.
+One place for the name, so that who writes the files and who lists them agree.
 """
 
 import re

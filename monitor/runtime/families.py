@@ -1,6 +1,7 @@
 """Which metrics there are: their names, types, texts and where each value comes from.
 
-Names are fixed by the interface. A channel that fell silent keeps only its counters and the time of its last sample.
+Names are fixed by the interface. A channel that fell silent keeps only its counters, the time of its last sample, and
+its alarm state while that is not ok: a machine that was in alarm when its sensor died is still in alarm.
 Refuses to know: HTTP, the text format, how figures come about.
 """
 
@@ -10,16 +11,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-import numpy.typing as npt
-
 from monitor import __version__
 from monitor.core.decode import Reason
 from monitor.core.kinds import KINDS
 from monitor.core.refusal import REFUSALS
 from monitor.runtime import procfs
-from monitor.runtime.board import BY_WORKER, Board, Skip
+from monitor.runtime.board import BY_WORKER, Skip
 from monitor.runtime.channel import COUNTERS, RARE, Channel
 from monitor.runtime.connections import Dropped
+from monitor.runtime.histogram import Histogram
 from monitor.runtime.ingest import Ingest
 from monitor.runtime.internal_errors import Where
 from monitor.runtime.lane import Lane
@@ -101,11 +101,6 @@ class View:
     """HTTP connections that the server ended, by reason."""
 
 
-def _copied(board: Board) -> dict[str, npt.NDArray[Any]]:
-    columns = {key: getattr(board, key).copy() for key in (*FIGURES, *OTHERS)}
-    return columns | {reason: counts.copy() for reason, counts in (board.skipped | board.refused).items()}
-
-
 class ChannelTable:
     """The channels of a view with their figures, read from the boards once."""
 
@@ -117,7 +112,7 @@ class ChannelTable:
         self._columns: dict[str, dict[str, list[Any]]] = {}
         self._received: dict[str, list[int]] = {}
         for name, lane in view.lanes.items():
-            seen = lane.board.read(partial(_copied, lane.board))
+            seen = lane.board.read((*FIGURES, *OTHERS, *lane.board.skipped, *lane.board.refused))
             columns = {key: column.tolist() for key, column in seen.items()}
             columns["blocks_received"] = lane.rings.blocks_received().tolist()
             self._columns[name] = columns
@@ -225,7 +220,7 @@ def _write_alarms(page: MetricsPage, table: ChannelTable) -> None:
         "vibration_alarm_state",
         "gauge",
         "0 ok, 1 warning, 2 alarm, after hysteresis.",
-        ((labels, state) for labels, _, silent, _, state, *_ in rows if state >= 0 and not silent),
+        ((labels, state) for labels, _, silent, _, state, *_ in rows if state > 0 or (state == 0 and not silent)),
     )
     scored = [row for row in rows if row[5] == row[5] and not row[2]]
     page.family(
@@ -353,13 +348,18 @@ def _write_histograms(page: MetricsPage, view: View) -> None:
         lane = view.lanes[model.model]
         labels = label_text(names, (lane.name, model.engine))
         for key, part in parts.items():
-            histogram = getattr(lane, key)
-            part.append((labels, *lane.board.read(histogram.totals)))
+            part.append((labels, *_totals(lane, getattr(lane, key))))
     page.histogram("vibration_inference_duration_seconds", "One batch through the pipeline.", parts["durations"])
     page.histogram("vibration_inference_batch_size", "Blocks in a batch.", parts["batches"])
     page.histogram(
         "vibration_sample_to_score_seconds", "Arrival of a block's last sample to score.", parts["latencies"]
     )
+
+
+def _totals(lane: Lane, histogram: Histogram) -> tuple[list[tuple[str, int]], float]:
+    """What a histogram holds; of each worker, what it wrote with one batch."""
+    parts = range(lane.shape.parts)
+    return histogram.totals(lane.board.consistent(part, partial(histogram.part_totals, part)) for part in parts)
 
 
 def _waiting_bytes(view: View) -> int:

@@ -3,7 +3,7 @@
 prometheus-client's histogram takes one value a call, which is too slow for a value a block. Refuses to know: names.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from copy import copy
 from typing import Self
 
@@ -48,14 +48,22 @@ class Histogram:
         self._counts[0, int(np.searchsorted(self.bounds, value))] += 1
         self._sums[0] += value
 
-    def cumulative(self) -> list[tuple[str, int]]:
-        """Pairs of the label ``le`` and the count of values up to it, ending with ``+Inf``."""
-        totals = np.cumsum(self.counts).tolist()
-        return [*((f"{bound:g}", n) for bound, n in zip(self.bounds, totals, strict=False)), ("+Inf", totals[-1])]
+    def part_totals(self, number: int) -> tuple[npt.NDArray[np.int64], float]:
+        """Counts of one part, (buckets + 1,), and its sum; copies."""
+        return self._counts[number].copy(), float(self._sums[number])
 
-    def totals(self) -> tuple[list[tuple[str, int]], float]:
-        """:meth:`cumulative` and the sum."""
-        return self.cumulative(), self.sum
+    def totals(self, parts: Iterable[tuple[npt.NDArray[np.int64], float]]) -> tuple[list[tuple[str, int]], float]:
+        """Pairs of the label ``le`` and the count of values up to it, ending with ``+Inf``; and the sum.
+
+        Args:
+            parts: what :meth:`part_totals` gave for each part.
+        """
+        counts, total = np.zeros_like(self._counts[0]), 0.0
+        for of_part, sum_of_part in parts:
+            counts += of_part
+            total += sum_of_part
+        upto = np.cumsum(counts).tolist()
+        return [*((f"{bound:g}", n) for bound, n in zip(self.bounds, upto, strict=False)), ("+Inf", upto[-1])], total
 
     def quantile(self, q: float, before: npt.NDArray[np.int64] | None = None) -> float:
         """The upper bound of the bucket that holds quantile ``q``; NaN without values.

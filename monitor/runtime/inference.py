@@ -5,6 +5,7 @@ thread would wait for the interpreter between any two array operations. Nothing 
 event loop: orders and answers go through threads that do nothing else. Refuses to know: MQTT, HTTP, what is ordered.
 """
 
+import asyncio
 import itertools
 import os
 import queue
@@ -84,7 +85,7 @@ class Inference:
         self._on_failure = on_failure
         self._numbers: weakref.WeakKeyDictionary[Calibration, int] = weakref.WeakKeyDictionary()
         self._next_number = itertools.count()
-        self._questions: dict[int, Future[list[Arrays]]] = {}
+        self._questions: dict[int, Future[Arrays]] = {}
         self._workers: list[_Process] = []
         try:
             for part in range(shape.parts):
@@ -141,23 +142,24 @@ class Inference:
         """Batch otherwise from now on."""
         self._order_all(batches)
 
-    def collect(self, rows: Sequence[int], *, last: bool = False) -> list[Future[list[Arrays]]]:
-        """Ask what is known of ``rows``; one answer a part, of its rows in their order.
+    def collect(self, part: int, rows: Sequence[int], *, last: bool = False) -> "Future[Arrays]":
+        """Ask what is known of ``rows`` of one part, in their order.
 
         Args:
-            rows: which.
-            last: let the workers end after that.
+            part: its number.
+            rows: which, of the whole lane.
+            last: let its worker end after that.
         """
-        answers = []
-        for part, worker in enumerate(self._workers):
-            first = self.lane.rings.borders[part]
-            own = tuple(row - first for row in rows if self.lane.rings.part_of(row) == part)
-            number = next(self._next_number)
-            answer: Future[list[Arrays]] = Future()
-            self._questions[number] = answer
-            answers.append(answer)
-            worker.send(Collect(number, own, last))
-        return answers
+        first = self.lane.rings.borders[part]
+        number = next(self._next_number)
+        answer = self._questions[number] = Future()
+        self._workers[part].send(Collect(number, tuple(row - first for row in rows), last))
+        return answer
+
+    async def obeyed(self) -> None:
+        """Wait until every order that was given has been carried out, however long it takes; for the start."""
+        answers = [self.collect(part, ()) for part in range(self.lane.shape.parts)]
+        await asyncio.wait([asyncio.wrap_future(answer) for answer in answers], timeout=READY_S)
 
     def stop(self, timeout_s: float = 5.0) -> bool:
         """End the workers; returns whether they did by themselves in time."""

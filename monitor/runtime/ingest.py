@@ -141,7 +141,7 @@ class Ingest:
 
     def _keeps(self, channel: Channel, label_names: tuple[str, ...]) -> bool:
         sensor, labels = self._match(channel.topic)
-        if sensor != channel.sensor:
+        if sensor is None or sensor.model_copy(update={"expect": channel.sensor.expect}) != channel.sensor:
             return False
         before = {name: value for name, value in zip(label_names, channel.labels, strict=True) if value}
         now = {"axis": channel.labels[-1], **labels}
@@ -199,6 +199,13 @@ class Ingest:
         except Rejected:
             return None
         return route.channels[axis]
+
+    def forget(self, channel: Channel) -> None:
+        """Give up a channel that is gone; a message of its own, should one come, makes it anew."""
+        del self.channels[channel.labels]
+        self._free_rows[channel.model].append(channel.row)
+        # Other axes of the topic, if there are any, get a new route with their next message.
+        self._routes.pop(channel.topic, None)
 
     def explain(self, topic: str, payload: bytes) -> tuple[Sensor, dict[str, str], Message]:
         """What :meth:`deliver` would read from a message, without using it.

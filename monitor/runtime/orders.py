@@ -15,7 +15,7 @@ from monitor.model.engines import EngineName
 from monitor.runtime.lane import LaneShape
 
 Arrays = dict[str, npt.NDArray[np.generic]]
-"""What is kept of a channel, by name."""
+"""What is kept of a channel, by name; of several channels, with an axis in front."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class Restore:
     row: int
     """Which."""
     arrays: Arrays
-    """From :class:`Collected`."""
+    """From :class:`Collected`, of one channel."""
     counters: bool
     """Whether the board's counters go on as well."""
 
@@ -148,8 +148,8 @@ class Collected:
 
     number: int
     """Of the question."""
-    arrays: list[Arrays]
-    """What is known of each row."""
+    arrays: Arrays
+    """(rows, ...) what is known."""
 
 
 @dataclass(frozen=True, slots=True)

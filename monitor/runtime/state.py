@@ -1,79 +1,110 @@
 """What must survive a restart: alarm states, accumulated evidence, counters; one small file, written at once.
 
-The file is a line with version and SHA-256, and an npz after it. It is replaced by a rename after an fsync, so a kill
-at any instant leaves the old one or the new one. A file that cannot be read is set aside with a message and never stops
-a start. Refuses to know: what the numbers mean, when it is time to save.
+The file is a line with version and SHA-256, and an npz after it: one array a name and a table of channels, so that it
+costs little more than its bytes to write. It is replaced by a rename after an fsync, so a kill at any instant leaves
+the old one or the new one. A file that cannot be read is set aside with a message and never stops a start.
 """
 
+import contextlib
+import fcntl
 import hashlib
 import io
 import json
 import logging
+import os
 import time
 import zipfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from monitor.atomic_file import write_atomically
+from monitor.errors import MonitorError
 
 LOG = logging.getLogger(__name__)
 
 Array = npt.NDArray[Any]
 
-MAGIC = b"vibration-monitor state 1 "
+MAGIC = b"vibration-monitor state 2 "
 MAX_BYTES = 1 << 28
 """A larger file is no state of ours: 100,000 channels have about 150 MB."""
 
+LOCK_NAME = "lock"
 
-@dataclass(frozen=True)
-class ChannelState:
-    """What is kept of one channel."""
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Who a channel is, as far as it outlives a run."""
+
+    labels: tuple[str, ...]
+    """Its labels, ``name=value``."""
     key: str
-    """What it depends on: topic and calibration; with another key it is not taken over."""
+    """What its numbers depend on, such as the calibration; with another key they are not taken over."""
+    topic: str
+    """Where its messages come from."""
+    axis: str
+    """Which axis of them it is."""
+    last_sample_at_s: float
+    """UNIX seconds of its last samples."""
+    event: str
+    """The last event of its alarm state as JSON; empty: there was none."""
+
+    def line(self) -> str:
+        """The same as a line of text."""
+        fields = (self.labels, self.key, self.topic, self.axis, self.last_sample_at_s, self.event)
+        return json.dumps(fields)
+
+    @classmethod
+    def of_line(cls, line: str) -> Self:
+        """Who a line is about; a ValueError or TypeError if it is no such line."""
+        labels, *rest = json.loads(line)
+        return cls(tuple(labels), *rest)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Channels of which the same is kept."""
+
+    channels: Sequence[str]
+    """Who they are, a line each; objects would be too many for the garbage collector, which stops the event loop."""
     arrays: dict[str, Array]
-    """Numbers by name."""
+    """(channels, ...) numbers by name."""
+
+    def take(self, positions: Sequence[int]) -> Self:
+        """Some of the channels."""
+        arrays = {name: array[list(positions)] for name, array in self.arrays.items()}
+        return type(self)([self.channels[position] for position in positions], arrays)
 
 
-State = dict[tuple[str, ...], ChannelState]
-"""By the channel's labels, ``name=value``."""
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Kept:
     """The contents of a state file."""
 
-    channels: State
+    tables: Sequence[Table] = ()
     """The channels."""
-    final: bool
+    final: bool = False
     """Whether it was written when everything had come to rest, so that nothing was counted after it."""
 
 
-def _group(name: str, array: Array) -> str:
-    return f"{name}:{array.dtype.str}:{'x'.join(str(n) for n in array.shape)}"
-
-
-def pack(state: State, *, final: bool = False) -> bytes:
-    """The bytes of a state file; arrays of one name, type and shape are stored together."""
-    index = []
-    stacked: dict[str, list[Array]] = {}
-    for labels, channel in state.items():
-        groups = {name: _group(name, array) for name, array in channel.arrays.items()}
-        for name, group in groups.items():
-            stacked.setdefault(group, []).append(channel.arrays[name])
-        index.append({"labels": list(labels), "key": channel.key, "groups": groups})
-    numbers = {group: f"a{number}" for number, group in enumerate(stacked)}
-    arrays: dict[str, Array] = {numbers[group]: np.stack(values) for group, values in stacked.items()}
-    text = json.dumps({"channels": index, "arrays": numbers, "final": final})
-    arrays["index"] = np.frombuffer(text.encode(), np.uint8)
+def pack(tables: Sequence[Table], *, final: bool = False) -> tuple[bytes, memoryview]:
+    """The bytes of a state file, in two parts."""
+    names: list[dict[str, str]] = []
+    arrays: dict[str, Array] = {}
+    for number, table in enumerate(tables):
+        names.append({name: f"{number}.{position}" for position, name in enumerate(table.arrays)})
+        arrays |= {names[-1][name]: array for name, array in table.arrays.items()}
+    head = {"final": final, "tables": [[len(table.channels), own] for table, own in zip(tables, names, strict=True)]}
+    lines = [json.dumps(head), *(line for table in tables for line in table.channels)]
+    arrays["index"] = np.frombuffer("\n".join(lines).encode(), np.uint8)
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # type: ignore[arg-type] # keyword arrays, not allow_pickle
-    data = buffer.getvalue()
-    return MAGIC + hashlib.sha256(data).hexdigest().encode() + b"\n" + data
+    data = buffer.getbuffer()
+    return MAGIC + hashlib.sha256(data).hexdigest().encode() + b"\n", data
 
 
 def unpack(content: bytes) -> Kept:
@@ -89,26 +120,26 @@ def unpack(content: bytes) -> Kept:
         raise ValueError("its checksum is wrong")
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            index = json.loads(arrays["index"].tobytes())
-            stacked = {group: iter(arrays[name]) for group, name in index["arrays"].items()}
-        channels = {
-            tuple(entry["labels"]): ChannelState(
-                entry["key"], {name: np.asarray(next(stacked[group])) for name, group in entry["groups"].items()}
-            )
-            for entry in index["channels"]
-        }
-        return Kept(channels, final=index["final"] is True)
+            lines = iter(arrays["index"].tobytes().decode().split("\n"))
+            about = json.loads(next(lines))
+            tables = [
+                Table(list(islice(lines, count)), {name: arrays[own] for name, own in names.items()})
+                for count, names in about["tables"]
+            ]
     except (KeyError, TypeError, AttributeError, StopIteration, OSError, zipfile.BadZipFile) as error:
         raise ValueError(f"its contents do not fit together: {error}") from error
+    if any(len(array) != len(table.channels) for table in tables for array in table.arrays.values()):
+        raise ValueError("its contents do not fit together")
+    return Kept(tables, final=about["final"] is True)
 
 
-def save(path: Path, state: State, *, final: bool = False) -> None:
+def save(path: Path, tables: Sequence[Table], *, final: bool = False) -> None:
     """Write a state file at once.
 
     Raises:
         OSError: it cannot be written; the old file is still there.
     """
-    write_atomically(path, pack(state, final=final))
+    write_atomically(path, *pack(tables, final=final))
 
 
 def load(path: Path) -> Kept:
@@ -117,7 +148,7 @@ def load(path: Path) -> Kept:
         with path.open("rb") as file:
             return unpack(file.read(MAX_BYTES + 1))
     except FileNotFoundError:
-        return Kept({}, final=False)
+        return Kept()
     except (OSError, ValueError) as error:
         aside = path.with_name(f"{path.name}.bad-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}")
         try:
@@ -125,4 +156,29 @@ def load(path: Path) -> Kept:
         except OSError:
             aside = path
         LOG.warning("the state is not used: file=%s reason=%s kept_as=%s", path, error, aside.name)
-        return Kept({}, final=False)
+        return Kept()
+
+
+@contextlib.contextmanager
+def locked(folder: Path | None) -> Iterator[None]:
+    """Hold the state directory for one daemon; the lock goes with the process, however it ends.
+
+    Where the file system has no locks, or the folder cannot be written, the daemon runs without.
+
+    Raises:
+        MonitorError: another daemon holds it.
+    """
+    with contextlib.ExitStack() as stack:
+        if folder is not None:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                descriptor = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+                stack.callback(os.close, descriptor)
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise MonitorError(
+                    f"state_dir {folder} is in use by another daemon; stop it, or give each its own state_dir"
+                ) from None
+            except OSError as error:
+                LOG.warning("the state directory is not locked: folder=%s reason=%s", folder, error.strerror or error)
+        yield

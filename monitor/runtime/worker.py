@@ -13,6 +13,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import assert_never
 
@@ -22,7 +23,7 @@ from monitor.core.alarm import Changes
 from monitor.core.calibration import Calibration
 from monitor.core.forecaster import CarriedForecaster, Engine, WindowedForecaster
 from monitor.core.pipeline import Pipeline
-from monitor.core.rings import Int64
+from monitor.core.rings import Int64, Rows
 from monitor.errors import MonitorError
 from monitor.runtime.board import Skip
 from monitor.runtime.lane import Lane
@@ -97,6 +98,7 @@ class Worker:
                 self.lane.rings.skip_until(row, received)
                 self.lane.board.clear(np.array([row]), received)
                 self.pipeline.scoring.plausibility.measure(np.array([row]), wrong_rate=False)
+                self.pipeline.scoring.alarm.reset(np.array([row]))
             case Learn(number, calibration):
                 self._calibrations.pop(number, None)
                 if calibration is not None:
@@ -108,7 +110,7 @@ class Worker:
             case Restore():
                 self._restore(order)
             case Collect(number, rows, last):
-                self._tell(Collected(number, [self._collect(row) for row in rows]))
+                self._tell(Collected(number, self._collect(np.array(rows, np.intp))))
                 return not last
             case Batches():
                 self.batches = order
@@ -121,16 +123,22 @@ class Worker:
     def _configure(self, order: Configure) -> None:
         rows = np.array([order.row])
         calibration = None if order.calibration is None else self._calibrations[order.calibration]
+        scoring = self.pipeline.scoring
+        before = scoring.alarm.state(rows)
         self.pipeline.configure(rows, order.interval_blocks, order.warmup_blocks)
-        self.pipeline.scoring.assign(rows, calibration, order.limit, wrong_rate=order.wrong_rate)
+        scoring.assign(rows, calibration, order.limit, wrong_rate=order.wrong_rate)
+        if before.any():
+            # An alarm ends with the calibration that it was raised by; nobody must be left with the old state.
+            self._changed(Changes(rows, before, scoring.alarm.state(rows), np.full(1, np.nan, np.float32)))
         with self.lane.board.writing():
+            self.lane.board.alarm_state[rows] = -1
             self.lane.board.calibrated[rows] = calibration is not None
             self.lane.board.warm_up_belongs[rows] = order.warmup_blocks < self.lane.shape.window_blocks
 
     def _restore(self, order: Restore) -> None:
         row, arrays, board, scoring = np.array([order.row]), order.arrays, self.lane.board, self.pipeline.scoring
         counts = arrays.get("board")
-        if order.counters and counts is not None and counts.shape == board.counts(order.row).shape:
+        if order.counters and counts is not None and counts.shape == board.counts(row)[0].shape:
             board.restore(order.row, counts.astype(np.int64))
         evidence = {name[len("scorer.") :]: a[None] for name, a in arrays.items() if name.startswith("scorer.")}
         alarm = arrays.get("alarm", np.zeros(0, np.int64)).astype(np.int64)[None]
@@ -141,10 +149,10 @@ class Worker:
             with board.writing():
                 board.alarm_state[row] = scoring.alarm.state(row)
 
-    def _collect(self, row: int) -> Arrays:
-        rows, scoring = np.array([row]), self.pipeline.scoring
-        arrays = {f"scorer.{name}": values[0] for name, values in scoring.scorer.export(rows).items()}
-        return {**arrays, "alarm": scoring.alarm.export(rows)[0], "board": self.lane.board.counts(row)}
+    def _collect(self, rows: Rows) -> Arrays:
+        scoring = self.pipeline.scoring
+        arrays = {f"scorer.{name}": values for name, values in scoring.scorer.export(rows).items()}
+        return {**arrays, "alarm": scoring.alarm.export(rows), "board": self.lane.board.counts(rows)}
 
     def round(self, received: Int64 | None = None) -> bool:
         """Process one batch if a block is due; returns whether one was.
@@ -175,9 +183,11 @@ class Worker:
                 closed = np.searchsorted(due.rows, intervals.rows)
                 board.post(intervals, due.arrived_s[closed], rings.blocks_taken(intervals.rows))
         if intervals is not None and intervals.judgements.changes.rows.size:
-            changes = intervals.judgements.changes
-            self._tell(Changes(changes.rows + lane.first_row, changes.before, changes.after))
+            self._changed(intervals.judgements.changes)
         return True
+
+    def _changed(self, changes: Changes) -> None:
+        self._tell(replace(changes, rows=changes.rows + self.lane.first_row))
 
     def run(self, connection: Connection) -> None:
         """Work until told to stop; orders come over ``connection``."""

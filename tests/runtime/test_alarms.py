@@ -42,10 +42,11 @@ class Office:
     def change(self, *changes: tuple[int, State, State]) -> None:
         """Rows with their states before and after, on an event loop, until evidence is written."""
         rows, before, after = (np.array(column) for column in zip(*changes, strict=True))
+        score = self.plant.lane.board.score[rows]
         channels = {channel.row: channel for channel in self.plant.ingest.channels.values()}
 
         async def tell() -> None:
-            self.desk.changed(self.loaded, Changes(rows, before, after), channels)
+            self.desk.changed(self.loaded, Changes(rows, before, after, score), channels)
             await asyncio.gather(*self.writer._tasks)
 
         asyncio.run(tell())

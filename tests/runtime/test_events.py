@@ -13,7 +13,8 @@ from monitor.config import Config, Mqtt
 from monitor.core.alarm import State
 from monitor.errors import ConfigurationError
 from monitor.runtime.alarms import AlarmEvent
-from monitor.runtime.events import QUEUED, EventPublisher, discovery, event_payload, event_topic
+from monitor.runtime.events import EventPublisher, discovery, event_topic
+from monitor.runtime.internal_errors import InternalErrors, Where
 from monitor.runtime.preflight import preflight
 from tests.daemons import SENSOR
 
@@ -40,7 +41,7 @@ def event(score: float = 1.31415926, number: int = 0) -> AlarmEvent:
 
 def test_an_event_is_json_on_the_channels_topic() -> None:
     assert event_topic("plant/events", event().labels) == "plant/events/fan/de/x"
-    assert json.loads(event_payload(event())) == {
+    assert json.loads(event().payload) == {
         "time": "2023-11-14T22:13:20.250+00:00",
         "labels": LABELS,
         "state": "alarm",
@@ -50,7 +51,7 @@ def test_an_event_is_json_on_the_channels_topic() -> None:
         "band_hz": [1000.0, 2000.0],
         "evidence_file": None,
     }
-    assert json.loads(event_payload(event(math.nan)))["score"] is None
+    assert json.loads(event(math.nan).payload)["score"] is None
 
 
 def test_a_label_never_makes_a_wildcard_or_a_level() -> None:
@@ -82,15 +83,20 @@ class Broker:
     def __init__(self, *, there: bool) -> None:
         self.there = there
         self.refuses = "nothing"
+        self.breaks = "nothing"
         self.taken: list[str] = []
+        self.payloads: list[str] = []
 
     async def publish(self, topic: str, payload: str, retain: bool) -> bool:
         assert retain
-        assert json.loads(payload)
+        assert not payload or json.loads(payload)
         await asyncio.sleep(0)
+        if self.breaks in topic:
+            raise ZeroDivisionError
         if not self.there or self.refuses in topic:
             return False
         self.taken.append(topic)
+        self.payloads.append(payload)
         return True
 
 
@@ -112,20 +118,55 @@ async def until(condition: Callable[[], object]) -> None:
         await asyncio.sleep(0.001)
 
 
-def test_events_wait_for_the_broker_and_the_oldest_go_first() -> None:
+def test_the_newest_event_of_each_channel_waits_for_the_broker_before_any_discovery() -> None:
     broker = Broker(there=False)
+    count = 2000
+
+    async def tell(publisher: EventPublisher) -> None:
+        publisher.alarm(event(number=0))
+        await asyncio.sleep(0.01)  # the first is in hand now
+        for number in range(1, count + 1):
+            publisher.channel({**LABELS, "machine": f"fan{number}"})
+            publisher.alarm(event(0.5, number=number))
+        publisher.alarm(event(3.5, number=1))
+        broker.there = True
+        await until(lambda: len(broker.taken) == 3 * count + 1)
+
+    assert story(broker, tell).dropped == 0
+    numbers = ["", *range(2, count + 1), 1]
+    assert broker.taken[: count + 1] == [f"plant/events/fan{number}/de/x" for number in numbers]
+    assert json.loads(broker.payloads[count])["score"] == 3.5
+    assert all(topic.startswith("homeassistant/") for topic in broker.taken[count + 1 :])
+
+
+def test_what_is_retained_of_a_channel_that_is_gone_ends() -> None:
+    broker = Broker(there=True)
 
     async def tell(publisher: EventPublisher) -> None:
         publisher.channel(LABELS)
-        await asyncio.sleep(0.01)  # the first is in hand now
-        for number in range(1, QUEUED + 3):
-            publisher.alarm(event(number=number))
-        broker.there = True
-        await until(lambda: len(broker.taken) == QUEUED + 1)
+        publisher.forget(LABELS)
+        await until(lambda: len(broker.taken) == 3)
 
-    assert story(broker, tell).dropped == 3
-    assert broker.taken[0].startswith("homeassistant/binary_sensor/")
-    assert broker.taken[1:] == [f"plant/events/fan{number}/de/x" for number in range(3, QUEUED + 3)]
+    story(broker, tell)
+    assert broker.payloads == ["", "", ""]
+    assert broker.taken[0] == "plant/events/fan/de/x"
+
+
+def test_an_event_that_raises_costs_itself_and_is_counted(caplog: pytest.LogCaptureFixture) -> None:
+    broker = Broker(there=True)
+    errors = InternalErrors(lambda: 0.0)
+
+    async def tell(publisher: EventPublisher) -> None:
+        publisher._errors = errors
+        broker.breaks = "fan1"
+        publisher.alarm(event(number=1))
+        publisher.alarm(event(number=2))
+        await until(lambda: broker.taken)
+
+    story(broker, tell)
+    assert broker.taken == ["plant/events/fan2/de/x"]
+    assert errors.counts == {Where.EVENT: 1}
+    assert "one event is lost: 'fan1 de x'" in caplog.text
 
 
 def test_an_event_that_the_broker_refuses_holds_up_no_other(caplog: pytest.LogCaptureFixture) -> None:

@@ -105,6 +105,7 @@ def test_what_is_said_of_the_alarm_and_a_picture(tmp_path: Path) -> None:
     assert json.loads((tmp_path / f"{stem}.json").read_text()) == {
         "channel": "fan/de/x",
         "labels": {"machine": "fan", "sensor": "de", "axis": "x"},
+        "complete": True,
         "alarm_at_s": ALARM_S,
         "alarm_at_sample": 2 * RATE,
         "score": 1.5,
@@ -146,7 +147,7 @@ def test_alarms_of_a_whole_plant_at_once_are_bounded_and_counted(tmp_path: Path)
         bench = Bench(tmp_path, sleep)
         names = [bench.start(capture(f"fan{number}/de/x")) for number in range(MOST_AT_ONCE + 2)]
         assert [name is None for name in names] == [False] * MOST_AT_ONCE + [True] * 2
-        assert bench.writer.failures == {"io_error": 0, "too_many": 2}
+        assert bench.writer.failures == {"io_error": 0, "too_many": 2, "internal_error": 0}
         go.set()
         await asyncio.gather(*bench.writer._tasks)
         assert bench.writer.written == MOST_AT_ONCE
@@ -157,19 +158,28 @@ def test_alarms_of_a_whole_plant_at_once_are_bounded_and_counted(tmp_path: Path)
     assert set(asyncio.run(story())) == {file.name for file in tmp_path.glob("*.npz")}
 
 
-def test_the_end_gives_up_what_waits(tmp_path: Path) -> None:
-    async def story() -> None:
+def test_what_is_known_at_the_alarm_is_written_at_once_and_outlives_the_end(tmp_path: Path) -> None:
+    async def story() -> str | None:
+        waiting = asyncio.Event()
+
         async def sleep(_: float) -> None:
+            waiting.set()
             await asyncio.Event().wait()
 
         bench = Bench(tmp_path, sleep)
-        assert bench.start(capture()) is not None
-        await asyncio.sleep(0)
+        name = bench.start(capture())
+        await asyncio.wait_for(waiting.wait(), 10)
         await asyncio.wait_for(bench.writer.close(), 10)
         assert (bench.writer.written, bench.writer.failures.total()) == (0, 0)
+        return name
 
-    asyncio.run(story())
-    assert not list(tmp_path.iterdir())
+    name = str(asyncio.run(story()))
+    assert sorted(file.suffix for file in tmp_path.iterdir()) == [".json", ".npz"]
+    with np.load(tmp_path / name) as file:
+        np.testing.assert_array_equal(file["acceleration"], HUM[RATE : 3 * RATE])
+        assert np.isnan(file["forecast"]).all()
+    about = json.loads((tmp_path / name).with_suffix(".json").read_text())
+    assert (about["complete"], about["alarm_at_sample"], about["samples"]) == (False, 2 * RATE, 2 * RATE)
 
 
 def test_a_folder_that_cannot_be_written_costs_the_evidence_only(
@@ -181,7 +191,7 @@ def test_a_folder_that_cannot_be_written_costs_the_evidence_only(
     with caplog.at_level(logging.WARNING):
         [name] = bench.keep(capture())
     assert name is not None
-    assert (bench.writer.written, bench.writer.failures) == (0, {"io_error": 1, "too_many": 0})
+    assert (bench.writer.written, bench.writer.failures) == (0, {"io_error": 1, "too_many": 0, "internal_error": 0})
     assert "evidence not written: channel=fan/de/x error=File exists" in caplog.text
     folder.unlink()
     bench.keep(capture())
@@ -193,13 +203,13 @@ def test_a_disk_without_room_leaves_no_half_files(tmp_path: Path, caplog: pytest
     bench = Bench(tmp_path)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     # The same for the writer as a full disk: the file begins, and an error comes in the middle of it.
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300, limits[1]))
     try:
         with caplog.at_level(logging.WARNING):
             bench.keep(capture())
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert (bench.writer.written, bench.writer.failures) == (0, {"io_error": 1, "too_many": 0})
+    assert (bench.writer.written, bench.writer.failures) == (0, {"io_error": 1, "too_many": 0, "internal_error": 0})
     assert "evidence not written: channel=fan/de/x error=File too large" in caplog.text
     assert not list(tmp_path.iterdir())
 

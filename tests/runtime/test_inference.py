@@ -22,6 +22,7 @@ from monitor.errors import ArtefactError
 from monitor.model.artefact import Artefact, load_artefact
 from monitor.model.engines import load_engine
 from monitor.runtime.bench import bench_calibration
+from monitor.runtime.board import Skip
 from monitor.runtime.inference import Inference, WorkerError
 from monitor.runtime.lane import Lane, LaneShape
 from monitor.runtime.orders import Answer, Batches, Clear, Configure, Learn, Restore
@@ -74,8 +75,8 @@ def test_several_processes_say_what_one_pipeline_says(artefact: Artefact, calibr
             inference.configure(Configure(row, 10, 25, limit=LIMIT), calibration)
             append_noise(inference.lane, row)
         wait_for(lambda: processed(inference.lane) == CHANNELS * BLOCKS, "all blocks")
-        answers = inference.collect([1, 4])
-        known = [arrays for answer in answers for arrays in answer.result(5)]
+        answers = [inference.collect(0, [1]), inference.collect(1, [4])]
+        known = [{name: a[0] for name, a in answer.result(5).items()} for answer in answers]
     lane, told = Lane(shape(1)), list[Answer]()
     worker = Worker(lane, load_engine(artefact, "onnxruntime"), tell=told.append)
     worker.obey(Learn(0, calibration))
@@ -131,12 +132,12 @@ def test_alarms_go_on_in_the_row_that_they_are_given_to(artefact: Artefact, cali
         inference.wait_until_ready()
         for row in (1, 5):
             inference.configure(Configure(row, 10, 25, limit=LIMIT), calibration)
-        (_, known), (before, _) = ([answer.result(5) for answer in inference.collect([row])] for row in (5, 1))
-        arrays = {**known[0], "alarm": np.array([State.ALARM, 1, 2, 3])}
+        known, before = inference.collect(1, [5]).result(5), inference.collect(0, [1]).result(5)
+        arrays = {name: a[0] for name, a in known.items()} | {"alarm": np.array([State.ALARM, 1, 2, 3])}
         inference.restore(Restore(5, arrays, counters=True))
-        (_, after), (other, _) = ([answer.result(5) for answer in inference.collect([row])] for row in (5, 1))
-        assert after[0]["alarm"].tolist() == [State.ALARM, 1, 2, 3]
-        assert other[0]["alarm"].tolist() == before[0]["alarm"].tolist()
+        after, other = inference.collect(1, [5]).result(5), inference.collect(0, [1]).result(5)
+        assert after["alarm"].tolist() == [[State.ALARM, 1, 2, 3]]
+        assert other["alarm"].tolist() == before["alarm"].tolist()
         assert inference.lane.board.alarm_state[5] == State.ALARM
 
 
@@ -147,8 +148,8 @@ def test_a_calibration_holds_no_lane_and_goes_when_nobody_has_it(artefact: Artef
         inference.configure(Configure(1, 10, 25, limit=LIMIT), calibration)
         ordered = inference.lane.ordered.copy()
         wait_for(inference._workers[0]._outbox.empty, "the orders")
-        [answer, _] = inference.collect([0])
-        answer.result(5)
+        for answer in [inference.collect(part, []) for part in (0, 1)]:
+            answer.result(5)
         gone = weakref.ref(calibration)
         del calibration
         wait_for(lambda: gc.collect() >= 0 and gone() is None, "the calibration's end")
@@ -204,6 +205,7 @@ import os, sys
 from pathlib import Path
 from monitor.model.artefact import load_artefact
 from monitor.runtime.inference import Inference
+from monitor.runtime.board import Skip
 from monitor.runtime.lane import LaneShape
 from monitor.runtime.orders import Batches
 shape = LaneShape("default", 4, 100, 25, 50, parts=2)
@@ -237,14 +239,9 @@ def test_who_joins_a_lane_leaves_what_stands_there() -> None:
     assert (due.rows.tolist(), due.samples[0, 0]) == ([1], 2.0)
 
 
-def test_looking_never_sees_half_a_batch() -> None:
+def test_a_reader_never_sees_half_a_batch() -> None:
     board = Lane(shape(2)).board
     part = board.part(1, 3, 6)
-    seen: list[int] = []
-    with part.writing():
-        part.rms[0] = 1.0
-        seen.append(board.read(lambda: len(seen)))  # a worker that died while it wrote does not stop the scrape
-        part.rms[1] = 1.0
     looks = iter(range(10))
 
     def look() -> list[float]:
@@ -255,5 +252,34 @@ def test_looking_never_sees_half_a_batch() -> None:
         copied: list[float] = board.rms[3:5].tolist()
         return copied
 
-    assert seen == [0]
-    assert board.read(look) == [2.0, 2.0]
+    assert board.consistent(1, look) == [2.0, 2.0]
+
+
+def test_a_worker_that_died_while_it_wrote_stops_no_reader() -> None:
+    board = Lane(shape(2)).board
+    part = board.part(1, 3, 6)
+    with part.writing():
+        part.rms[0] = 1.0
+        assert board.read(["rms"])["rms"][3] == 1.0
+
+
+def test_a_reader_waits_for_the_parts_only_that_it_reads() -> None:
+    board = Lane(shape(2)).board
+    looks = []
+    with board.part(1, 3, 6).writing():
+        assert board.consistent(0, lambda: looks.append(1)) is None
+        board.rms[:3] = (1.0, 2.0, 3.0)
+        assert board.read(["rms", "evidence", Skip.OVERLOAD], np.array([0, 2]))["rms"].tolist() == [1.0, 3.0]
+        assert board.row(["rms", "band"], 1)[0] == 2.0
+    assert len(looks) == 1
+
+
+def test_columns_are_read_whole_or_by_rows() -> None:
+    board = Lane(shape(2)).board
+    board.rms[:] = np.arange(6)
+    board.skipped[Skip.OVERLOAD][:] = np.arange(6) * 10
+    assert board.read(["rms"])["rms"].tolist() == [0, 1, 2, 3, 4, 5]
+    some = board.read(["rms", Skip.OVERLOAD, "band"], np.array([1, 2, 5]))
+    assert (some["rms"].tolist(), some[Skip.OVERLOAD].tolist()) == ([1, 2, 5], [10, 20, 50])
+    assert some["band"].shape == (3, 2)
+    assert board.read(["rms"], np.zeros(0, np.intp))["rms"].shape == (0,)

@@ -15,7 +15,7 @@ def test_the_page_is_what_prometheus_reads() -> None:
     page.family("empty", "gauge", "Nothing.", [])
     histogram = Histogram((1, 2))
     histogram.observe(np.array([0.5, 1.0, 1.5, 9.0]))
-    page.histogram("h", "Hist.", [("", histogram.cumulative(), histogram.sum)])
+    page.histogram("h", "Hist.", [("", *histogram.totals([histogram.part_totals(0)]))])
     families = {family.name: family for family in text_string_to_metric_families(page.text().decode())}
     assert families["a"].samples[0].labels == {"x": 'quo"te\\ \n'}
     assert [sample.value for sample in families["b"].samples] == [0.1, math.inf]

@@ -21,6 +21,7 @@ from tests.core.healthy import BLOCK, healthy_calibration
 from tests.daemons import SENSOR
 from tests.numpy_engine import NumpyEngine
 
+NOW_S = 1.79e9
 NAMES = ("machine", "axis")
 
 
@@ -36,7 +37,7 @@ class Workers:
         engine = NumpyEngine(BLOCK)
         self.lane = Lane(LaneShape("default", 4, BLOCK, engine.window_blocks, 16, level_blocks=10))
         self.worker = Worker(self.lane, engine, lambda: 0.0, self._tell)
-        self._answer: Future[list[Arrays]] = Future()
+        self._answer: Future[Arrays] = Future()
 
     def _tell(self, answer: Answer) -> None:
         assert isinstance(answer, Collected)
@@ -45,10 +46,10 @@ class Workers:
     def restore(self, order: Restore) -> None:
         assert self.worker.obey(order)
 
-    def collect(self, rows: Sequence[int], *, last: bool = False) -> list[Future[list[Arrays]]]:
+    def collect(self, part: int, rows: Sequence[int], *, last: bool = False) -> Future[Arrays]:
         self._answer = Future()
-        assert self.worker.obey(Collect(0, tuple(rows), last)) is not last
-        return [self._answer]
+        assert self.worker.obey(Collect(part, tuple(rows), last)) is not last
+        return self._answer
 
 
 class Run:
@@ -57,22 +58,26 @@ class Run:
     def __init__(self, folder: Path, calibration: Calibration | None, row: int = 1, most: int = 8) -> None:
         self.workers = Workers()
         self.lane, self.pipeline = self.workers.lane, self.workers.worker.pipeline
-        self.memory = Memory(folder, lambda: 0.0, most)
+        self.memory = Memory(folder, lambda: 0.0, lambda: NOW_S, most)
         self.channels: list[Channel] = []
         self.row = row
+        self.calibration = calibration
         self.rows = np.array([row])
         self.pipeline.scoring.assign(self.rows, calibration, 10.0)
 
     def add(self, machine: str = "fan", key: str = "same") -> Channel:
         """A channel appears."""
         sensor = Sensor.model_validate(SENSOR)
-        channel = Channel((machine, "x"), f"plant/{machine}/x", sensor, "default", self.row, key=key)
+        channel = Channel(
+            (machine, "x"), f"plant/{machine}/x", sensor, "default", self.row, key=key, calibration=self.calibration
+        )
         self.channels.append(channel)
         self.memory.restore(channel, self.workers, NAMES)
         return channel
 
     def save(self, *, final: bool) -> None:
-        asyncio.run(self.memory.save(self.channels, {"default": self.workers}, NAMES, final=final))
+        channels = {channel.labels: channel for channel in self.channels}
+        asyncio.run(self.memory.save(channels, {"default": self.workers}, lambda: NAMES, final=final))
 
     @property
     def state(self) -> State:
@@ -88,7 +93,7 @@ def first_run(folder: Path, calibration: Calibration | None, *, final: bool) -> 
     scoring.alarm.restore(run.rows, np.array([[State.ALARM, 7, 0, 12]]))
     evidence = {name: np.nan_to_num(values) + 1 for name, values in scoring.scorer.export(run.rows).items()}
     assert scoring.scorer.restore(run.rows, evidence)
-    run.lane.board.restore(run.row, run.lane.board.counts(run.row) + 5)
+    run.lane.board.restore(run.row, run.lane.board.counts(run.rows)[0] + 5)
     run.save(final=final)
     assert run.memory.write_failures == 0
     return evidence
@@ -109,7 +114,7 @@ def test_alarm_and_evidence_always_go_on_counters_after_a_clean_end(
         assert np.array_equal(values, evidence[name])
     counted = (channel.samples_received, channel.blocks_incomplete, channel.first_block)
     assert counted == ((900, 3, -45) if final else (0, 0, 0))
-    assert set(run.lane.board.counts(2).tolist()) == ({5} if final else {0})
+    assert set(run.lane.board.counts(run.rows)[0].tolist()) == ({5} if final else {0})
     # A kill right after the start must not find counters to go on from.
     assert Run(tmp_path, calibration).add().samples_received == 0
 

@@ -49,7 +49,7 @@ def test_a_new_alarm_reaches_the_broker_and_stays_there(tmp_path: Path) -> None:
             await sender.publish("plant/fan/x", np.zeros(100, "<f4").tobytes(), qos=1)
         await until(lambda: daemon.ingest.channels, "the channel")
         lane, row = daemon._lanes["default"].lane, np.array([daemon.ingest.channels[("fan", "x")].row])
-        changes = Changes(row, np.array([State.OK]), np.array([State.ALARM]))
+        changes = Changes(row, np.array([State.OK]), np.array([State.ALARM]), np.array([np.nan], np.float32))
         daemon._alarms_changed(lane, changes)
         seen: dict[str, object] = {}
         watching = asyncio.create_task(collect(broker, seen))

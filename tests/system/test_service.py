@@ -211,7 +211,7 @@ def test_reload_keeps_what_did_not_change_and_refuses_what_is_broken(tmp_path: P
         request = urllib.request.Request(f"{daemon.address}/-/reload", method="POST")
         with urllib.request.urlopen(request, timeout=10) as answer:
             assert answer.read() == b"reloaded\n"
-        assert daemon.values("vibration_samples_received_total", machine="pump") == []
+        wait_for(lambda: daemon.values("vibration_samples_received_total", machine="pump") == [0], "a fresh page")
         publish(broker, "other/pump/x", fan(6_000))
         wait_for(lambda: daemon.value("vibration_blocks_scored_total", machine="pump") == 60 - 25, "the changed sensor")
         assert daemon.value("vibration_samples_received_total", machine="pump") == 6000

@@ -6,15 +6,14 @@ HTTP, browsers, forecasts.
 """
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from monitor.core.alarm import State
 from monitor.core.kinds import KINDS
 from monitor.core.refusal import REFUSALS
-from monitor.runtime.board import Board
 from monitor.runtime.channel import Channel
 from monitor.runtime.families import View
 from monitor.runtime.lane import Lane
@@ -36,10 +35,6 @@ CHANNEL_LIMIT = 10_000
 """Most channels on the page. More cost the browser too much to be of use; the metrics hold them all."""
 
 
-def _copied(board: Board, rows: Rows) -> dict[str, npt.NDArray[Any]]:
-    return {name: getattr(board, name)[rows] for name in (*FIGURES, "evidence", "band", "refusal")}
-
-
 @dataclass(frozen=True)
 class Table:
     """The channels at one instant, one row of every array each."""
@@ -47,7 +42,7 @@ class Table:
     channels: tuple[Channel, ...]
     """The channels, in order of their first appearance."""
     figures: dict[str, Float64]
-    """Each of :data:`FIGURES`; NaN: there is none."""
+    """Each of :data:`FIGURES`; NaN: there is none. A silent channel has none but the alarm state that it is left in."""
     evidence: dict[str, Float64]
     """What speaks for a fault, by its name, on the scale of the score; NaN without one."""
     band_hz: Float64
@@ -90,7 +85,7 @@ class Fleet:
         band = np.full((count, 2), np.nan)
         refusal = np.zeros(count, np.intp)
         for lane, places, rows in self._places:
-            seen = lane.board.read(partial(_copied, lane.board, rows))
+            seen = lane.board.read((*FIGURES, "evidence", "band", "refusal"), rows)
             for name, values in figures.items():
                 values[places] = seen[name]
             for kind, values in zip(KINDS, seen["evidence"].T, strict=True):
@@ -101,8 +96,9 @@ class Fleet:
         rates_hz = np.array([channel.sensor.sampling_rate_hz for channel in channels])
         age_s = view.now_s - np.array([channel.last_sample_s for channel in channels])
         silent = age_s > view.silent_after_s
-        for values in (*figures.values(), *evidence.values()):
-            values[silent] = np.nan
+        in_alarm = figures["alarm_state"] > State.OK
+        for name, values in (*figures.items(), *evidence.items()):
+            values[silent & ~in_alarm if name == "alarm_state" else silent] = np.nan
         self.table = Table(
             channels,
             figures,
@@ -174,7 +170,8 @@ class Fleet:
             history[:, :count] = moved
         self._places = []
         for name, lane in view.lanes.items():
-            places = np.array([i for i, channel in enumerate(channels) if channel.model == name], np.intp)
+            own = [i for i, channel in enumerate(channels) if channel.model == name]
+            places = np.array(sorted(own, key=lambda i: channels[i].row), np.intp)
             rows = np.array([channels[i].row for i in places], np.intp)
             self._places.append((lane, places, rows))
         self.generation += 1

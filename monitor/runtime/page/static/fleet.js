@@ -7,6 +7,8 @@ const SHOWN = 100; // rows in the document at first: more cost the browser, and 
 const REORDER_MS = 2000; // rows that jump every second cannot be read
 const SMOOTHING = 0.4; // weight of the newest value in the order
 const POINTS = 60;
+const ANNOUNCED = new Set(["alarm", "warning", "silent", "silent_alarm", "silent_warning"]);
+const WITHOUT_SCORE = { silent_alarm: 2, silent_warning: 1 }; // these have no score to be ordered by
 
 let filterText = ""; // both outlive the view, so that coming back from a channel finds the same table
 const statesShown = new Set();
@@ -98,7 +100,7 @@ export class FleetView {
       if (!channel) return;
       const [value, alarmState, ratio, rms, coverage, age_s, silent, refusal] = message.rows[i];
       const state = stateOf(alarmState, silent, refusal);
-      if (channel.state && channel.state !== state && (state === "alarm" || state === "warning" || state === "silent")) {
+      if (channel.state && channel.state !== state && ANNOUNCED.has(state)) {
         announce(`${channel.name}: ${STATES[state].text}`);
       }
       Object.assign(channel, { score: value, ratio, rms, coverage, age_s, state, refusal });
@@ -117,7 +119,7 @@ export class FleetView {
     const words = filterText.toLowerCase().split(/\s+/).filter(Boolean);
     this.order = this.channels
       .filter((channel) => (!statesShown.size || statesShown.has(channel.state)) && words.every((word) => channel.search.includes(word)))
-      .sort((a, b) => descending(a.smoothScore, b.smoothScore) || descending(a.smoothRatio, b.smoothRatio) || a.key.localeCompare(b.key));
+      .sort((a, b) => descending(WITHOUT_SCORE[a.state] ?? 0, WITHOUT_SCORE[b.state] ?? 0) || descending(a.smoothScore, b.smoothScore) || descending(a.smoothRatio, b.smoothRatio) || a.key.localeCompare(b.key));
   }
 
   render(reorder) {
@@ -131,7 +133,7 @@ export class FleetView {
       setText(chip.querySelector("span"), String(counts[state] ?? 0));
       chip.hidden = !counts[state] && !statesShown.has(state) && state !== "alarm";
     }
-    const alarms = counts.alarm ?? 0;
+    const alarms = (counts.alarm ?? 0) + (counts.silent_alarm ?? 0);
     document.title = alarms ? `(${alarms}) vibration-monitor` : "vibration-monitor";
     this.table.hidden = !this.channels.length;
     setText(this.below, this.remark(shown.length));

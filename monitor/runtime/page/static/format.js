@@ -7,10 +7,12 @@ export const STATES = {
   refused: { text: "not scored", sign: "⊘" },
   none: { text: "not calibrated", sign: "○" },
   silent: { text: "silent", sign: "∅" },
+  silent_alarm: { text: "silent in alarm", sign: "▲" },
+  silent_warning: { text: "silent in warning", sign: "◆" },
 };
 
 export function stateOf(alarmState, silent, refusal) {
-  if (silent) return "silent";
+  if (silent) return ["silent", "silent_warning", "silent_alarm"][alarmState ?? 0]; // a machine stays in alarm when its sensor dies
   if (refusal && !(alarmState > 0)) return "refused"; // an alarm stays an alarm while nothing can be scored
   return ["ok", "warning", "alarm"][alarmState] ?? "none";
 }

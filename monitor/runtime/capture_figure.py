@@ -1,0 +1,80 @@
+"""The picture of an alarm: the waveform with its forecast, and spectra of both, as PNG.
+
+Text comes from topics and messages, so it is drawn as it is, never as a formula, and what the font cannot draw is
+spelled out.
+"""
+
+import io
+
+import numpy as np
+
+from monitor.core.gap import Float32
+
+MEASURED, FORECAST, RESIDUAL = "#4a6fa5", "#d9a400", "#c0392b"
+DETAIL_S = 0.03
+"""Seconds on both sides of the alarm that are shown in detail: single impacts can be told apart."""
+
+
+def draw_capture(
+    title: str,
+    sampling_rate_hz: float,
+    band_hz: tuple[float, float] | None,
+    curves: tuple[Float32, Float32, Float32],
+    alarm_sample: int,
+) -> bytes | None:
+    """Draw a capture; None without matplotlib.
+
+    Args:
+        title: any text.
+        sampling_rate_hz: of the curves.
+        band_hz: the band that stands out, None without one.
+        curves: samples, forecast and residual, each (n,) in m/s²; NaN is left out.
+        alarm_sample: index at which the alarm rose; it may lie before the first sample.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        return None
+    samples, forecast, residual = curves
+    figure = Figure(figsize=(10, 7), layout="constrained")
+    whole, detail, spectrum = figure.subplots(3, 1)
+    time_s = (np.arange(samples.size) - alarm_sample) / sampling_rate_hz
+    whole.plot(time_s, samples, lw=0.4, color=MEASURED)
+    whole.axvline(0.0, color=RESIDUAL, lw=1)
+    whole.set(xlabel="s from the alarm", ylabel="m/s²")
+    whole.set_title(_drawable(title), parse_math=False)
+    nearest, reach = min(max(0, alarm_sample), samples.size), round(DETAIL_S * sampling_rate_hz)
+    part = slice(max(0, nearest - reach), nearest + reach)
+    detail.plot(time_s[part], samples[part], lw=1, color=MEASURED, label="measured")
+    detail.plot(time_s[part], forecast[part], lw=1, color=FORECAST, label="forecast")
+    detail.set(xlabel="s from the alarm", ylabel="m/s²")
+    detail.legend(loc="upper right")
+    for values, label, colour in ((samples, "measured", MEASURED), (residual, "residual", RESIDUAL)):
+        finite = values[np.isfinite(values)]
+        if finite.size > 256:
+            frequency, amplitude = _spectrum(finite, sampling_rate_hz)
+            spectrum.semilogy(frequency, amplitude, lw=0.7, color=colour, label=label)
+    if band_hz is not None:
+        spectrum.axvspan(*band_hz, color=FORECAST, alpha=0.2, label="band that stands out")
+    spectrum.set(xlabel="Hz", ylabel="m/s²/√Hz")
+    if spectrum.get_legend_handles_labels()[0]:
+        spectrum.legend(loc="upper right")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=90)
+    return buffer.getvalue()
+
+
+def _drawable(text: str) -> str:
+    """The text with what is invisible, or missing in the font, as backslash escapes."""
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    glyphs = get_font(findfont(FontProperties())).get_charmap()
+    return "".join(one if one.isprintable() and ord(one) in glyphs else ascii(one)[1:-1] for one in text)
+
+
+def _spectrum(values: Float32, rate_hz: float) -> tuple[np.ndarray[tuple[int], np.dtype[np.float64]], ...]:
+    """Amplitude spectral density by Welch's method, Hann windows."""
+    from scipy.signal import welch
+
+    frequency, density = welch(values, rate_hz, nperseg=min(2048, values.size))
+    return frequency, np.sqrt(density)
