@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from monitor.config import Mqtt
 from monitor.model.artefact import load_artefact
 from monitor.runtime import bench
 from monitor.runtime.bench_mqtt import run_end_to_end
@@ -49,7 +50,7 @@ def test_ring_to_score_is_measured_by_workers(calibrations: int) -> None:
 def test_a_small_load_is_scored_completely(tmp_path: Path, *, calibrated: bool) -> None:
     load = Load(20, 12800.0, 1000, 3.0)
     with mosquitto(tmp_path) as port:
-        result = run_end_to_end(f"mqtt://127.0.0.1:{port}", load, workers=2, calibrated=calibrated)
+        result = run_end_to_end(Mqtt(url=f"mqtt://127.0.0.1:{port}"), load, workers=2, calibrated=calibrated)
     assert result.channels_with_score == (20 if calibrated else 0)
     assert result.sent.samples == result.samples_received == 20 * 38 * 1000
     assert result.blocks_received == 20 * 380

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from monitor.cli.broker_options import FILE, broker_settings
+from monitor.config import Mqtt
 from monitor.runtime.load import Load
 
 
@@ -18,6 +20,12 @@ from monitor.runtime.load import Load
 @click.option("--workers", type=click.IntRange(0, 256), default=0, show_default=True, help="0: one a core.")
 @click.option("--sampling-rate-hz", "rates_hz", type=float, multiple=True, default=(12800.0,), show_default=True)
 @click.option("--mqtt", "url", help="Measure end to end over the broker at this address.")
+@click.option(
+    "--config",
+    "config_file",
+    type=FILE,
+    help="With --mqtt: take user, password and TLS from the section mqtt of this file.",
+)
 @click.option("--channels", type=click.IntRange(1, 1_000_000), default=1000, show_default=True, help="With --mqtt.")
 @click.option(
     "--message-samples", type=click.IntRange(1, 1_000_000), default=1000, show_default=True, help="With --mqtt."
@@ -34,6 +42,7 @@ def command(
     workers: int,
     rates_hz: tuple[float, ...],
     url: str | None,
+    config_file: Path | None,
     channels: int,
     message_samples: int,
     seconds: float,
@@ -47,7 +56,9 @@ def command(
     """
     if url is not None:
         load = Load(channels, rates_hz[0], message_samples, seconds, factor)
-        _end_to_end(url, load, workers, calibrated=calibrated, as_json=as_json)
+        _end_to_end(
+            broker_settings(config_file, {"url": url}, {}), load, workers, calibrated=calibrated, as_json=as_json
+        )
         return
     from monitor.model.artefact import load_artefact
     from monitor.model.engines import load_engine
@@ -83,10 +94,10 @@ def command(
         click.echo(f"one block against Keras predict: {ratio:,.0f} times faster")
 
 
-def _end_to_end(url: str, load: Load, workers: int, *, calibrated: bool, as_json: bool) -> None:
+def _end_to_end(broker: Mqtt, load: Load, workers: int, *, calibrated: bool, as_json: bool) -> None:
     from monitor.runtime.bench_mqtt import run_end_to_end
 
-    result = run_end_to_end(url, load, workers=workers, calibrated=calibrated)
+    result = run_end_to_end(broker, load, workers=workers, calibrated=calibrated)
     if as_json:
         click.echo(json.dumps(asdict(result)))
         return

@@ -55,7 +55,7 @@ def broker_options(command: Command) -> Callable[..., Any]:
     ) -> Any:
         tls = {"ca_file": ca_file, "cert_file": cert_file, "key_file": key_file}
         given = {"url": url, "user": user, "password_file": password_file}
-        return command(*args, broker=_settings(config_file, given, tls), **others)
+        return command(*args, broker=broker_settings(config_file, given, tls), **others)
 
     decorated: Callable[..., Any] = with_options
     for option in reversed(OPTIONS):
@@ -63,7 +63,17 @@ def broker_options(command: Command) -> Callable[..., Any]:
     return decorated
 
 
-def _settings(config_file: Path | None, given: dict[str, Any], tls: dict[str, Any]) -> Mqtt:
+def broker_settings(config_file: Path | None, given: dict[str, Any], tls: dict[str, Any]) -> Mqtt:
+    """The broker that options name.
+
+    Args:
+        config_file: whose section ``mqtt`` to start from.
+        given: keys of that section, None where they are not given; they stand above the file.
+        tls: likewise, of its section ``tls``.
+
+    Raises:
+        ConfigurationError: what is wrong with them.
+    """
     # Every broker knows 3.1.1.
     plain: dict[str, Any] = {"version": "3.1.1", "tls": {}}
     settings = plain if config_file is None else read_config(config_file).mqtt.model_dump()

@@ -4,6 +4,7 @@ The daemon runs as a process of its own, as in production; the load comes from t
 time is the kernel's account of each process. Refuses to know: how the daemon works inside.
 """
 
+import json
 import os
 import subprocess
 import tempfile
@@ -13,11 +14,11 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from monitor.config import Mqtt
 from monitor.errors import MonitorError
 from monitor.model.artefact import load_artefact
 from monitor.model.calibration_file import ANY_REGIME, save_calibrations
@@ -73,14 +74,13 @@ class EndToEnd:
 
 
 def run_end_to_end(
-    url: str, load: Load, *, workers: int = 0, buffer_s: float = 2.0, calibrated: bool = False
+    broker: Mqtt, load: Load, *, workers: int = 0, buffer_s: float = 2.0, calibrated: bool = False
 ) -> EndToEnd:
-    """Run a daemon and a load against the broker at ``url``; ``calibrated``: every channel gets a score too.
+    """Run a daemon and a load against a broker; ``calibrated``: every channel gets a score too.
 
     Raises:
         MonitorError: the broker or the daemon fails.
     """
-    parts = urlsplit(url)
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "config.yaml"
         if calibrated:
@@ -90,7 +90,7 @@ def run_end_to_end(
             save_calibrations(
                 Path(folder) / CALIBRATION, regimes, model_sha256=sha256, channel="bench", made={"recordings": []}
             )
-        config.write_text(_config(url, load, workers, buffer_s, calibrated), encoding="utf-8")
+        config.write_text(_config(broker, load, workers, buffer_s, calibrated), encoding="utf-8")
         with subprocess.Popen(
             interpreter.command("monitor", "run", "--config", str(config), "--log-level", "error", "--announce"),
             stdout=subprocess.PIPE,
@@ -99,12 +99,12 @@ def run_end_to_end(
             try:
                 address = _address(daemon)
                 _wait(lambda: _value(_scrape(address), "vibration_mqtt_connected") == 1, 20, "the daemon to connect")
-                return _observe(address, daemon.pid, parts.hostname or "localhost", parts.port or 1883, load)
+                return _observe(address, daemon.pid, broker, load)
             finally:
                 daemon.terminate()
 
 
-def _observe(address: str, pid: int, host: str, port: int, load: Load) -> EndToEnd:
+def _observe(address: str, pid: int, broker: Mqtt, load: Load) -> EndToEnd:
     ended = threading.Event()
     before = _cpu_s(pid)
     result = EndToEnd(Sent(0, 0, 0.0, 0.0))
@@ -119,7 +119,7 @@ def _observe(address: str, pid: int, host: str, port: int, load: Load) -> EndToE
     watcher = threading.Thread(target=watch)
     watcher.start()
     try:
-        result.sent = send_load(host, port, load)
+        result.sent = send_load(broker, load)
     finally:
         ended.set()
         watcher.join()
@@ -186,11 +186,17 @@ def _quantile(page: Samples, name: str, q: float) -> float:
     return min((bound for bound, value in buckets if total and value >= q * total), default=float("nan"))
 
 
-def _config(url: str, load: Load, workers: int, buffer_s: float, calibrated: bool) -> str:
+def _config(broker: Mqtt, load: Load, workers: int, buffer_s: float, calibrated: bool) -> str:
     calibration = f", calibration: {CALIBRATION}" if calibrated else ""
+    own: dict[str, object] = {
+        "client_id": f"vibration-monitor-bench-{os.getpid()}",
+        "version": "3.1.1",
+        "status_topic": f"vibration-monitor-bench/{os.getpid()}",
+        "events_topic": None,
+        "homeassistant": {},
+    }
     return (
-        f"mqtt: {{url: '{url}', client_id: vibration-monitor-bench-{os.getpid()}, version: '3.1.1', "
-        f"status_topic: vibration-monitor-bench/{os.getpid()}}}\n"
+        f"mqtt: {json.dumps(broker.model_dump(mode='json') | own)}\n"
         "sensors: [{topic: 'load/{machine}/{axis}', payload: {format: float32}, "
         f"sampling_rate_hz: {load.sampling_rate_hz}{calibration}}}]\n"
         f"limits: {{channels: {load.channels}, buffer: {buffer_s}}}\n"

@@ -5,7 +5,6 @@ call. Refuses to know: who listens.
 """
 
 import itertools
-import socket
 import struct
 import time
 from dataclasses import dataclass
@@ -15,7 +14,9 @@ import numpy as np
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
+from monitor.config import Mqtt
 from monitor.errors import MonitorError
+from monitor.runtime.direct_client import client_options
 from monitor.runtime.ingest import packed_samples
 
 STEPS = 10
@@ -57,17 +58,20 @@ def topic(channel: int) -> str:
     return f"load/machine-{channel}/x"
 
 
-def send_load(host: str, port: int, load: Load) -> Sent:
+def send_load(broker: Mqtt, load: Load) -> Sent:
     """Send a load; blocks until it is sent.
 
     Raises:
+        ConfigurationError: a password or certificate cannot be read.
         MonitorError: no broker, or it went away.
     """
     rounds = [_round(load, seed) for seed in range(4)]
     period_s = load.message_samples / load.sampling_rate_hz / load.factor
     count = max(1, round(load.seconds / period_s))
     try:
-        connection = _connect(host, port)
+        client = _connect(broker)
+        connection: Any = client.socket()
+        connection.setblocking(True)
         cpu_s = time.process_time()
         began_s = time.monotonic()
         for number in range(count):
@@ -80,7 +84,7 @@ def send_load(host: str, port: int, load: Load) -> Sent:
         connection.sendall(b"\xe0\x00")  # DISCONNECT
         connection.close()
     except OSError as error:
-        raise MonitorError(f"load: the broker at {host}:{port} does not take it: {error}") from error
+        raise MonitorError(f"load: the broker at {broker.url} does not take it: {error}") from error
     messages = count * load.channels
     return Sent(messages, messages * load.message_samples, seconds, cpu_s)
 
@@ -106,16 +110,17 @@ def publish_packet(name: str, payload: bytes) -> bytes:
             return b"\x30" + length + body
 
 
-def _connect(host: str, port: int) -> socket.socket:
+def _connect(broker: Mqtt) -> paho.Client:
+    options = client_options(broker)
     client = paho.Client(CallbackAPIVersion.VERSION2)
-    client.connect(host, port, keepalive=600)
+    if options["username"] is not None:
+        client.username_pw_set(options["username"], options["password"])
+    if options["tls_context"] is not None:
+        client.tls_set_context(options["tls_context"])
+    client.connect(options["hostname"], options["port"], keepalive=600)
     deadline = time.monotonic() + 10
     while not client.is_connected():
         client.loop(0.1)
         if time.monotonic() > deadline:
-            raise OSError("it did not answer")
-    connection: Any = client.socket()
-    # A duplicate stays open when the client object goes.
-    duplicate: socket.socket = connection.dup()
-    duplicate.setblocking(True)
-    return duplicate
+            raise OSError("it did not answer, or not let us in")
+    return client

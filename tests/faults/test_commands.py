@@ -49,10 +49,10 @@ def test_replay_and_record_reach_a_broker_that_asks_for_everything(tmp_path: Pat
     (tmp_path / "password").write_text(f"{PASSWORD}\n")
     (tmp_path / "wrong").write_text("battery staple\n")
     rng = np.random.default_rng(1)
-    write_recording(tmp_path / "fan.npz", rng.normal(size=12_000).astype(np.float32), 2000.0, "g")
+    write_recording(tmp_path / "fan.npz", rng.normal(size=6000).astype(np.float32), 2000.0, "g")
     with closed_broker(tmp_path, authority) as port:
         tls = {"ca_file": str(authority.certificate), "cert_file": str(cert), "key_file": str(key)}
-        broker = {
+        broker: dict[str, object] = {
             "url": f"mqtts://127.0.0.1:{port}",
             "user": "monitor",
             "password_file": str(tmp_path / "password"),
@@ -62,7 +62,7 @@ def test_replay_and_record_reach_a_broker_that_asks_for_everything(tmp_path: Pat
         options = ["--url", f"mqtts://127.0.0.1:{port}", "--user", "monitor"]
         options += ["--ca-file", str(authority.certificate), "--cert-file", str(cert), "--key-file", str(key)]
         monitor = [sys.executable, "-m", "monitor"]
-        replay = [*monitor, "replay", str(tmp_path / "fan.npz"), "--topic", "plant/fan/x", "--speed", "2", *options]
+        replay = [*monitor, "replay", str(tmp_path / "fan.npz"), "--topic", "plant/fan/x", "--speed", "4", *options]
         record = [
             *monitor, "record", "--topic", "plant/fan/x", "--out", str(tmp_path / "out.npz"), "--duration", "1s",
             "--sampling-rate-hz", "2000", "--unit", "g",
@@ -73,7 +73,7 @@ def test_replay_and_record_reach_a_broker_that_asks_for_everything(tmp_path: Pat
             assert recorder.returncode == 0
         (samples,) = open_recording(str(tmp_path / "out.npz")).load(own_unit=True)
         (sent,) = open_recording(str(tmp_path / "fan.npz")).load(own_unit=True)
-        assert np.array2string(samples[:100]) in {np.array2string(sent[at : at + 100]) for at in range(0, 12_000, 200)}
+        assert np.array2string(samples[:100]) in {np.array2string(sent[at : at + 100]) for at in range(0, 6000, 200)}
 
         def refusal(*command: str) -> str:
             done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
@@ -89,3 +89,21 @@ def test_replay_and_record_reach_a_broker_that_asks_for_everything(tmp_path: Pat
         assert "cannot read" in refusal(*replay, "--password-file", str(tmp_path / "none"))
         plain = ["--config", str(tmp_path / "config.yaml"), "--url", f"mqtt://127.0.0.1:{port}"]
         assert "write mqtts://" in refusal(*record, *plain)
+        bench = [
+            "bench",
+            "--mqtt",
+            f"mqtts://127.0.0.1:{port}",
+            "--config",
+            str(tmp_path / "config.yaml"),
+            "--channels",
+            "3",
+        ]
+        done = subprocess.run(
+            [*monitor, *bench, "--channels", "3", "--seconds", "1", "--json"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        document = json.loads(done.stdout)
+        assert document["sent"]["samples"] == document["samples_received"] > 0
