@@ -104,6 +104,6 @@ def test_replay_and_record_reach_a_broker_that_asks_for_everything(tmp_path: Pat
             text=True,
             timeout=60,
             check=True,
-        )
+        )  # fmt: skip
         document = json.loads(done.stdout)
         assert document["sent"]["samples"] == document["samples_received"] > 0

@@ -143,24 +143,37 @@ def test_a_broker_that_hangs_up_is_not_waited_for() -> None:
     assert asyncio.run(story()) in {"the broker closed the connection at once", "[Errno 104] Connection reset by peer"}
 
 
-async def taking_over(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """A broker of MQTT 5 that says of every connection, once it is used, that another took its session over."""
-    answers: dict[int, Callable[[bytes], bytes]] = {
-        0x10: lambda _: b"\x20\x03\x00\x00\x00",
-        0x80: lambda body: b"\x90\x04" + body[:2] + b"\x00\x00",
-        0x30: lambda _: b"\xe0\x02\x8e\x00",
-    }
-    with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-        while True:
-            kind, length = await reader.readexactly(2)
-            writer.write(answers[kind & 0xF0](await reader.readexactly(length)))
-    writer.close()
+Answer = Callable[[bytes], bytes]
+
+
+@contextlib.asynccontextmanager
+async def broker(subscribe: Answer, publish: Answer) -> AsyncIterator[int]:
+    """A broker of MQTT 5 that answers as it is told; packets have at most 127 bytes."""
+    answers: dict[int, Answer] = {0x10: lambda _: b"\x20\x03\x00\x00\x00", 0x80: subscribe, 0x30: publish}
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                kind, length = await reader.readexactly(2)
+                body = await reader.readexactly(length)
+                if answer := answers.get(kind & 0xF0):
+                    writer.write(answer(body))
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        yield server.sockets[0].getsockname()[1]
+
+
+def subscribed(body: bytes, *codes: int) -> bytes:
+    """The answer to a subscription."""
+    return bytes([0x90, 3 + len(codes)]) + body[:2] + b"\x00" + bytes(codes)
 
 
 def test_a_rival_is_named_where_the_broker_tells_of_it(caplog: pytest.LogCaptureFixture) -> None:
     async def story() -> None:
-        async with await asyncio.start_server(taking_over, "127.0.0.1", 0) as server:
-            source = MqttSource(settings(server.sockets[0].getsockname()[1]), ["a"], lambda *_: None)
+        taken_over = b"\xe0\x02\x8e\x00"
+        async with broker(lambda body: subscribed(body, 0), lambda _: taken_over) as port:
+            source = MqttSource(settings(port), ["a"], lambda *_: None)
             async with running(source) as task:
                 await until(lambda: source.state.connections >= 4)
                 await until(lambda: "mqtt.client_id" in source.state.problem)
@@ -168,6 +181,25 @@ def test_a_rival_is_named_where_the_broker_tells_of_it(caplog: pytest.LogCapture
 
     asyncio.run(story())
     assert sum(r.levelname == "ERROR" and "mqtt.client_id" in r.getMessage() for r in caplog.records) == 1
+
+
+def test_what_the_broker_refuses_is_asked_for_again() -> None:
+    codes = [(0, 0x87), (0x87,), (0,)]
+
+    async def story() -> None:
+        topic = len("vibration-monitor/status") + 2
+        accept = b"\x40\x02"
+        async with broker(
+            lambda body: subscribed(body, *codes.pop(0)), lambda body: accept + body[topic : topic + 2]
+        ) as port:
+            source = MqttSource(settings(port), ["a", "b"], lambda *_: None)
+            async with running(source):
+                await until(lambda: source.state.problem == "refuses the subscription to b")
+                await until(lambda: source.state.connected and not source.state.problem)
+                assert source.state.connections == 1
+
+    asyncio.run(story())
+    assert codes == []
 
 
 def test_a_rival_that_the_broker_does_not_tell_of_is_outlived(tmp_path: Path) -> None:
