@@ -10,8 +10,10 @@ from monitor.runtime import bench
 from monitor.runtime.bench_mqtt import run_end_to_end
 from monitor.runtime.load import Load
 from monitor.shipped import shipped
+from tests.authority import Authority
 from tests.commands import document
 from tests.servers import mosquitto
+from tests.system.test_tls import PASSWORD, closed_broker
 
 
 @pytest.fixture
@@ -63,3 +65,15 @@ def test_a_small_load_is_scored_completely(tmp_path: Path, *, calibrated: bool) 
     assert set(result.cpu_s) == {"generator", "daemon", "workers"}
     assert min(result.cpu_s.values()) >= 0
     assert result.scrape_s
+
+
+@pytest.mark.system
+def test_a_broker_that_asks_for_everything_takes_a_load(tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "plant")
+    (tmp_path / "password").write_text(PASSWORD)
+    cert, key = authority.sign("monitor")
+    tls = {"ca_file": authority.certificate, "cert_file": cert, "key_file": key}
+    with closed_broker(tmp_path, authority) as port:
+        keys = {"url": f"mqtts://127.0.0.1:{port}", "user": "monitor", "password_file": tmp_path / "password"}
+        result = run_end_to_end(Mqtt.model_validate({**keys, "tls": tls}), Load(2, 12800.0, 1000, 1.0), workers=1)
+    assert result.samples_received == result.sent.samples > 0
