@@ -83,7 +83,8 @@ class Mqtt(Section):
     reconnect_max: Seconds = Field(default=60.0, gt=0, le=3600)
     """Longest wait before connecting again; waits double and are jittered."""
     max_payload: Bytes = Field(default=4 * 2**20, ge=100, le=256 * 2**20)
-    """Largest payload that is decoded; a larger one is counted and dropped."""
+    """Largest payload that is decoded; a larger one is counted and dropped. Of one that is larger by more than 128 KiB
+    the contents are not even read; with MQTT 5 the broker is told not to send it, and it is not counted then."""
     status_topic: str = "vibration-monitor/status"
     """Retained ``online``, ``offline`` (the will) or ``stopped``."""
     events_topic: str | None = None

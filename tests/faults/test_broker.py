@@ -70,7 +70,7 @@ def send_giant(port: int, topic: str) -> None:
     name = topic.encode()
     length = LARGEST
     head = b"\x32" + bytes([0xFF, 0xFF, 0xFF, 0x7F]) + len(name).to_bytes(2, "big") + name + b"\x00\x01"
-    with socket.create_connection(("127.0.0.1", port), timeout=60) as sender:
+    with socket.create_connection(("127.0.0.1", port), timeout=120) as sender:
         sender.sendall(b"\x10\x11\x00\x04MQTT\x04\x02\x00\x3c\x00\x05giant")
         assert sender.recv(4) == b"\x20\x02\x00\x00"
         sender.sendall(head)
@@ -82,8 +82,7 @@ def send_giant(port: int, topic: str) -> None:
         assert sender.recv(4) == b"\x40\x02\x00\x01"
 
 
-@VERSIONS
-@pytest.mark.parametrize("qos", [0, 1])
+@pytest.mark.parametrize(("version", "qos"), [("5", 0), ("3.1.1", 1)])
 def test_a_giant_message_costs_itself_only(tmp_path: Path, version: str, qos: int) -> None:
     with (
         mosquitto(tmp_path) as port,
@@ -96,7 +95,9 @@ def test_a_giant_message_costs_itself_only(tmp_path: Path, version: str, qos: in
         send_giant(port, "plant/giant/x")
         publish(port, "plant/fan/x")
         publish(port, "plant/pump/x", 30)
-        wait_for(lambda: daemon.value("vibration_samples_received_total", machine="pump") == 3000, "other channels", 60)
+        wait_for(
+            lambda: daemon.value("vibration_samples_received_total", machine="pump") == 3000, "other channels", 120
+        )
         assert daemon.value("vibration_samples_received_total", machine="fan") == 200
         assert peak_mb(daemon.process.pid) - before_mb < 40
         # MQTT 5 tells the broker not to send it; of 3.1.1 the beginning comes, and is counted.
