@@ -153,7 +153,7 @@ def test_axis_names_are_short_and_printable(name: str) -> None:
     payload = json.dumps({"samples": {name: [1]}}).encode()
     with pytest.raises(Rejected) as caught:
         decoder("json", ("",), 12000.0)(payload)
-    assert caught.value.reason is Reason.WRONG_AXES
+    assert caught.value.reason is Reason.WRONG_LABEL
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 200
 

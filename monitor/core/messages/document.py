@@ -142,7 +142,7 @@ def _named(samples: Mapping[str, Float64], axes: tuple[str, ...]) -> dict[str, F
         # Printable: no control characters, no lone surrogates, no line separators.
         if not 0 < len(name) <= MAX_AXIS_NAME or not name.isprintable():
             raise Rejected(
-                Reason.WRONG_AXES, f"an axis name is 1 to {MAX_AXIS_NAME} printable characters, found {shown(name)}"
+                Reason.WRONG_LABEL, f"an axis name is 1 to {MAX_AXIS_NAME} printable characters, found {shown(name)}"
             )
     if len(axes) > 1 and samples.keys() != set(axes):
         raise Rejected(Reason.WRONG_AXES, f"{listed(samples)} came, {listed(axes)} are configured")
