@@ -5,20 +5,27 @@
 
 import logging
 import time
+import tracemalloc
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from paho.mqtt import publish
 
 from monitor.config import Config
 from monitor.core.decode import FORMATS, Reason
 from monitor.core.rings import Rings
 from monitor.runtime.ingest import Ingest
+from tests.daemons import running_daemon
 from tests.faults import hostile_documents as hostile
 from tests.faults import hostile_encoders
+from tests.faults.test_message_bombs import BOMBS, MEGABYTE, MOST_MEMORY, MOST_S
+from tests.servers import mosquitto, wait_for
 
 LONGEST_S = 0.5
 """Processor time of a message of a few kilobytes; it takes less than a millisecond where nothing else runs."""
@@ -144,8 +151,46 @@ def test_no_order_of_times_and_numbers_gets_through(stream: list[tuple[float, in
         pairs = (("samples", [1.0]), *((key, fields[key]) for key in keys.split()))
         for kind, encode in hostile_encoders.ENCODERS.items():
             plant.ingest.deliver(f"{kind}/1/{kind}", encode(hostile_encoders.Pairs(pairs)))
-    plant.ingest.release_overdue()
     plant.require_plain()
+    assert not plant.ingest._errors.counts
+
+
+REPEATED_BYTES = 2**17
+
+
+def repeated(parts: list[object]) -> Iterator[tuple[str, bytes]]:
+    """Arrays in every encoding that hold the same few things again and again, as samples and under another key."""
+    for kind, encode in hostile_encoders.ENCODERS.items():
+        written = [encode(part) for part in parts]
+        comma, end = (b",", b"]") if kind == "json" else (b"", b"")
+        unit = comma.join(written)
+        times = max(1, REPEATED_BYTES // (len(unit) + 1))
+        count = (times * len(parts)).to_bytes(4, "big")
+        begin = {"json": b"[", "cbor": b"\x9a" + count, "msgpack": b"\xdd" + count}[kind]
+        array = begin + comma.join([unit] * times) + end
+        yield kind, array
+        for key in ("samples", "other"):
+            pairs = ((key, hostile_encoders.Written("@", b"@")), ("samples", [1]))[: 1 + (key == "other")]
+            before, after = encode(hostile_encoders.Pairs(pairs)).split(b"@")
+            yield kind, before + array + after
+        if kind == "json":
+            yield "senml", array
+
+
+@settings(max_examples=20, derandomize=True, deadline=None, database=None)
+@given(st.lists(st.one_of(hostile.ANYTHING, st.lists(hostile.SANE, min_size=3, max_size=3)), min_size=1, max_size=3))
+def test_whatever_fills_a_message_costs_in_proportion(parts: list[object]) -> None:
+    plant = Plant()
+    for number, (kind, payload) in enumerate(repeated(parts)):
+        for count in hostile.AXES:
+            began_s = time.process_time()
+            plant.ingest.deliver(f"{kind}/{count}/{kind}-{count}-{number}", payload)
+            assert time.process_time() - began_s < MOST_S * (1 + len(payload) / 1e6)
+            tracemalloc.start()
+            plant.ingest.deliver(f"{kind}/{count}/{kind}-{count}-{number}", payload)
+            peak_bytes = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+            assert peak_bytes < MOST_MEMORY * len(payload) + MEGABYTE
     assert not plant.ingest._errors.counts
 
 
@@ -187,3 +232,35 @@ def test_a_document_of_cbor_that_ended_the_daemon(value: object) -> None:
     for count in hostile.AXES:
         plant = Plant()
         assert not plant.deliver(f"cbor/{count}/fan", hostile_encoders.encode_cbor(value))
+
+
+@pytest.mark.parametrize("name", [name for name in hostile.HOSTILE_NAMES if not name.isprintable() or len(name) > 64])
+def test_an_axis_name_that_cost_the_page_or_forged_a_line(name: str) -> None:
+    plant = Plant()
+    document = hostile_encoders.Pairs((("samples", hostile_encoders.Pairs(((name, [1]),))),))
+    for kind, encode in hostile_encoders.ENCODERS.items():
+        assert not plant.deliver(f"{kind}/1/fan", encode(document))
+    assert not plant.ingest.channels
+
+
+@pytest.mark.system
+def test_the_daemon_outlives_every_one_of_them(tmp_path: Path) -> None:
+    sensors = [
+        {"topic": f"{kind}/{{machine}}", "payload": {"format": kind}, "sampling_rate_hz": 12000} for kind in FORMATS
+    ]
+    with mosquitto(tmp_path) as broker, running_daemon(tmp_path, broker, f"sensors: {sensors}\n") as daemon:
+        wait_for(lambda: daemon.value("vibration_mqtt_connected"), "the broker")
+        hostile_messages = [(kind, payload) for kind, _, payload in BOMBS.values()]
+        hostile_messages += [("json", payload) for payloads in ENDED_THE_DAEMON.values() for payload in payloads]
+        for name in hostile.HOSTILE_NAMES:
+            document = hostile_encoders.Pairs((("samples", hostile_encoders.Pairs(((name, [1]),))),))
+            hostile_messages += [(kind, encode(document)) for kind, encode in hostile_encoders.ENCODERS.items()]
+        messages: list[Any] = [{"topic": f"{kind}/hostile", "payload": payload} for kind, payload in hostile_messages]
+        messages.append({"topic": "float32/fan", "payload": np.zeros(1000, "<f4").tobytes()})
+        publish.multiple(messages, port=broker, hostname="127.0.0.1")
+        wait_for(lambda: daemon.value("vibration_samples_received_total", machine="fan") == 1000, "the good message")
+        assert daemon.process.poll() is None
+        assert sum(daemon.values("vibration_internal_errors_total")) == 0
+        rejected = sum(daemon.values("vibration_messages_rejected_total"))
+        assert rejected > len(messages) / 2
+        assert "Traceback" not in daemon.log.read_text()

@@ -136,7 +136,7 @@ def explode_all(kind: str) -> None:
 @functools.cache
 def findings(kind: str) -> dict[str, dict[str, Any]]:
     """What the bombs of a format did in a process of their own, by name; nothing of those that it did not survive."""
-    command = [sys.executable, Path(__file__), kind]
+    command = [sys.executable, str(Path(__file__)), kind]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     return {found["name"]: found for found in map(json.loads, done.stdout.splitlines())}
 
