@@ -210,6 +210,12 @@ def test_a_graph_that_is_none(model: Path) -> None:
     refused(model, r"the graph is not what the manifest.s shape asks for: it is")
 
 
+def test_a_model_too_large_to_check(model: Path) -> None:
+    shape = Shape(block_samples=4096, window_blocks=4, units=(4096, 4096), hidden=4)
+    rehash(model, shape=shape.model_dump(), parameters=shape.parameters)
+    refused(model, "does not fit a file of at most")
+
+
 def test_a_lambda_layer(model: Path) -> None:
     parts = keras_parts(model)
     config = json.loads(parts["config.json"])
