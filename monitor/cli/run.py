@@ -31,7 +31,9 @@ def command(config_file: Path, log_format: str, log_level: str, announce: bool) 
     # From here on a SIGHUP waits until the daemon listens to it; by default it would end the process.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     from monitor.config_file import read_config, with_state_directory
+    from monitor.errors import MonitorError
     from monitor.runtime.daemon import Daemon
+    from monitor.runtime.inference import WorkerError
     from monitor.runtime.logs import configure_logging
     from monitor.runtime.notify import Notifier
     from monitor.runtime.signals import run_daemon
@@ -39,4 +41,8 @@ def command(config_file: Path, log_format: str, log_level: str, announce: bool) 
     configure_logging(log_format, log_level)
     config = with_state_directory(read_config(config_file))
     daemon = Daemon(config, config_file, Notifier.from_environment())
-    asyncio.run(run_daemon(daemon, click.echo if announce else None))
+    try:
+        asyncio.run(run_daemon(daemon, click.echo if announce else None))
+    except WorkerError as error:
+        # Without it there are no scores: a whole new daemon is worth more than a half that goes on.
+        raise MonitorError(f"{error}; start the daemon again (a service manager does)") from error

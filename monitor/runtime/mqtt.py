@@ -208,12 +208,12 @@ class MqttSource:
             topics = [(topic, settings.qos) for topic in filters]
         codes: Any = await client.subscribe(topics)
         refused = tuple(topic for topic, code in zip(filters, codes, strict=False) if code.is_failure)
+        text = f"the broker refused the subscription to {', '.join(refused)}"
+        if len(refused) == len(self._filters):
+            raise aiomqtt.MqttError(text)
+        if refused and refused != self.state.refused:
+            LOG.error("%s; allow the account to read it: url=%s", text, settings.url)
         self.state.refused = refused
-        if refused:
-            text = f"the broker refused the subscription to {', '.join(refused)}"
-            if len(refused) == len(self._filters):
-                raise aiomqtt.MqttError(text)
-            self._log.error("refused", f"{text}; allow the account to read it: url={settings.url}")
 
     async def _announce(self, client: DirectClient) -> None:
         """Publish ``online``; an account that may not do that works without."""

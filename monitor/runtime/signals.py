@@ -22,6 +22,10 @@ async def run_daemon(daemon: Daemon, announce: Callable[[str], None] | None = No
 
     SIGHUP loads the configuration anew; one that comes during the start does so after it. ``announce`` is told the
     HTTP server's address once it listens.
+
+    Raises:
+        MonitorError: the daemon cannot run.
+        WorkerError: it cannot run any longer.
     """
     loop = asyncio.get_running_loop()
     stop, reload = asyncio.Event(), asyncio.Event()

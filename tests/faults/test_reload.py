@@ -145,6 +145,16 @@ def test_a_new_worker_that_dies_refuses_the_reload_only(tmp_path: Path) -> None:
 
 
 @pytest.mark.system
+def test_a_worker_that_dies_ends_the_daemon_with_one_line(tmp_path: Path) -> None:
+    with running_daemon(tmp_path, free_port()) as daemon:
+        os.kill(procfs.children(daemon.process.pid)[0], signal.SIGKILL)
+        assert daemon.process.wait(30) == 4
+        assert "Traceback" not in daemon.log.read_text()
+        last = daemon.log.read_text().splitlines()[-1]
+        assert last.startswith("vibration-monitor: the inference process ended: status -9; start the daemon again")
+
+
+@pytest.mark.system
 def test_a_hangup_during_the_start_is_a_reload_after_it(tmp_path: Path) -> None:
     port = free_port()
     config, log = tmp_path / "config.yaml", tmp_path / "daemon.log"
