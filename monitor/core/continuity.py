@@ -8,7 +8,7 @@ next one. Two kinds of messages are kept for a moment before they are judged:
   end explains it. One such message has a wrong time and is dropped as soon as the stream goes on. When a few follow one
   another in order, the sensor's clock was set: they are used, as the beginning of a new context.
 
-Instants of arrival come in as arguments. Does not handle: rings, payloads, silence where there is no number or time.
+Instants of arrival come in as arguments. Does not handle: rings, payloads, silences (``silence``).
 """
 
 from dataclasses import dataclass
@@ -25,6 +25,10 @@ Higher: a sensor that restarts soon after its start is taken for late and loses 
 EARLY_MESSAGES = 4
 """Messages that are kept while one before them is missing. Fewer: messages that overtake each other by more are lost.
 More: after a real loss the stream waits for longer before it goes on."""
+
+LONGEST_WAIT_S = 2.0
+"""Seconds for which a message waits for one before it. Shorter: what a slow network reorders is lost. Longer: after a
+real loss a sensor with long messages is scored later."""
 
 VAIN_WAITS = 16
 """Waits for a missing message that may fail, one after another, before a stream is not made to wait any more; one late
@@ -56,6 +60,7 @@ class Arrival(Enum):
     """What a message is to its stream."""
 
     CONTIGUOUS = "contiguous"
+    CAUGHT_UP = "caught_up"
     MISSING = "missing"
     RESTARTED = "restarted"
     CLOCK_STEP = "clock_step"
@@ -65,8 +70,13 @@ class Arrival(Enum):
 
     @property
     def used(self) -> bool:
-        """Whether the samples are used; a context begins with them unless they are contiguous."""
+        """Whether the samples are used."""
         return self not in {Arrival.REPEATED, Arrival.LATE, Arrival.FAR_AHEAD}
+
+    @property
+    def starts(self) -> bool:
+        """Whether a new context begins with the samples."""
+        return self in {Arrival.MISSING, Arrival.RESTARTED, Arrival.CLOCK_STEP}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -165,10 +175,10 @@ class Continuity(Generic[Item]):
         self._judge(piece, may_keep, verdicts)
         return verdicts
 
-    def overdue(self, before_s: float) -> list[Verdict[Item]]:
-        """Wait no longer for what is missing before messages that came earlier than the instant ``before_s``."""
+    def overdue(self, now_s: float) -> list[Verdict[Item]]:
+        """Use the early messages that have waited for long enough at the monotonic instant ``now_s``."""
         verdicts: list[Verdict[Item]] = []
-        if self._early and min(piece.arrived_s for piece in self._early) < before_s:
+        if self._early and now_s - min(piece.arrived_s for piece in self._early) > LONGEST_WAIT_S:
             self._stop_waiting(verdicts)
         return verdicts
 

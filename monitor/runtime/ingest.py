@@ -6,45 +6,27 @@ silence, ends the context of its channels. Does not handle: the connection to a 
 """
 
 import logging
+import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
 from monitor.config import Config, Sensor
-from monitor.core.continuity import Arrival, Continuity, Piece, Verdict
-from monitor.core.decode import Decoder, Message, RealArray, Reason, Rejected, decoder
+from monitor.core.continuity import Arrival, Piece, Verdict
+from monitor.core.decode import Message, Reason, Rejected
 from monitor.core.rings import Rings
 from monitor.core.topics import TopicPattern
 from monitor.runtime.channel import Channel
 from monitor.runtime.internal_errors import InternalErrors, Where
 from monitor.runtime.repeated_log import RepeatedLog
+from monitor.runtime.route import Axes, Route, require_label
 
 LOG = logging.getLogger(__name__)
-
-Axes = Mapping[str, RealArray]
-"""The samples of a message by axis."""
-
-
-LONGEST_LABEL = 128
-"""Characters of a label's value. More: a topic level that is no name fills pages, logs and file names."""
 
 KEPT_BYTES = 64 * 2**20
 """Samples of all messages that wait for one before them. Less: in a large plant fewer messages are put in order. More:
 a hostile sender takes more memory."""
-
-LONGEST_WAIT_S = 2.0
-"""Seconds for which a message waits for one before it. Shorter: what a slow network reorders is lost. Longer: after a
-real loss a sensor with long messages is scored later."""
-
-SHORTEST_PAUSE_S = 1.0
-"""Seconds without a message that are no silence, however short the messages. Shorter: a stalled connection ends
-contexts. Longer: shorter outages join what was before with what comes after."""
-
-PAUSE_MESSAGES = 3.0
-"""Lengths of a message without one that are no silence. Fewer: late messages end contexts. More: outages of sensors
-with long messages go unseen."""
 
 NO_HOLE = frozenset({Reason.RETAINED, Reason.EMPTY})
 """Rejected messages that hold nothing of the stream."""
@@ -55,23 +37,6 @@ REFUSALS = {
     Arrival.FAR_AHEAD: (Reason.WRONG_TIME, "its time 't' is far ahead of the messages before and after it"),
 }
 """What is said of messages that do not belong where they came."""
-
-
-@dataclass(slots=True)
-class _Route:
-    sensor: Sensor
-    labels: dict[str, str]
-    rings: Rings
-    decode: Decoder
-    continuity: Continuity[Axes]
-    factor_mps2: float
-    ordered: bool = False
-    """Whether messages came with numbers or times."""
-    count: int = 0
-    """Samples an axis in the last message."""
-    pause_s: float = 0.0
-    """Longest time between two messages that is no silence."""
-    channels: dict[str, Channel] = field(default_factory=dict)
 
 
 class Ingest:
@@ -104,8 +69,8 @@ class Ingest:
         self._log = RepeatedLog(LOG, clock)
         self._free_rows: dict[str, list[int]] = {}
         self._rings: dict[str, Rings] = {}
-        self._routes: dict[str, _Route] = {}
-        self._keeping: dict[str, _Route] = {}
+        self._routes: dict[str, Route] = {}
+        self._keeping: dict[str, Route] = {}
         self._kept_bytes = 0
         self._label_names: tuple[str, ...] = ()
         self.configure(config, rings)
@@ -136,7 +101,7 @@ class Ingest:
         topics = {channel.topic for channel in kept} - {channel.topic for channel in gone}
         self._routes = {topic: route for topic, route in self._routes.items() if topic in topics}
         self._keeping = {topic: route for topic, route in self._keeping.items() if topic in topics}
-        self._kept_bytes = sum(route.continuity.kept_bytes for route in self._keeping.values())
+        self._kept_bytes = sum(route.kept_bytes for route in self._keeping.values())
         return gone
 
     def _keeps(self, channel: Channel, label_names: tuple[str, ...]) -> bool:
@@ -218,77 +183,95 @@ class Ingest:
         route = self._route(topic)
         message = route.decode(payload)
         for axis in message.axes:
-            _require_label("axis", axis)
+            require_label("axis", axis)
         return route.sensor, route.labels, message
 
-    def _route(self, topic: str) -> _Route:
+    def _route(self, topic: str) -> Route:
         """A new route; it is remembered once it has a channel, so that what cannot be used takes no room."""
         sensor, labels = self._match(topic)
         if sensor is None:
             raise Rejected(Reason.UNKNOWN_TOPIC, "no sensor of the configuration matches")
-        for name, value in labels.items():
-            _require_label(name, value)
-        axes = sensor.axes or (labels.get("axis", ""),)
-        return _Route(
-            sensor,
-            labels,
-            self._rings[sensor.model],
-            decoder(sensor.payload.format, axes, sensor.sampling_rate_hz),
-            Continuity(sensor.sampling_rate_hz),
-            sensor.factor_mps2,
-        )
+        return Route.to(sensor, labels, self._rings[sensor.model])
 
-    def _take(self, topic: str, route: _Route, message: Message) -> None:
+    def _take(self, topic: str, route: Route, message: Message) -> None:
         axes, seq, t = message.axes, message.seq, message.t
         channels = route.channels
         if len(axes) != len(channels) or any(axis not in channels for axis in axes):
             self._admit(topic, route, axes)
         count = next(iter(axes.values())).shape[0]
         now_s = self._clock()
-        if (seq is None and t is None and not route.ordered) or route.continuity.continues(count, seq, t, now_s):
+        if seq is None and t is None and not route.ordered:
+            if now_s <= route.direct_until_s:
+                self._append(topic, route, axes, count, now_s)
+            else:
+                self._take_after_silence(topic, route, axes, count, now_s)
+        elif route.continuity.continues(count, seq, t, now_s):
             self._append(topic, route, axes, count, now_s)
-            return
-        route.ordered = True
-        size = sum(samples.nbytes for samples in axes.values())
-        kept_bytes = route.continuity.kept_bytes
-        may_keep = self._kept_bytes + size <= KEPT_BYTES
-        verdicts = route.continuity.take(Piece(axes, count, seq, t, now_s, size), may_keep=may_keep)
-        self._carry_out(topic, route, verdicts, kept_bytes)
+        else:
+            if not route.ordered:
+                route.ordered = True
+                self._carry_out(topic, route, route.silence.overdue(math.inf))
+            piece = Piece(axes, count, seq, t, now_s, _size(axes))
+            verdicts = route.continuity.take(piece, may_keep=self._may_keep(piece))
+            self._carry_out(topic, route, verdicts)
+
+    def _take_after_silence(self, topic: str, route: Route, axes: Axes, count: int, now_s: float) -> None:
+        self._carry_out(topic, route, route.silence.overdue(now_s))
+        piece = Piece(axes, count, None, None, now_s, _size(axes))
+        may_keep = self._may_keep(piece)
+        if route.silence.keeps:
+            verdicts = route.silence.take(piece, may_keep=may_keep)
+        else:
+            channel = route.channels[next(iter(axes))]
+            open_samples = route.open_samples(channel, now_s, count)
+            if not open_samples or now_s - channel.last_sample_s > self._config.scoring.silent_after:
+                self._append(topic, route, axes, count, now_s)
+                return
+            verdicts = route.silence.begin(piece, open_samples, may_keep=may_keep)
+        self._carry_out(topic, route, verdicts)
+
+    def _may_keep(self, piece: Piece[Axes]) -> bool:
+        return self._kept_bytes + piece.size_bytes <= KEPT_BYTES
 
     def release_overdue(self) -> None:
-        """Use the messages that have waited long enough for one before them; to be called every second or so."""
-        before_s = self._clock() - LONGEST_WAIT_S
+        """Use the messages that have been kept for long enough; to be called every second or so."""
+        now_s = self._clock()
         for topic, route in list(self._keeping.items()):
             with self._errors.contained(Where.MESSAGE, topic):
-                kept_bytes = route.continuity.kept_bytes
-                self._carry_out(topic, route, route.continuity.overdue(before_s), kept_bytes)
+                verdicts = route.silence.overdue(now_s) + route.continuity.overdue(now_s)
+                self._carry_out(topic, route, verdicts)
 
-    def _carry_out(self, topic: str, route: _Route, verdicts: list[Verdict[Axes]], kept_bytes: int) -> None:
-        """Use or refuse messages, and account for those that are kept; ``kept_bytes``: what was kept before."""
-        self._kept_bytes += route.continuity.kept_bytes - kept_bytes
-        if route.continuity.keeps:
+    def _carry_out(self, topic: str, route: Route, verdicts: list[Verdict[Axes]]) -> None:
+        """Use or refuse messages, and account for those that are kept."""
+        self._kept_bytes += route.kept_bytes - route.counted_bytes
+        route.counted_bytes = route.kept_bytes
+        if route.keeps:
             self._keeping[topic] = route
         else:
             self._keeping.pop(topic, None)
         for verdict in verdicts:
             arrival, piece = verdict.arrival, verdict.piece
-            channels = [route.channels[axis] for axis in piece.item]
-            for channel in channels:
+            for axis in piece.item:
+                channel = route.channels[axis]
                 channel.samples_repeated += piece.count * (arrival is Arrival.REPEATED)
                 channel.samples_late += piece.count * (arrival is Arrival.LATE)
                 channel.samples_reordered += piece.count * verdict.reordered
                 channel.clock_steps += arrival is Arrival.CLOCK_STEP
+                if arrival is Arrival.CAUGHT_UP:
+                    channel.last_sample_s = piece.arrived_s
+                    channel.restart_measurement(piece.arrived_s, piece.count)
             if arrival.used:
-                starts = arrival is not Arrival.CONTIGUOUS
                 missing = verdict.missing_samples
-                self._append(topic, route, piece.item, piece.count, piece.arrived_s, starts=starts, missing=missing)
+                self._append(
+                    topic, route, piece.item, piece.count, piece.arrived_s, starts=arrival.starts, missing=missing
+                )
             else:
                 self._refuse(topic, *REFUSALS[arrival])
 
     def _append(
         self,
         topic: str,
-        route: _Route,
+        route: Route,
         axes: Axes,
         count: int,
         now_s: float,
@@ -298,9 +281,9 @@ class Ingest:
     ) -> None:
         """Put the samples of a message into the rings, after ``missing`` ones if a new context ``starts``."""
         if count != route.count:
-            route.count = count
-            route.pause_s = max(SHORTEST_PAUSE_S, PAUSE_MESSAGES * count / route.sensor.sampling_rate_hz)
+            route.measure_pause(count)
         pause_s, factor, rings, channels = route.pause_s, route.factor_mps2, route.rings, route.channels
+        route.direct_until_s = now_s + pause_s
         lost = 0
         for axis, samples in axes.items():
             channel = channels[axis]
@@ -317,25 +300,20 @@ class Ingest:
         if lost:
             self._refuse(topic, Reason.RING_FULL, f"{lost} samples found no room: inference is a whole buffer behind")
 
-    def _interrupt(self, route: _Route, channel: Channel, now_s: float, *, starts: bool, missing: int) -> None:
+    def _interrupt(self, route: Route, channel: Channel, now_s: float, *, starts: bool, missing: int) -> None:
         """End the context of a channel if samples are missing before those that come now.
 
         Where neither numbers nor times tell what is missing, the length of rejected messages does, or what a silence
-        leaves open: with the samples that came since the measurement began, less time was filled than passed. So
-        messages that come in batches, or all at once after a stalled connection, are no hole.
+        leaves open.
         """
-        rate_hz = route.sensor.sampling_rate_hz
         silence_s = now_s - channel.last_sample_s
-        hole, channel.hole_samples = channel.hole_samples, 0
-        if channel.measured_from_s and not starts:
-            if not route.ordered or route.continuity.standing:
-                came = channel.samples_received - channel.measured_from_samples + route.count
-                open_samples = round((now_s - channel.measured_from_s) * rate_hz) - came
-                starts = hole > 0
-                missing = hole
-                if silence_s > route.pause_s and open_samples > silence_s * rate_hz / 2:
-                    starts, missing = True, max(hole, open_samples)
-            starts = starts or silence_s > self._config.scoring.silent_after
+        if channel.measured_from_s and (not route.ordered or route.continuity.standing):
+            missing = max(missing, channel.hole_samples)
+            if not starts:
+                missing = max(missing, route.open_samples(channel, now_s, route.count))
+            starts = starts or missing > 0
+        channel.hole_samples = 0
+        starts = starts or (channel.measured_from_s > 0 and silence_s > self._config.scoring.silent_after)
         if starts:
             channel.samples_missing += missing
             lost = route.rings.start_context(channel.row, route.rings.next_sample(channel.row) + missing)
@@ -355,7 +333,7 @@ class Ingest:
             for channel in route.channels.values():
                 channel.hole_samples += route.count
 
-    def _admit(self, topic: str, route: _Route, axes: Iterable[str]) -> None:
+    def _admit(self, topic: str, route: Route, axes: Iterable[str]) -> None:
         """Give every axis of a message its channel, or none of them if one cannot have any."""
         wanted = {axis: self._labels_of(topic, route, axis) for axis in axes if axis not in route.channels}
         new = sum(labels not in self.channels for labels in wanted.values())
@@ -376,10 +354,10 @@ class Ingest:
             route.channels[axis] = channel
         self._routes[topic] = route
 
-    def _labels_of(self, topic: str, route: _Route, axis: str) -> tuple[str, ...]:
+    def _labels_of(self, topic: str, route: Route, axis: str) -> tuple[str, ...]:
         if "axis" in route.labels and axis != route.labels["axis"]:
             raise Rejected(Reason.WRONG_AXES, f"the topic names one axis, the payload another ('{axis}')")
-        _require_label("axis", axis)
+        require_label("axis", axis)
         labels = self._label_values({"axis": axis, **route.labels})
         other = self.channels.get(labels)
         if other is not None and other.topic != topic:
@@ -387,12 +365,8 @@ class Ingest:
         return labels
 
 
-def _require_label(name: str, value: str) -> None:
-    if len(value) > LONGEST_LABEL or not value.isprintable():
-        raise Rejected(
-            Reason.WRONG_LABEL,
-            f"the label {name} is {value!r:.60}, {len(value)} characters; at most {LONGEST_LABEL}, all printable",
-        )
+def _size(axes: Axes) -> int:
+    return sum(samples.nbytes for samples in axes.values())
 
 
 def packed_samples(samples: np.ndarray[tuple[int], np.dtype[np.float32]]) -> bytes:

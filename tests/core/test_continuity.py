@@ -78,8 +78,8 @@ def test_a_lost_message_is_waited_for_and_then_missing() -> None:
 def test_what_is_kept_is_used_when_nothing_more_comes() -> None:
     stream = Stream()
     stream.numbers(1, 3)
-    assert not stream.continuity.overdue(stream.now_s)
-    (verdict,) = stream.continuity.overdue(stream.now_s + 1)
+    assert not stream.continuity.overdue(stream.now_s + 1)
+    (verdict,) = stream.continuity.overdue(stream.now_s + 3)
     assert (verdict.arrival, verdict.missing_samples) == (MISSING, 100)
     assert stream.numbers(4)[-1] is CONTIGUOUS
 

@@ -156,7 +156,7 @@ def test_a_silence_is_a_hole_of_its_length() -> None:
     for pause_s in (0.0, 0.9, 1.1, 61.0):
         bench.clock.now_s += pause_s
         bench.ingest.deliver("plant/fan/x", message(10))
-    assert firsts(bench.rings) == [True, False, True, True]
+    assert firsts(bench.rings) == [True, False, True, True], "longer ones are holes at once"
     assert bench.channel("fan", "x").samples_missing == round((0.9 + 1.1 - 0.02) * 1000) + round((61 - 0.01) * 1000)
 
 
@@ -187,7 +187,36 @@ def test_the_length_of_a_message_decides_what_is_a_silence() -> None:
     assert firsts(bench.rings) == [True, *[False] * 5]
     bench.clock.now_s += 10.0
     bench.ingest.deliver("plant/fan/x", message(20))
+    assert firsts(bench.rings) == []
+    bench.clock.now_s += 1.0
+    bench.ingest.release_overdue()
     assert firsts(bench.rings) == [True, False]
+
+
+def test_what_a_stalled_connection_delivers_late_has_no_hole() -> None:
+    bench = Bench(config())
+    for number in range(1000):
+        stalled = number % 100 < 30  # three seconds of messages come with the next one, a little ahead of the others
+        bench.clock.now_s += 0.001 if stalled and number % 100 else 3.0 if stalled else 0.1
+        bench.ingest.deliver("plant/fan/x", message(100))
+        bench.rings._taken[:] = bench.rings._complete
+    channel = bench.channel("fan", "x")
+    assert (channel.samples_missing, channel.samples_received) == (0, 100_000)
+    assert bench.rings.recent(channel.row, 640)[0] == 100_000 - 640, "one context, in order"
+
+
+def test_after_a_silence_messages_are_kept_until_it_is_clear_that_they_come_at_their_own_pace() -> None:
+    bench = Bench(config())
+    for number, seconds in enumerate([0.05, 0.05, 5.0, *[0.05] * 12]):
+        bench.clock.now_s += seconds
+        bench.ingest.deliver("plant/fan/x", message(50))
+        bench.rings._taken[:] = bench.rings._complete
+        if number == 10:
+            assert bench.channel("fan", "x").samples_received == 2 * 50
+            assert bench.ingest._kept_bytes > 0
+    channel = bench.channel("fan", "x")
+    assert (channel.samples_received, channel.samples_missing) == (15 * 50, 4950)
+    assert bench.ingest._kept_bytes == 0
 
 
 def test_a_rejected_message_is_a_hole_of_its_length() -> None:
