@@ -261,12 +261,6 @@ class Scoring(Section):
     forget_after: Seconds = Field(default=30 * 86400.0, ge=1)
     """A channel without samples for so long is forgotten; a lower value, loaded anew, removes one that is gone."""
 
-    @model_validator(mode="after")
-    def _silence_comes_first(self) -> Self:
-        if self.forget_after < self.silent_after:
-            raise ValueError("forget_after is under silent_after")
-        return self
-
 
 class Limits(Section):
     """What the daemon will hold."""
@@ -389,6 +383,8 @@ class Config(Section):
             for i, sensor in enumerate(self.sensors)
             if sensor.model not in self.models
         ]
+        if self.scoring.forget_after < self.scoring.silent_after:
+            problems.append("scoring.forget_after: is under scoring.silent_after")
         patterns = [TopicPattern.parse(sensor.topic) for sensor in self.sensors]
         for (i, one), (j, other) in combinations(enumerate(patterns), 2):
             if (topic := one.shared_topic(other)) is not None:

@@ -268,13 +268,16 @@ class _Process:
                 return  # it ended; the other thread tells
 
     def _listen(self) -> None:
+        reason = "what an inference process said could not be handled"
         try:
             while True:
                 self._take(self._connection.recv())
         except (EOFError, OSError):
-            code = self.process.wait()
+            reason = f"the inference process ended: status {self.process.wait()}"
+        finally:
+            # Without this thread alarms would go unheard, so the daemon ends with it.
             if not self._ending:
-                self._lost(f"the inference process ended: status {code}")
+                self._lost(reason)
 
     def _take(self, answer: Answer) -> None:
         match answer:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,28 @@ def test_an_expected_channel_that_never_sent_is_silent_from_the_start(tmp_path: 
         send(broker, "fan", noise(1, 1))
         wait_for(lambda: daemon.value("vibration_samples_received_total", machine="fan") == 12000, "samples")
         assert daemon.value("vibration_channels") == 2
+
+
+def test_a_reload_forgets_no_channel_that_has_a_sensor(tmp_path: Path) -> None:
+    with mosquitto(tmp_path) as broker, running_daemon(tmp_path, broker) as daemon:
+        wait_for(lambda: daemon.value("vibration_mqtt_connected"), "the broker")
+        send(broker, "fan", noise(1, 1))
+        wait_for(lambda: daemon.value("vibration_samples_received_total") == 12000, "samples")
+        since_s = daemon.value("vibration_last_sample_timestamp_seconds")
+        good = daemon.config.read_text()
+
+        def reload(**change: object) -> None:
+            daemon.config.write_text(good.replace(f"[{SENSOR}]", f"[{ {**SENSOR, **change} }]"))
+            urllib.request.urlopen(urllib.request.Request(f"{daemon.address}/-/reload", method="POST")).close()
+
+        # What is expected says nothing of messages: the known channel goes on, a new one is silent.
+        reload(expect=[{"machine": "fan", "axis": "x"}, {"machine": "pump", "axis": "x"}])
+        wait_for(lambda: daemon.value("vibration_channels") == 2, "the expected channel")
+        assert daemon.value("vibration_samples_received_total", machine="fan") == 12000
+        # In another unit nothing that was counted holds any more, but the sensor is still there.
+        reload(unit="g")
+        wait_for(lambda: daemon.values("vibration_samples_received_total") == [0], "the changed sensor")
+        assert daemon.value("vibration_last_sample_timestamp_seconds") == pytest.approx(since_s, abs=0.1)
 
 
 EXPECTED_MISTAKES = [

@@ -1,6 +1,7 @@
 """What the desk does with changed alarm states: a line in the log, an event, and evidence of new alarms only."""
 
 import asyncio
+import json
 import logging
 import math
 from pathlib import Path
@@ -13,9 +14,10 @@ import pytest
 from monitor.config import Evidence
 from monitor.core.alarm import Changes, State
 from monitor.core.kinds import KINDS
-from monitor.runtime.alarms import AlarmDesk, AlarmEvent
+from monitor.runtime.alarms import AlarmDesk, AlarmEvent, restored_payload
 from monitor.runtime.evidence import EvidenceWriter
 from monitor.runtime.families import ModelInfo
+from monitor.runtime.internal_errors import InternalErrors, Where
 from monitor.runtime.models import LoadedLane
 from tests.page_plant import Plant
 
@@ -115,3 +117,39 @@ def test_an_alarm_whose_figures_are_gone_is_told_without_them() -> None:
     assert math.isnan(event.score)
     assert all(math.isnan(value) for value in event.evidence.values())
     assert event.band_hz is None
+
+
+def test_an_error_with_one_channel_costs_no_other_its_alarm(caplog: pytest.LogCaptureFixture) -> None:
+    office = Office()
+    errors = InternalErrors(lambda: 0.0)
+    told = office.events
+
+    def tell(event: AlarmEvent) -> None:
+        if event.channel.startswith("pump"):
+            raise ZeroDivisionError
+        told.append(event)
+
+    office.desk = AlarmDesk(office.writer, office.plant.config.label_names, lambda: NOW_S, tell, errors)
+    office.change((office.row("pump"), State.OK, State.ALARM), (office.row("fan"), State.OK, State.ALARM))
+    assert [event.channel for event in told] == ["fan/de/x"]
+    assert errors.counts == {Where.ALARM: 1}
+    assert "one alarm is lost: 'pump/de/x'" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("event", "state", "expected"),
+    [("alarm", State.ALARM, "same"), ("alarm", State.OK, "ok"), ("", State.WARNING, "warning"), ("alarm", None, "")],
+    ids=["as it was", "another calibration", "never told", "no calibration"],
+)
+def test_what_is_retained_after_a_restart(event: str, state: State | None, expected: str) -> None:
+    office = Office()
+    channel = office.plant.ingest.channels["fan", "de", "x"]
+    channel.event = json.dumps({"state": event, "score": 1.5}) if event else ""
+    payload = restored_payload(channel, {"machine": "fan"}, state, NOW_S)
+    if expected == "same":
+        assert payload == channel.event
+    elif expected:
+        document = json.loads(payload)
+        assert (document["state"], document["previous_state"], document["score"]) == (expected, expected, None)
+    else:
+        assert payload == ""

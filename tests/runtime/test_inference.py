@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
@@ -183,6 +184,25 @@ def test_an_error_in_a_worker_is_told_with_its_place(artefact: Artefact) -> None
         wait_for(lambda: failures, "the failure")
         assert "IndexError" in str(failures[0])
         assert "rings.py" in str(failures[0])
+
+
+def test_an_answer_that_cannot_be_handled_is_told(
+    artefact: Artefact, calibration: Calibration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures: list[WorkerError] = []
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    with running(artefact, 1, on_failure=failures.append, on_changes=broken) as inference:
+        inference.wait_until_ready()
+        inference.configure(Configure(0, 10, 25, limit=LIMIT), calibration)
+        known = {name: values[0] for name, values in inference.collect(0, [0]).result(5).items()}
+        inference.restore(Restore(0, {**known, "alarm": np.array([State.ALARM, 1, 2, 3])}, counters=False))
+        inference.configure(Configure(0, 10, 25, limit=LIMIT), None)  # ends the alarm
+        wait_for(lambda: failures, "the failure")
+        assert "could not be handled" in str(failures[0])
 
 
 def test_an_unusable_model_is_refused(artefact: Artefact) -> None:

@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 
-from monitor.runtime.page.documents import FleetMessages
+from monitor.runtime.page.documents import FleetMessages, figures_documents
 from monitor.runtime.page.fleet import HISTORY_SAMPLES, Fleet, significant
 from tests.page_plant import Plant
 
@@ -76,6 +76,21 @@ def test_a_message_about_a_thousand_channels_is_small() -> None:
         messages.publish(plant.view(), plant)
     assert len(messages._feed.message) < 50_000
     assert len(messages._whole()) < 150_000
+
+
+def test_a_channel_that_fell_silent_in_alarm_is_shown_so() -> None:
+    plant = Plant(channels=4)
+    fleet = Fleet(4)
+    for machine, score in (("alarm", 2.0), ("warning", 0.8), ("ok", 0.1)):
+        plant.send(machine, plant.noise(2 * RATE_HZ))
+        plant.judge(machine, score)
+    plant.ahead_s = 100.0
+    table = fleet.sample(plant.view())
+    assert table.silent.all()
+    assert table.figures["alarm_state"][:2].tolist() == [2, 1]
+    assert np.isnan(table.figures["alarm_state"][2])
+    assert np.isnan(table.figures["score"]).all()
+    assert [document["alarm_state"] for document in figures_documents(fleet, slice(None))] == [2, 1, None]
 
 
 def test_significant_digits() -> None:

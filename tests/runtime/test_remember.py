@@ -166,3 +166,53 @@ def test_a_save_that_fails_is_counted_and_logged_once(
             run.save(final=False)
     assert run.memory.write_failures == 3
     assert caplog.text.count("state not saved") == 1
+
+
+def test_a_channel_comes_back_with_the_time_of_its_last_samples_and_its_last_event(
+    tmp_path: Path, calibration: Calibration
+) -> None:
+    run = Run(tmp_path, calibration)
+    channel = run.add()
+    channel.last_sample_s, channel.event = -500.0, "{}"
+    run.save(final=False)
+    again = Run(tmp_path, calibration)
+    [known] = again.memory.waiting()
+    assert (known.topic, known.axis, known.last_sample_at_s) == ("plant/fan/x", "x", NOW_S - 500.0)
+    back = again.add()
+    assert (back.last_sample_s, back.event) == (-500.0, "{}")
+    assert again.memory.waiting() == []
+
+
+def test_a_clock_that_was_set_back_puts_no_sample_into_the_future(tmp_path: Path, calibration: Calibration) -> None:
+    run = Run(tmp_path, calibration)
+    run.add().last_sample_s = 86400.0
+    run.save(final=False)
+    assert Run(tmp_path, calibration).add().last_sample_s == 0.0
+
+
+def test_what_was_only_expected_is_not_kept(tmp_path: Path, calibration: Calibration) -> None:
+    run = Run(tmp_path, calibration)
+    run.add().heard = False
+    run.save(final=True)
+    assert Run(tmp_path, calibration).memory.waiting() == []
+
+
+def test_what_did_not_come_back_is_left_out_after_a_long_silence(tmp_path: Path, calibration: Calibration) -> None:
+    run = Run(tmp_path, calibration)
+    run.add().last_sample_s = -1000.0
+    run.save(final=True)
+    for forget_after_s, left in ((2000.0, 1), (500.0, 0)):
+        other = Run(tmp_path, calibration)
+        asyncio.run(other.memory.save({}, {}, lambda: NAMES, forget_after_s=forget_after_s))
+        assert len(Run(tmp_path, calibration).memory.waiting()) == left
+
+
+def test_a_channel_that_a_reload_took_away_waits_without_its_numbers(tmp_path: Path, calibration: Calibration) -> None:
+    run = Run(tmp_path, calibration, most=1)
+    channel = run.add()
+    channel.last_sample_s, channel.event, channel.samples_received = -5.0, "{}", 7
+    run.memory.put_back([channel], NAMES)
+    run.channels.clear()
+    run.save(final=True)
+    back = Run(tmp_path, calibration).add()
+    assert (back.last_sample_s, back.event, back.samples_received) == (-5.0, "{}", 0)
