@@ -2,6 +2,7 @@
 
 import json
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -61,7 +62,9 @@ def command(file: Path, topic: str, payload_file: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(document))
         return
-    click.echo(f"used: sensor {sensor.topic}, seq {message.seq}, t {message.t}")
+    seq = "none" if message.seq is None else message.seq
+    t = "none" if message.t is None else f"{message.t} ({datetime.fromtimestamp(message.t, UTC):%Y-%m-%d %H:%M:%S} UTC)"
+    click.echo(f"used: sensor {sensor.topic}, seq {seq}, t {t}")
     for figures in axes.values():
         names = ", ".join(f"{name}={value}" for name, value in figures["labels"].items())  # type: ignore[attr-defined]
         click.echo(

@@ -183,7 +183,7 @@ class Ingest:
         route = self._route(topic)
         message = route.decode(payload)
         for axis in message.axes:
-            require_label("axis", axis)
+            self._labels_of(topic, route, axis)
         return route.sensor, route.labels, message
 
     def _route(self, topic: str) -> Route:
