@@ -90,7 +90,7 @@ CHANNELS = [
     Variable("axis", f'{SEEN}{{{SERVICE},machine=~"$machine",sensor=~"$sensor"}}', ".*"),
 ]
 ALARMS = f"vibration_alarm_state{{{CHANNEL}}} == 2"
-SILENT = f"(time() - {SEEN}{{{CHANNEL}}} > 45) unless vibration_acceleration_rms{{{CHANNEL}}}"
+SILENT = f"{SEEN}{{{CHANNEL}}} unless vibration_channel_calibrated{{{CHANNEL}}}"
 RED_ABOVE_ONE = {1.0: "red"}
 
 
@@ -118,7 +118,7 @@ FLEET = [
         {"warning": f"count(vibration_alarm_state{{{CHANNEL}}} == 1) or vector(0)"}, "stat", 4, 4, {1.0: "orange"},
     ),
     Panel(
-        "Silent", "none", "Channels that sent samples before and send none now: nobody watches their machines.",
+        "Silent", "none", "Channels that should send samples and send none: nobody watches their machines.",
         {"silent": f"count({SILENT}) or vector(0)"}, "stat", 4, 4, {1.0: "orange"},
     ),
     Panel(
@@ -216,6 +216,17 @@ MACHINE = [
     Panel(
         "Blocks not scored", "suffix: blocks/s", "Why blocks were not scored.",
         {"{{reason}}": rate("vibration_blocks_skipped_total", "reason", CHANNEL)},
+    ),
+    Panel(
+        "Sampling rate", "hertz",
+        "Samples that arrive a second, over the last minute without a break; a channel that is off by more than "
+        "scoring.rate_tolerance is not scored.",
+        {NAME: f"vibration_sampling_rate_measured_hertz{{{CHANNEL}}}"}, limits=(None, None),
+    ),
+    Panel(
+        "Clock steps", "none",
+        "Times a sensor's clock was found to be set anew, in the time shown. Empty where none was.",
+        {NAME: f"increase(vibration_clock_steps_total{{{CHANNEL}}}[$__range])"}, "stat",
     ),
     Panel(
         "Samples missing, repeated, late", "suffix: samples/s", "What the transport did to the stream.",
@@ -318,8 +329,10 @@ SERVICE_PANELS = [
         width=8,
     ),
     Panel(
-        "Oldest waiting block", "s", "Age of the oldest block without a score; seconds mean that inference lags.",
-        {"{{instance}}": f"vibration_oldest_unscored_block_age_seconds{{{SERVICE}}}"}, width=8, steps={5.0: "red"},
+        "Oldest waiting block", "s",
+        "Age of the oldest block without a score. Overloaded, it reaches three quarters of limits.buffer, then the "
+        "backlog is given up; beyond that, an inference process hangs.",
+        {"{{instance}}": f"vibration_oldest_unscored_block_age_seconds{{{SERVICE}}}"}, width=8,
     ),
     Panel(
         "Queue", "percentunit", "Samples waiting for inference, as a share of what may wait.",
@@ -349,8 +362,17 @@ SERVICE_PANELS = [
         width=8,
     ),
     Panel(
-        "Open files", "none", "File descriptors in use.",
-        {"{{instance}}": f"process_open_fds and on (instance) vibration_build_info{{{SERVICE}}}"}, width=8,
+        "Open files", "none", "File descriptors in use, and HTTP connections among them.",
+        {
+            "{{instance}}": f"process_open_fds and on (instance) vibration_build_info{{{SERVICE}}}",
+            "HTTP {{instance}}": f"vibration_http_connections{{{SERVICE}}}",
+        },
+        width=8,
+    ),
+    Panel(
+        "Internal errors", "none",
+        "What should not have happened, in the time shown, by what was being handled; the log has the tracebacks.",
+        {"{{where}}": f"increase(vibration_internal_errors_total{{{SERVICE}}}[$__range])"}, "stat", 8, 6, {1.0: "red"},
     ),
     Panel(
         "Reconnects", "none", "Connections to the broker after the first, in the time shown.",

@@ -35,10 +35,12 @@ def test_amtool_accepts_it() -> None:
     [
         (alert("AnomalyAlarm", CHANNEL, severity="critical"), "maintenance-urgent"),
         (alert("AnomalyWarning", CHANNEL), "maintenance"),
+        (alert("SilentInAlarm", CHANNEL, severity="critical"), "maintenance-urgent"),
         (alert("ChannelSilent", CHANNEL), "instrumentation"),
         (alert("CalibrationMissing", CHANNEL), "instrumentation"),
         (alert("DaemonDown", {"scope": "service", "severity": "critical"}), "operations-urgent"),
-        (alert("InferenceLag", SERVICE), "operations"),
+        (alert("Overload", SERVICE), "operations"),
+        (alert("InternalErrors", SERVICE, where="message"), "operations"),
         ({"alertname": "DiskFull"}, "operations"),
     ],
     ids=lambda value: value if isinstance(value, str) else value["alertname"],
@@ -77,15 +79,25 @@ def post(url: str, document: Any) -> None:
 
 SILENT_OTHER = {**CHANNEL, "axis": "y"}
 STORIES = {
-    "silence inhibits the anomaly of its own channel": (
+    "silence inhibits no alarm": (
         [alert("ChannelSilent", CHANNEL)],
-        [alert("AnomalyAlarm", CHANNEL), alert("AnomalyWarning", CHANNEL), alert("ScoreMissing", CHANNEL)],
-        [alert("AnomalyAlarm", SILENT_OTHER)],
+        [alert("CoverageLow", CHANNEL)],
+        [alert("AnomalyAlarm", CHANNEL, severity="critical"), alert("CoverageLow", SILENT_OTHER)],
+    ),
+    "silence while in alarm is told to maintenance, and not to instrumentation as well": (
+        [alert("SilentInAlarm", CHANNEL, severity="critical"), alert("AnomalyAlarm", CHANNEL, severity="critical")],
+        [alert("ChannelSilent", CHANNEL)],
+        [alert("ChannelSilent", SILENT_OTHER)],
     ),
     "a broker that is down is one alert, not one a channel": (
         [alert("BrokerDisconnected", SERVICE, severity="critical")],
-        [alert("ChannelSilent", {**CHANNEL, "axis": axis}) for axis in "xyz"] + [alert("AnomalyAlarm", CHANNEL)],
-        [alert("ChannelSilent", {**CHANNEL, "instance": "b:1"}), alert("ReloadFailed", SERVICE)],
+        [alert("ChannelSilent", {**CHANNEL, "axis": axis}) for axis in "xyz"]
+        + [alert("SilentInAlarm", CHANNEL, severity="critical"), alert("BrokerUnstable", SERVICE)],
+        [
+            alert("ChannelSilent", {**CHANNEL, "instance": "b:1"}),
+            alert("ReloadFailed", SERVICE),
+            alert("AnomalyAlarm", CHANNEL, severity="critical"),
+        ],
     ),
     "a daemon that is down is one alert": (
         [alert("DaemonDown", SERVICE, severity="critical")],
@@ -97,8 +109,8 @@ STORIES = {
         [alert("AnomalyAlarm", CHANNEL), alert("AnomalyAlarm", {**CHANNEL, "instance": "b:1"})],
         [alert("AnomalyAlarm", {**CHANNEL, "job": "another"})],
     ),
-    "a lag explains missing scores, but not an alarm": (
-        [alert("InferenceLag", SERVICE)],
+    "overload explains missing scores, but not an alarm": (
+        [alert("Overload", SERVICE)],
         [alert("CoverageLow", CHANNEL), alert("ScoreMissing", CHANNEL)],
         [alert("AnomalyAlarm", CHANNEL), alert("CoverageLow", {**CHANNEL, "instance": "b:1"})],
     ),
