@@ -5,6 +5,9 @@ the dataset, in its group or in a group above. Links are not followed and data o
 recording from elsewhere cannot show other files of this machine.
 """
 
+import mmap
+import re
+import struct
 from collections.abc import Iterator
 from math import prod
 from pathlib import Path
@@ -38,6 +41,12 @@ MAX_FACT_BYTES = 2**26
 """Largest fact (the starts of 8 million records)."""
 
 
+HEAP = re.compile(rb"GCOL\x01\0\0\0")
+"""Where a heap of texts begins."""
+
+OBJECT_HEADER_BYTES = 16
+
+
 def read_h5(path: Path) -> Contents:
     """The numeric datasets of an HDF5 file, by their path in it without the leading slash."""
     return _read(path, matlab=False)
@@ -52,12 +61,11 @@ def _read(path: Path, *, matlab: bool) -> Contents:
     import h5py
 
     datasets: dict[str, Any] = {}
-    seen = 0
+    objects: list[Any] = []
 
     def visit(name: str, item: Any) -> None:
-        nonlocal seen
-        seen += 1
-        if seen > MAX_OBJECTS:
+        objects.append(item)
+        if len(objects) > MAX_OBJECTS:
             raise RecordingError(f"{path.name}: holds more than {MAX_OBJECTS:,} objects; export the samples alone")
         if name.count("/") > MAX_DEPTH:
             raise RecordingError(f"{path.name}: holds over {MAX_DEPTH} groups in one another; export the samples alone")
@@ -68,6 +76,7 @@ def _read(path: Path, *, matlab: bool) -> Contents:
     unusable: dict[str, str] = {}
     with h5py.File(path, "r") as file:
         file.visititems(visit)
+        _require_sound_texts(path, [file, *objects])
         for key, dataset in datasets.items():
             if key.rpartition("/")[2] in FACT_NAMES:
                 continue
@@ -143,6 +152,32 @@ def _facts(file: Any, key: str, datasets: dict[str, Any]) -> dict[str, Any]:
         facts |= {name: _value(dataset) for name, dataset in inside.items() if dataset is not None}
         facts |= _attributes(file[group or "/"])
     return facts | _attributes(datasets[key])
+
+
+def _require_sound_texts(path: Path, items: list[Any]) -> None:
+    """Refuse a file whose texts of any length HDF5 would look for without end.
+
+    They lie in heaps, one object after another, each with its size; an unused one of size zero is followed by itself.
+    Source of the layout: The HDF Group, "HDF5 File Format Specification 3.0", III.E.
+
+    Raises:
+        RecordingError: there is such an object.
+    """
+    names = (*FACT_NAMES, "MATLAB_class")
+    types = [item.attrs.get_id(name).dtype for item in items for name in names if name in item.attrs]
+    types += [item.dtype for item in items if hasattr(item, "dtype")]
+    if not any(dtype.hasobject for dtype in types):
+        return
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as whole:
+        for found in HEAP.finditer(whole):
+            at = found.end() + 8
+            end = min(found.start() + struct.unpack_from("<Q", whole[found.end() : at].ljust(8, b"\0"))[0], len(whole))
+            while at + OBJECT_HEADER_BYTES <= end:
+                index, size = struct.unpack_from("<H6xQ", whole, at)
+                step = OBJECT_HEADER_BYTES + size + -size % 8 if index else size
+                if not step:
+                    raise RecordingError(f"{path.name}: its texts are damaged; copy or export it again")
+                at += step
 
 
 def _attributes(item: Any) -> dict[str, Any]:

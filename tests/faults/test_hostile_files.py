@@ -151,6 +151,15 @@ def h5_of_groups(path: Path) -> None:
             group = group.create_group("g")
 
 
+def h5_of_texts(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file["acceleration"] = np.zeros(1000, np.float32)
+        file["acceleration"].attrs["unit"] = "g"
+    whole = path.read_bytes()
+    at = whole.index(b"GCOL") + 16
+    path.write_bytes(whole[:at] + bytes(16) + whole[at + 16 :])
+
+
 def mat_of_types(path: Path) -> None:
     savemat(path, {"acceleration": np.ones((300, 2), np.float32)})
     whole = path.read_bytes()
@@ -177,6 +186,7 @@ def mat_of_size(path: Path) -> None:
         ("line.csv", csv_of_one_line, "a line is longer than"),
         ("fact.h5", h5_of_fact, "cannot be a fact about a recording"),
         ("groups.h5", h5_of_groups, "holds over 32 groups in one another"),
+        ("texts.h5", h5_of_texts, "its texts are damaged"),
         ("types.mat", mat_of_types, "cannot be read"),
         ("size.mat", mat_of_size, "bytes are missing at its end"),
     ],
