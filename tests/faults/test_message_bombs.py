@@ -48,6 +48,12 @@ def shared_rows() -> bytes:
     return b"\xa1\x67samples\x99\x03\xe9\xd8\x1c" + rows(1, b"\x01", length=1000) + b"\xd8\x1d\x00" * 1000
 
 
+def open_axes() -> bytes:
+    """Many short axes of unknown length before a long one: each has room for all that could follow."""
+    short = b"".join(b"\x62%02d\x9f\x01\x18\x20\xff" % number for number in range(63))
+    return b"\xa1\x67samples\xbf" + short + b"\x61z\x9f" + b"\x01\x18\x20" * (MEGABYTE // 3) + b"\xff\xff"
+
+
 def one_long(head: bytes, short: bytes, long: bytes) -> bytes:
     """An array of a thousand short strings and a long one."""
     return head + (1001).to_bytes(4, "big") + short * 1000 + long + MEGABYTE.to_bytes(4, "big") + b"a" * MEGABYTE
@@ -69,6 +75,7 @@ BOMBS: dict[str, tuple[str, int, bytes]] = {
     "cbor: arrays in another key": ("cbor", 1, b"\xa2\x61u" + b"\x81" * MEGABYTE),
     "cbor: empty arrays in another key": ("cbor", 1, b"\xa2\x61u" + rows(1, b"\x80") + b"\x67samples\x81\x01"),
     "cbor: many axes": ("cbor", 1, b"\xa1\x67samples\xbf" + b"\x61a\x81\x01" * (MEGABYTE // 4)),
+    "cbor: open axes": ("cbor", 1, open_axes()),
     "cbor: half floats": ("cbor", 1, rows(1, b"\xf9\x01\x01")),
     "msgpack: one long string among short ones": ("msgpack", 1, one_long(b"\xdd", b"\xa1a", b"\xdb")),
     "msgpack: an array that announces 2^32 items": ("msgpack", 1, b"\xdd\xff\xff\xff\xff\x01"),
@@ -84,6 +91,7 @@ BOMBS: dict[str, tuple[str, int, bytes]] = {
     "json: empty rows": ("json", 1, text(b"[]")),
     "json: a number of a million digits": ("json", 1, b"[" + b"9" * MEGABYTE + b"]"),
     "json: arrays in arrays": ("json", 1, b"[" * MEGABYTE),
+    "json: a string of commas": ("json", 1, b'["' + b"," * MEGABYTE + b'"]'),
     "json: many axes": ("json", 1, b'{"samples":{' + b",".join(b'"%d":[1]' % i for i in range(90_000)) + b"}}"),
     "json: a long name": ("json", 1, b'{"samples":{"\xf0\x9f\x98\x80' + b"a" * MEGABYTE + b'":[1]}}'),
     "senml: short records": ("senml", 1, text(b'{"v":1}')),

@@ -157,15 +157,13 @@ def _first_row(encoding: Encoding, data: Bytes8, at: int) -> _Rows:
     if head is None:
         return _Rows()
     count, first = head
+    closed = count is None
     if count is None:
         # The end byte of the row lies within what the most axes take.
         limit = min(first + MAX_AXES * int(encoding.length.max()) + 1, data.size)
         places = _places(encoding, data[first:limit])
         ends = np.flatnonzero(data[first:limit][places] == encoding.end)
         count = int(ends[0]) if ends.size else MAX_AXES + 1
-        closed = True
-    else:
-        closed = False
     if not 0 < count <= MAX_AXES:
         raise Rejected(Reason.WRONG_AXES, f"the rows of 'samples' must hold 1 to {MAX_AXES} numbers")
     return _Rows(data[at:first].tobytes(), count, closed)
@@ -236,7 +234,9 @@ def _scattered(encoding: Encoding, data: Bytes8, at: int, count: int | None, row
         filled += new.size
         done += places.size
         at += behind
-    return rows.shaped(samples[:filled]), at + (count is None)
+    # An open array got room for as many numbers as could follow; what it did not need goes back.
+    samples.resize(filled, refcheck=False)
+    return rows.shaped(samples), at + (count is None)
 
 
 def _inside_rows(
