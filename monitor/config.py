@@ -14,13 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from monitor.core.decode import FORMATS
 from monitor.core.topics import LABEL, RESERVED_LABELS, TopicPattern, no_channel_has
+from monitor.core.units import UNITS_MPS2
 from monitor.quantities import Bytes, Seconds
-
-STANDARD_GRAVITY_MPS2 = 9.80665
-"""One g in m/s² (BIPM, SI brochure)."""
-
-UNITS_MPS2 = {"g": STANDARD_GRAVITY_MPS2, "mg": STANDARD_GRAVITY_MPS2 / 1000, "m/s2": 1.0}
-"""Accepted units of acceleration, in m/s²."""
 
 HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,252}[A-Za-z0-9])?")
 """A name in the DNS, without port."""

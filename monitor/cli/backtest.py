@@ -58,7 +58,7 @@ def command(
     from monitor.model.artefact import load_artefact
     from monitor.model.calibration_file import ANY_REGIME, load_calibrations
     from monitor.model.engines import load_engine
-    from monitor.recording.fit import length_s, require_rate, untrained_rate
+    from monitor.recording.fit import length_s, require_rate
     from monitor.recording.source import open_recordings
     from monitor.runtime.backtest import backtest
     from monitor.runtime.calibrating import Cut, cut
@@ -81,7 +81,7 @@ def command(
         rate_hz = calibration.sampling_rate_hz
     for recording in opened:
         require_rate(recording, rate_hz, "the calibration" if calibration else opened[0].name)
-    warn(untrained_rate(opened[0].sampling_rate_hz, artefact.manifest.sampling_rates_hz, opened[0].name))
+    warn(artefact.manifest.untrained_rate(opened[0].sampling_rate_hz, opened[0].name))
     level_blocks = artefact.manifest.scaling.time_constant_blocks
     results = backtest(engine, level_blocks, opened, how, calibration, false_alarms_per_month)
     for result, recording in zip(results, whole, strict=True):

@@ -42,7 +42,7 @@ def command(
     from monitor.model.artefact import load_artefact
     from monitor.model.calibration_file import load_calibrations, save_calibrations
     from monitor.model.engines import load_engine
-    from monitor.recording.fit import require_rate, untrained_rate
+    from monitor.recording.fit import require_rate
     from monitor.recording.source import open_recordings
     from monitor.runtime.calibrating import calibrate_channels, cut
     from monitor.runtime.offline import between
@@ -52,7 +52,7 @@ def command(
     opened = open_recordings(recordings, options)
     for recording in opened[1:]:
         require_rate(recording, opened[0].sampling_rate_hz, f"the calibration with {opened[0].name}")
-    warn(untrained_rate(opened[0].sampling_rate_hz, artefact.manifest.sampling_rates_hz, opened[0].name))
+    warn(artefact.manifest.untrained_rate(opened[0].sampling_rate_hz, opened[0].name))
     parts = [between(recording, first, last) for recording in opened]
     how = cut(parts, interval, artefact.manifest.warmup_blocks, engine.block_samples)
     level_blocks = artefact.manifest.scaling.time_constant_blocks

@@ -8,8 +8,9 @@ import click
 
 from monitor.cli.broker_options import broker_options
 from monitor.cli.recording_options import duration as duration_option
-from monitor.config import UNITS_MPS2, Mqtt
+from monitor.config import Mqtt
 from monitor.core.decode import FORMATS
+from monitor.core.units import UNITS_MPS2
 
 
 @click.command()

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from monitor.config import UNITS_MPS2
+from monitor.core.units import UNITS_MPS2
 from monitor.quantities import seconds
 from monitor.recording.options import MAX_DECIMATE, RecordingOptions
 

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from monitor.core.forecaster import Engine
+from monitor.core.units import same_rate
 from monitor.errors import ArtefactError
 from monitor.model.golden_file import read_golden
 from monitor.model.keras_file import read_keras_weights
@@ -89,6 +90,13 @@ class Manifest(BaseModel):
     """Of the libraries that made it."""
     files: dict[str, FileEntry]
     """The other files."""
+
+    def untrained_rate(self, found_hz: float, who: str) -> str:
+        """The warning that ``who`` has a rate that the model was not trained at; empty if it was."""
+        if same_rate(found_hz, *self.sampling_rates_hz):
+            return ""
+        rates = ", ".join(f"{rate:g}" for rate in self.sampling_rates_hz)
+        return f"{who}: has {found_hz:g} Hz, the model was trained at {rates} Hz; its forecasts may be poor"
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from typing import Literal
 from monitor.core.forecaster import Engine
 from monitor.errors import ArtefactError
 from monitor.model.artefact import Artefact
-from monitor.model.onnx_engine import OnnxEngine
 
 EngineName = Literal["auto", "onnxruntime", "tensorflow"]
 
@@ -48,6 +47,8 @@ def load_engine(artefact: Artefact, engine: EngineName = "auto") -> Engine:
             ) from error
         made = TensorflowEngine(artefact.manifest.shape, artefact.weights())
     else:
+        from monitor.model.onnx_engine import OnnxEngine
+
         try:
             made = OnnxEngine(artefact.manifest.shape, artefact.contents["model.onnx"])
         except ArtefactError as error:

@@ -1,11 +1,9 @@
 """Whether a recording fits what is asked of it: its rate and its length. Refuses to know: models, commands."""
 
+from monitor.core.units import RATE_TOLERANCE, same_rate
 from monitor.errors import RecordingError
 from monitor.recording.options import MAX_DECIMATE
 from monitor.recording.source import Recording
-
-RATE_TOLERANCE = 1e-3
-"""Relative difference of two rates that count as the same; sensors' clocks differ by less, sensible choices by more."""
 
 
 def require_rate(recording: Recording, expected_hz: float, who: str) -> None:
@@ -29,19 +27,6 @@ def require_rate(recording: Recording, expected_hz: float, who: str) -> None:
     else:
         remedy = f"use a recording made at {expected_hz:g} Hz or a whole multiple of it, or one meant for {found:g} Hz"
     raise RecordingError(f"{recording.address}: has {found:g} Hz, but {who} needs {expected_hz:g} Hz; {remedy}")
-
-
-def same_rate(found_hz: float, *expected_hz: float) -> bool:
-    """Whether a rate is one of those expected."""
-    return any(abs(found_hz - rate) <= RATE_TOLERANCE * rate for rate in expected_hz)
-
-
-def untrained_rate(found_hz: float, trained_hz: tuple[float, ...], who: str) -> str:
-    """The warning that ``who`` has a rate that a model was not trained at; empty if it was."""
-    if same_rate(found_hz, *trained_hz):
-        return ""
-    rates = ", ".join(f"{rate:g}" for rate in trained_hz)
-    return f"{who}: has {found_hz:g} Hz, the model was trained at {rates} Hz; its forecasts may be poor"
 
 
 def longest_record_samples(recording: Recording) -> int:

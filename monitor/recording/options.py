@@ -5,7 +5,7 @@ One small object goes unchanged from the command line to every recording of a co
 
 from dataclasses import dataclass
 
-from monitor.config import UNITS_MPS2
+from monitor.core.units import UNITS_MPS2
 from monitor.errors import ConfigurationError
 
 ALL_CHANNELS = "all"

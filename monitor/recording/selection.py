@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from monitor.config import UNITS_MPS2
+from monitor.core.units import UNITS_MPS2
 from monitor.errors import RecordingError
 from monitor.recording.contents import RATE_NAMES, Contents, Layout, Stored, arrange
 from monitor.recording.options import ALL_CHANNELS, RecordingOptions

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from monitor.config import UNITS_MPS2
+from monitor.core.units import UNITS_MPS2
 from monitor.errors import MonitorError, RecordingError
 from monitor.recording.contents import Layout, RealArray
 from monitor.recording.decimate import Decimator

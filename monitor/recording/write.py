@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from monitor.config import UNITS_MPS2
+from monitor.core.units import UNITS_MPS2
 from monitor.errors import ConfigurationError, MonitorError, RecordingError
 from monitor.recording.contents import Layout, arrange
 from monitor.recording.missing_library import named_missing_library

@@ -8,7 +8,6 @@ first and swaps it in only when it is good.
 import asyncio
 import contextlib
 import logging
-import math
 import time
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -16,6 +15,7 @@ from pathlib import Path
 from monitor.config import Config
 from monitor.core.alarm import Changes
 from monitor.core.topics import TopicPattern
+from monitor.core.units import same_rate
 from monitor.errors import ConfigurationError, MonitorError
 from monitor.runtime import absent, families, metrics, web
 from monitor.runtime.alarms import AlarmDesk, restored_payload
@@ -377,7 +377,7 @@ class Daemon:
             # The limits hold for the interval and the warm-up that the calibration was made with.
             interval_blocks, warmup_blocks = calibration.interval_blocks, calibration.warmup_blocks
             limit = calibration.limit(scoring.false_alarms_per_month)
-            wrong_rate = not math.isclose(rate_hz, calibration.sampling_rate_hz, rel_tol=1e-3)
+            wrong_rate = not same_rate(rate_hz, calibration.sampling_rate_hz)
         mark = "" if calibration is None else f"{calibration.level_mps2:.9g} {calibration.healthy_s:.9g} {limit:.9g}"
         channel.key = f"{channel.topic} {rate_hz:.9g} {channel.sensor.factor_mps2:.9g} {loaded.info.sha256} {mark}"
         order = Configure(channel.row, interval_blocks, warmup_blocks, None, limit, wrong_rate)

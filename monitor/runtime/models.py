@@ -18,7 +18,6 @@ from monitor.core.alarm import Changes
 from monitor.errors import MonitorError
 from monitor.model.artefact import Artefact, load_artefact
 from monitor.model.engines import EngineName, chosen, load_engine
-from monitor.recording.fit import untrained_rate
 from monitor.runtime.families import ModelInfo
 from monitor.runtime.inference import Inference, WorkerError
 from monitor.runtime.lane import Lane, LaneShape
@@ -110,7 +109,7 @@ class Lanes:
 def _warn_of_rates(sensors: Iterable[Sensor], artefact: Artefact) -> None:
     for sensor in sensors:
         who = f"sensor {sensor.topic}"
-        if warning := untrained_rate(sensor.sampling_rate_hz, artefact.manifest.sampling_rates_hz, who):
+        if warning := artefact.manifest.untrained_rate(sensor.sampling_rate_hz, who):
             LOG.warning("%s", warning)
 
 

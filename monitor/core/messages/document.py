@@ -4,7 +4,6 @@ The parsers hand over plain numbers and arrays of float64. Here they become a :c
 rejected. Does not handle: encodings, topics, rings, clocks.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from monitor.core.messages.rejection import Reason, Rejected, shown
+from monitor.core.units import same_rate
 
 RealArray = npt.NDArray[np.generic]
 Float64 = npt.NDArray[np.float64]
@@ -93,7 +93,7 @@ def checked(document: Document, axes: tuple[str, ...], sampling_rate_hz: float) 
     Raises:
         Rejected: something is out of bounds or does not fit the configuration.
     """
-    if document.fs is not None and not math.isclose(document.fs, sampling_rate_hz, rel_tol=1e-3):
+    if document.fs is not None and not same_rate(document.fs, sampling_rate_hz):
         raise Rejected(Reason.WRONG_RATE, f"fs is {document.fs:g} Hz, {sampling_rate_hz:g} Hz is configured")
     if document.seq is not None and not 0 <= document.seq < 2**63:
         raise Rejected(Reason.UNDECODABLE, f"'seq' must be from 0 to 2^63 - 1, found {_figure(document.seq)}")
