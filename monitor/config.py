@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from monitor.core.decode import FORMATS
-from monitor.core.topics import LABEL, RESERVED_LABELS, TopicPattern, no_channel_has
+from monitor.core.messages.decode import FORMATS
+from monitor.core.messages.topics import LABEL, RESERVED_LABELS, TopicPattern, no_channel_has
 from monitor.core.units import UNITS_MPS2
 from monitor.quantities import Bytes, Seconds
 

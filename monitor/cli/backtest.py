@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from monitor.cli.recording_options import duration as duration_option
-from monitor.cli.recording_options import figure, recording_options, warn
+from monitor.cli.recordings import duration as duration_option
+from monitor.cli.recordings import figure, recording_options, warn
 from monitor.recording.options import RecordingOptions
 
 if TYPE_CHECKING:
-    from monitor.runtime.backtest import ChannelResult
+    from monitor.offline.backtest import ChannelResult
 
 
 @click.command()
@@ -55,14 +55,14 @@ def command(
     Example: vibration-monitor backtest models/reference run.npz --calibration fan.calibration --plot run.png
     """
     from monitor.errors import ArtefactError, RecordingError
-    from monitor.model.artefact import load_artefact
+    from monitor.model.artefact.artefact import load_artefact
     from monitor.model.calibration_file import ANY_REGIME, load_calibrations
-    from monitor.model.engines import load_engine
+    from monitor.model.engines.engines import load_engine
+    from monitor.offline.backtest import backtest
+    from monitor.offline.calibration_run import Cut, cut
+    from monitor.offline.drive import between
     from monitor.recording.fit import length_s, require_rate
     from monitor.recording.source import open_recordings
-    from monitor.runtime.backtest import backtest
-    from monitor.runtime.calibrating import Cut, cut
-    from monitor.runtime.offline import between
 
     artefact = load_artefact(model)
     engine = load_engine(artefact, "onnxruntime")
@@ -104,7 +104,7 @@ def command(
 
 def _write_csv(path: Path, results: "list[ChannelResult]") -> None:
     from monitor.errors import MonitorError
-    from monitor.runtime.backtest import COLUMNS, csv_rows
+    from monitor.offline.backtest import COLUMNS, csv_rows
 
     try:
         with path.open("w", newline="", encoding="utf-8") as file:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from monitor.cli.forecast_figures import new_figure, save_figure
-from monitor.core.alarm import State
-from monitor.runtime.backtest import ChannelResult
+from monitor.cli.figures import new_figure, save_figure
+from monitor.core.scoring.alarm import State
+from monitor.offline.backtest import ChannelResult
 
 COLOURS = {State.WARNING: "#d9a400", State.ALARM: "#c0392b"}
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
+from monitor.bench.load import Load
 from monitor.cli.broker_options import FILE, broker_settings
 from monitor.config import Mqtt
-from monitor.runtime.load import Load
 
 
 @click.command()
@@ -60,20 +60,21 @@ def command(
             broker_settings(config_file, {"url": url}, {}), load, workers, calibrated=calibrated, as_json=as_json
         )
         return
-    from monitor.model.artefact import load_artefact
-    from monitor.model.engines import load_engine
-    from monitor.runtime import bench, procfs
+    from monitor.bench import alone
+    from monitor.model.artefact.artefact import load_artefact
+    from monitor.model.engines.engines import load_engine
+    from monitor.runtime.web import procfs
     from monitor.shipped import shipped
 
     artefact = load_artefact(model_path or shipped("models/reference"))
     chosen = load_engine(artefact, engine)  # type: ignore[arg-type]
-    results = bench.bench_engine(chosen, (1, 64, 1024))
+    results = alone.bench_engine(chosen, (1, 64, 1024))
     workers = 1 if chosen.name == "tensorflow" else workers or len(os.sched_getaffinity(0))
-    results += [bench.bench_pipeline(artefact, chosen.name, batch, min(workers, batch)) for batch in (64, 1024)]  # type: ignore[arg-type]
+    results += [alone.bench_pipeline(artefact, chosen.name, batch, min(workers, batch)) for batch in (64, 1024)]  # type: ignore[arg-type]
     resident = procfs.resident_bytes(os.getpid())
-    results += bench.bench_keras(artefact)
-    ready_s = bench.start_to_ready_s(chosen.name)
-    document = bench.document(results, rates_hz, ready_s, resident)
+    results += alone.bench_keras(artefact)
+    ready_s = alone.start_to_ready_s(chosen.name)
+    document = alone.document(results, rates_hz, ready_s, resident)
     if as_json:
         click.echo(json.dumps(document))
         return
@@ -84,7 +85,7 @@ def command(
             f"{r.stage:14} {r.engine:12} {r.mode:9} {r.batch:6} {r.blocks_per_s:12,.0f} "
             f"{r.latency_s_p50 * 1e3:7.3f} ms {r.latency_s_p99 * 1e3:7.3f} ms"
         )
-    for rate, count in bench.channels_in_real_time(results, rates_hz).items():
+    for rate, count in alone.channels_in_real_time(results, rates_hz).items():
         click.echo(f"channels in real time at {rate} Hz: {count:,}")
     click.echo(f"resident memory {resident / 1e6:.0f} MB, start to ready {ready_s:.2f} s")
     single = {r.stage: r.latency_s_p50 for r in results if r.batch == 1 and r.stage != "pipeline"}
@@ -95,7 +96,7 @@ def command(
 
 
 def _end_to_end(broker: Mqtt, load: Load, workers: int, *, calibrated: bool, as_json: bool) -> None:
-    from monitor.runtime.bench_mqtt import run_end_to_end
+    from monitor.bench.end_to_end import run_end_to_end
 
     result = run_end_to_end(broker, load, workers=workers, calibrated=calibrated)
     if as_json:

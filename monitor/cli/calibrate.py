@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
-from monitor.cli.recording_options import duration as duration_option
-from monitor.cli.recording_options import recording_options, warn
+from monitor.cli.recordings import duration as duration_option
+from monitor.cli.recordings import recording_options, warn
 from monitor.recording.options import RecordingOptions
 
 
@@ -39,13 +39,13 @@ def command(
 
     Example: vibration-monitor calibrate models/reference healthy.npz --out fan-1-de-x.calibration --interval 1s
     """
-    from monitor.model.artefact import load_artefact
+    from monitor.model.artefact.artefact import load_artefact
     from monitor.model.calibration_file import load_calibrations, save_calibrations
-    from monitor.model.engines import load_engine
+    from monitor.model.engines.engines import load_engine
+    from monitor.offline.calibration_run import calibrate_channels, cut
+    from monitor.offline.drive import between
     from monitor.recording.fit import require_rate
     from monitor.recording.source import open_recordings
-    from monitor.runtime.calibrating import calibrate_channels, cut
-    from monitor.runtime.offline import between
 
     artefact = load_artefact(model)
     engine = load_engine(artefact, "onnxruntime")

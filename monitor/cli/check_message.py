@@ -23,10 +23,10 @@ def command(file: Path, topic: str, payload_file: Path, as_json: bool) -> None:
     Example: vibration-monitor check-message config/example.yaml --topic plant/fan-1/de/x/acceleration --payload m.bin
     """
     from monitor.config_file import read_config
-    from monitor.core.decode import Rejected
+    from monitor.core.messages.decode import Rejected
     from monitor.core.rings import Rings
     from monitor.errors import ConfigurationError
-    from monitor.runtime.ingest import Ingest
+    from monitor.runtime.intake.ingest import Ingest
 
     config = read_config(file)
     try:

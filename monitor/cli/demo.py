@@ -7,7 +7,7 @@ import webbrowser
 
 import click
 
-from monitor.cli.recording_options import duration as duration_option
+from monitor.cli.recordings import duration as duration_option
 
 
 @click.command()
@@ -22,9 +22,9 @@ def command(port: int, duration: float | None, open_page: bool, as_json: bool) -
 
     Example: vibration-monitor demo --duration 120s
     """
-    from monitor.runtime.demo import run_demo
+    from monitor.demo.plant import Story
+    from monitor.demo.run import run_demo
     from monitor.runtime.logs import configure_logging
-    from monitor.runtime.plant import Story
 
     configure_logging("text", "error")
 

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from monitor.cli.recording_options import figure, recording_options
+from monitor.cli.recordings import figure, recording_options
 from monitor.recording.options import RecordingOptions
 
 if TYPE_CHECKING:
-    from monitor.model.look import Look
+    from monitor.model.forecast_ahead import Look
     from monitor.recording.source import Recording
 
 POSITION_BLOCKS = 5000
@@ -59,10 +59,10 @@ def command(
     Example: vibration-monitor forecast models/reference pump.npz --at 20000 --blocks 10 --plot pump.png
     """
     from monitor.errors import RecordingError
-    from monitor.model.artefact import load_artefact
-    from monitor.model.engines import load_engine
-    from monitor.model.look import look
-    from monitor.model.report import compare
+    from monitor.model.artefact.artefact import load_artefact
+    from monitor.model.engines.engines import load_engine
+    from monitor.model.forecast_ahead import look
+    from monitor.model.training.report import compare
     from monitor.recording.source import open_recording
 
     artefact = load_artefact(model)
@@ -82,11 +82,11 @@ def command(
     unit = "m/s²" if source.unit else "unit of the file"
     title = f"{model.name or model}, {source.name}, sample {at_sample}"
     if plot:
-        from monitor.cli.forecast_figures import plot_forecast
+        from monitor.cli.figures import plot_forecast
 
         plot_forecast(plot, found, title, source.sampling_rate_hz, unit)
     if plot_positions:
-        from monitor.cli.forecast_figures import plot_positions as draw_positions
+        from monitor.cli.figures import plot_positions as draw_positions
 
         draw_positions(plot_positions, positions, title)
     network = positions.ratios["network"]

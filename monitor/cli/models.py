@@ -23,7 +23,7 @@ def inspect(model: Path, as_json: bool) -> None:
     Example: vibration-monitor models inspect models/reference
     """
     from monitor.cli.train import layer_table, report_text
-    from monitor.model.artefact import load_artefact
+    from monitor.model.artefact.artefact import load_artefact
 
     artefact = load_artefact(model)
     manifest = artefact.manifest
@@ -51,10 +51,10 @@ def verify(model: Path, tensorflow: bool, as_json: bool) -> None:
 
     Example: vibration-monitor models verify models/reference
     """
-    from monitor.model.artefact import load_artefact
-    from monitor.model.engines import load_engine
-    from monitor.model.onnx_engine import OnnxEngine
-    from monitor.model.onnx_graph import onnx_bytes
+    from monitor.model.artefact.artefact import load_artefact
+    from monitor.model.engines.engines import load_engine
+    from monitor.model.engines.onnx_engine import OnnxEngine
+    from monitor.model.engines.onnx_graph import onnx_bytes
 
     artefact = load_artefact(model)
     weights = artefact.weights()

@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from monitor.cli.broker_options import broker_options
-from monitor.cli.recording_options import duration as duration_option
+from monitor.cli.recordings import duration as duration_option
 from monitor.config import Mqtt
-from monitor.core.decode import FORMATS
+from monitor.core.messages.decode import FORMATS
 from monitor.core.units import UNITS_MPS2
 
 
@@ -42,8 +42,8 @@ def command(
     --sampling-rate-hz 12000 --duration 60s --out healthy.npz
     """
     from monitor.errors import ConfigurationError
+    from monitor.feed.record import LiveChannel, record
     from monitor.recording.write import write_recording
-    from monitor.runtime.live import LiveChannel, record
 
     if "+" in topic or "#" in topic:
         raise ConfigurationError(f"--topic: '{topic}' stands for several channels; give the topic of one")

@@ -7,8 +7,8 @@ import math
 import click
 
 from monitor.cli.broker_options import broker_options
-from monitor.cli.recording_options import duration as duration_option
-from monitor.cli.recording_options import recording_options
+from monitor.cli.recordings import duration as duration_option
+from monitor.cli.recordings import recording_options
 from monitor.config import Mqtt
 from monitor.recording.options import RecordingOptions
 
@@ -63,9 +63,9 @@ def command(
     import aiomqtt
 
     from monitor.errors import ConfigurationError, MonitorError
+    from monitor.feed.replay import ReplayPlan, replay
     from monitor.recording.source import open_recording
-    from monitor.runtime.direct_client import client_options
-    from monitor.runtime.replay import ReplayPlan, replay
+    from monitor.runtime.intake.direct_client import client_options
 
     source = open_recording(recording, options)
     if source.records > 1 and payload_format != "json":

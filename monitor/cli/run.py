@@ -33,7 +33,7 @@ def command(config_file: Path, log_format: str, log_level: str, announce: bool) 
     from monitor.config_file import read_config, with_state_directory
     from monitor.errors import MonitorError
     from monitor.runtime.daemon import Daemon
-    from monitor.runtime.inference import WorkerError
+    from monitor.runtime.lanes.workers import WorkerError
     from monitor.runtime.logs import configure_logging
     from monitor.runtime.notify import Notifier
     from monitor.runtime.signals import run_daemon

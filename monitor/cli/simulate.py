@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from monitor.cli.recording_options import duration as duration_option
-from monitor.recording.machine import POINTS, FaultKind, catalogue
+from monitor.cli.recordings import duration as duration_option
+from monitor.simulation.machine import POINTS, FaultKind, catalogue
 
 MAX_SAMPLES = 2**28
 """In one recording, all channels together: a recording is written at once, and these are 1 GiB of memory."""
@@ -55,9 +55,9 @@ def command(
     """
     import numpy as np
 
-    from monitor.recording.machine import Fault, measuring_point
-    from monitor.recording.simulator import Simulation
     from monitor.recording.write import write_recording
+    from monitor.simulation.machine import Fault, measuring_point
+    from monitor.simulation.simulator import Simulation
 
     _check(out, point, channels, duration, sampling_rate_hz, fault, fault_start, fault_size)
     points = range(point, point + channels)

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from monitor.cli.recording_options import recording_options
+from monitor.cli.recordings import recording_options
 from monitor.core.level import TIME_CONSTANT_BLOCKS
 from monitor.recording.options import RecordingOptions
 
 if TYPE_CHECKING:
-    from monitor.model.training import Progress
+    from monitor.model.training.training import Progress
 
 
 @click.command()
@@ -63,9 +63,9 @@ def command(
     Example: vibration-monitor train pump.npz fan.wav --channel all --out models/mine
     """
     from monitor.cli.described_recordings import open_described
-    from monitor.model.course import run_course
     from monitor.model.network import Shape
-    from monitor.model.training import TUTORIAL, Recipe
+    from monitor.model.training.training import TUTORIAL, Recipe
+    from monitor.model.training.training_run import run_course
 
     given = {key: value for key, value in recipe_options.items() if value is not None}
     recipe = replace(TUTORIAL if tutorial else Recipe(), **given)
@@ -100,7 +100,7 @@ def layer_table(shape: Any) -> str:
 
 def report_text(training: dict[str, Any]) -> str:
     """The training's outcome for a person."""
-    from monitor.model.card import FORECASTERS, quarters
+    from monitor.model.artefact.card import FORECASTERS, quarters
 
     lines = [
         "loss by epoch: " + ", ".join(f"{loss:.4f}" for loss in training["losses"]),

@@ -14,7 +14,7 @@ from monitor.core.forecaster import Forecaster
 from monitor.core.gap import Bool, Float32, GapFigures, GapSums, Int64, Residuals, Rows
 from monitor.core.level import TIME_CONSTANT_BLOCKS, Level
 from monitor.core.rings import DueBlocks, index_of
-from monitor.core.scoring import Judgements, Scoring
+from monitor.core.scoring.judge import Judgements, Scoring
 
 WARMUP_BLOCKS = 25
 """Blocks of a context before its forecasts are as good as they get (measured: about 20 with the reference model).

@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from monitor.atomic_file import write_atomically
-from monitor.core.calibration import Calibration
+from monitor.core.scoring.calibration import Calibration
 from monitor.errors import ArtefactError, MonitorError
 
 MOST_BYTES = 64 * 2**20

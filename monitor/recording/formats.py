@@ -4,14 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from monitor.errors import RecordingError
-from monitor.recording.contents import Contents
-from monitor.recording.hdf5 import read_h5, read_mat73
-from monitor.recording.mat import is_hdf5, read_mat
-from monitor.recording.npy import read_npy, read_npz
-from monitor.recording.parquet import read_parquet
-from monitor.recording.pickled import read_pickle
-from monitor.recording.text import read_csv
-from monitor.recording.wav import read_wav
+from monitor.recording.readers.contents import Contents
+from monitor.recording.readers.hdf5 import read_h5, read_mat73
+from monitor.recording.readers.mat import is_hdf5, read_mat
+from monitor.recording.readers.npy import read_npy, read_npz
+from monitor.recording.readers.parquet import read_parquet
+from monitor.recording.readers.pickled import read_pickle
+from monitor.recording.readers.text import read_csv
+from monitor.recording.readers.wav import read_wav
 
 
 def read_matlab(path: Path) -> Contents:

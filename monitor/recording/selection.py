@@ -13,8 +13,8 @@ import numpy as np
 
 from monitor.core.units import UNITS_MPS2
 from monitor.errors import RecordingError
-from monitor.recording.contents import RATE_NAMES, Contents, Layout, Stored, arrange
 from monitor.recording.options import ALL_CHANNELS, RecordingOptions
+from monitor.recording.readers.contents import RATE_NAMES, Contents, Layout, Stored, arrange
 
 UNIT_ENDINGS = {"_mg": "mg", "_g": "g", "_mps2": "m/s2"}
 """An array or column whose name ends so is in that unit."""

@@ -17,11 +17,11 @@ import numpy.typing as npt
 
 from monitor.core.units import UNITS_MPS2
 from monitor.errors import MonitorError, RecordingError
-from monitor.recording.contents import Layout, RealArray
 from monitor.recording.decimate import Decimator
 from monitor.recording.formats import read_contents
 from monitor.recording.missing_library import named_missing_library
 from monitor.recording.options import ALL_CHANNELS, RecordingOptions
+from monitor.recording.readers.contents import Layout, RealArray
 from monitor.recording.selection import Selection, select
 
 Float32 = npt.NDArray[np.float32]

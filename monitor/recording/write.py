@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 from monitor.core.units import UNITS_MPS2
 from monitor.errors import ConfigurationError, MonitorError, RecordingError
-from monitor.recording.contents import Layout, arrange
 from monitor.recording.missing_library import named_missing_library
+from monitor.recording.readers.contents import Layout, arrange
 
 
 @dataclass(frozen=True)

@@ -13,30 +13,31 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from monitor.config import Config
-from monitor.core.alarm import Changes
-from monitor.core.topics import TopicPattern
+from monitor.core.messages.topics import TopicPattern
+from monitor.core.scoring.alarm import Changes
 from monitor.core.units import same_rate
 from monitor.errors import ConfigurationError, MonitorError
-from monitor.runtime import absent, families, metrics, web
-from monitor.runtime.alarms import AlarmDesk, restored_payload
-from monitor.runtime.auth import open_to_others
-from monitor.runtime.calibrations import Calibrations
-from monitor.runtime.channel import Channel
-from monitor.runtime.events import EventPublisher
-from monitor.runtime.evidence import EvidenceWriter
-from monitor.runtime.evidence_names import evidence_dir
-from monitor.runtime.ingest import Ingest
+from monitor.runtime.alarms.capture import EvidenceWriter
+from monitor.runtime.alarms.capture_names import evidence_dir
+from monitor.runtime.alarms.desk import AlarmDesk, restored_payload
+from monitor.runtime.alarms.publisher import EventPublisher
+from monitor.runtime.intake import absent
+from monitor.runtime.intake.channel import Channel
+from monitor.runtime.intake.connection import MqttSource
+from monitor.runtime.intake.ingest import Ingest
+from monitor.runtime.intake.rates import RateWatch
 from monitor.runtime.internal_errors import InternalErrors, Where, supervised
-from monitor.runtime.lane import Lane
-from monitor.runtime.models import Lanes, LoadedLane
-from monitor.runtime.mqtt import MqttSource
+from monitor.runtime.lanes.calibrations import Calibrations
+from monitor.runtime.lanes.lane import Lane
+from monitor.runtime.lanes.loading import Lanes, LoadedLane
+from monitor.runtime.lanes.orders import Batches, Configure, Measured
 from monitor.runtime.notify import Notifier
-from monitor.runtime.orders import Batches, Configure, Measured
-from monitor.runtime.rates import RateWatch
 from monitor.runtime.reload import Prepared, check_files, prepare, stop_new
-from monitor.runtime.remember import SAVE_PERIOD_S, Memory
-from monitor.runtime.state import locked
+from monitor.runtime.state.file import locked
+from monitor.runtime.state.memory import SAVE_PERIOD_S, Memory
 from monitor.runtime.wall_clock import WallClock
+from monitor.runtime.web import exposition, families, server
+from monitor.runtime.web.auth import open_to_others
 
 LOG = logging.getLogger(__name__)
 
@@ -69,7 +70,7 @@ class Daemon:
         self._stack = AsyncExitStack()
         self._lanes: dict[str, LoadedLane] = {}
         self._calibrations = Calibrations(config_file)
-        self._process_registry = metrics.process_registry()
+        self._process_registry = exposition.process_registry()
         self._reloaded_s = time.monotonic()
         self._reload_successful = True
         self._reloading = asyncio.Lock()
@@ -87,7 +88,7 @@ class Daemon:
         loop.set_exception_handler(self._errors.in_loop)
         self._failure: asyncio.Future[None] = loop.create_future()
         self._certificates = check_files(self.config, self._config_file)
-        self._tls = web.tls_context(self.config.http)
+        self._tls = server.tls_context(self.config.http)
         self._stack.enter_context(locked(self.config.state_dir))
 
         def on_failure(error: BaseException) -> None:
@@ -184,7 +185,7 @@ class Daemon:
         )
         try:
             if self._tls is not None:
-                web.load_own_certificate(self._tls, prepared.config.http)  # perhaps renewed in place
+                server.load_own_certificate(self._tls, prepared.config.http)  # perhaps renewed in place
         except MonitorError:
             await asyncio.to_thread(stop_new, prepared.lanes, self._lanes)
             raise
@@ -220,7 +221,7 @@ class Daemon:
 
     def metrics_page(self) -> bytes:
         """The metrics page in the text format."""
-        return families.render(self.view()) + metrics.process_metrics(self._process_registry)
+        return families.render(self.view()) + exposition.process_metrics(self._process_registry)
 
     def unready(self) -> list[str]:
         """Why the service is not ready, empty when it is."""
@@ -388,7 +389,7 @@ class Daemon:
 
     async def _listen(self) -> str:
         settings = self.config.http
-        self._http = web.Server(web.make_app(self, settings, self._errors), settings, self._tls, self._errors)
+        self._http = server.Server(server.make_app(self, settings, self._errors), settings, self._tls, self._errors)
         self._stack.push_async_callback(self._http.close)
         if open_to_others(settings):
             LOG.warning("anyone who reaches http.listen=%s can read everything: no auth is configured", settings.listen)

@@ -19,10 +19,10 @@ import numpy.typing as npt
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from monitor.core.calibrate import calibrate
 from monitor.core.forecaster import Engine
-from monitor.model.artefact import load_artefact
-from monitor.model.engines import load_engine
+from monitor.core.scoring.fit import calibrate
+from monitor.model.artefact.artefact import load_artefact
+from monitor.model.engines.engines import load_engine
 from tests.benchmarks import detection_data as data
 from tests.benchmarks.detection_budget import budget
 from tests.benchmarks.detection_figures import Classical, Figures, own_series, phases, raw_series

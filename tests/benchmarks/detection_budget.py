@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from monitor.core.alarm import Alarm, State
-from monitor.core.calibrate import block_sums, calibrate, calibrate_sums, cut, in_mps2
 from monitor.core.forecaster import Engine
+from monitor.core.scoring.alarm import Alarm, State
+from monitor.core.scoring.fit import block_sums, calibrate, calibrate_sums, cut, in_mps2
 from tests.benchmarks import detection_data as data
 from tests.benchmarks.detection_figures import own_series
 

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.io import loadmat
 
-from monitor.core.calibrate import HealthyContext
 from monitor.core.forecaster import Engine
 from monitor.core.level import Level
+from monitor.core.scoring.fit import HealthyContext
 from monitor.recording.decimate import Decimator
 
 Float32 = npt.NDArray[np.float32]

@@ -13,8 +13,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.signal import lfilter
 
-from monitor.core.bands import layout
-from monitor.core.calibrate import (
+from monitor.core.scoring.bands import layout
+from monitor.core.scoring.calibration import Calibration, episode_length
+from monitor.core.scoring.combine import AGREED_SCALE, SCALES, combine
+from monitor.core.scoring.fit import (
     PRIOR_INTERVALS,
     accumulate,
     block_sums,
@@ -22,11 +24,9 @@ from monitor.core.calibrate import (
     in_mps2,
     rolling,
 )
-from monitor.core.calibration import Calibration, episode_length
-from monitor.core.combine import AGREED_SCALE, SCALES, combine
-from monitor.core.kinds import KINDS, SCALE_FREE, features, make_plan, statistics
-from monitor.core.tail import fit_tail, surprise
-from monitor.core.whitening import autoregression
+from monitor.core.scoring.kinds import KINDS, SCALE_FREE, features, make_plan, statistics
+from monitor.core.scoring.tail import fit_tail, surprise
+from monitor.core.scoring.whitening import autoregression
 from tests.benchmarks.detection_data import Streams
 
 Float64 = npt.NDArray[np.float64]

@@ -23,15 +23,16 @@ from aiohttp.test_utils import TestServer
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from monitor.config import Http
-from monitor.model.artefact import load_artefact
-from monitor.model.engines import load_engine
-from monitor.runtime import procfs, web
-from monitor.runtime.inference import Inference
-from monitor.runtime.ingest import packed_samples
-from monitor.runtime.lane import LaneShape
-from monitor.runtime.orders import Batches
-from monitor.runtime.page.server import PAGE
-from tests.page_plant import Plant
+from monitor.core.messages.encode import packed_samples
+from monitor.model.artefact.artefact import load_artefact
+from monitor.model.engines.engines import load_engine
+from monitor.runtime.lanes.lane import LaneShape
+from monitor.runtime.lanes.orders import Batches
+from monitor.runtime.lanes.workers import Inference
+from monitor.runtime.web import procfs
+from monitor.runtime.web.page.routes import PAGE
+from monitor.runtime.web.server import make_app
+from tests.support.page_plant import Plant
 
 RATE_HZ = 12_800.0
 MODEL = Path(__file__).resolve().parents[2] / "models" / "reference"
@@ -87,7 +88,7 @@ async def measure(channels: int, clients: int, pairs: int, window_s: float) -> d
     def cpu_s() -> float:
         return time.process_time() + sum(map(procfs.cpu_s, inference.pids))
 
-    app = web.make_app(plant, Http())
+    app = make_app(plant, Http())
     async with TestServer(app) as server:
         feeding = asyncio.create_task(saturate(plant, channels))
         client = await asyncio.create_subprocess_exec(sys.executable, "-c", CLIENT, stdin=asyncio.subprocess.PIPE)

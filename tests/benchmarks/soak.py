@@ -31,12 +31,12 @@ import numpy.typing as npt
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from monitor.demo.run import calibrate_plant
 from monitor.quantities import seconds
-from monitor.runtime import procfs
-from monitor.runtime.demo import calibrate_plant
+from monitor.runtime.web import procfs
 from tests.benchmarks.soak_feed import Broker, Feed, Neighbours
-from tests.daemons import RunningDaemon, running_daemon
-from tests.servers import wait_for
+from tests.support.daemons import RunningDaemon, running_daemon
+from tests.support.servers import wait_for
 
 Float64 = npt.NDArray[np.float64]
 Row = dict[str, float]

@@ -22,12 +22,12 @@ import numpy as np
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
-from monitor.recording.machine import Fault, FaultKind
-from monitor.recording.simulator import Simulation
-from monitor.runtime.ingest import packed_samples
-from monitor.runtime.plant import PlantChannel, plant_channels
-from tests.config.programs import program
-from tests.servers import free_port, listening, wait_for
+from monitor.core.messages.encode import packed_samples
+from monitor.demo.plant import PlantChannel, plant_channels
+from monitor.simulation.machine import Fault, FaultKind
+from monitor.simulation.simulator import Simulation
+from tests.support.programs import program
+from tests.support.servers import free_port, listening, wait_for
 
 RATE_HZ = 12000
 MESSAGE_S = 0.25

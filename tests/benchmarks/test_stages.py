@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 
+from monitor.bench.alone import bench_calibration
 from monitor.config import Config
-from monitor.core.decode import decoder
+from monitor.core.messages.decode import decoder
 from monitor.core.rings import Rings
-from monitor.model.artefact import load_artefact
-from monitor.model.engines import load_engine
-from monitor.runtime import families
-from monitor.runtime.bench import bench_calibration
-from monitor.runtime.board import Skip
-from monitor.runtime.channel import Channel
-from monitor.runtime.ingest import Ingest
-from monitor.runtime.lane import Lane, LaneShape
-from monitor.runtime.mqtt import MqttState
-from monitor.runtime.worker import Worker
+from monitor.core.scoring.plausibility import Skip
+from monitor.model.artefact.artefact import load_artefact
+from monitor.model.engines.engines import load_engine
+from monitor.runtime.intake.channel import Channel
+from monitor.runtime.intake.connection import MqttState
+from monitor.runtime.intake.ingest import Ingest
+from monitor.runtime.lanes.lane import Lane, LaneShape
+from monitor.runtime.lanes.worker import Worker
+from monitor.runtime.web import families
 from monitor.shipped import shipped
 
 CHANNELS = 1000

@@ -7,11 +7,11 @@ import numpy.typing as npt
 import pytest
 
 from monitor.core.forecaster import Engine
+from monitor.model.engines.onnx_engine import OnnxEngine
+from monitor.model.engines.onnx_graph import onnx_bytes
+from monitor.model.engines.tensorflow_engine import TensorflowEngine
 from monitor.model.network import Shape, build_network
-from monitor.model.onnx_engine import OnnxEngine
-from monitor.model.onnx_graph import onnx_bytes
-from monitor.model.tensorflow_engine import TensorflowEngine
-from tests.numpy_network import NumpyNetwork
+from tests.support.numpy_network import NumpyNetwork
 
 Float32 = npt.NDArray[np.float32]
 Make = Callable[[Shape, list[Float32]], Engine]

@@ -9,15 +9,15 @@ from tempfile import TemporaryDirectory
 import aiomqtt
 import numpy as np
 
-from monitor.model.artefact import load_artefact
+from monitor.model.artefact.artefact import load_artefact
 from monitor.model.calibration_file import ANY_REGIME, save_calibrations
-from monitor.model.engines import load_engine
+from monitor.model.engines.engines import load_engine
+from monitor.offline.calibration_run import calibrate_channels, cut
 from monitor.recording.source import open_recording
 from monitor.recording.write import write_recording
-from monitor.runtime.calibrating import calibrate_channels, cut
 from monitor.shipped import shipped
-from tests.daemons import SENSOR
-from tests.servers import wait_for
+from tests.support.daemons import SENSOR
+from tests.support.servers import wait_for
 
 RATE_HZ = 12000
 MODEL = "models/demo"

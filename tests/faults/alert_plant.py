@@ -15,16 +15,16 @@ import numpy.typing as npt
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
-from monitor.model.artefact import load_artefact
+from monitor.core.messages.encode import packed_samples
+from monitor.model.artefact.artefact import load_artefact
 from monitor.model.calibration_file import ANY_REGIME, save_calibrations
-from monitor.model.engines import load_engine
-from monitor.recording.machine import Fault, FaultKind, catalogue, measuring_point
-from monitor.recording.simulator import Simulation
+from monitor.model.engines.engines import load_engine
+from monitor.offline.calibration_run import calibrate_channels, cut
 from monitor.recording.source import open_recording
 from monitor.recording.write import write_recording
-from monitor.runtime.calibrating import calibrate_channels, cut
-from monitor.runtime.ingest import packed_samples
 from monitor.shipped import shipped
+from monitor.simulation.machine import Fault, FaultKind, catalogue, measuring_point
+from monitor.simulation.simulator import Simulation
 
 Float32 = npt.NDArray[np.float32]
 

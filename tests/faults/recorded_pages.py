@@ -18,8 +18,8 @@ from pprint import pformat
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.config.programs import ROOT, program
-from tests.servers import wait_for
+from tests.support.programs import ROOT, program
+from tests.support.servers import wait_for
 
 RULES = ROOT / "config" / "prometheus" / "vibration.rules.yml"
 STEP_S = 10

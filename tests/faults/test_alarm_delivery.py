@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.daemons import running_daemon
 from tests.faults.alarming import calibrated, noise, publish, raise_alarm, retained, send, wait_for_retained_state
-from tests.servers import mosquitto, wait_for
+from tests.support.daemons import running_daemon
+from tests.support.servers import mosquitto, wait_for
 
 pytestmark = pytest.mark.system
 

@@ -21,14 +21,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from monitor.runtime import procfs
-from monitor.runtime.load import Load
-from tests.authority import Authority
-from tests.config.programs import ROOT
-from tests.daemons import RunningDaemon, running_daemon
+from monitor.bench.load import Load
+from monitor.runtime.web import procfs
 from tests.faults.alert_plant import CONFIGURATION, INTERVAL_S, Feed, calibrate_fan, machines
 from tests.faults.recorded_pages import RULES, Alert, Page, Phase, firing, pages, scrape
-from tests.servers import free_port, mosquitto, wait_for
+from tests.support.authority import Authority
+from tests.support.daemons import RunningDaemon, running_daemon
+from tests.support.programs import ROOT
+from tests.support.servers import free_port, mosquitto, wait_for
 
 pytestmark = pytest.mark.system
 
@@ -99,7 +99,7 @@ OVERLOADED = "inference: {mode: windowed, workers: 1, max_batch: 1}\nlimits: {ch
 DEFECT = """\
 import sys
 if "run" in sys.orig_argv:
-    from monitor.runtime.events import EventPublisher
+    from monitor.runtime.alarms.publisher import EventPublisher
     run, failed = EventPublisher.run, []
     async def run_or_fail(self):
         if not failed:
@@ -290,7 +290,7 @@ def loaded(port: int) -> Iterator[None]:
     """A load of which one slow worker does a part."""
     load = Load(channels=40, sampling_rate_hz=48000, message_samples=4800, seconds=30)
     broker = f"Mqtt(url='mqtt://127.0.0.1:{port}')"
-    code = f"from monitor.runtime.load import *; from monitor.config import Mqtt; send_load({broker}, {load!r})"
+    code = f"from monitor.bench.load import *; from monitor.config import Mqtt; send_load({broker}, {load!r})"
     process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
     try:
         yield

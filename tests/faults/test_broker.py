@@ -15,10 +15,10 @@ from pathlib import Path
 import aiomqtt
 import pytest
 
-from tests.authority import Authority
-from tests.config.programs import missing, program
-from tests.daemons import SENSOR, RunningDaemon, running_daemon
-from tests.servers import free_port, mosquitto, wait_for
+from tests.support.authority import Authority
+from tests.support.daemons import SENSOR, RunningDaemon, running_daemon
+from tests.support.programs import missing, program
+from tests.support.servers import free_port, mosquitto, wait_for
 
 pytestmark = pytest.mark.system
 

@@ -11,10 +11,10 @@ import pytest
 
 from monitor.config import Evidence, Sensor
 from monitor.core.rings import Rings
-from monitor.runtime.channel import Channel
-from monitor.runtime.evidence import Capture, EvidenceWriter, prune
-from tests.daemons import SENSOR
-from tests.page_plant import EchoEngine
+from monitor.runtime.alarms.capture import Capture, EvidenceWriter, prune
+from monitor.runtime.intake.channel import Channel
+from tests.support.daemons import SENSOR
+from tests.support.page_plant import EchoEngine
 
 RATE = 1000
 

@@ -10,10 +10,10 @@ import pytest
 
 from monitor.recording.source import open_recording
 from monitor.recording.write import write_recording
-from monitor.runtime import procfs
-from tests.authority import Authority
-from tests.daemons import SENSOR, configuration
-from tests.servers import answers, free_port, process, wait_for
+from monitor.runtime.web import procfs
+from tests.support.authority import Authority
+from tests.support.daemons import SENSOR, configuration
+from tests.support.servers import answers, free_port, process, wait_for
 from tests.system.test_tls import PASSWORD, closed_broker
 
 pytestmark = pytest.mark.system

@@ -18,14 +18,14 @@ from hypothesis import strategies as st
 from paho.mqtt import publish
 
 from monitor.config import Config
-from monitor.core.decode import FORMATS, Reason
+from monitor.core.messages.decode import FORMATS, Reason
 from monitor.core.rings import Rings
-from monitor.runtime.ingest import Ingest
-from tests.daemons import running_daemon
+from monitor.runtime.intake.ingest import Ingest
 from tests.faults import hostile_documents as hostile
 from tests.faults import hostile_encoders
 from tests.faults.test_message_bombs import BOMBS, MEGABYTE, MOST_MEMORY, MOST_S
-from tests.servers import mosquitto, wait_for
+from tests.support.daemons import running_daemon
+from tests.support.servers import mosquitto, wait_for
 
 LONGEST_S = 0.5
 """Processor time of a message of a few kilobytes; it takes less than a millisecond where nothing else runs."""

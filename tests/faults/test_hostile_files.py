@@ -22,8 +22,8 @@ from scipy.io import savemat
 
 from monitor.recording.write import write_recording
 from monitor.shipped import shipped
-from tests.daemons import configuration
-from tests.servers import free_port
+from tests.support.daemons import configuration
+from tests.support.servers import free_port
 
 GIB = 2**30
 TIMEOUT_S = 30.0

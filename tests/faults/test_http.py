@@ -18,9 +18,9 @@ import pytest
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
-from monitor.runtime.procfs import cpu_s
-from tests.daemons import RunningDaemon, running_daemon
-from tests.servers import answers, ask, get, mosquitto, prometheus, wait_for
+from monitor.runtime.web.procfs import cpu_s
+from tests.support.daemons import RunningDaemon, running_daemon
+from tests.support.servers import answers, ask, get, mosquitto, prometheus, wait_for
 
 pytestmark = pytest.mark.system
 

@@ -13,9 +13,9 @@ import pytest
 
 from monitor.recording.write import write_recording
 from monitor.shipped import shipped
-from tests.commands import document, output
-from tests.daemons import RunningDaemon, running_daemon
-from tests.servers import mosquitto, wait_for
+from tests.support.commands import document, output
+from tests.support.daemons import RunningDaemon, running_daemon
+from tests.support.servers import mosquitto, wait_for
 
 Float32 = npt.NDArray[np.float32]
 

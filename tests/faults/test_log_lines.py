@@ -12,13 +12,13 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 from prometheus_client.parser import text_string_to_metric_families
 
-from monitor.runtime.evidence_names import NAME, evidence_stem
-from monitor.runtime.metrics import MetricsPage, label_text
+from monitor.runtime.alarms.capture_names import NAME, evidence_stem
 from monitor.runtime.notify import Notifier
-from monitor.runtime.page.stream import event
-from tests.config.programs import program
-from tests.daemons import SENSOR, running_daemon
-from tests.servers import get, mosquitto, wait_for
+from monitor.runtime.web.exposition import MetricsPage, label_text
+from monitor.runtime.web.page.stream import event
+from tests.support.daemons import SENSOR, running_daemon
+from tests.support.programs import program
+from tests.support.servers import get, mosquitto, wait_for
 
 HOSTILE = (
     "x\n2026-01-01 00:00:00,000 ERROR forged: line",

@@ -105,7 +105,7 @@ def explode(name: str) -> dict[str, object]:
     """Deliver one bomb: once for its time, once for its memory."""
     from monitor.config import Config
     from monitor.core.rings import Rings
-    from monitor.runtime.ingest import Ingest
+    from monitor.runtime.intake.ingest import Ingest
 
     kind, axes, payload = BOMBS[name]
     sensor: dict[str, object] = {"topic": "plant/{machine}", "payload": {"format": kind}, "sampling_rate_hz": 1000.0}

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from monitor.bench.alone import bench_calibration
 from monitor.config_file import read_config
-from monitor.model.artefact import load_artefact
+from monitor.model.artefact.artefact import load_artefact
 from monitor.model.calibration_file import save_calibrations
-from monitor.runtime.bench import bench_calibration
 from monitor.runtime.daemon import Daemon
 from monitor.shipped import shipped
-from tests.commands import invoke
-from tests.daemons import configuration
+from tests.support.commands import invoke
+from tests.support.daemons import configuration
 
 RATE_HZ = 12000
 MESSAGE_SAMPLES = 600

@@ -16,17 +16,18 @@ import aiomqtt
 import numpy as np
 import pytest
 
+from monitor.bench.alone import bench_calibration
 from monitor.config_file import read_config
 from monitor.errors import MonitorError
-from monitor.model.artefact import load_artefact
+from monitor.model.artefact.artefact import load_artefact
 from monitor.model.calibration_file import ANY_REGIME, CalibrationFile, load_calibrations, save_calibrations
-from monitor.runtime import calibrations, procfs
-from monitor.runtime.bench import bench_calibration
 from monitor.runtime.daemon import Daemon
+from monitor.runtime.lanes import calibrations
+from monitor.runtime.web import procfs
 from monitor.shipped import shipped
-from tests.authority import Authority
-from tests.daemons import SENSOR, RunningDaemon, configuration, running_daemon
-from tests.servers import free_port, get, mosquitto, process, wait_for
+from tests.support.authority import Authority
+from tests.support.daemons import SENSOR, RunningDaemon, configuration, running_daemon
+from tests.support.servers import free_port, get, mosquitto, process, wait_for
 
 LAUGHS = "\n".join(
     ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]

@@ -14,9 +14,9 @@ import pytest
 from monitor.config import Config
 from monitor.errors import ConfigurationError
 from monitor.runtime.daemon import Daemon
-from tests.daemons import SENSOR, configuration, running_daemon
 from tests.faults.alarming import calibrated, noise, raise_alarm, send
-from tests.servers import free_port, get, mosquitto, wait_for
+from tests.support.daemons import SENSOR, configuration, running_daemon
+from tests.support.servers import free_port, get, mosquitto, wait_for
 
 pytestmark = pytest.mark.system
 

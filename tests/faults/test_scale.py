@@ -11,15 +11,15 @@ import pytest
 
 from monitor.config import Config
 from monitor.core.rings import Rings
-from monitor.runtime import families
 from monitor.runtime.daemon import Daemon
-from monitor.runtime.inference import _Process
-from monitor.runtime.ingest import Ingest
-from monitor.runtime.lane import Lane, LaneShape
-from monitor.runtime.mqtt import MqttState
-from monitor.runtime.orders import Collect, Order
-from tests.daemons import SENSOR
-from tests.servers import free_port
+from monitor.runtime.intake.connection import MqttState
+from monitor.runtime.intake.ingest import Ingest
+from monitor.runtime.lanes.lane import Lane, LaneShape
+from monitor.runtime.lanes.orders import Collect, Order
+from monitor.runtime.lanes.workers import _Process
+from monitor.runtime.web import families
+from tests.support.daemons import SENSOR
+from tests.support.servers import free_port
 
 CHANNELS = 3000
 

@@ -10,8 +10,8 @@ import aiomqtt
 import numpy as np
 import pytest
 
-from tests.daemons import RunningDaemon, running_daemon
-from tests.servers import free_port, mosquitto, wait_for
+from tests.support.daemons import RunningDaemon, running_daemon
+from tests.support.servers import free_port, mosquitto, wait_for
 
 pytestmark = pytest.mark.system
 

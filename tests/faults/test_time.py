@@ -12,8 +12,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from monitor.config_file import read_config
 from monitor.runtime.daemon import Daemon
-from tests.daemons import RunningDaemon, configuration, running_daemon
-from tests.servers import mosquitto, wait_for
+from tests.support.daemons import RunningDaemon, configuration, running_daemon
+from tests.support.servers import mosquitto, wait_for
 
 pytestmark = pytest.mark.system
 

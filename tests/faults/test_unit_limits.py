@@ -21,12 +21,12 @@ from typing import Self
 import numpy as np
 import pytest
 
-from monitor.runtime import procfs
-from monitor.runtime.load import publish_packet
-from tests.config.hardened import settings
-from tests.config.programs import ROOT
-from tests.daemons import RunningDaemon, configuration
-from tests.servers import answers, free_port, mosquitto, process, wait_for
+from monitor.bench.load import publish_packet
+from monitor.runtime.web import procfs
+from tests.support.daemons import RunningDaemon, configuration
+from tests.support.hardened import settings
+from tests.support.programs import ROOT
+from tests.support.servers import answers, free_port, mosquitto, process, wait_for
 
 pytestmark = pytest.mark.system
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from monitor.model.artefact import Scaling
+from monitor.model.artefact.artefact import Scaling
+from monitor.model.artefact.write import write_model
 from monitor.model.network import Shape
-from monitor.model.write import write_model
 
 TINY = Shape(block_samples=8, window_blocks=4, units=(6, 5), hidden=4)
 

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.config import Config
-from monitor.core.continuity import EARLY_MESSAGES
+from monitor.core.messages.continuity import EARLY_MESSAGES
 from monitor.core.rings import Rings
-from monitor.runtime.ingest import Ingest
+from monitor.runtime.intake.ingest import Ingest
 
 RATE_HZ = 1000.0
 CONFIG = Config.model_validate(

@@ -9,8 +9,8 @@ import pytest
 from scipy.io import loadmat, savemat
 
 from monitor.errors import RecordingError
-from monitor.recording.mat import read_mat
 from monitor.recording.options import RecordingOptions
+from monitor.recording.readers.mat import read_mat
 from monitor.recording.source import open_recording
 
 TYPES = ("f8", "f4", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8")

@@ -8,9 +8,9 @@ import pytest
 from monitor.config import Config
 from monitor.errors import ConfigurationError
 from monitor.runtime.certificates import certificate_expiries, load_certificate, not_after
-from tests.authority import Authority
-from tests.config.programs import program
-from tests.daemons import SENSOR
+from tests.support.authority import Authority
+from tests.support.daemons import SENSOR
+from tests.support.programs import program
 
 DAY_S = 86400.0
 

@@ -13,8 +13,8 @@ import pytest
 
 from monitor.runtime.logs import configure_logging
 from monitor.runtime.repeated_log import RepeatedLog
-from tests.daemons import SENSOR
-from tests.servers import free_port, process, wait_for
+from tests.support.daemons import SENSOR
+from tests.support.servers import free_port, process, wait_for
 
 SPEAKER = """
 import logging

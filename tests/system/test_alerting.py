@@ -15,12 +15,12 @@ from typing import Self
 import aiomqtt
 import pytest
 
-from monitor.runtime.demo import calibrate_plant
-from monitor.runtime.ingest import packed_samples
-from monitor.runtime.plant import PlantChannel, Story, plant_channels
-from tests.config.programs import ROOT, program
-from tests.daemons import running_daemon
-from tests.servers import answers, free_port, get, mosquitto, process, prometheus, wait_for
+from monitor.core.messages.encode import packed_samples
+from monitor.demo.plant import PlantChannel, Story, plant_channels
+from monitor.demo.run import calibrate_plant
+from tests.support.daemons import running_daemon
+from tests.support.programs import ROOT, program
+from tests.support.servers import answers, free_port, get, mosquitto, process, prometheus, wait_for
 
 pytestmark = pytest.mark.system
 

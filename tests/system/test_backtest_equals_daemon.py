@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from monitor.shipped import shipped
-from tests.commands import document, output
-from tests.daemons import running_daemon
-from tests.servers import mosquitto, process, wait_for
+from tests.support.commands import document, output
+from tests.support.daemons import running_daemon
+from tests.support.servers import mosquitto, process, wait_for
 
 pytestmark = pytest.mark.system
 

@@ -11,11 +11,11 @@ import aiomqtt
 import numpy as np
 import pytest
 
-from monitor.core.decode import Reason
-from monitor.recording.machine import catalogue
-from monitor.recording.simulator import Simulation
-from tests.daemons import running_daemon
-from tests.servers import answers, free_port, get, mosquitto, wait_for
+from monitor.core.messages.decode import Reason
+from monitor.simulation.machine import catalogue
+from monitor.simulation.simulator import Simulation
+from tests.support.daemons import running_daemon
+from tests.support.servers import answers, free_port, get, mosquitto, wait_for
 
 pytestmark = pytest.mark.system
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.config.programs import ROOT
-from tests.dashboard_queries import queries
-from tests.servers import ask, get, prometheus, wait_for
+from tests.support.dashboard_queries import queries
+from tests.support.programs import ROOT
+from tests.support.servers import ask, get, prometheus, wait_for
 
 PAGE = (ROOT / "tests" / "golden" / "metrics.txt").read_text(encoding="utf-8")
 STARTED_AT_S = time.time()

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser import chromium
-from tests.servers import free_port, get, process, wait_for
+from tests.support.browser import chromium
+from tests.support.servers import free_port, get, process, wait_for
 
 pytestmark = pytest.mark.system
 

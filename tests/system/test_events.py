@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from monitor.config_file import read_config
-from monitor.core.alarm import Changes, State
+from monitor.core.scoring.alarm import Changes, State
 from monitor.runtime.daemon import Daemon
-from tests.daemons import configuration
-from tests.servers import mosquitto
+from tests.support.daemons import configuration
+from tests.support.servers import mosquitto
 
 pytestmark = pytest.mark.system
 

@@ -11,11 +11,11 @@ import pytest
 from aiohttp.test_utils import TestServer
 
 from monitor.config import Http
-from monitor.runtime import web
-from monitor.runtime.evidence_names import evidence_stem
-from monitor.runtime.page import assets
-from tests.browser import Browser, chromium
-from tests.page_plant import EchoEngine, Plant
+from monitor.runtime.alarms.capture_names import evidence_stem
+from monitor.runtime.web.page import assets
+from monitor.runtime.web.server import make_app
+from tests.support.browser import Browser, chromium
+from tests.support.page_plant import EchoEngine, Plant
 
 pytestmark = pytest.mark.system
 
@@ -59,7 +59,7 @@ def shown(story: Story, state_dir: Path | None = None, fault_from_s: float = 0.0
         plant.silent_after_s = 4.0
         feeding = asyncio.create_task(feed(plant, fault_from_s))
         try:
-            async with TestServer(web.make_app(plant, Http())) as server, chromium() as browser:
+            async with TestServer(make_app(plant, Http())) as server, chromium() as browser:
                 address = str(server.make_url("/"))
                 await asyncio.wait_for(story(browser, address), 120)
                 assert browser.complaints == []

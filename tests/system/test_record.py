@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from monitor.recording.source import open_recording
-from tests.servers import mosquitto
+from tests.support.servers import mosquitto
 
 pytestmark = pytest.mark.system
 

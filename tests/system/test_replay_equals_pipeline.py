@@ -9,15 +9,15 @@ import pytest
 
 from monitor.core.forecaster import CarriedForecaster
 from monitor.core.pipeline import Pipeline
-from monitor.model.artefact import load_artefact
-from monitor.model.engines import load_engine
+from monitor.model.artefact.artefact import load_artefact
+from monitor.model.engines.engines import load_engine
+from monitor.offline.drive import drive
 from monitor.recording.options import RecordingOptions
 from monitor.recording.source import open_recording
-from monitor.runtime.offline import drive
 from monitor.shipped import shipped
-from tests.daemons import running_daemon
-from tests.recordings import recording_file
-from tests.servers import mosquitto, wait_for
+from tests.support.daemons import running_daemon
+from tests.support.recordings import recording_file
+from tests.support.servers import mosquitto, wait_for
 
 pytestmark = pytest.mark.system
 

@@ -18,13 +18,13 @@ import numpy as np
 import pytest
 
 from monitor.config import Config
-from monitor.recording.machine import catalogue
-from monitor.recording.simulator import Simulation
 from monitor.runtime.daemon import Daemon
 from monitor.runtime.notify import Notifier
-from tests.config.programs import program
-from tests.daemons import SENSOR, running_daemon
-from tests.servers import free_port, listening, mosquitto, process, wait_for
+from monitor.simulation.machine import catalogue
+from monitor.simulation.simulator import Simulation
+from tests.support.daemons import SENSOR, running_daemon
+from tests.support.programs import program
+from tests.support.servers import free_port, listening, mosquitto, process, wait_for
 
 pytestmark = pytest.mark.system
 

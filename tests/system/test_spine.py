@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.recordings import recording_file
-from tests.servers import ask, free_port, mosquitto, process, prometheus, wait_for
+from tests.support.recordings import recording_file
+from tests.support.servers import ask, free_port, mosquitto, process, prometheus, wait_for
 
 pytestmark = pytest.mark.system
 

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.authority import Authority
-from tests.config.programs import program
-from tests.daemons import SENSOR, running_daemon
-from tests.servers import free_port, mosquitto, process, wait_for
+from tests.support.authority import Authority
+from tests.support.daemons import SENSOR, running_daemon
+from tests.support.programs import program
+from tests.support.servers import free_port, mosquitto, process, wait_for
 
 pytestmark = pytest.mark.system
 

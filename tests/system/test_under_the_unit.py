@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.config.programs import ROOT, program
-from tests.daemons import configuration
-from tests.servers import free_port, get, mosquitto, process, wait_for
+from tests.support.daemons import configuration
+from tests.support.programs import ROOT, program
+from tests.support.servers import free_port, get, mosquitto, process, wait_for
 
 pytestmark = pytest.mark.system
 UNIT = ROOT / "systemd" / "vibration-monitor.service"
@@ -39,7 +39,7 @@ def test_the_daemon_works_under_the_units_rules_and_says_so(tmp_path: Path) -> N
             "PYTHONPATH": str(ROOT),
             "PYTHONDONTWRITEBYTECODE": "1",
         }
-        hardened = (sys.executable, "-m", "tests.config.hardened", UNIT, "--")
+        hardened = (sys.executable, "-m", "tests.support.hardened", UNIT, "--")
         daemon = (sys.executable, "-m", "monitor", "run", "--config", config)
         with process(*hardened, *daemon, stderr=stream, env=environment) as child:
             first = systemd.recv(4096).decode()

@@ -23,7 +23,7 @@ PARSERS: dict[str, Callable[[bytes, tuple[str, ...]], Document]] = {
 
 
 def document_decoder(kind: str, axes: tuple[str, ...], sampling_rate_hz: float) -> Callable[[bytes], Message]:
-    """The decoder of one sensor's documents; arguments as of :func:`monitor.core.decode.decoder`."""
+    """The decoder of one sensor's documents; arguments as of :func:`monitor.core.messages.decode.decoder`."""
     parse = PARSERS[kind]
 
     def decode(payload: bytes) -> Message:

@@ -1,0 +1,86 @@
+"""The figures of ``forecast``: what came against what was forecast, and the gap ratio along the block."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from monitor.errors import ConfigurationError, MonitorError
+from monitor.model.artefact.card import FORECASTERS
+from monitor.model.forecast_ahead import Look
+from monitor.model.training.report import Comparison
+
+SHOWN_CONTEXT_BLOCKS = 2
+"""Blocks shown before the forecast."""
+
+
+def plot_forecast(file: Path, look: Look, title: str, sampling_rate_hz: float, unit: str) -> None:
+    """Write one figure: context, what came, the forecast, and below it the residual.
+
+    Args:
+        file: its suffix says the format, ``.png`` for example.
+        look: what to show.
+        title: above the figure.
+        sampling_rate_hz: for the time axis, in milliseconds from the first forecast sample.
+        unit: for the other axis.
+    """
+    size = look.forecast.shape[1]
+    before = look.context[-SHOWN_CONTEXT_BLOCKS * size :]
+    observed, forecast = look.observed.reshape(-1), look.forecast.reshape(-1)
+    milliseconds = 1e3 / sampling_rate_hz
+    came_ms = np.arange(-before.size, observed.size) * milliseconds
+    forecast_ms = np.arange(forecast.size) * milliseconds
+    figure, (top, bottom) = new_figure(file, rows=2)
+    top.plot(came_ms, np.concatenate([before, observed]), color="0.35", linewidth=1.0, label="came")
+    top.plot(forecast_ms, forecast, color="tab:orange", linewidth=1.2, label="forecast")
+    for axes in (top, bottom):
+        axes.axvline(0.0, color="0.7", linewidth=0.8)
+        axes.set_xlim(came_ms[0], came_ms[-1])
+        axes.set_ylabel(unit)
+    top.set_title(f"{title}\ngap {look.gap:.4g} {unit}, gap ratio {look.gap_ratio:.3f}", fontsize=10)
+    top.legend(loc="upper left")
+    bottom.plot(forecast_ms, observed - forecast, color="tab:red", linewidth=1.0, label="came - forecast")
+    bottom.legend(loc="upper left")
+    bottom.set_xlabel("ms from the first forecast sample")
+    save_figure(file, figure)
+
+
+def plot_positions(file: Path, comparison: Comparison, title: str) -> None:
+    """Write one figure: gap ratio at each sample of the block, of the network and the simpler forecasters."""
+    figure, (axes,) = new_figure(file, rows=1)
+    for name, ratio in comparison.ratios.items():
+        positions = np.arange(1, len(ratio.by_position) + 1)
+        axes.plot(positions, ratio.by_position, label=f"{FORECASTERS[name]} ({ratio.overall:.3f})")
+    axes.set_xlabel("samples ahead")
+    axes.set_ylabel("gap ratio")
+    axes.set_title(f"{title}\n{comparison.blocks} blocks", fontsize=10)
+    axes.set_ylim(0.0, 1.5)
+    axes.legend(loc="upper right")
+    save_figure(file, figure)
+
+
+def new_figure(file: Path, rows: int, row_height_in: float = 3.2) -> tuple[Any, Any]:
+    """A figure to be written to ``file``, and its axes from top to bottom.
+
+    Raises:
+        ConfigurationError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ConfigurationError(f"{file}: drawing needs matplotlib; pip install 'vibration-monitor[plot]'") from error
+    figure = Figure(figsize=(9, row_height_in * rows), layout="constrained")
+    return figure, figure.subplots(rows, 1, squeeze=False)[:, 0]
+
+
+def save_figure(file: Path, figure: Any) -> None:
+    """Write a figure.
+
+    Raises:
+        MonitorError: the file cannot be written.
+    """
+    try:
+        figure.savefig(file, dpi=120)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise MonitorError(f"{file}: cannot be written: {reason}; check folder and free space") from error

@@ -1,0 +1,1 @@
+"""From residuals to a score and an alarm state."""

@@ -1,0 +1,110 @@
+"""The alarm state of each channel: ok, warning or alarm, slow to leave.
+
+An alarm is raised when enough of the last intervals score 1 or more. It ends when the score has stayed well below 1
+for a while, so a score that hovers at the limit is one episode and not many. An interval without a score changes
+nothing: no news is not good news. Refuses to know: how scores come about, whom an alarm is told.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from monitor.core.gap import Float32, Rows
+from monitor.core.scoring.combine import EPISODE_GAP
+
+Int64 = npt.NDArray[np.int64]
+
+
+class State(IntEnum):
+    """Values of the metric ``vibration_alarm_state``."""
+
+    OK = 0
+    """Nothing to report."""
+    WARNING = 1
+    """Near the limit."""
+    ALARM = 2
+    """At or above the limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmRule:
+    """When states change."""
+
+    votes: int = 1
+    """Intervals at or above the limit, of the last ``of``, that raise an alarm. The score itself already asks two of
+    three intervals to agree; more votes mean fewer alarms than the budget."""
+    of: int = 1
+    """See ``votes``; at most 63."""
+    warning: float = 0.7
+    """Score from which there is a warning."""
+    release: float = 0.8
+    """An alarm (a warning) ends below this times its limit. Higher: states flicker. Lower: they stay for long."""
+    quiet_intervals: int = EPISODE_GAP
+    """Intervals that the score must stay below before a state ends."""
+    minimum_intervals: int = EPISODE_GAP
+    """Intervals that an alarm lasts at least."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Channels whose state changed."""
+
+    rows: Rows
+    """(n,) channels."""
+    before: Int64
+    """(n,) state before."""
+    after: Int64
+    """(n,) state now."""
+    score: Float32
+    """(n,) score of the interval that changed it; NaN: no interval did."""
+
+
+class Alarm:
+    """The states of a fixed number of channels."""
+
+    def __init__(self, channels: int, rule: AlarmRule | None = None) -> None:
+        self.rule = rule or AlarmRule()
+        self._state: Int64 = np.zeros(channels, np.int64)
+        self._votes: Int64 = np.zeros(channels, np.int64)
+        self._quiet: Int64 = np.zeros(channels, np.int64)
+        self._age: Int64 = np.zeros(channels, np.int64)
+
+    def state(self, rows: Rows) -> Int64:
+        """The states of ``rows``, values of :class:`State`."""
+        return self._state[rows]
+
+    def reset(self, rows: Rows) -> None:
+        """Set ``rows`` to ok."""
+        for array in (self._state, self._votes, self._quiet, self._age):
+            array[rows] = 0
+
+    def export(self, rows: Rows) -> Int64:
+        """Everything about ``rows``, (n, 4), for a restart."""
+        return np.stack([self._state[rows], self._votes[rows], self._quiet[rows], self._age[rows]], axis=1)
+
+    def restore(self, rows: Rows, exported: Int64) -> None:
+        """Take over what :meth:`export` gave for as many rows."""
+        self._state[rows], self._votes[rows], self._quiet[rows], self._age[rows] = exported.T
+
+    def update(self, rows: Rows, score: Float32) -> Changes:
+        """Take the scores of one interval of each of the distinct ``rows``; NaN leaves a channel as it is."""
+        rule = self.rule
+        known = np.isfinite(score)
+        rows, score = rows[known], score[known]
+        before = self._state[rows]
+        votes = (self._votes[rows] << 1 | (score >= 1.0)) & ((1 << rule.of) - 1)
+        raised = np.bitwise_count(votes) >= rule.votes
+        bound = np.where(before == State.ALARM, rule.release, rule.release * rule.warning)
+        quiet = np.where(score < bound, self._quiet[rows] + 1, 0)
+        age = self._age[rows] + 1
+        over = (quiet >= rule.quiet_intervals) & ((before != State.ALARM) | (age >= rule.minimum_intervals))
+        calmer = np.where(score >= rule.warning, np.int64(State.WARNING), np.int64(State.OK))
+        after = np.where(raised, np.int64(State.ALARM), np.where(over, calmer, np.maximum(before, calmer)))
+        changed = after != before
+        self._votes[rows] = votes
+        self._quiet[rows] = np.where(changed, 0, quiet)
+        self._age[rows] = np.where(changed, 0, age)
+        self._state[rows] = after
+        return Changes(rows[changed], before[changed], after[changed], score[changed])

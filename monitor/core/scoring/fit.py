@@ -1,0 +1,335 @@
+"""How a calibration is made from the healthy blocks of one channel, beside their forecasts.
+
+Intervals are cut as the daemon cuts them, only from several starting points, so that little data say more. Then the
+scoring is run over them with the limits still open: what it gives on healthy data is what limits are made of. Refuses
+to know: where the blocks come from.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.signal import lfilter
+
+from monitor.core.gap import GapFigures
+from monitor.core.scoring.bands import layout
+from monitor.core.scoring.calibration import Calibration, episode_length
+from monitor.core.scoring.combine import AGREED_SCALE, MEMORY, SCALES, agreed, combine
+from monitor.core.scoring.kinds import KINDS, Plan, features, make_plan, raw_features, statistics
+from monitor.core.scoring.observations import Observations
+from monitor.core.scoring.tail import Tail, fit_tail, surprise
+from monitor.core.scoring.whitening import whitening_matrix, with_previous
+from monitor.errors import RecordingError
+
+Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.floating[Any]]
+
+FEWEST_INTERVALS = 5
+"""Healthy intervals without which nothing is calibrated."""
+
+FEWEST_BLOCKS = 48
+"""Scored blocks likewise: the whitening has about two numbers a sample of a block to learn."""
+
+PHASES = 4
+"""Starting points from which intervals are cut."""
+
+PRIOR_INTERVALS = 10.0
+"""Weight of the expected spread, in intervals. Lower: chance makes some of many bands' spreads far too small."""
+
+EXCESS_SPREAD = 1.2
+"""Variance of a band's energy over that of a chi-square variable, expected; measured 1.0 to 2.5 on real machines."""
+
+CAP_SPREADS = 4.0
+"""Raw features count in averages over intervals with at most this many standard deviations off their healthy mean.
+Lower: averages miss what comes and goes. Higher: one outlier fills an average and is seen for as long as it lasts."""
+
+CHUNK_BLOCKS = 4096
+"""Blocks whitened at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class HealthyContext:
+    """Consecutive scored blocks of one healthy context, beside their forecasts."""
+
+    observed: Float32
+    """(n, block_samples) blocks in units of the level before each."""
+    residual: Float32
+    """(n, block_samples) observed minus forecast."""
+    level_mps2: Float32
+    """(n,) the level."""
+
+
+def calibrate(
+    contexts: list[HealthyContext],
+    *,
+    interval_blocks: int,
+    warmup_blocks: int,
+    sampling_rate_hz: float,
+    interval_s: float | None = None,
+    block_samples: int = 100,
+) -> Calibration:
+    """Learn what is normal.
+
+    Args:
+        contexts: healthy blocks that the network was not trained on, warm-up left out, in order of time. For bursts one
+            context a burst, each with ``interval_blocks`` blocks.
+        interval_blocks: scored blocks in an interval.
+        warmup_blocks: blocks left out at the start of each context.
+        sampling_rate_hz: of the samples.
+        interval_s: seconds from one interval to the next, for bursts; None: they follow without a pause.
+        block_samples: samples of a block, for the refusal when there is no context at all.
+
+    Returns:
+        The calibration.
+
+    Raises:
+        RecordingError: too few intervals, or a block is not finite or has no signal.
+    """
+    usable = [context for context in contexts if len(context.observed) >= interval_blocks]
+    whole = sum(len(context.observed) // interval_blocks for context in usable)
+    need = max(FEWEST_INTERVALS, -(-FEWEST_BLOCKS // interval_blocks))
+    if whole < need:
+        size = contexts[0].observed.shape[1] if contexts else block_samples
+        length = interval_blocks * size / sampling_rate_hz
+        # Every burst warms up and is scored whole; a long record warms up once.
+        bring_s = math.ceil(100 * (need * interval_blocks + warmup_blocks) * size / sampling_rate_hz) / 100
+        bring = (
+            f"{bring_s:.2f} s of healthy signal or choose a shorter --interval"
+            if interval_s is None
+            else f"{need} bursts as long as these"
+        )
+        raise RecordingError(
+            f"calibration: there are {whole} healthy intervals of {length:g} s ({interval_blocks} blocks after "
+            f"{warmup_blocks} of warm-up), at least {need} are needed; bring {bring}; limits get better with hours"
+        )
+    if not all(np.isfinite(c.residual).all() and np.isfinite(c.observed).all() for c in usable):
+        raise RecordingError("calibration: the healthy data hold NaN or infinity; leave that part out")
+    energy = min(float(np.einsum("ij,ij->i", c.observed, c.observed).min()) for c in usable)
+    if energy <= 0.0 or min(float(c.level_mps2.min()) for c in usable) <= 1e-6 * max(
+        float(c.level_mps2.max()) for c in usable
+    ):
+        raise RecordingError("calibration: part of the healthy data is a flat line; leave out where the machine stands")
+    residual = [in_mps2(context.residual, context.level_mps2) for context in usable]
+    whitening = whitening_matrix(residual)
+    sums = [block_sums(c, r, whitening) for c, r in zip(usable, residual, strict=True)]
+    return calibrate_sums(
+        sums,
+        whitening,
+        interval_blocks=interval_blocks,
+        warmup_blocks=warmup_blocks,
+        sampling_rate_hz=sampling_rate_hz,
+        interval_s=interval_s,
+    )
+
+
+def calibrate_sums(
+    sums: list[Float64],
+    whitening: Float32,
+    *,
+    interval_blocks: int,
+    warmup_blocks: int,
+    sampling_rate_hz: float,
+    interval_s: float | None = None,
+) -> Calibration:
+    """The second half of :func:`calibrate`: from what blocks add up to.
+
+    Args:
+        sums: from :func:`block_sums`, one array a context.
+        whitening: that they were made with.
+        interval_blocks: as for :func:`calibrate`, and so the others.
+        warmup_blocks: likewise.
+        sampling_rate_hz: likewise.
+        interval_s: likewise.
+    """
+    return _Fit(sums, whitening, interval_blocks, warmup_blocks, sampling_rate_hz, interval_s).calibration()
+
+
+class _Fit:
+    """One calibration under way."""
+
+    def __init__(
+        self,
+        sums: list[Float64],
+        whitening: Float32,
+        interval_blocks: int,
+        warmup_blocks: int,
+        rate: float,
+        every_s: float | None,
+    ) -> None:
+        self.interval_blocks, self.warmup_blocks, self.rate = interval_blocks, warmup_blocks, rate
+        self.size = whitening.shape[1]
+        self.layout = layout(self.size)
+        self.interval_s = every_s or interval_blocks * self.size / rate
+        self.blocks = sum(len(one) for one in sums)
+        self.whitening = whitening
+        self.plan: Plan = make_plan(self.layout)
+        starts = list(range(0, interval_blocks, max(1, interval_blocks // PHASES)))[:PHASES]
+        if all(len(one) == interval_blocks for one in sums):
+            starts = [0]
+        phases = [np.concatenate([cut(one, start, interval_blocks, self.size) for one in sums]) for start in starts]
+        self.phases = [raw for raw in phases if len(raw)]
+        self.intervals = float(len(self.phases[0]))
+
+    def calibration(self) -> Calibration:
+        """Put everything together."""
+        raw = np.concatenate(self.phases).astype(np.float64)
+        bands = self.layout.bands
+        mean, deviation = raw.mean(axis=0), raw.std(axis=0)
+        degrees = self.interval_blocks * np.diff(self.layout.edges)
+        deviation[:bands] = np.maximum(deviation[:bands], mean[:bands] * np.sqrt(2.0 / degrees))
+        low, high = mean - CAP_SPREADS * deviation, mean + CAP_SPREADS * deviation
+        averaged = [accumulate(phase, low, high) for phase in self.phases]
+        values = [features(phase, self.layout.windows) for phase in averaged]
+        centre, spread = self._normal(values)
+        statistic = [statistics(value, centre, spread, self.plan)[0] for value in values]
+        tails = [[self._tail(statistic, scale, kind) for kind in range(len(KINDS))] for scale in range(len(SCALES))]
+        knots = np.array([[tail.knots for tail in row] for row in tails])
+        reached = np.array([[tail.surprises for tail in row] for row in tails])
+        scales = np.array([[tail.scale for tail in row] for row in tails])
+        shapes = np.array([[tail.shape for tail in row] for row in tails])
+        totals = []
+        for phase in statistic:
+            surprises = surprise(phase, knots, reached, scales, shapes)
+            surprises[np.arange(1, len(phase) + 1)[:, None] < np.array(SCALES)] = 0.0
+            totals.append(rolling(combine(surprises)))
+        tail = fit_tail(np.concatenate(totals), self.intervals, AGREED_SCALE)
+        figures = raw[:, -2:]
+        return Calibration(
+            block_samples=self.size,
+            interval_blocks=self.interval_blocks,
+            warmup_blocks=self.warmup_blocks,
+            sampling_rate_hz=self.rate,
+            interval_s=self.interval_s,
+            healthy_s=self.blocks * self.size / self.rate,
+            intervals=self.intervals,
+            level_mps2=float(np.exp(np.median(figures[:, 0]))),
+            gap_ratio=float(np.exp(np.median(figures[:, 1]))),
+            episode_intervals=episode_length(totals[0]),
+            whitening=self.whitening,
+            low=low,
+            high=high,
+            centre=centre,
+            spread=spread,
+            kind_knots=knots,
+            kind_surprises=reached,
+            kind_scale=scales,
+            kind_shape=shapes,
+            knots=tail.knots,
+            surprises=tail.surprises,
+            scale=np.array(tail.scale),
+            shape=np.array(tail.shape),
+        )
+
+    def _normal(self, values: list[Floats]) -> tuple[Float64, Float64]:
+        """Healthy mean and spread of every feature on every scale, (scales, features) each."""
+        plan = self.plan
+        single = np.concatenate([value[:, 0] for value in values])
+        variance = np.var(single, axis=0)
+        # Degrees of freedom of the windows' energies: chi-square, so the variance of the logarithm is 2 / degrees.
+        sizes = np.diff(self.layout.edges)
+        degrees = np.zeros(plan.features)
+        samples = self.interval_blocks * self.size
+        inverse = (self.layout.windows.T**2 / sizes).sum(axis=1)
+        degrees[: plan.windows] = self.interval_blocks / inverse
+        degrees[plan.starts[1] : plan.starts[2]] = samples
+        degrees[plan.starts[2] : plan.starts[3]] = degrees[: plan.windows]
+        expected = np.where(degrees > 0, EXCESS_SPREAD * 2.0 / np.maximum(degrees, 1.0), variance)
+        weight = PRIOR_INTERVALS
+        variance = (weight * expected + self.intervals * variance) / (weight + self.intervals)
+        centre, spread = [], []
+        for scale, intervals in enumerate(SCALES):
+            settled = [value[intervals - 1 :, scale] for value in values if len(value) >= intervals]
+            independent = self.intervals / intervals
+            white = variance / intervals
+            mean = single.mean(axis=0)
+            seen = white
+            if settled:
+                together = np.concatenate(settled)
+                # The logarithm of an average is larger than the average logarithm: measure where it can be.
+                mean = together.mean(axis=0) if independent >= 4 else mean + 0.5 * (variance - white) * (degrees > 0)
+                seen = np.var(together, axis=0)
+            else:
+                mean = mean + 0.5 * (variance - white) * (degrees > 0)
+            mixed = (weight * white + independent * seen) / (weight + independent)
+            centre.append(mean)
+            # The mean itself was learned from so many intervals.
+            spread.append(np.sqrt(np.maximum(mixed, white) + variance / self.intervals + plan.drift**2))
+        return np.array(centre), np.array(spread)
+
+    def _tail(self, statistic: list[Floats], scale: int, kind: int) -> Tail:
+        intervals = SCALES[scale]
+        settled = [phase[intervals - 1 :, scale, kind] for phase in statistic if len(phase) >= 2 * intervals]
+        if not settled:
+            settled = [phase[:, 0, kind] for phase in statistic]
+        return fit_tail(np.concatenate(settled), self.intervals / intervals)
+
+
+def in_mps2(blocks: Float32, level_mps2: Float32) -> Float64:
+    """Blocks in units of their level, (n, block_samples), in m/s²."""
+    return blocks.astype(np.float64) * level_mps2.astype(np.float64)[:, None]
+
+
+def block_sums(context: HealthyContext, residual_mps2: Float64, whitening: Float32) -> Float64:
+    """What :class:`~monitor.core.scoring.observations.Evidence` and :class:`~monitor.core.gap.GapSums` add up a block.
+
+    Returns:
+        (blocks, bands + 2 parts + 3): band energies, wide energies, their squares, and the sums over the block of
+        residual², residual⁴ and signal², in m/s².
+    """
+    of = layout(context.observed.shape[1])
+    together = with_previous(residual_mps2)
+    rows = []
+    for first in range(0, len(together), CHUNK_BLOCKS):
+        part = slice(first, first + CHUNK_BLOCKS)
+        bands = ((together[part] @ whitening) ** 2) @ of.pool
+        wide = bands @ of.wide
+        squares = residual_mps2[part] ** 2
+        signal = in_mps2(context.observed[part], context.level_mps2[part])
+        sums = [squares.sum(axis=1), (squares**2).sum(axis=1), (signal**2).sum(axis=1)]
+        rows.append(np.concatenate([bands, wide, wide**2, np.stack(sums, axis=1)], axis=1))
+    return np.concatenate(rows)
+
+
+def cut(sums: Float64, start: int, interval_blocks: int, block_samples: int) -> Float32:
+    """Raw features of consecutive whole intervals from block ``start`` on, (intervals, raw)."""
+    of = layout(block_samples)
+    bands, parts = of.bands, of.wide.shape[1]
+    count = max(0, (len(sums) - start) // interval_blocks)
+    if not count:
+        return np.empty((0, bands + parts + 3), np.float32)
+    mean = sums[start : start + count * interval_blocks].reshape(count, interval_blocks, -1).mean(axis=1)
+    wide, squares = mean[:, bands : bands + parts], mean[:, bands + parts : bands + 2 * parts]
+    residual, fourth, signal = mean[:, -3:].T / block_samples
+    seen = Observations(
+        mean[:, :bands].astype(np.float32),
+        (squares / wide**2).astype(np.float32),
+        (fourth / residual**2).astype(np.float32),
+    )
+    rms, ratio = np.sqrt(signal).astype(np.float32), (residual / signal).astype(np.float32)
+    return raw_features(seen, GapFigures(np.sqrt(residual).astype(np.float32), ratio, rms, rms))
+
+
+def accumulate(raw: Floats, low: Float64, high: Float64) -> Float64:
+    """Averages over all time scales as the scorer makes them: (intervals, raw) to (intervals, scales, raw)."""
+    plain = raw.astype(np.float64)
+    tame = np.clip(plain, low, high)
+    out = [plain]
+    for intervals in SCALES[1:]:
+        weight = 2.0 / (intervals + 1)
+        head = min(len(raw), int(np.ceil(1.0 / weight)))
+        mean = np.cumsum(tame[:head], axis=0) / np.arange(1, head + 1)[:, None]
+        if len(raw) > head:
+            start = ((1.0 - weight) * mean[-1])[None]
+            tail, _ = lfilter([weight], [1.0, weight - 1.0], tame[head:], axis=0, zi=start)
+            mean = np.concatenate([mean, tail])
+        out.append(mean)
+    return np.stack(out, axis=1)
+
+
+def rolling(combined: Floats) -> Floats:
+    """What the last intervals agree on, for each of consecutive ones."""
+    padded = np.concatenate([np.full(MEMORY - 1, np.nan), combined])
+    return agreed(np.lib.stride_tricks.sliding_window_view(padded, MEMORY))

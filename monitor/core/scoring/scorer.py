@@ -1,0 +1,176 @@
+"""The score: evidence of this interval and of the last seconds and minutes, against the calibration, as one number.
+
+Each kind of evidence on each time scale becomes a surprise, -log of the probability that a healthy machine shows as
+much. The smallest weighted probability counts; how these depend on one another is measured, not assumed: what comes out
+has a healthy distribution of its own. Two of the last three intervals must agree. The score is the surprise in units of
+the surprise at the limit. Scoring never changes a limit. Refuses to know: files, wall time, alarm states.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from monitor.core.gap import Float32, GapFigures, Rows
+from monitor.core.scoring.bands import layout
+from monitor.core.scoring.calibration import Calibration
+from monitor.core.scoring.combine import MEMORY, SCALES, agreed, combine
+from monitor.core.scoring.kinds import KINDS, features, make_plan, raw_features, statistics
+from monitor.core.scoring.observations import Observations
+from monitor.core.scoring.tail import surprise
+
+Float64 = npt.NDArray[np.float64]
+Int64 = npt.NDArray[np.int64]
+
+ARRAYS = (
+    "low",
+    "high",
+    "centre",
+    "spread",
+    "kind_knots",
+    "kind_surprises",
+    "kind_scale",
+    "kind_shape",
+    "knots",
+    "surprises",
+    "scale",
+    "shape",
+)
+"""What of a calibration is needed for every interval."""
+
+TOGETHER = 64
+"""Intervals that are scored in one go: what it takes stays in the processor's cache."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What intervals that closed are worth, one row each."""
+
+    score: Float32
+    """(n,) 1 at the limit; NaN without a calibration, or where the interval holds NaN."""
+    p_value: Float64
+    """(n,) probability that an interval of the healthy machine scores as high; NaN likewise."""
+    evidence: Float32
+    """(n, kinds) the score that each kind alone would give, on its strongest time scale; NaN likewise."""
+    dominant: Int64
+    """(n,) index into ``KINDS`` of the kind that weighs most; -1 without a score."""
+    band: Float32
+    """(n, 2) lower and upper end of the band that stands out most, as parts of half the sampling rate; NaN likewise."""
+
+
+class Scorer:
+    """Calibrations and accumulated evidence of a fixed number of channels."""
+
+    def __init__(self, channels: int, block_samples: int) -> None:
+        self.layout = layout(block_samples)
+        self._channels = channels
+        self._calibrations: dict[int, Calibration] = {}
+        self._of_row: Int64 = np.full(channels, -1, np.int64)
+        self._limit: Float32 = np.full(channels, np.nan, np.float32)
+        raw = self.layout.bands + self.layout.wide.shape[1] + 3
+        self._mean: Float32 = np.zeros((channels, len(SCALES), raw), np.float32)
+        self._count: Int64 = np.zeros(channels, np.int64)
+        self._last: Float32 = np.full((channels, MEMORY), np.nan, np.float32)
+        self._arrays: dict[str, Float32] = {}
+        self._slot: Int64 = np.full(channels, -1, np.int64)
+        self._stacked = True
+        self._plan = make_plan(self.layout)
+
+    def assign(self, rows: Rows, calibration: Calibration | None, limit: float = 0.0) -> None:
+        """Give ``rows`` a calibration and a limit (a surprise), or take both away; they start without a past."""
+        self.forget(rows)
+        if calibration is None:
+            self._of_row[rows] = -1
+        else:
+            self._calibrations[id(calibration)] = calibration
+            self._of_row[rows] = id(calibration)
+            self._limit[rows] = limit
+        self._stacked = False
+
+    def _stack(self) -> None:
+        """Bring together what scoring needs of the calibrations: once for many channels that were assigned one."""
+        for key in self._calibrations.keys() - set(np.unique(self._of_row).tolist()):
+            del self._calibrations[key]
+        known = list(self._calibrations.values())
+        self._arrays = {
+            name: np.stack([getattr(one, name) for one in known]).astype(np.float32) for name in ARRAYS if known
+        }
+        slots = {key: slot for slot, key in enumerate(self._calibrations)}
+        self._slot = np.array([slots.get(key, -1) for key in self._of_row.tolist()], np.int64)
+        self._stacked = True
+
+    def forget(self, rows: Rows) -> None:
+        """Forget the accumulated evidence of ``rows``, as after a repair."""
+        self._mean[rows] = 0.0
+        self._count[rows] = 0
+        self._last[rows] = np.nan
+
+    def export(self, rows: Rows) -> dict[str, npt.NDArray[np.generic]]:
+        """The accumulated evidence of ``rows``, for a restart."""
+        return {"mean": self._mean[rows], "count": self._count[rows], "last": self._last[rows]}
+
+    def restore(self, rows: Rows, state: dict[str, npt.NDArray[np.generic]]) -> bool:
+        """Take over what :meth:`export` gave for as many rows; False, and nothing changes, if it does not fit."""
+        own = self.export(rows)
+        if own.keys() != state.keys() or any(own[name].shape != state[name].shape for name in own):
+            return False
+        self._mean[rows] = state["mean"]
+        self._count[rows] = state["count"]
+        self._last[rows] = state["last"]
+        return True
+
+    def score(self, rows: Rows, seen: Observations, gaps: GapFigures) -> Scores:
+        """Score one closed interval of each of the distinct ``rows``; an interval with NaN leaves no trace."""
+        n = rows.size
+        result = Scores(
+            np.full(n, np.nan, np.float32),
+            np.full(n, np.nan),
+            np.full((n, len(KINDS)), np.nan, np.float32),
+            np.full(n, -1, np.int64),
+            np.full((n, 2), np.nan, np.float32),
+        )
+        if not self._stacked:
+            self._stack()
+        if not self._arrays:
+            return result
+        raw = raw_features(seen, gaps)
+        good = (self._slot[rows] >= 0) & np.isfinite(raw).all(axis=1)
+        at = np.flatnonzero(good)
+        for first in range(0, at.size, TOGETHER):
+            part = at[first : first + TOGETHER]
+            self._score(rows[part], raw[part], part, result)
+        return result
+
+    def _score(self, rows: Rows, raw: Float32, at: npt.NDArray[np.intp], result: Scores) -> None:
+        slot = self._slot[rows]
+        of = {name: array[slot] for name, array in self._arrays.items()}
+        count = self._count[rows] + 1
+        mean = self._accumulate(rows, raw, of["low"], of["high"], count)
+        values = features(mean, self.layout.windows)
+        statistic, exponent = statistics(values, of["centre"], of["spread"], self._plan)
+        surprises = surprise(statistic, of["kind_knots"], of["kind_surprises"], of["kind_scale"], of["kind_shape"])
+        surprises[count[:, None] < np.array(SCALES)] = 0.0
+        self._last[rows] = np.concatenate([self._last[rows, 1:], combine(surprises)[:, None]], axis=1)
+        total = surprise(agreed(self._last[rows]), of["knots"], of["surprises"], of["scale"], of["shape"])
+        limit = self._limit[rows]
+        by_kind = surprises.max(axis=1)
+        result.score[at] = total / limit
+        result.p_value[at] = np.exp(-total.astype(np.float64))
+        result.evidence[at] = by_kind / limit[:, None]
+        result.dominant[at] = by_kind.argmax(axis=1)
+        # The narrowest windows come first among equals, and the strongest scale speaks.
+        strongest = exponent[..., : self._plan.windows].max(axis=1).argmax(axis=1)
+        edges = self.layout.edges[self.layout.window_bands[strongest]]
+        result.band[at] = edges / self.layout.block_samples
+
+    def _accumulate(self, rows: Rows, raw: Float32, low: Float32, high: Float32, count: Int64) -> Float32:
+        """Averages over the time scales, the interval itself first; (n, scales, raw)."""
+        mean = self._mean[rows]
+        tame = np.clip(raw, low, high)
+        mean[:, 0] = raw
+        for scale, intervals in enumerate(SCALES[1:], 1):
+            weight = np.maximum(1.0 / count, 2.0 / (intervals + 1)).astype(np.float32)[:, None]
+            mean[:, scale] += weight * (tame - mean[:, scale])
+        self._mean[rows] = mean
+        self._count[rows] = count
+        return mean

@@ -1,0 +1,1 @@
+"""The demo: broker, simulated machines, daemon and live page in one command."""

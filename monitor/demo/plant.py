@@ -1,0 +1,168 @@
+"""A plant in a box: an MQTT broker on loopback, and simulated machines that publish to it in real time.
+
+It runs on a thread and an event loop of its own, so the daemon beside it sees nothing but MQTT. Refuses to know: the
+daemon, what is made of its messages.
+"""
+
+import asyncio
+import logging
+import socket
+import threading
+import time
+from dataclasses import dataclass, field, replace
+
+import aiomqtt
+
+from monitor.core.messages.encode import packed_samples
+from monitor.errors import MonitorError
+from monitor.simulation.machine import POINTS, Fault, FaultKind, Machine, catalogue, measuring_point
+from monitor.simulation.simulator import Simulation
+
+SAMPLING_RATE_HZ = 12000.0
+MESSAGE_S = 0.1
+
+
+@dataclass(frozen=True)
+class PlantChannel:
+    """One accelerometer of the plant."""
+
+    machine: str
+    """Name of its machine."""
+    point: str
+    """Where it sits."""
+    simulation: Simulation
+    """What it measures."""
+    silent_s: tuple[float, float] = (0.0, 0.0)
+    """From when to when it sends nothing."""
+
+    @property
+    def topic(self) -> str:
+        """Where it publishes."""
+        return f"plant/{self.machine}/{self.point}/acceleration"
+
+
+@dataclass(frozen=True)
+class Story:
+    """What happens in the plant, and when, in seconds from its start."""
+
+    bearing_fault_s: float = 20.0
+    """The outer race of fan-2's bearing begins to spall."""
+    gear_fault_s: float = 30.0
+    """A tooth of gearbox-1 begins to crack."""
+    growth_s: float = 90.0
+    """Until each has its full size."""
+    dropout_s: tuple[float, float] = (40.0, 55.0)
+    """pump-1's foot sends nothing."""
+    seed: int = 7
+    """Of all random numbers."""
+
+
+FLEET = {"fan-1": "fan", "fan-2": "fan", "pump-1": "pump", "gearbox-1": "gearbox"}
+"""The plant's machines and their kinds."""
+
+
+def plant_channels(story: Story | None, seed: int = 7) -> list[PlantChannel]:
+    """The twelve channels of the plant.
+
+    Args:
+        story: what happens; None: everything stays healthy.
+        seed: of the random numbers; another seed is another day of the same plant.
+    """
+    kinds = catalogue()
+    channels = []
+    for number, (name, kind) in enumerate(FLEET.items()):
+        for index, point in enumerate(POINTS):
+            faults = _faults(story, name, index)
+            machine: Machine = measuring_point(replace(kinds[kind], build=number), index)
+            silent_s = story.dropout_s if story and (name, point) == ("pump-1", "foot") else (0.0, 0.0)
+            simulation = Simulation(machine, SAMPLING_RATE_HZ, seed * 100 + number * 10 + index, faults)
+            channels.append(PlantChannel(name, point, simulation, silent_s))
+    return channels
+
+
+def _faults(story: Story | None, machine: str, point: int) -> tuple[Fault, ...]:
+    if story is None:
+        return ()
+    if machine == "fan-2":
+        return (Fault(FaultKind.OUTER_RACE, story.bearing_fault_s, story.growth_s, 8.0).felt_at(point),)
+    if machine == "gearbox-1":
+        return (Fault(FaultKind.GEAR_TOOTH, story.gear_fault_s, story.growth_s, 16.0).felt_at(point),)
+    return ()
+
+
+@dataclass
+class Plant:
+    """Broker and machines; start it, then stop it."""
+
+    channels: list[PlantChannel]
+    """What publishes."""
+    port: int = 0
+    """The broker's port; 0 takes a free one, which stands here after the start."""
+    started_s: float = 0.0
+    """Monotonic instant of the first sample."""
+    _ready: threading.Event = field(default_factory=threading.Event)
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _error: list[BaseException] = field(default_factory=list)
+
+    def start(self, timeout_s: float = 15.0) -> None:
+        """Start the broker and the machines on a thread.
+
+        Raises:
+            MonitorError: the broker does not start, or amqtt is not installed.
+        """
+        if not self.port:
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", 0))
+                self.port = probe.getsockname()[1]
+        self._thread = threading.Thread(target=self._run, name="plant", daemon=True)
+        self._thread.start()
+        if not self._ready.wait(timeout_s) or self._error:
+            reason = self._error[0] if self._error else "it took too long"
+            raise MonitorError(f"the demo's broker did not start: {reason}; pip install 'vibration-monitor[demo]'")
+
+    def stop(self) -> None:
+        """End broker and machines."""
+        self._stop.set()
+        self._thread.join(10.0)
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._main())
+        except BaseException as error:  # noqa: BLE001 - told by start, or logged
+            self._error.append(error)
+            if self._ready.is_set():
+                logging.getLogger(__name__).warning("the plant stopped: error=%r", error)
+        finally:
+            self._ready.set()
+
+    async def _main(self) -> None:
+        from amqtt.broker import Broker
+
+        for name in ("amqtt", "transitions"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        broker = Broker(
+            {
+                "listeners": {"default": {"type": "tcp", "bind": f"127.0.0.1:{self.port}"}},
+                "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
+            }
+        )
+        await broker.start()
+        try:
+            async with aiomqtt.Client("127.0.0.1", self.port, protocol=aiomqtt.ProtocolVersion.V311) as client:
+                self._ready.set()
+                await self._publish(client)
+        finally:
+            await broker.shutdown()
+
+    async def _publish(self, client: aiomqtt.Client) -> None:
+        count = round(MESSAGE_S * SAMPLING_RATE_HZ)
+        self.started_s = time.monotonic()
+        message = 0
+        while not self._stop.is_set():
+            at_s = message * MESSAGE_S
+            for channel in self.channels:
+                samples = channel.simulation.next(count)
+                if not channel.silent_s[0] <= at_s < channel.silent_s[1]:
+                    await client.publish(channel.topic, packed_samples(samples))
+            message += 1
+            await asyncio.sleep(max(0.0, self.started_s + message * MESSAGE_S - time.monotonic()))

@@ -1,0 +1,1 @@
+"""Recordings to the broker and from it."""

@@ -1,0 +1,1 @@
+"""The model directory: written, checked, read."""

@@ -1,0 +1,117 @@
+"""The model card: ``README.md`` of a model directory, written from what the manifest says and nothing else."""
+
+import itertools
+from typing import Any
+
+FORECASTERS = {
+    "network": "this network",
+    "linear": "AR, all recordings",
+    "linear_own": "AR, this recording",
+    "zero": "zero",
+    "persistence": "last block again",
+}
+"""How the tables call the forecasters of :mod:`monitor.model.training.report`."""
+
+
+def card(name: str, manifest: dict[str, Any]) -> str:
+    """The card's text.
+
+    Args:
+        name: of the model.
+        manifest: everything of :class:`monitor.model.artefact.artefact.Manifest` but ``files``.
+
+    Returns:
+        Markdown.
+    """
+    shape, training = manifest["shape"], manifest["training"]
+    first, second = shape["units"]
+    size = shape["block_samples"]
+    lines = [
+        f"# Model {name}",
+        "",
+        (
+            f"Forecasts the next {size} samples of a healthy vibration signal from the samples before them. "
+            f"LSTM {first}, LSTM {second}, dense {shape['hidden']}, dense {size}: {manifest['parameters']:,} "
+            "parameters. Input is brought to unit level by a running RMS over "
+            f"{manifest['scaling']['time_constant_blocks']} blocks, so gain does not matter."
+        ),
+        "",
+        (
+            "Meant for: the forecast gap of `vibration-monitor`, after a calibration on healthy data of the channel. "
+            "Not meant for: saying by itself whether a machine is healthy."
+        ),
+        "",
+        *_recordings(training.get("recordings", [])),
+        *_recipe(training),
+        *_report(training.get("report", []), size),
+        "## Files",
+        "",
+        (
+            "`model.keras` (Keras, whole windows), `model.onnx` (carried state and windows), `golden.npz` (inputs with "
+            "Keras' forecasts), `manifest.json` (hashes, recipe, losses, the report by position in the block). "
+            "`vibration-monitor models verify DIR` checks them all."
+        ),
+        "",
+        "Made with " + ", ".join(f"{library} {number}" for library, number in manifest["versions"].items()) + ".",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _recordings(recordings: list[dict[str, Any]]) -> list[str]:
+    if not recordings:
+        return []
+    rows = [
+        f"| {each['name']} | {each['sampling_rate_hz']:g} | {each['trained_samples'] / each['sampling_rate_hz']:.1f} | "
+        f"{each['held_out_samples'] / each['sampling_rate_hz']:.1f} |"
+        for each in recordings
+    ]
+    return ["## Trained on", "", "| recording | Hz | trained, s | held out, s |", "|---|---|---|---|", *rows, ""]
+
+
+def _recipe(training: dict[str, Any]) -> list[str]:
+    recipe = training.get("recipe")
+    if not recipe:
+        return []
+    losses = ", ".join(f"{loss:.4f}" for loss in training["losses"])
+    validation = ", ".join(f"{loss:.4f}" for loss in training["validation_losses"])
+    return [
+        "Recipe: " + ", ".join(f"{key} {value}" for key, value in recipe.items()) + ".",
+        f"Loss by epoch: {losses}." + (f" Validation: {validation}." if validation else ""),
+        f"Training took {training['seconds']:.0f} s." + (" It was stopped early." if training["interrupted"] else ""),
+        "",
+    ]
+
+
+def _report(report: list[dict[str, Any]], size: int) -> list[str]:
+    if not report:
+        return []
+    names = list(FORECASTERS)
+    rows = [
+        f"| {each['name']} | {each['blocks']} | "
+        + " | ".join(f"{each['gap_ratio'][name]:.3f}" for name in names)
+        + f" | {quarters(each['by_position']['network'])} |"
+        for each in report
+    ]
+    return [
+        "## Held-out healthy data",
+        "",
+        (
+            "Gap ratio: residual energy over signal energy; 0 is perfect, 1 is as good as forecasting no vibration. "
+            f"The AR columns are linear models of order {size}, iterated over the block, fitted on the same data as "
+            "the network or on this recording's part of it alone. The last column is the network's ratio in the four "
+            "quarters of the block, from one sample ahead to a whole block."
+        ),
+        "",
+        "| recording | blocks | " + " | ".join(FORECASTERS[name] for name in names) + " | by quarter |",
+        "|---|---|" + "---|" * len(names) + "---|",
+        *rows,
+        "",
+    ]
+
+
+def quarters(by_position: list[float]) -> str:
+    """The mean of each quarter of a block, as text."""
+    size = len(by_position)
+    ends = [size * k // 4 for k in range(5)]
+    parts = [by_position[a:b] for a, b in itertools.pairwise(ends)]
+    return " / ".join(f"{sum(part) / len(part):.2f}" for part in parts)

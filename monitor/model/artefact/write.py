@@ -1,0 +1,113 @@
+"""From trained weights to a model directory: the Keras file, the graph, golden vectors, the card.
+
+The Keras file is written by Keras from the network that forecasts after a whole window, so it opens in any Keras
+program; the graph is ours. Golden forecasts come from Keras, not from the engine they will test. Refuses to know:
+recordings, how training went; it writes down what it is told.
+"""
+
+import io
+import platform
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from monitor import __version__
+from monitor.model.artefact.artefact import Artefact, Scaling, save_artefact
+from monitor.model.artefact.card import card
+from monitor.model.engines.onnx_graph import onnx_bytes
+from monitor.model.network import Shape, build_network
+
+Float32 = npt.NDArray[np.float32]
+
+GOLDEN_WINDOWS = 4
+"""Enough to see a wrong weight or gate; more only makes the file larger."""
+
+LIBRARIES = ("keras", "numpy", "onnx", "onnxruntime")
+
+
+def write_model(
+    path: Path,
+    shape: Shape,
+    weights: list[Float32],
+    scaling: Scaling,
+    sampling_rates_hz: list[float],
+    training: dict[str, Any],
+) -> Artefact:
+    """Write a model directory, all of it or nothing.
+
+    Args:
+        path: the directory; a model in it is replaced.
+        shape: the network.
+        weights: as :attr:`Shape.weight_shapes` says.
+        scaling: how samples are brought to unit level.
+        sampling_rates_hz: of the recordings.
+        training: JSON-like: ``recordings``, ``recipe``, ``losses``, ``validation_losses``, ``seconds``, ``report``.
+
+    Returns:
+        The model, read back and checked.
+
+    Raises:
+        ArtefactError: the directory is something else.
+    """
+    network = build_network(shape, every_block=False)
+    network.set_weights(weights)
+    with tempfile.TemporaryDirectory(prefix="vibration-") as folder:
+        file = Path(folder) / "model.keras"
+        network.save(file)
+        keras_bytes = file.read_bytes()
+    manifest = {
+        "shape": shape.model_dump(),
+        "parameters": shape.parameters,
+        "scaling": scaling.model_dump(),
+        "sampling_rates_hz": tuple(sorted(set(sampling_rates_hz))),
+        "warmup_blocks": shape.window_blocks,
+        "training": training,
+        "versions": {
+            "vibration-monitor": __version__,
+            "python": platform.python_version(),
+            "tensorflow": _tensorflow_version(),
+            **{name: version(name) for name in LIBRARIES},
+        },
+    }
+    contents = {
+        "model.keras": keras_bytes,
+        "model.onnx": onnx_bytes(shape, weights),
+        "golden.npz": _golden(shape, network),
+        "README.md": card(path.name, manifest).encode(),
+    }
+    return save_artefact(path, manifest, contents)
+
+
+def _golden(shape: Shape, network: Any) -> bytes:
+    windows = golden_windows(shape)
+    forecasts = np.asarray(network(windows, training=False), np.float32)
+    file = io.BytesIO()
+    np.savez_compressed(file, windows=windows, forecasts=forecasts)
+    return file.getvalue()
+
+
+def golden_windows(shape: Shape) -> Float32:
+    """Made-up vibration at unit level, the same for ever: two tones and noise in each window.
+
+    Returns:
+        (GOLDEN_WINDOWS, window_blocks, block_samples) float32.
+    """
+    rng = np.random.default_rng(0)
+    time = np.arange(shape.window_blocks * shape.block_samples)
+    windows = []
+    for _ in range(GOLDEN_WINDOWS):
+        low, high = rng.uniform(0.01, 0.1), rng.uniform(0.1, 0.4)
+        tones = np.sin(2 * np.pi * low * time) + 0.7 * np.sin(2 * np.pi * high * time)
+        samples = tones + rng.normal(0.0, 0.5, time.size)
+        windows.append(samples / samples.std())
+    return np.stack(windows).astype(np.float32).reshape(GOLDEN_WINDOWS, shape.window_blocks, shape.block_samples)
+
+
+def _tensorflow_version() -> str:
+    import tensorflow as tf
+
+    return str(tf.__version__)

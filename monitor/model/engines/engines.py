@@ -1,0 +1,57 @@
+"""Choosing and making the engine that runs a model.
+
+``auto`` takes TensorFlow where a GPU is visible and TensorFlow is installed, else ONNX Runtime; TensorFlow is not
+imported otherwise. Every engine answers the golden vectors before it is used.
+"""
+
+import importlib.util
+from pathlib import Path
+from typing import Literal
+
+from monitor.core.forecaster import Engine
+from monitor.errors import ArtefactError
+from monitor.model.artefact.artefact import Artefact
+
+EngineName = Literal["auto", "onnxruntime", "tensorflow"]
+
+
+def gpu_visible() -> bool:
+    """Whether the kernel shows an NVIDIA GPU to this process."""
+    return Path("/dev/nvidiactl").exists()
+
+
+def chosen(engine: EngineName) -> EngineName:
+    """What ``auto`` means here: TensorFlow where it is installed and a GPU is visible, else ONNX Runtime."""
+    if engine != "auto":
+        return engine
+    return "tensorflow" if gpu_visible() and importlib.util.find_spec("tensorflow") is not None else "onnxruntime"
+
+
+def load_engine(artefact: Artefact, engine: EngineName = "auto") -> Engine:
+    """The engine for a model, checked against its golden vectors.
+
+    Args:
+        artefact: the model.
+        engine: which.
+
+    Raises:
+        ArtefactError: the engine is not installed, or does not agree with the model.
+    """
+    made: Engine
+    if chosen(engine) == "tensorflow":
+        try:
+            from monitor.model.engines.tensorflow_engine import TensorflowEngine
+        except ImportError as error:
+            raise ArtefactError(
+                "engine tensorflow: TensorFlow is not installed; pip install 'vibration-monitor[tensorflow]' or [cuda]"
+            ) from error
+        made = TensorflowEngine(artefact.manifest.shape, artefact.weights())
+    else:
+        from monitor.model.engines.onnx_engine import OnnxEngine
+
+        try:
+            made = OnnxEngine(artefact.manifest.shape, artefact.contents["model.onnx"])
+        except ArtefactError as error:
+            raise ArtefactError(f"{artefact.path}/model.onnx: {error}; train the model again") from error
+    artefact.check_golden(made)
+    return made

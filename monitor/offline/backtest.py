@@ -1,0 +1,214 @@
+"""What the daemon would have said of a recording: the same pipeline, with the scores kept and summed up.
+
+Refuses to know: files to write, figures to draw.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from monitor.core.forecaster import CarriedForecaster, Engine
+from monitor.core.pipeline import Intervals, Pipeline
+from monitor.core.scoring.alarm import State
+from monitor.core.scoring.calibration import Calibration
+from monitor.core.scoring.kinds import KINDS
+from monitor.core.scoring.plausibility import REFUSALS, Skip
+from monitor.offline.calibration_run import Cut
+from monitor.offline.drive import drive
+from monitor.recording.source import Recording
+
+
+@dataclass(frozen=True)
+class Interval:
+    """One closed interval of one channel."""
+
+    start_s: float
+    """Seconds: the record's own start, else its index times the record interval, plus the place in the record."""
+    end_s: float
+    """Likewise."""
+    score: float
+    """NaN without one."""
+    alarm_state: int
+    """0 ok, 1 warning, 2 alarm; -1 without a calibration."""
+    gap: float
+    """m/s²."""
+    gap_ratio: float
+    """Residual energy / signal energy."""
+    gap_whitened: float
+    """NaN without a calibration."""
+    rms: float
+    """m/s²."""
+    evidence: tuple[float, ...]
+    """Score of each kind alone, in the order of ``KINDS``."""
+
+
+@dataclass
+class ChannelResult:
+    """What came of one recording."""
+
+    name: str
+    """Of the recording."""
+    sampling_rate_hz: float
+    """Of the channel."""
+    samples: int = 0
+    """How many were read, those that fill no block too."""
+    blocks_scored: int = 0
+    """Blocks compared with their forecast."""
+    blocks_skipped: Counter[str] = field(default_factory=Counter)
+    """Blocks that were not, by reason; refused intervals by their reason."""
+    intervals: list[Interval] = field(default_factory=list)
+    """In the order of time."""
+
+    def alarms(self) -> list[dict[str, float | None]]:
+        """Start, end and peak score of each alarm; an alarm that did not end has no end."""
+        found: list[dict[str, float | None]] = []
+        open_alarm: dict[str, float | None] | None = None
+        for interval in self.intervals:
+            if interval.alarm_state == State.ALARM:
+                if open_alarm is None:
+                    open_alarm = {"start_s": interval.start_s, "end_s": None, "peak_score": interval.score}
+                    found.append(open_alarm)
+                if interval.score > (open_alarm["peak_score"] or 0.0):
+                    open_alarm["peak_score"] = interval.score
+            elif open_alarm is not None:
+                open_alarm["end_s"] = interval.start_s
+                open_alarm = None
+        return found
+
+    def document(self) -> dict[str, object]:
+        """The channel's part of the JSON document."""
+        alarms = self.alarms()
+        return {
+            "name": self.name,
+            "sampling_rate_hz": self.sampling_rate_hz,
+            "duration_s": self.samples / self.sampling_rate_hz,
+            "blocks_scored": self.blocks_scored,
+            "blocks_skipped": dict(self.blocks_skipped),
+            "intervals": len(self.intervals),
+            "score": _figures(self, "score", {"median": 50.0, "p95": 95.0, "max": 100.0}),
+            "gap_ratio": _figures(self, "gap_ratio", {"median": 50.0}),
+            "gap_whitened": _figures(self, "gap_whitened", {"median": 50.0}),
+            "alarms": alarms,
+            "first_alarm_s": alarms[0]["start_s"] if alarms else None,
+        }
+
+
+def _figures(channel: ChannelResult, name: str, percentiles: dict[str, float]) -> dict[str, float | None]:
+    values = np.array([getattr(interval, name) for interval in channel.intervals])
+    values = values[np.isfinite(values)]
+    return {key: float(np.percentile(values, p)) if values.size else None for key, p in percentiles.items()}
+
+
+def backtest(
+    engine: Engine,
+    level_blocks: int,
+    recordings: list[Recording],
+    how: Cut,
+    calibration: Calibration | None,
+    false_alarms_per_month: float,
+) -> list[ChannelResult]:
+    """Score recordings, each as a channel of its own, exactly as the daemon would.
+
+    Args:
+        engine: runs the model.
+        level_blocks: of the model's scaling.
+        recordings: at one rate.
+        how: interval and warm-up, the calibration's where there is one.
+        calibration: None: gaps only.
+        false_alarms_per_month: the budget of each channel.
+
+    Raises:
+        RecordingError: a recording cannot be read on.
+    """
+    rows = np.arange(len(recordings))
+    pipeline = Pipeline(CarriedForecaster(engine, len(recordings)), len(recordings), engine.block_samples, level_blocks)
+    pipeline.configure(rows, how.interval_blocks, how.warmup_blocks)
+    pipeline.scoring.plausibility.without_unit(rows[[recording.unit is None for recording in recordings]])
+    if calibration is not None:
+        pipeline.scoring.assign(rows, calibration, calibration.limit(false_alarms_per_month))
+    results = [ChannelResult(recording.name, recording.sampling_rate_hz) for recording in recordings]
+    clocks = [_Clock(recording) for recording in recordings]
+    read: Counter[int] = Counter()
+    for due, processed in drive(pipeline, recordings, read):
+        for row, scored, spike, first, start in zip(
+            due.rows.tolist(),
+            processed.scored.tolist(),
+            processed.spikes.tolist(),
+            due.first.tolist(),
+            due.start_sample.tolist(),
+            strict=True,
+        ):
+            if first:
+                clocks[row].enter(start)
+            if scored:
+                results[row].blocks_scored += 1
+            else:
+                results[row].blocks_skipped[Skip.SPIKE if spike else Skip.WARM_UP] += 1
+        if processed.intervals is not None:
+            _keep(processed.intervals, results, clocks, how.interval_blocks)
+    for row, result in enumerate(results):
+        result.samples = read[row]
+    return results
+
+
+class _Clock:
+    """Turns a recording's sample index into seconds, record by record."""
+
+    def __init__(self, recording: Recording) -> None:
+        self._recording = recording
+        self._first = recording.first_record
+        self._record = self._first - 1
+        self._origin = 0
+
+    def enter(self, start_sample: int) -> None:
+        """A context starts: the next record."""
+        self._record += 1
+        self._origin = start_sample
+
+    def seconds(self, sample: int) -> float:
+        """The instant of a sample of the present record."""
+        start_s = self._recording.record_start_s(max(self._first, self._record))
+        return start_s + (sample - self._origin) / self._recording.sampling_rate_hz
+
+
+def _keep(intervals: Intervals, results: list[ChannelResult], clocks: list[_Clock], interval_blocks: int) -> None:
+    gaps, judged = intervals.gaps, intervals.judgements
+    for i, row in enumerate(intervals.rows.tolist()):
+        if judged.refusal[i]:
+            # Every block of the interval went without a score.
+            results[row].blocks_skipped[REFUSALS[judged.refusal[i] - 1]] += interval_blocks
+        results[row].intervals.append(
+            Interval(
+                clocks[row].seconds(int(intervals.start_sample[i])),
+                clocks[row].seconds(int(intervals.end_sample[i])),
+                float(judged.score[i]),
+                int(judged.alarm_state[i]),
+                float(gaps.gap_mps2[i]),
+                float(gaps.gap_ratio[i]),
+                float(judged.gap_whitened[i]),
+                float(gaps.rms_mps2[i]),
+                tuple(judged.evidence[i].tolist()),
+            )
+        )
+
+
+COLUMNS = ("channel", "start_s", "score", "alarm_state", "gap", "gap_ratio", "gap_whitened", "rms")
+"""Of the CSV."""
+
+
+def csv_rows(results: list[ChannelResult]) -> list[tuple[object, ...]]:
+    """One row an interval, all channels; a figure that does not exist is empty."""
+    rows: list[tuple[object, ...]] = []
+    for channel in results:
+        for interval in channel.intervals:
+            values = [getattr(interval, column) for column in COLUMNS[1:]]
+            shown = ["" if value != value else value for value in values]  # noqa: PLR0124 - NaN
+            rows.append((channel.name, *shown))
+    return rows
+
+
+def strongest(interval: Interval) -> str | None:
+    """The kind of evidence that speaks loudest, None without a score."""
+    values = np.array(interval.evidence)
+    return KINDS[int(values.argmax())].value if np.isfinite(values).all() else None

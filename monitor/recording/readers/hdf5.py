@@ -1,0 +1,199 @@
+"""HDF5 files (``.h5``) and MATLAB 7.3 files, which are HDF5 with the axes in reverse order.
+
+A dataset is read slice by slice. Rate, unit and starts are facts where an attribute or a dataset of that name stands at
+the dataset, in its group or in a group above. Links are not followed and data outside the file is not read, so that a
+recording from elsewhere cannot show other files of this machine.
+"""
+
+import mmap
+import re
+import struct
+from collections.abc import Iterator
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from monitor.errors import RecordingError
+from monitor.recording.readers.contents import (
+    FACT_NAMES,
+    Contents,
+    Frames,
+    Layout,
+    RealArray,
+    Stored,
+    refuse_bomb,
+    why_unusable,
+)
+from monitor.recording.readers.mat import NUMERIC
+
+MAX_OBJECTS = 10_000
+"""Groups and datasets looked at; a recording has a handful."""
+
+MAX_DEPTH = 32
+"""Groups within one another; HDF5 takes minutes for thousands of them, whose paths grow with their depth."""
+
+MAX_CHUNK_BYTES = 2**27
+"""Largest chunk, and the cache for it: HDF5 unpacks a chunk at once. h5py's own choice stays below 1 MiB."""
+
+MAX_FACT_BYTES = 2**26
+"""Largest fact (the starts of 8 million records)."""
+
+
+HEAP = re.compile(rb"GCOL\x01\0\0\0")
+"""Where a heap of texts begins."""
+
+OBJECT_HEADER_BYTES = 16
+
+
+def read_h5(path: Path) -> Contents:
+    """The numeric datasets of an HDF5 file, by their path in it without the leading slash."""
+    return _read(path, matlab=False)
+
+
+def read_mat73(path: Path) -> Contents:
+    """The numeric matrices of a MATLAB 7.3 file."""
+    return _read(path, matlab=True)
+
+
+def _read(path: Path, *, matlab: bool) -> Contents:
+    import h5py
+
+    datasets: dict[str, Any] = {}
+    objects: list[Any] = []
+
+    def visit(name: str, item: Any) -> None:
+        objects.append(item)
+        if len(objects) > MAX_OBJECTS:
+            raise RecordingError(f"{path.name}: holds more than {MAX_OBJECTS:,} objects; export the samples alone")
+        if name.count("/") > MAX_DEPTH:
+            raise RecordingError(f"{path.name}: holds over {MAX_DEPTH} groups in one another; export the samples alone")
+        if isinstance(item, h5py.Dataset) and not (matlab and name.startswith("#")):
+            datasets[name] = item
+
+    arrays: dict[str, Stored] = {}
+    unusable: dict[str, str] = {}
+    with h5py.File(path, "r") as file:
+        file.visititems(visit)
+        _require_sound_texts(path, [file, *objects])
+        for key, dataset in datasets.items():
+            if key.rpartition("/")[2] in FACT_NAMES:
+                continue
+            reason = _why_unusable(dataset, matlab=matlab)
+            if reason:
+                unusable[key] = reason
+                continue
+            refuse_bomb(
+                f"{path.name}#{key}", dataset.id.get_storage_size(), prod(dataset.shape) * dataset.dtype.itemsize
+            )
+            shape = dataset.shape[::-1] if matlab else dataset.shape
+            arrays[key] = Stored(key, shape, _reader(path, key, matlab=matlab), _facts(file, key, datasets))
+    return Contents(arrays, {}, unusable)
+
+
+def _why_unusable(dataset: Any, *, matlab: bool) -> str | None:
+    """Why a dataset cannot be a recording; None if it can."""
+    kind = _text(dataset.attrs.get("MATLAB_class", b"")) if matlab else ""
+    if kind and kind not in NUMERIC:
+        return f"is a MATLAB {kind}, not a numeric matrix"
+    if dataset.shape is None or "MATLAB_empty" in dataset.attrs:
+        return "is empty"
+    if dataset.external or dataset.is_virtual:
+        return "lies in another file, which is not read; write the samples into this one"
+    if _chunk_bytes(dataset) > MAX_CHUNK_BYTES:
+        return f"is kept in chunks of more than {MAX_CHUNK_BYTES:,} bytes; write it in smaller chunks"
+    reason = why_unusable(dataset.shape, dataset.dtype)
+    if reason is None and not dataset.id.get_storage_size():
+        return "was announced but never written"
+    return reason
+
+
+def _chunk_bytes(dataset: Any) -> int:
+    """What HDF5 unpacks at once; a chunk may be larger than its dataset."""
+    return prod(dataset.chunks) * int(dataset.dtype.itemsize) if dataset.chunks else 0
+
+
+def _reader(path: Path, key: str, *, matlab: bool) -> Frames:
+    def frames(layout: Layout, channel: int, max_samples: int) -> Iterator[RealArray]:
+        import h5py
+
+        with h5py.File(path, "r", rdcc_nbytes=MAX_CHUNK_BYTES) as file:
+            dataset = file[key]
+            shape = dataset.shape[::-1] if matlab else dataset.shape
+            total = layout.samples or 0
+            for record in range(layout.records):
+                for start in range(0, total, max_samples):
+                    at = _index(shape, layout, record, slice(start, min(start + max_samples, total)), channel)
+                    samples: RealArray = dataset[at[::-1] if matlab else at]
+                    yield samples
+
+    return frames
+
+
+def _index(shape: tuple[int, ...], layout: Layout, record: int, span: slice, channel: int) -> tuple[int | slice, ...]:
+    """Where some samples of one channel of one record lie in an array of this shape."""
+    if len(shape) == 1:
+        return (span,)
+    if len(shape) == 3:
+        return (record, span, channel)
+    if shape[0] == layout.records and shape[1] == layout.samples:
+        return (record, span)
+    return (span, channel)
+
+
+def _facts(file: Any, key: str, datasets: dict[str, Any]) -> dict[str, Any]:
+    """The facts that hold for a dataset; what stands nearer goes before."""
+    facts: dict[str, Any] = {}
+    parts = key.split("/")
+    for depth in range(len(parts)):
+        group = "/".join(parts[:depth])
+        inside = {name: datasets.get(f"{group}/{name}".lstrip("/")) for name in FACT_NAMES}
+        facts |= {name: _value(dataset) for name, dataset in inside.items() if dataset is not None}
+        facts |= _attributes(file[group or "/"])
+    return facts | _attributes(datasets[key])
+
+
+def _require_sound_texts(path: Path, items: list[Any]) -> None:
+    """Refuse a file whose texts of any length HDF5 would look for without end.
+
+    They lie in heaps, one object after another, each with its size; an unused one of size zero is followed by itself.
+    Source of the layout: The HDF Group, "HDF5 File Format Specification 3.0", III.E.
+
+    Raises:
+        RecordingError: there is such an object.
+    """
+    names = (*FACT_NAMES, "MATLAB_class")
+    types = [item.attrs.get_id(name).dtype for item in items for name in names if name in item.attrs]
+    types += [item.dtype for item in items if hasattr(item, "dtype")]
+    if not any(dtype.hasobject for dtype in types):
+        return
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as whole:
+        for found in HEAP.finditer(whole):
+            at = found.end() + 8
+            end = min(found.start() + struct.unpack_from("<Q", whole[found.end() : at].ljust(8, b"\0"))[0], len(whole))
+            while at + OBJECT_HEADER_BYTES <= end:
+                index, size = struct.unpack_from("<H6xQ", whole, at)
+                step = OBJECT_HEADER_BYTES + size + -size % 8 if index else size
+                if not step:
+                    raise RecordingError(f"{path.name}: its texts are damaged; copy or export it again")
+                at += step
+
+
+def _attributes(item: Any) -> dict[str, Any]:
+    return {name: item.attrs[name] for name in FACT_NAMES if name in item.attrs}
+
+
+def _value(dataset: Any) -> Any:
+    """A fact's value; MATLAB keeps text as numbers of characters."""
+    elsewhere = dataset.external or dataset.is_virtual or dataset.shape is None
+    if elsewhere or max(dataset.nbytes, _chunk_bytes(dataset)) > MAX_FACT_BYTES:
+        raise RecordingError(f"{dataset.name}: cannot be a fact about a recording; rename it")
+    value = dataset[()]
+    if _text(dataset.attrs.get("MATLAB_class", b"")) == "char":
+        return "".join(chr(code) for code in np.ravel(value))
+    return value
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

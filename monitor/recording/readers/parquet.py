@@ -1,0 +1,68 @@
+"""Parquet tables: one row an instant, one numeric column a channel, read a batch of rows at a time.
+
+Rate and unit are facts where the table's metadata hold ``sampling_rate_hz`` and ``unit``. Columns that count time or
+rows are no channels.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from monitor.errors import RecordingError
+from monitor.recording.readers.contents import (
+    CLOCKS,
+    FACT_NAMES,
+    MAX_WHOLE_BYTES,
+    Contents,
+    Layout,
+    RealArray,
+    Stored,
+    refuse_bomb,
+    why_empty,
+)
+
+
+def read_parquet(path: Path) -> Contents:
+    """The numeric columns of a ``.parquet`` file as one array (samples, columns)."""
+    import pyarrow as pa
+    from pyarrow.parquet import ParquetFile
+
+    with ParquetFile(path) as file:
+        samples: int = file.metadata.num_rows
+        schema = file.schema_arrow
+        numeric = [
+            field.name for field in schema if pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
+        ]
+        names = [name for name in numeric if name.lower() not in CLOCKS] or numeric
+        widest = max((field.type.bit_width for field in schema if field.name in names), default=0)
+        refuse_bomb(path.name, path.stat().st_size, samples * widest // 8)
+        for group in range(file.metadata.num_row_groups):
+            _refuse_large_group(path, file.metadata.row_group(group))
+        facts: dict[str, Any] = {
+            key.decode(): value.decode()
+            for key, value in (schema.metadata or {}).items()
+            if key.decode("utf-8", "replace") in FACT_NAMES
+        }
+
+    def frames(layout: Layout, channel: int, max_samples: int) -> Iterator[RealArray]:
+        del layout
+        with ParquetFile(path) as file:
+            for batch in file.iter_batches(max_samples, columns=[names[channel]], use_threads=False):
+                column: RealArray = batch.column(0).to_numpy(zero_copy_only=False)
+                yield column
+
+    reason = why_empty(samples) if names else f"has no numeric column, only {', '.join(schema.names)}"
+    stored = Stored("", (samples, len(names)), frames, {"channels": names})
+    return Contents({} if reason else {"": stored}, facts, {"": reason} if reason else {}, key_is_channel=True)
+
+
+def _refuse_large_group(path: Path, group: Any) -> None:
+    """Parquet unpacks a column of a row group at once, or large parts of it.
+
+    The columns' own sizes are not asked for: where their statistics are damaged, that ends the process.
+    """
+    if group.total_byte_size > MAX_WHOLE_BYTES:
+        raise RecordingError(
+            f"{path.name}: a row group takes {group.total_byte_size:,} bytes; write row groups of at most "
+            f"{MAX_WHOLE_BYTES:,} bytes"
+        )

@@ -1,0 +1,56 @@
+"""WAV sound files, as many recorders write them: the channels interleaved, the rate in the header, no unit.
+
+Floating-point files hold what was written; integer ones are read as parts of full scale (-1 to 1), so their unit is
+whatever full scale was. A remark ``unit: m/s2`` in the file's comment is a fact.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from monitor.errors import RecordingError
+from monitor.recording.readers.contents import Contents, Layout, RealArray, Stored, why_empty
+
+FORMATS = frozenset({"WAV", "WAVEX", "RF64", "W64"})
+
+SHORTER = re.compile(r"^data *: (\d+) \(should be (\d+)\)", re.MULTILINE)
+"""What libsndfile notes about a file that ends before its header says."""
+
+UNKNOWN_LENGTH = frozenset({0, 2**32 - 1})
+"""Lengths that a recorder writes while it does not know the length yet."""
+
+
+def read_wav(path: Path) -> Contents:
+    """The channels of a ``.wav`` file as one array (samples, channels)."""
+    import soundfile
+
+    with soundfile.SoundFile(path) as file:
+        if file.format not in FORMATS:
+            raise RecordingError(f"{path.name}: is a {file.format} file; expected WAV. Convert it, losslessly")
+        shorter = SHORTER.search(file.extra_info)
+        samples, channels = len(file), file.channels
+        facts: dict[str, Any] = {"sampling_rate_hz": float(file.samplerate)}
+        unit = re.fullmatch(r"unit: *(\S+)", file.comment.strip())
+    if shorter and int(shorter[1]) not in UNKNOWN_LENGTH:
+        raise RecordingError(
+            f"{path.name}: holds {int(shorter[2]):,} of {int(shorter[1]):,} bytes of samples; it was cut short: copy "
+            "or export it again"
+        )
+    if unit:
+        facts["unit"] = unit[1]
+
+    def frames(layout: Layout, channel: int, max_samples: int) -> Iterator[RealArray]:
+        del layout
+        done = 0
+        with soundfile.SoundFile(path) as file:
+            while done < samples:
+                block: RealArray = file.read(min(max_samples, samples - done), dtype="float64", always_2d=True)
+                if not len(block):
+                    raise EOFError(f"{samples - done:,} samples are missing")
+                done += len(block)
+                yield block[:, channel]
+
+    reason = why_empty(samples)
+    stored = Stored("", (samples, channels), frames, {"channels": [str(k) for k in range(channels)]})
+    return Contents({} if reason else {"": stored}, facts, {"": reason} if reason else {}, key_is_channel=True)

@@ -1,0 +1,288 @@
+"""Evidence of an alarm: the samples around it, their forecasts and what was said of them, kept for a person to judge.
+
+Samples come from the channel's ring when the alarm rises and again a little later; forecasts are computed from them
+once more, so the hot path keeps nothing for this. What is known at the instant of the alarm is written at once, so a
+daemon that is killed before the rest has come loses only the rest. A full disk costs the evidence and nothing else.
+"""
+
+import asyncio
+import contextlib
+import io
+import json
+import logging
+import os
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from monitor.atomic_file import write_atomically
+from monitor.config import Evidence as Settings
+from monitor.core.forecaster import CarriedForecaster, Engine
+from monitor.core.gap import Float32, Residuals
+from monitor.core.pipeline import Pipeline
+from monitor.core.rings import Rings
+from monitor.runtime.alarms.capture_figure import draw_capture
+from monitor.runtime.alarms.capture_names import NAME, evidence_stem
+from monitor.runtime.intake.channel import Channel
+from monitor.runtime.internal_errors import InternalErrors, Where
+
+LOG = logging.getLogger(__name__)
+
+MOST_AT_ONCE = 8
+"""Captures under way at a time; alarms beyond that are counted and get none. More: a plant-wide event fills memory."""
+
+FAILURES = ("io_error", "too_many", "internal_error")
+"""Why a capture was not written; the values of the metric's label ``reason``."""
+
+
+@dataclass(frozen=True)
+class Capture:
+    """Everything about an alarm that is written."""
+
+    channel: str
+    """Its name."""
+    labels: dict[str, str]
+    """Its labels."""
+    at_s: float
+    """UNIX seconds at which the alarm rose."""
+    score: float
+    """Then."""
+    evidence: dict[str, float]
+    """The score of each kind alone, then."""
+    band_hz: tuple[float, float] | None
+    """The band that stood out most."""
+    sampling_rate_hz: float
+    """Of the samples."""
+    model_sha256: str
+    """Of the model that forecast them."""
+
+
+class EvidenceWriter:
+    """Writes captures to a folder and keeps it within its limits."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        folder: Path | None,
+        sleep: Callable[[float], Awaitable[None]],
+        errors: InternalErrors | None = None,
+    ) -> None:
+        """Make a writer.
+
+        Args:
+            settings: what to keep.
+            folder: where to; None: nothing is written.
+            sleep: waits for seconds.
+            errors: counts what no capture should raise; a net of its own without it.
+        """
+        self.written = 0
+        """Captures that are complete."""
+        self.failures: Counter[str] = Counter(dict.fromkeys(FAILURES, 0))
+        """Captures that are not, by reason."""
+        self._settings = settings
+        self._folder = folder
+        self._sleep = sleep
+        self._errors = errors or InternalErrors(time.monotonic)
+        self._tasks: set[asyncio.Task[None]] = set()
+        # Pruning looks at files that a second writer would be replacing.
+        self._writing = asyncio.Lock()
+        if folder is not None:
+            _remove_left_overs(folder)
+
+    def start(
+        self,
+        capture: Capture,
+        rings: Rings,
+        channel: Channel,
+        viewer: Callable[[], Engine] | None,
+        level_blocks: int,
+    ) -> str | None:
+        """Begin a capture on the event loop; its forecasts come from ``viewer``, on the thread that writes.
+
+        Returns:
+            The name of the file that will hold the samples; None if nothing is written.
+        """
+        if self._folder is None or not self._settings.enabled:
+            return None
+        if len(self._tasks) >= MOST_AT_ONCE:
+            self.failures["too_many"] += 1
+            return None
+        before = rings.recent(channel.row, round(self._settings.before * capture.sampling_rate_hz))
+        stem = evidence_stem(capture.channel, capture.at_s)
+        finish = self._finish(stem, capture, rings, channel, before, _Forecasts(viewer, level_blocks))
+        task = asyncio.create_task(finish, name="evidence")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return f"{stem}.npz"
+
+    async def close(self) -> None:
+        """Give up what has not come yet; what was written at the alarm stays."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _finish(
+        self,
+        stem: str,
+        capture: Capture,
+        rings: Rings,
+        channel: Channel,
+        before: tuple[int, Float32],
+        forecasts: "_Forecasts",
+    ) -> None:
+        await self._write(stem, capture, before[1], before[1].size, None)
+        await self._sleep(self._settings.after)
+        after = rings.recent(channel.row, round(self._settings.after * capture.sampling_rate_hz))
+        start, samples = join(before, after)
+        if await self._write(stem, capture, samples, before[0] + before[1].size - start, forecasts):
+            self.written += 1
+            LOG.info("evidence written: channel=%s file=%s.npz", capture.channel, stem)
+
+    async def _write(
+        self, stem: str, capture: Capture, samples: Float32, alarm_sample: int, forecasts: "_Forecasts | None"
+    ) -> bool:
+        """Write what is known, one capture at a time; returns whether it is on disk.
+
+        Without ``forecasts`` it is the first writing. Its failure is not counted: the second one tries again.
+        """
+        reason = "internal_error"
+        assert self._folder is not None  # noqa: S101 - start looked
+        with self._errors.contained(Where.CAPTURE, capture.channel):
+            try:
+                async with self._writing:
+                    limits = self._settings.max_size, self._settings.max_age
+                    await asyncio.to_thread(
+                        _write, self._folder, stem, capture, samples, alarm_sample, forecasts, limits
+                    )
+            except OSError as error:
+                reason = "io_error"
+                if forecasts is not None:
+                    LOG.warning("evidence not written: channel=%s error=%s", capture.channel, error.strerror or error)
+            else:
+                return True
+        self.failures[reason] += forecasts is not None
+        return False
+
+
+def _write(
+    folder: Path,
+    stem: str,
+    capture: Capture,
+    samples: Float32,
+    alarm_sample: int,
+    forecasts: "_Forecasts | None",
+    limits: tuple[int, float],
+) -> None:
+    """On a thread: samples and text, with forecasts a picture too; then make room within ``limits``, bytes and age."""
+    forecast, residual = forecasts.of(samples) if forecasts else (np.full(samples.size, np.nan, np.float32),) * 2
+    buffer = io.BytesIO()
+    np.savez_compressed(
+        buffer,
+        acceleration=samples,
+        forecast=forecast,
+        residual=residual,
+        sampling_rate_hz=capture.sampling_rate_hz,
+        unit="m/s2",
+    )
+    about = {
+        "channel": capture.channel,
+        "labels": capture.labels,
+        "complete": forecasts is not None,
+        "alarm_at_s": capture.at_s,
+        "alarm_at_sample": alarm_sample if 0 <= alarm_sample <= samples.size else None,
+        "score": capture.score,
+        "evidence": capture.evidence,
+        "band_hz": capture.band_hz,
+        "sampling_rate_hz": capture.sampling_rate_hz,
+        "samples": int(samples.size),
+        "rms_mps2": float(samples.std()) if samples.size else None,
+        "peak_mps2": float(np.abs(samples - samples.mean()).max()) if samples.size else None,
+        "model_sha256": capture.model_sha256,
+    }
+    write_atomically(folder / f"{stem}.npz", buffer.getvalue())
+    write_atomically(folder / f"{stem}.json", json.dumps(about, indent=2).encode())
+    if forecasts is not None:
+        title = f"{capture.channel}: score {capture.score:.2f}"
+        curves = samples, forecast, residual
+        picture = draw_capture(title, capture.sampling_rate_hz, capture.band_hz, curves, alarm_sample)
+        if picture:
+            write_atomically(folder / f"{stem}.png", picture)
+    prune(folder, *limits, time.time())
+
+
+def join(before: tuple[int, Float32], after: tuple[int, Float32]) -> tuple[int, Float32]:
+    """Two stretches of one stream, (stream index of the first sample, samples): overlap once, a hole between them not.
+
+    Returns:
+        A contiguous stretch; with a hole or a new context between them only the later one.
+    """
+    start, early = before
+    later_start, later = after
+    end = start + early.size
+    if not start <= later_start <= end:
+        return after
+    return start, np.concatenate([early[: later_start - start], later])
+
+
+def prune(folder: Path, max_size_bytes: int, max_age_s: float, now_s: float) -> int:
+    """Delete the oldest evidence until folder size and age are within limits; returns how many files went.
+
+    A file that somebody else deletes meanwhile is no error.
+    """
+    sizes: dict[Path, os.stat_result] = {}
+    for file in sorted((file for file in folder.iterdir() if NAME.fullmatch(file.name)), key=lambda file: file.name):
+        with contextlib.suppress(FileNotFoundError):
+            sizes[file] = file.stat()
+    total = sum(status.st_size for status in sizes.values())
+    gone = 0
+    for file, status in sizes.items():
+        if total <= max_size_bytes and now_s - status.st_mtime <= max_age_s:
+            continue
+        file.unlink(missing_ok=True)
+        total -= status.st_size
+        gone += 1
+    return gone
+
+
+class _Forecasts:
+    """Forecasts some samples once more, from a fresh context."""
+
+    def __init__(self, viewer: Callable[[], Engine] | None, level_blocks: int) -> None:
+        self._viewer = viewer
+        self._level_blocks = level_blocks
+
+    def of(self, samples: Float32) -> tuple[Float32, Float32]:
+        """Forecast and residual of each sample in m/s²; NaN before the first forecast and after the last block."""
+        forecast = np.full(samples.size, np.nan, np.float32)
+        residual = np.full(samples.size, np.nan, np.float32)
+        if self._viewer is None:
+            return forecast, residual
+        engine = self._viewer()
+        pipeline = Pipeline(CarriedForecaster(engine, 1), 1, engine.block_samples, self._level_blocks)
+        pipeline.configure(np.zeros(1, np.intp), 10**9, 1)
+
+        def listen(batch: Residuals) -> None:
+            at = int(batch.start_sample[0])
+            part = slice(at, at + engine.block_samples)
+            residual[part] = batch.residual[0]
+            forecast[part] = samples[part] - residual[part]
+
+        pipeline.listener = listen
+        rings = Rings(1, max(1, samples.size // engine.block_samples + 1), engine.block_samples)
+        rings.append(0, samples, 1.0, 0.0)
+        while (due := rings.take()) is not None:
+            pipeline.process(due)
+        return forecast, residual
+
+
+def _remove_left_overs(folder: Path) -> None:
+    """Delete what a run that was killed left half written; a folder that refuses costs no start."""
+    try:
+        for left_over in folder.glob(".*.part"):
+            left_over.unlink(missing_ok=True)
+    except OSError as error:
+        LOG.warning("left-over evidence not removed: folder=%s error=%s", folder, error.strerror or error)

@@ -1,0 +1,173 @@
+"""Alarm events over MQTT, and what Home Assistant needs to find the channels by itself.
+
+Pure functions make topics and payloads; one small publisher sends them in order. While the broker is away the newest
+event of each channel waits, for it is the one that still holds.
+"""
+
+import asyncio
+import hashlib
+import json
+import logging
+import re
+import time
+from collections.abc import Awaitable, Callable
+
+from monitor import __version__
+from monitor.config import Mqtt
+from monitor.runtime.alarms.desk import AlarmEvent
+from monitor.runtime.internal_errors import InternalErrors, Where
+from monitor.runtime.repeated_log import RepeatedLog
+
+LOG = logging.getLogger(__name__)
+
+RETRY_S = 1.0
+"""Pause before an event is tried again while the broker is away."""
+
+TRIES = 3
+"""How often a connected broker may refuse an event before it is dropped; it must not hold up the others for ever."""
+
+Labels = tuple[tuple[str, str], ...]
+"""A channel's labels, names and values."""
+
+Publish = Callable[[str, str, bool], Awaitable[bool]]
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
+
+
+def event_topic(prefix: str, labels: dict[str, str]) -> str:
+    """The topic of a channel's events: prefix and label values; what a topic must not hold is replaced."""
+    levels = [re.sub(r"[+#/\x00]", "_", value) for value in labels.values() if value]
+    return "/".join([prefix, *levels])
+
+
+def discovery(settings: Mqtt, labels: dict[str, str]) -> list[tuple[str, str]]:
+    """Topics and payloads by which Home Assistant finds a channel: its alarm, and the score that last changed it.
+
+    Source: Home Assistant, MQTT discovery, MQTT binary sensor, MQTT sensor.
+    """
+    name = " ".join(value for value in labels.values() if value)
+    readable = _UNSAFE.sub("_", "_".join(value for value in labels.values() if value))
+    # Different channels may read the same once everything unsafe is replaced.
+    unique = f"vibration_{readable}_{hashlib.sha256(json.dumps(labels).encode()).hexdigest()[:8]}"
+    topic = event_topic(settings.events_topic or "", labels)
+    common = {
+        "state_topic": topic,
+        "json_attributes_topic": topic,
+        "availability_topic": settings.status_topic,
+        # Ours says "stopped" after a clean end, which Home Assistant would ignore.
+        "availability_template": "{{ 'online' if value == 'online' else 'offline' }}",
+        "device": {
+            "identifiers": [f"vibration-monitor-{settings.client_id}"],
+            "name": "vibration-monitor",
+            "sw_version": __version__,
+        },
+    }
+    alarm = {
+        "name": f"{name} vibration",
+        "unique_id": unique,
+        "device_class": "problem",
+        "value_template": "{{ 'ON' if value_json.state == 'alarm' else 'OFF' }}",
+    }
+    score = {
+        "name": f"{name} vibration score at the last change",
+        "unique_id": f"{unique}_score",
+        "state_class": "measurement",
+        "value_template": "{{ value_json.score }}",
+    }
+    prefix = settings.homeassistant.prefix
+    return [
+        (f"{prefix}/binary_sensor/{unique}/config", json.dumps(alarm | common)),
+        (f"{prefix}/sensor/{unique}_score/config", json.dumps(score | common)),
+    ]
+
+
+class EventPublisher:
+    """Sends events one after another, retained; what cannot be sent is dropped and counted.
+
+    An event says how a channel is, so of each channel only the newest waits. Home Assistant's discovery waits behind
+    the events, and is made when it is sent.
+    """
+
+    def __init__(
+        self,
+        settings: Mqtt,
+        publish: Publish,
+        connected: Callable[[], bool],
+        retry_s: float = RETRY_S,
+        errors: InternalErrors | None = None,
+    ) -> None:
+        """Make a publisher; :meth:`run` sends.
+
+        Args:
+            settings: which topics; a reload may replace them.
+            publish: takes topic, payload and whether to retain; returns whether the broker took it.
+            connected: whether there is a broker to send to.
+            retry_s: pause before an event is tried again.
+            errors: counts what no event should raise; a net of its own without it.
+        """
+        self.dropped = 0
+        self.settings = settings
+        self._publish = publish
+        self._connected = connected
+        self._retry_s = retry_s
+        self._errors = errors or InternalErrors(time.monotonic)
+        self._log = RepeatedLog(LOG, time.monotonic)
+        self._states: dict[Labels, str] = {}
+        """Payloads that wait, by channel."""
+        self._unannounced: dict[Labels, bool] = {}
+        """Channels whose discovery waits, and whether they are gone."""
+        self._something = asyncio.Event()
+
+    def alarm(self, event: AlarmEvent) -> None:
+        """Queue an event, where events are wanted."""
+        self.state(event.labels, event.payload)
+
+    def state(self, labels: dict[str, str], payload: str) -> None:
+        """Queue what a channel's retained event is to be; empty: there is to be none."""
+        if self.settings.events_topic is not None:
+            key = tuple(labels.items())
+            self._states.pop(key, None)  # the newest goes to the end
+            self._states[key] = payload
+            self._something.set()
+
+    def channel(self, labels: dict[str, str], *, gone: bool = False) -> None:
+        """Queue what Home Assistant needs for a new channel, or to forget one, where that is wanted."""
+        if self.settings.homeassistant.enabled and self.settings.events_topic is not None:
+            self._unannounced[tuple(labels.items())] = gone
+            self._something.set()
+
+    def forget(self, labels: dict[str, str]) -> None:
+        """Queue the end of what the broker retains of a channel."""
+        self.state(labels, "")
+        self.channel(labels, gone=True)
+
+    async def run(self) -> None:
+        """Send until cancelled."""
+        while True:
+            await self._something.wait()
+            labels = next(iter(self._states or self._unannounced), None)
+            if labels is None:
+                self._something.clear()
+                continue
+            with self._errors.contained(Where.EVENT, " ".join(value for _, value in labels)):
+                for message in self._messages(labels):
+                    await self._send(*message)
+
+    def _messages(self, labels: Labels) -> list[tuple[str, str]]:
+        """What waits for a channel, and waits no longer: its event, or else its discovery."""
+        event = self._states.pop(labels, None)
+        if event is None:
+            gone = self._unannounced.pop(labels)
+            return [(topic, "" if gone else payload) for topic, payload in discovery(self.settings, dict(labels))]
+        prefix = self.settings.events_topic
+        return [] if prefix is None else [(event_topic(prefix, dict(labels)), event)]
+
+    async def _send(self, topic: str, payload: str) -> None:
+        refusals = 0
+        while not (self._connected() and await self._publish(topic, payload, True)):
+            refusals += self._connected()
+            if refusals >= TRIES:
+                self.dropped += 1
+                self._log.warning("event", f"event not published: topic={topic} reason=the broker does not take it")
+                return
+            await asyncio.sleep(self._retry_s)

@@ -1,0 +1,367 @@
+"""From MQTT messages to samples in the rings: routes, channels, and a count of everything that is not used.
+
+Runs on the event loop, once a message. A topic is matched once and remembered. A channel is a row of its lane's rings;
+rows are given out on first sight, up to a limit, so traffic never grows memory. A message that cannot be used, or a
+silence, ends the context of its channels. Does not handle: the connection to a broker, forecasts.
+"""
+
+import logging
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+from monitor.config import Config, Sensor
+from monitor.core.messages.continuity import Arrival, Piece, Verdict
+from monitor.core.messages.decode import Message, Reason, Rejected
+from monitor.core.messages.topics import TopicPattern
+from monitor.core.rings import Rings
+from monitor.runtime.intake.channel import Channel
+from monitor.runtime.intake.route import Axes, Route, require_label
+from monitor.runtime.internal_errors import InternalErrors, Where
+from monitor.runtime.repeated_log import RepeatedLog
+
+LOG = logging.getLogger(__name__)
+
+KEPT_BYTES = 64 * 2**20
+"""Samples of all messages that wait for one before them. Less: in a large plant fewer messages are put in order. More:
+a hostile sender takes more memory."""
+
+NO_HOLE = frozenset({Reason.RETAINED, Reason.EMPTY})
+"""Rejected messages that hold nothing of the stream."""
+
+REFUSALS = {
+    Arrival.REPEATED: (Reason.REPEATED, "the message came before"),
+    Arrival.LATE: (Reason.LATE, "the message is older than the one before it"),
+    Arrival.FAR_AHEAD: (Reason.WRONG_TIME, "its time 't' is far ahead of the messages before and after it"),
+}
+"""What is said of messages that do not belong where they came."""
+
+
+class Ingest:
+    """Takes every message that arrives; owns the channels."""
+
+    def __init__(
+        self,
+        config: Config,
+        rings: dict[str, Rings],
+        on_channel: Callable[[Channel], None],
+        clock: Callable[[], float],
+        errors: InternalErrors | None = None,
+    ) -> None:
+        """Make an ingest without channels.
+
+        Args:
+            config: sensors and limits.
+            rings: the rings of each model's lane, by the model's name.
+            on_channel: told of each new channel before its first samples are appended.
+            clock: monotonic seconds.
+            errors: counts what should not have happened; None: counts for itself.
+        """
+        self.channels: dict[tuple[str, ...], Channel] = {}
+        self.rejected: Counter[Reason] = Counter()
+        self.messages = 0
+        self.payload_bytes = 0
+        self._on_channel = on_channel
+        self._clock = clock
+        self._errors = InternalErrors(clock) if errors is None else errors
+        self._log = RepeatedLog(LOG, clock)
+        self._free_rows: dict[str, list[int]] = {}
+        self._rings: dict[str, Rings] = {}
+        self._routes: dict[str, Route] = {}
+        self._keeping: dict[str, Route] = {}
+        self._kept_bytes = 0
+        self._label_names: tuple[str, ...] = ()
+        self.configure(config, rings)
+
+    def configure(self, config: Config, rings: dict[str, Rings]) -> list[Channel]:
+        """Take a new configuration; channels whose sensor and lane did not change stay as they are.
+
+        Returns:
+            The channels that are gone; their rows may be given out again.
+        """
+        self._config = config
+        self._patterns = [(TopicPattern.parse(sensor.topic), sensor) for sensor in config.sensors]
+        label_names, self._label_names = self._label_names, config.label_names
+        kept_lanes = {name for name, lane in rings.items() if self._rings.get(name) is lane}
+        self._rings = rings
+        kept = [c for c in self.channels.values() if c.model in kept_lanes and self._keeps(c, label_names)]
+        kept_labels = {channel.labels for channel in kept}
+        gone = [channel for labels, channel in self.channels.items() if labels not in kept_labels]
+        self.channels.clear()
+        for channel in kept:
+            # Labels that only other sensors have come and go; they are empty here.
+            channel.labels = self._label_values(dict(zip(label_names, channel.labels, strict=True)))
+            self.channels[channel.labels] = channel
+        self._free_rows = {}
+        for model, lane in rings.items():
+            used = {c.row for c in self.channels.values() if c.model == model}
+            self._free_rows[model] = [row for row in reversed(lane.rows()) if row not in used]
+        topics = {channel.topic for channel in kept} - {channel.topic for channel in gone}
+        self._routes = {topic: route for topic, route in self._routes.items() if topic in topics}
+        self._keeping = {topic: route for topic, route in self._keeping.items() if topic in topics}
+        self._kept_bytes = sum(route.kept_bytes for route in self._keeping.values())
+        return gone
+
+    def _keeps(self, channel: Channel, label_names: tuple[str, ...]) -> bool:
+        sensor, labels = self._match(channel.topic)
+        if sensor is None or sensor.model_copy(update={"expect": channel.sensor.expect}) != channel.sensor:
+            return False
+        before = {name: value for name, value in zip(label_names, channel.labels, strict=True) if value}
+        now = {"axis": channel.labels[-1], **labels}
+        return before == {name: value for name, value in now.items() if value}
+
+    def _match(self, topic: str) -> tuple[Sensor | None, dict[str, str]]:
+        for pattern, sensor in self._patterns:
+            labels = pattern.match(topic)
+            if labels is not None:
+                return sensor, {**labels, **sensor.labels}
+        return None, {}
+
+    def _label_values(self, labels: dict[str, str]) -> tuple[str, ...]:
+        return tuple(labels.get(name, "") for name in self._label_names)
+
+    def deliver(self, topic: str, payload: bytes, *, retained: bool = False) -> None:
+        """Take one message; whatever is wrong with it is counted and costs this message only."""
+        self.messages += 1
+        self.payload_bytes += len(payload)
+        try:
+            if retained:
+                raise Rejected(Reason.RETAINED, "a retained message is old; vibration is live")  # noqa: TRY301
+            route = self._routes.get(topic)
+            if route is None:
+                route = self._route(topic)
+            if len(payload) > self._config.mqtt.max_payload:
+                raise Rejected(  # noqa: TRY301 - one way out for every rejection
+                    Reason.TOO_LARGE, f"{len(payload)} bytes, mqtt.max_payload is {self._config.mqtt.max_payload}"
+                )
+            self._take(topic, route, route.decode(payload))
+        except Rejected as rejected:
+            self._refuse(topic, rejected.reason, str(rejected))
+            if rejected.reason not in NO_HOLE:
+                self._leave_hole(topic)
+        except Exception as error:  # noqa: BLE001 - the net: no message may end the daemon
+            self._errors.caught(Where.MESSAGE, topic, error)
+            self._leave_hole(topic)
+
+    def adopt(self, topic: str, axis: str) -> Channel | None:
+        """Make the channel of a topic from which nothing has come yet; the caller sets its ``last_sample_s``.
+
+        Args:
+            topic: where its messages will come from.
+            axis: its axis; "" for the only one of a sensor without named axes.
+
+        Returns:
+            The channel, told of like any new one; None when no sensor matches, when the sensor has no such axis, when
+            the labels are taken, or when there is no room.
+        """
+        try:
+            route = self._routes.get(topic) or self._route(topic)
+            if route.sensor.axes and axis not in route.sensor.axes:
+                return None
+            self._admit(topic, route, (axis,))
+        except Rejected:
+            return None
+        return route.channels[axis]
+
+    def forget(self, channel: Channel) -> None:
+        """Give up a channel that is gone; a message of its own, should one come, makes it anew."""
+        del self.channels[channel.labels]
+        self._free_rows[channel.model].append(channel.row)
+        # Other axes of the topic, if there are any, get a new route with their next message.
+        self._routes.pop(channel.topic, None)
+
+    def explain(self, topic: str, payload: bytes) -> tuple[Sensor, dict[str, str], Message]:
+        """What :meth:`deliver` would read from a message, without using it.
+
+        Raises:
+            Rejected: with the reason.
+        """
+        if len(payload) > self._config.mqtt.max_payload:
+            raise Rejected(Reason.TOO_LARGE, f"{len(payload)} bytes are over mqtt.max_payload")
+        route = self._route(topic)
+        message = route.decode(payload)
+        for axis in message.axes:
+            self._labels_of(topic, route, axis)
+        return route.sensor, route.labels, message
+
+    def _route(self, topic: str) -> Route:
+        """A new route; it is remembered once it has a channel, so that what cannot be used takes no room."""
+        sensor, labels = self._match(topic)
+        if sensor is None:
+            raise Rejected(Reason.UNKNOWN_TOPIC, "no sensor of the configuration matches")
+        return Route.to(sensor, labels, self._rings[sensor.model])
+
+    def _take(self, topic: str, route: Route, message: Message) -> None:
+        axes, seq, t = message.axes, message.seq, message.t
+        channels = route.channels
+        if len(axes) != len(channels) or any(axis not in channels for axis in axes):
+            self._admit(topic, route, axes)
+        count = next(iter(axes.values())).shape[0]
+        now_s = self._clock()
+        if seq is None and t is None and not route.ordered:
+            if now_s <= route.direct_until_s:
+                self._append(topic, route, axes, count, now_s)
+            else:
+                self._take_after_silence(topic, route, axes, count, now_s)
+        elif route.continuity.continues(count, seq, t, now_s):
+            self._append(topic, route, axes, count, now_s)
+        else:
+            if not route.ordered:
+                route.ordered = True
+                self._carry_out(topic, route, route.silence.overdue(math.inf))
+            piece = Piece(axes, count, seq, t, now_s, _size(axes))
+            verdicts = route.continuity.take(piece, may_keep=self._may_keep(piece))
+            self._carry_out(topic, route, verdicts)
+
+    def _take_after_silence(self, topic: str, route: Route, axes: Axes, count: int, now_s: float) -> None:
+        self._carry_out(topic, route, route.silence.overdue(now_s))
+        piece = Piece(axes, count, None, None, now_s, _size(axes))
+        may_keep = self._may_keep(piece)
+        if route.silence.keeps:
+            verdicts = route.silence.take(piece, may_keep=may_keep)
+        else:
+            channel = route.channels[next(iter(axes))]
+            open_samples = route.open_samples(channel, now_s, count)
+            if not open_samples or now_s - channel.last_sample_s > self._config.scoring.silent_after:
+                self._append(topic, route, axes, count, now_s)
+                return
+            verdicts = route.silence.begin(piece, open_samples, may_keep=may_keep)
+        self._carry_out(topic, route, verdicts)
+
+    def _may_keep(self, piece: Piece[Axes]) -> bool:
+        return self._kept_bytes + piece.size_bytes <= KEPT_BYTES
+
+    def release_overdue(self) -> None:
+        """Use the messages that have been kept for long enough; to be called every second or so."""
+        now_s = self._clock()
+        for topic, route in list(self._keeping.items()):
+            with self._errors.contained(Where.MESSAGE, topic):
+                verdicts = route.silence.overdue(now_s) + route.continuity.overdue(now_s)
+                self._carry_out(topic, route, verdicts)
+
+    def _carry_out(self, topic: str, route: Route, verdicts: list[Verdict[Axes]]) -> None:
+        """Use or refuse messages, and account for those that are kept."""
+        self._kept_bytes += route.kept_bytes - route.counted_bytes
+        route.counted_bytes = route.kept_bytes
+        if route.keeps:
+            self._keeping[topic] = route
+        else:
+            self._keeping.pop(topic, None)
+        for verdict in verdicts:
+            arrival, piece = verdict.arrival, verdict.piece
+            for axis in piece.item:
+                channel = route.channels[axis]
+                channel.samples_repeated += piece.count * (arrival is Arrival.REPEATED)
+                channel.samples_late += piece.count * (arrival is Arrival.LATE)
+                channel.samples_reordered += piece.count * verdict.reordered
+                channel.clock_steps += arrival is Arrival.CLOCK_STEP
+                if arrival is Arrival.CAUGHT_UP:
+                    channel.last_sample_s = piece.arrived_s
+                    channel.restart_measurement(piece.arrived_s, piece.count)
+            if arrival.used:
+                missing = verdict.missing_samples
+                self._append(
+                    topic, route, piece.item, piece.count, piece.arrived_s, starts=arrival.starts, missing=missing
+                )
+            else:
+                self._refuse(topic, *REFUSALS[arrival])
+
+    def _append(
+        self,
+        topic: str,
+        route: Route,
+        axes: Axes,
+        count: int,
+        now_s: float,
+        *,
+        starts: bool = False,
+        missing: int = 0,
+    ) -> None:
+        """Put the samples of a message into the rings, after ``missing`` ones if a new context ``starts``."""
+        if count != route.count:
+            route.measure_pause(count)
+        pause_s, factor, rings, channels = route.pause_s, route.factor_mps2, route.rings, route.channels
+        route.direct_until_s = now_s + pause_s
+        lost = 0
+        for axis, samples in axes.items():
+            channel = channels[axis]
+            row = channel.row
+            if starts or channel.hole_samples or now_s - channel.last_sample_s > pause_s:
+                self._interrupt(route, channel, now_s, starts=starts, missing=missing)
+            unfitting = rings.append(row, samples, factor, now_s)
+            channel.samples_received += count - unfitting
+            channel.last_sample_s = now_s
+            if unfitting:
+                lost += unfitting
+                channel.samples_unfitting += unfitting
+                channel.restart_measurement(now_s)
+        if lost:
+            self._refuse(topic, Reason.RING_FULL, f"{lost} samples found no room: inference is a whole buffer behind")
+
+    def _interrupt(self, route: Route, channel: Channel, now_s: float, *, starts: bool, missing: int) -> None:
+        """End the context of a channel if samples are missing before those that come now.
+
+        Where neither numbers nor times tell what is missing, the length of rejected messages does, or what a silence
+        leaves open.
+        """
+        silence_s = now_s - channel.last_sample_s
+        if channel.measured_from_s and (not route.ordered or route.continuity.standing):
+            missing = max(missing, channel.hole_samples)
+            if not starts:
+                missing = max(missing, route.open_samples(channel, now_s, route.count))
+            starts = starts or missing > 0
+        channel.hole_samples = 0
+        starts = starts or (channel.measured_from_s > 0 and silence_s > self._config.scoring.silent_after)
+        if starts:
+            channel.samples_missing += missing
+            lost = route.rings.start_context(channel.row, route.rings.next_sample(channel.row) + missing)
+            channel.samples_incomplete += lost
+            channel.blocks_incomplete += lost > 0
+        if starts or silence_s > route.pause_s:
+            channel.restart_measurement(now_s, route.count)
+
+    def _refuse(self, topic: str, reason: Reason, detail: str) -> None:
+        self.rejected[reason] += 1
+        self._log.warning(reason, f"message rejected: topic={topic!r:.200} {reason}: {detail}")
+
+    def _leave_hole(self, topic: str) -> None:
+        """A message was not used: it is a hole of the last one's length."""
+        route = self._routes.get(topic)
+        if route is not None:
+            for channel in route.channels.values():
+                channel.hole_samples += route.count
+
+    def _admit(self, topic: str, route: Route, axes: Iterable[str]) -> None:
+        """Give every axis of a message its channel, or none of them if one cannot have any."""
+        wanted = {axis: self._labels_of(topic, route, axis) for axis in axes if axis not in route.channels}
+        new = sum(labels not in self.channels for labels in wanted.values())
+        free = self._free_rows[route.sensor.model]
+        if new > len(free) or len(self.channels) + new > self._config.limits.channels:
+            raise Rejected(Reason.CHANNEL_LIMIT, f"limits.channels is {self._config.limits.channels}")
+        for axis, labels in wanted.items():
+            channel = self.channels.get(labels)
+            if channel is not None:
+                # Of this topic; another axis of it is gone, and its route with it.
+                route.rings.start_context(channel.row, route.rings.next_sample(channel.row))
+            else:
+                channel = Channel(labels, topic, route.sensor, route.sensor.model, free.pop())
+                route.rings.start_context(channel.row, 0)
+                self.channels[labels] = channel
+                self._on_channel(channel)
+                LOG.info("new channel: %s topic=%s", channel.name, topic)
+            route.channels[axis] = channel
+        self._routes[topic] = route
+
+    def _labels_of(self, topic: str, route: Route, axis: str) -> tuple[str, ...]:
+        if "axis" in route.labels and axis != route.labels["axis"]:
+            raise Rejected(Reason.WRONG_AXES, f"the topic names one axis, the payload another ('{axis}')")
+        require_label("axis", axis)
+        labels = self._label_values({"axis": axis, **route.labels})
+        other = self.channels.get(labels)
+        if other is not None and other.topic != topic:
+            raise Rejected(Reason.LABEL_CONFLICT, f"the labels {labels} belong to topic '{other.topic}' already")
+        return labels
+
+
+def _size(axes: Axes) -> int:
+    return sum(samples.nbytes for samples in axes.values())

@@ -1,0 +1,1 @@
+"""Forecasts and scores, in worker processes over shared memory."""

@@ -1,0 +1,199 @@
+"""The latest figures of every channel of a lane: what its workers know and everybody else may look at.
+
+Each worker writes the rows of its part and says so with a version, odd while it writes; a reader copies part by part,
+and retries a part whose version changed meanwhile. So no reader ever stops the forecasts, and a worker that writes
+costs the readers of other parts nothing.
+"""
+
+import time
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from copy import copy
+from functools import partial
+from itertools import pairwise
+from typing import Any, Self, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from monitor.core.pipeline import Intervals
+from monitor.core.rings import Rows, Zeros, part_borders
+from monitor.core.scoring.kinds import KINDS
+from monitor.core.scoring.plausibility import BY_WORKER, REFUSALS, Skip
+
+Seen = TypeVar("Seen")
+
+READS = 100
+"""Times that a part is read before figures of two batches beside one another are accepted. Lower: that happens. Higher:
+a worker that was killed while it wrote holds up the last scrape for longer."""
+
+
+FIGURES = ("gap", "gap_ratio", "gap_whitened", "rms", "peak", "score")
+"""Columns of the board that hold one figure of the last interval; NaN: there is none."""
+
+
+class Board:
+    """The latest figures of every row of a lane, and its counters; :meth:`read` them."""
+
+    def __init__(self, channels: int, parts: int = 1, zeros: Zeros = np.zeros, *, joining: bool = False) -> None:
+        """Make a board.
+
+        Args:
+            channels: rows.
+            parts: workers that write.
+            zeros: makes the arrays.
+            joining: whether another process has made this board already; what stands on it stays.
+        """
+
+        def empty(*width: int) -> npt.NDArray[np.float32]:
+            figures: npt.NDArray[np.float32] = zeros((channels, *width), np.float32)
+            if not joining:
+                figures[:] = np.nan
+            return figures
+
+        self.borders = part_borders(channels, parts)
+        self._versions: npt.NDArray[np.int64] = zeros(parts, np.int64)
+        self.blocks_scored: npt.NDArray[np.int64] = zeros(channels, np.int64)
+        self.skipped = {reason: zeros(channels, np.int64) for reason in BY_WORKER}
+        self.refused = {reason: zeros(channels, np.int64) for reason in REFUSALS}
+        self.scored_at_s: npt.NDArray[np.float64] = zeros(channels, np.float64)
+        self.gap, self.gap_ratio, self.gap_whitened = empty(), empty(), empty()
+        self.rms, self.peak, self.score, self.coverage = empty(), empty(), empty(), empty()
+        self.evidence, self.band = empty(len(KINDS)), empty(2)
+        self.dominant: npt.NDArray[np.int64] = zeros(channels, np.int64)
+        self.alarm_state: npt.NDArray[np.int64] = zeros(channels, np.int64)
+        if not joining:
+            self.dominant[:] = self.alarm_state[:] = -1
+        self.refusal: npt.NDArray[np.int8] = zeros(channels, np.int8)
+        """Code of the reason why the last interval has no score; 0: none."""
+        self.calibrated: npt.NDArray[np.bool_] = zeros(channels, np.bool_)
+        """Channels that have a calibration."""
+        self.warm_up_belongs: npt.NDArray[np.bool_] = zeros(channels, np.bool_)
+        """Channels whose bursts always begin with a warm-up, which coverage does not count against them."""
+        self._scored_before: npt.NDArray[np.int64] = zeros(channels, np.int64)
+        self._received_before: npt.NDArray[np.int64] = zeros(channels, np.int64)
+
+    def part(self, number: int, first: int, end: int) -> Self:
+        """The rows from ``first`` up to ``end``, counted from 0, for the worker that writes them."""
+        part = copy(self)
+        for name, value in vars(self).items():
+            if isinstance(value, dict):
+                setattr(part, name, {reason: counts[first:end] for reason, counts in value.items()})
+            elif isinstance(value, np.ndarray):
+                setattr(part, name, value[first:end])
+        part.borders = [0, end - first]
+        part._versions = self._versions[number : number + 1]  # noqa: SLF001
+        return part
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """What is written meanwhile, by the one worker of a part, is seen as a whole."""
+        self._versions += 1
+        try:
+            yield
+        finally:
+            self._versions += 1
+
+    def consistent(self, part: int, look: Callable[[], Seen]) -> Seen:
+        """What ``look`` returns (copies of what is of one part) when the part's worker did not write meanwhile."""
+        for _ in range(READS):
+            before = int(self._versions[part])
+            if not before & 1:
+                seen = look()
+                if self._versions[part] == before:
+                    return seen
+            time.sleep(0.0001)
+        return look()
+
+    def read(self, names: Sequence[str], rows: Rows | None = None) -> dict[str, npt.NDArray[Any]]:
+        """Copies of columns, the figures of each row from one batch.
+
+        Args:
+            names: of attributes, or reasons of :attr:`skipped` and :attr:`refused`.
+            rows: which, in ascending order; None: all.
+
+        Returns:
+            By name, (rows, ...).
+        """
+        counts = {str(reason): column for reason, column in (self.skipped | self.refused).items()}
+        columns = {name: counts[name] if name in counts else getattr(self, name) for name in names}
+        at = self.borders if rows is None else np.searchsorted(rows, self.borders).tolist()
+        size = at[-1]
+        found = {name: np.empty((size, *column.shape[1:]), column.dtype) for name, column in columns.items()}
+
+        def copy_part(target: slice, source: slice | Rows) -> None:
+            for name, column in columns.items():
+                found[name][target] = column[source]
+
+        for part, (first, end) in enumerate(pairwise(at)):
+            if end > first:
+                target = slice(first, end)
+                self.consistent(part, partial(copy_part, target, target if rows is None else rows[target]))
+        return found
+
+    def row(self, names: Sequence[str], row: int) -> list[Any]:
+        """The figures of one row, from one batch."""
+        columns = [getattr(self, name) for name in names]
+        part = bisect_right(self.borders, row) - 1
+        return self.consistent(part, lambda: [column[row].tolist() for column in columns])
+
+    def post(self, intervals: Intervals, at_s: npt.NDArray[np.float64], received: npt.NDArray[np.int64]) -> None:
+        """Show the figures of closed intervals.
+
+        Args:
+            intervals: what closed.
+            at_s: (n,) monotonic instants of their last samples.
+            received: (n,) blocks that their channels have received so far, without those that still wait: how many of
+                a message's blocks wait when an interval closes depends on the message's length.
+        """
+        rows, gaps, judged = intervals.rows, intervals.gaps, intervals.judgements
+        self.scored_at_s[rows] = at_s
+        self.gap[rows] = gaps.gap_mps2
+        self.gap_ratio[rows] = gaps.gap_ratio
+        self.gap_whitened[rows] = judged.gap_whitened
+        self.rms[rows] = gaps.rms_mps2
+        self.peak[rows] = gaps.peak_mps2
+        self.score[rows] = judged.score
+        self.evidence[rows] = judged.evidence
+        self.dominant[rows] = judged.dominant
+        self.band[rows] = judged.band
+        self.alarm_state[rows] = judged.alarm_state
+        self.refusal[rows] = judged.refusal
+        for number in np.unique(judged.refusal[judged.refusal > 0]).tolist():
+            self.refused[REFUSALS[number - 1]][rows[judged.refusal == number]] += 1
+        received = received - np.where(self.warm_up_belongs[rows], self.skipped[Skip.WARM_UP][rows], 0)
+        scored = self.blocks_scored[rows]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            share = (scored - self._scored_before[rows]) / (received - self._received_before[rows])
+        self.coverage[rows] = np.clip(share, 0.0, 1.0)
+        self._scored_before[rows] = scored
+        self._received_before[rows] = received
+
+    def clear(self, rows: npt.NDArray[np.intp], received: npt.NDArray[np.int64] | int = 0) -> None:
+        """Forget ``rows``, whose rings have seen ``received`` blocks: another channel moves in."""
+        with self.writing():
+            for array in (self.blocks_scored, self.scored_at_s, *self.skipped.values(), *self.refused.values()):
+                array[rows] = 0
+            for figures in (*(getattr(self, name) for name in FIGURES), self.evidence, self.band, self.coverage):
+                figures[rows] = np.nan
+            self.dominant[rows] = self.alarm_state[rows] = -1
+            self.refusal[rows] = 0
+            self.calibrated[rows] = self.warm_up_belongs[rows] = False
+            self._scored_before[rows] = 0
+            self._received_before[rows] = received
+
+    def counts(self, rows: Rows) -> npt.NDArray[np.int64]:
+        """The counters of rows, (rows, n), for a restart; the caller is the one that writes."""
+        columns = (self.blocks_scored, *self.skipped.values(), *self.refused.values())
+        return np.stack([column[rows] for column in columns], axis=1)
+
+    def restore(self, row: int, counts: npt.NDArray[np.int64]) -> None:
+        """Let the counters of a row that was just cleared go on from what :meth:`counts` gave, (n,)."""
+        columns = (self.blocks_scored, *self.skipped.values(), *self.refused.values())
+        with self.writing():
+            for column, count in zip(columns, counts.tolist(), strict=True):
+                column[row] = count
+            self._scored_before[row] = self.blocks_scored[row]
+            if self.warm_up_belongs[row]:
+                self._received_before[row] -= self.skipped[Skip.WARM_UP][row]

@@ -1,0 +1,138 @@
+"""From a model's name in the configuration to a lane that runs it.
+
+A lane is made anew only when something it depends on changed, so a reload that leaves a model alone leaves its
+channels' samples, contexts and alarms alone. Refuses to know: channels, the broker.
+"""
+
+import logging
+import math
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+
+from monitor.config import Config, Sensor
+from monitor.config_file import resolve
+from monitor.core.scoring.alarm import Changes
+from monitor.errors import MonitorError
+from monitor.model.artefact.artefact import Artefact, load_artefact
+from monitor.model.engines.engines import EngineName, chosen, load_engine
+from monitor.runtime.lanes.lane import Lane, LaneShape
+from monitor.runtime.lanes.orders import Batches
+from monitor.runtime.lanes.workers import Inference, WorkerError
+from monitor.runtime.web.families import ModelInfo
+
+LOG = logging.getLogger(__name__)
+
+BLOCKS_A_WORKER = 64_000
+"""Blocks a second that one worker is given, if there are cores enough; it carries about twice that (two cores of an
+EPYC). Lower: processes, and 50 MB each, that have little to do. Higher: less room for what the machine does besides."""
+
+
+@dataclass(frozen=True)
+class LaneKey:
+    """Everything a lane depends on."""
+
+    path: Path
+    """The model's directory."""
+    sha256: str
+    """Hash of its manifest, and so of all its files."""
+    engine: EngineName
+    """What runs it."""
+    shape: LaneShape
+    """Rows, buffer, workers."""
+
+
+@dataclass(frozen=True)
+class LoadedLane:
+    """A lane with what it was made from and what runs it."""
+
+    key: LaneKey
+    """What it depends on."""
+    info: ModelInfo
+    """What the metrics say of it."""
+    inference: Inference
+    """The workers."""
+
+    @property
+    def lane(self) -> Lane:
+        """The lane."""
+        return self.inference.lane
+
+
+class Lanes:
+    """Makes lanes; they tell of changed alarm states and of workers that ended."""
+
+    def __init__(self, on_changes: Callable[[Lane, Changes], None], on_failure: Callable[[WorkerError], None]) -> None:
+        self._on_changes = on_changes
+        self._on_failure = on_failure
+
+    def load(self, config: Config, config_file: Path | None, present: dict[str, LoadedLane]) -> dict[str, LoadedLane]:
+        """The lanes of a configuration by model name; those of ``present`` are kept where nothing changed.
+
+        Raises:
+            MonitorError: a model cannot be used, or its workers do not start; nothing new runs then.
+        """
+        batches = Batches(config.inference.max_batch, config.inference.max_delay)
+        lanes: dict[str, LoadedLane] = {}
+        new: dict[str, tuple[LaneKey, Artefact, Inference]] = {}
+        try:
+            for name in dict.fromkeys(sensor.model for sensor in config.sensors):
+                artefact = load_artefact(resolve(config.models[name], config_file))
+                key = lane_key(config, name, artefact)
+                if name in present and present[name].key == key:
+                    lanes[name] = present[name]
+                    continue
+                _warn_of_rates([sensor for sensor in config.sensors if sensor.model == name], artefact)
+                new[name] = key, artefact, self._start(key, artefact, batches)
+            for name, (key, artefact, inference) in new.items():
+                ready = inference.wait_until_ready()
+                info = ModelInfo(name, artefact.sha256, ready.engine, ready.device)
+                inference.lane.viewer = cache(partial(load_engine, artefact, "onnxruntime"))
+                lanes[name] = LoadedLane(key, info, inference)
+        except BaseException:
+            for _, _, inference in new.values():
+                inference.stop()
+            raise
+        return lanes
+
+    def _start(self, key: LaneKey, artefact: Artefact, batches: Batches) -> Inference:
+        try:
+            return Inference(
+                key.shape, artefact, key.engine, batches, on_changes=self._on_changes, on_failure=self._on_failure
+            )
+        except (OSError, RuntimeError) as error:
+            raise MonitorError(f"models.{key.shape.name}: cannot start a worker process: {error}") from error
+
+
+def _warn_of_rates(sensors: Iterable[Sensor], artefact: Artefact) -> None:
+    for sensor in sensors:
+        who = f"sensor {sensor.topic}"
+        if warning := artefact.manifest.untrained_rate(sensor.sampling_rate_hz, who):
+            LOG.warning("%s", warning)
+
+
+def lane_key(config: Config, name: str, artefact: Artefact) -> LaneKey:
+    """What the lane of a model depends on."""
+    settings, network = config.inference, artefact.manifest.shape
+    engine = chosen(settings.engine)
+    fastest_hz = max(sensor.sampling_rate_hz for sensor in config.sensors if sensor.model == name)
+    blocks_per_s = config.limits.channels * fastest_hz / network.block_samples
+    workers = settings.workers or min(len(os.sched_getaffinity(0)), math.ceil(blocks_per_s / BLOCKS_A_WORKER))
+    return LaneKey(
+        artefact.path,
+        artefact.sha256,
+        engine,
+        LaneShape(
+            name,
+            config.limits.channels,
+            network.block_samples,
+            network.window_blocks,
+            max(math.ceil(config.limits.buffer * fastest_hz / network.block_samples), 2 * network.window_blocks),
+            artefact.manifest.scaling.time_constant_blocks,
+            settings.mode,
+            # A GPU serves one process; more would each hold the network and a state of their own on it.
+            1 if engine == "tensorflow" else min(workers, config.limits.channels),
+        ),
+    )

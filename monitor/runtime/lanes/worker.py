@@ -1,0 +1,243 @@
+"""A worker: takes due blocks of its rows from the rings, pushes them through the pipeline, posts the figures.
+
+It runs in a process of its own, so neither messages nor scrapes ever wait for a forecast, and it shares nothing with
+the daemon but the lane's arrays. When it cannot keep up, the whole backlog of a channel is given up once it reaches a
+limit, counted, and the channel's context starts anew: every channel loses its share, none is starved, and what is
+scored is fresh. Refuses to know: MQTT, HTTP, what a score means.
+"""
+
+import contextlib
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from typing import assert_never
+
+import numpy as np
+
+from monitor.core.forecaster import CarriedForecaster, Engine, WindowedForecaster
+from monitor.core.pipeline import Pipeline
+from monitor.core.rings import Int64, Rows
+from monitor.core.scoring.alarm import Changes
+from monitor.core.scoring.calibration import Calibration
+from monitor.core.scoring.plausibility import Skip
+from monitor.errors import MonitorError
+from monitor.runtime.lanes.lane import Lane
+from monitor.runtime.lanes.orders import (
+    Answer,
+    Arrays,
+    Batches,
+    Clear,
+    Collect,
+    Collected,
+    Configure,
+    Failed,
+    Learn,
+    Measured,
+    Order,
+    Ready,
+    Refused,
+    Restore,
+    Start,
+    Stop,
+)
+from monitor.runtime.lanes.shared import SharedMemory
+
+BACKLOG_SHARE = 0.75
+"""Share of a channel's ring that may be waiting before it is given up. Lower: short stalls cost data. Higher: the
+writer runs into the reader before the reader gives way, and new samples are lost instead of old ones."""
+
+SHORTEST_PAUSE_S = 0.0005
+"""Pause when nothing is due and no delay is wanted. Shorter: an idle daemon uses a core."""
+
+NICENESS = 5
+"""How far a worker stands back behind the event loop when cores are short. Blocks that are not scored are counted, but
+messages that are not taken in time are lost at the broker, and nobody counts them. Higher: other work on the machine
+comes before the scores."""
+
+
+class Worker:
+    """Runs one part of a lane; one caller at a time."""
+
+    def __init__(
+        self,
+        lane: Lane,
+        engine: Engine,
+        clock: Callable[[], float] = time.monotonic,
+        tell: Callable[[Answer], None] = lambda _: None,
+        batches: Batches | None = None,
+    ) -> None:
+        """Make a worker.
+
+        Args:
+            lane: the part, or the whole of a lane that has one part.
+            engine: runs the network.
+            clock: monotonic seconds.
+            tell: told of what the daemon must know.
+            batches: how to batch.
+        """
+        shape = lane.shape
+        forecaster = WindowedForecaster if shape.mode == "windowed" else CarriedForecaster
+        self.lane = lane
+        self.batches = batches or Batches()
+        self.pipeline = Pipeline(
+            forecaster(engine, shape.channels), shape.channels, shape.block_samples, shape.level_blocks
+        )
+        self._clock = clock
+        self._tell = tell
+        self._calibrations: dict[int, Calibration] = {}
+
+    def obey(self, order: Order) -> bool:
+        """Carry out an order; returns whether to go on after it."""
+        match order:
+            case Clear(row, received):
+                self.lane.rings.skip_until(row, received)
+                self.lane.board.clear(np.array([row]), received)
+                self.pipeline.scoring.plausibility.measure(np.array([row]), wrong_rate=False)
+                self.pipeline.scoring.alarm.reset(np.array([row]))
+            case Learn(number, calibration):
+                self._calibrations.pop(number, None)
+                if calibration is not None:
+                    self._calibrations[number] = calibration
+            case Configure():
+                self._configure(order)
+            case Measured(row, wrong_rate):
+                self.pipeline.scoring.plausibility.measure(np.array([row]), wrong_rate=wrong_rate)
+            case Restore():
+                self._restore(order)
+            case Collect(number, rows, last):
+                self._tell(Collected(number, self._collect(np.array(rows, np.intp))))
+                return not last
+            case Batches():
+                self.batches = order
+            case Stop():
+                return False
+            case _:
+                assert_never(order)
+        return True
+
+    def _configure(self, order: Configure) -> None:
+        rows = np.array([order.row])
+        calibration = None if order.calibration is None else self._calibrations[order.calibration]
+        scoring = self.pipeline.scoring
+        before = scoring.alarm.state(rows)
+        self.pipeline.configure(rows, order.interval_blocks, order.warmup_blocks)
+        scoring.assign(rows, calibration, order.limit, wrong_rate=order.wrong_rate)
+        if before.any():
+            # An alarm ends with the calibration that it was raised by; nobody must be left with the old state.
+            self._changed(Changes(rows, before, scoring.alarm.state(rows), np.full(1, np.nan, np.float32)))
+        with self.lane.board.writing():
+            self.lane.board.alarm_state[rows] = -1
+            self.lane.board.calibrated[rows] = calibration is not None
+            self.lane.board.warm_up_belongs[rows] = order.warmup_blocks < self.lane.shape.window_blocks
+
+    def _restore(self, order: Restore) -> None:
+        row, arrays, board, scoring = np.array([order.row]), order.arrays, self.lane.board, self.pipeline.scoring
+        counts = arrays.get("board")
+        if order.counters and counts is not None and counts.shape == board.counts(row)[0].shape:
+            board.restore(order.row, counts.astype(np.int64))
+        evidence = {name[len("scorer.") :]: a[None] for name, a in arrays.items() if name.startswith("scorer.")}
+        alarm = arrays.get("alarm", np.zeros(0, np.int64)).astype(np.int64)[None]
+        if not scoring.calibrated_rows[order.row] or alarm.shape != scoring.alarm.export(row).shape:
+            return
+        if scoring.scorer.restore(row, evidence):
+            scoring.alarm.restore(row, alarm)
+            with board.writing():
+                board.alarm_state[row] = scoring.alarm.state(row)
+
+    def _collect(self, rows: Rows) -> Arrays:
+        scoring = self.pipeline.scoring
+        arrays = {f"scorer.{name}": values for name, values in scoring.scorer.export(rows).items()}
+        return {**arrays, "alarm": scoring.alarm.export(rows), "board": self.lane.board.counts(rows)}
+
+    def round(self, received: Int64 | None = None) -> bool:
+        """Process one batch if a block is due; returns whether one was.
+
+        Args:
+            received: blocks that came after the rings said so wait for the next round.
+        """
+        lane, rings, board = self.lane, self.lane.rings, self.lane.board
+        rows, lost = rings.skip_backlog(int(rings.capacity_blocks * BACKLOG_SHARE))
+        if rows.size:
+            with board.writing():
+                board.skipped[Skip.OVERLOAD][rows] += lost
+        due = rings.take(self.batches.max_batch, received)
+        if due is None:
+            return False
+        began_s = self._clock()
+        processed = self.pipeline.process(due)
+        ended_s = self._clock()
+        scored, intervals = processed.scored, processed.intervals
+        with board.writing():
+            board.blocks_scored[due.rows[scored]] += 1
+            board.skipped[Skip.WARM_UP][due.rows[~(scored | processed.spikes)]] += 1
+            board.skipped[Skip.SPIKE][due.rows[processed.spikes]] += 1
+            lane.durations.observe_one(ended_s - began_s)
+            lane.batches.observe_one(due.rows.size)
+            lane.latencies.observe(ended_s - due.arrived_s[scored])
+            if intervals is not None:
+                closed = np.searchsorted(due.rows, intervals.rows)
+                board.post(intervals, due.arrived_s[closed], rings.blocks_taken(intervals.rows))
+        if intervals is not None and intervals.judgements.changes.rows.size:
+            self._changed(intervals.judgements.changes)
+        return True
+
+    def _changed(self, changes: Changes) -> None:
+        self._tell(replace(changes, rows=changes.rows + self.lane.first_row))
+
+    def run(self, connection: Connection) -> None:
+        """Work until told to stop; orders come over ``connection``."""
+        obeyed = 0
+        going_on = True
+        while going_on:
+            received = self.lane.rings.blocks_received()
+            # An order comes before the blocks that arrive after it, also when it travels more slowly.
+            while going_on and (obeyed < self.lane.ordered[0] or connection.poll()):
+                going_on = self.obey(connection.recv())
+                obeyed += 1
+            self.lane.beat_s[0] = self._clock()
+            if going_on and not self.round(received):
+                connection.poll(max(self.batches.max_delay_s, SHORTEST_PAUSE_S))
+
+
+def main() -> None:
+    """The process: two open files, a connection to the daemon and the lane's memory, are named on the command line."""
+    # A terminal's interrupt and systemd's TERM go to all processes; the daemon ends this one when it is done.
+    for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(one, signal.SIG_IGN)
+    with contextlib.suppress(PermissionError):
+        os.nice(NICENESS)
+    connection, descriptor = Connection(int(sys.argv[1])), int(sys.argv[2])
+    try:
+        _serve(connection, descriptor)
+    except (EOFError, ConnectionError):
+        sys.exit(1)  # the daemon is gone
+    except Exception:  # noqa: BLE001 - the daemon must hear of everything that ends this process
+        connection.send(Failed(traceback.format_exc()))
+        sys.exit(1)
+
+
+def _serve(connection: Connection, descriptor: int) -> None:
+    from monitor.model.engines.engines import load_engine
+
+    start: Start = connection.recv()
+    memory = SharedMemory(descriptor, owner=False)
+    lane = Lane(start.shape, memory, joining=True).part(start.part)
+    memory.close()
+    try:
+        engine = load_engine(start.artefact, start.engine)
+    except MonitorError as error:
+        connection.send(Refused(str(error)))
+        return
+    worker = Worker(lane, engine, tell=connection.send, batches=start.batches)
+    lane.beat_s[0] = time.monotonic()
+    connection.send(Ready(engine.name, engine.device))
+    worker.run(connection)
+
+
+if __name__ == "__main__":
+    main()

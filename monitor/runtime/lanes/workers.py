@@ -1,0 +1,300 @@
+"""The daemon's end of the workers of one lane: starts them, gives orders, hears what they say, ends them.
+
+A worker is a process, because one interpreter runs Python on one core at a time: beside the event loop's messages a
+thread would wait for the interpreter between any two array operations. Nothing here ever waits for a worker on the
+event loop: orders and answers go through threads that do nothing else. Refuses to know: MQTT, HTTP, what is ordered.
+"""
+
+import asyncio
+import itertools
+import os
+import queue
+import socket
+import subprocess
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import replace
+from multiprocessing.connection import Connection
+
+from monitor.core.scoring.alarm import Changes
+from monitor.core.scoring.calibration import Calibration
+from monitor.errors import ArtefactError, MonitorError
+from monitor.model.artefact.artefact import Artefact
+from monitor.model.engines.engines import EngineName
+from monitor.runtime.lanes import interpreter
+from monitor.runtime.lanes.lane import Lane, LaneShape
+from monitor.runtime.lanes.orders import (
+    Answer,
+    Arrays,
+    Batches,
+    Clear,
+    Collect,
+    Collected,
+    Configure,
+    Failed,
+    Learn,
+    Measured,
+    Order,
+    Ready,
+    Refused,
+    Restore,
+    Start,
+    Stop,
+)
+from monitor.runtime.lanes.shared import SharedMemory
+
+READY_S = 60.0
+"""Longest wait for a worker's model. ONNX Runtime takes 0.3 s; TensorFlow that compiles for a GPU tens of seconds."""
+
+
+class WorkerError(RuntimeError):
+    """A worker ended that should not have."""
+
+
+class Inference:
+    """The workers of one lane."""
+
+    def __init__(
+        self,
+        shape: LaneShape,
+        artefact: Artefact,
+        engine: EngineName,
+        batches: Batches,
+        *,
+        on_changes: Callable[[Lane, Changes], None] = lambda _lane, _changes: None,
+        on_failure: Callable[[WorkerError], None] = lambda _: None,
+    ) -> None:
+        """Start the processes; :meth:`wait_until_ready` says whether they can do their work.
+
+        Args:
+            shape: of the lane.
+            artefact: the model.
+            engine: what runs it.
+            batches: how to batch.
+            on_changes: told, on a thread of its own, of changed alarm states.
+            on_failure: told likewise of a worker that ended after it was ready.
+
+        Raises:
+            OSError, RuntimeError: the system has no room for another process or thread; none is left.
+        """
+        memory = SharedMemory.create()
+        self.lane = Lane(shape, memory)
+        self._on_changes = on_changes
+        self._on_failure = on_failure
+        self._numbers: weakref.WeakKeyDictionary[Calibration, int] = weakref.WeakKeyDictionary()
+        self._next_number = itertools.count()
+        self._questions: dict[int, Future[Arrays]] = {}
+        self._workers: list[_Process] = []
+        try:
+            for part in range(shape.parts):
+                start = Start(shape, part, artefact, engine, batches)
+                self._workers.append(_Process(self.lane, part, memory.descriptor, start, self._heard))
+        except BaseException:
+            self.stop()
+            raise
+        finally:
+            memory.close()
+
+    def wait_until_ready(self) -> Ready:
+        """Wait for the workers' models; what one says of its engine holds for all.
+
+        Raises:
+            ArtefactError: a model cannot be used here.
+            MonitorError: a worker ended for another reason.
+        """
+        try:
+            answers = [worker.ready.result(READY_S) for worker in self._workers]
+        except WorkerError as error:
+            raise MonitorError(f"{self.lane.name}: {error}") from error
+        except TimeoutError as error:
+            raise ArtefactError(f"{self.lane.name}: the engine is not ready after {READY_S:g} s") from error
+        return answers[0]
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes."""
+        return [worker.process.pid for worker in self._workers]
+
+    def beat_s(self) -> float:
+        """Monotonic instant of the last sign of life of the worker that has been silent for longest."""
+        return float(self.lane.beat_s.min())
+
+    def clear(self, row: int, received: int) -> None:
+        """Forget a row's channel before the blocks that arrive from now on; see :class:`Clear`."""
+        self._order(row, Clear(row, received))
+
+    def configure(self, order: Configure, calibration: Calibration | None) -> None:
+        """Give a row settings and a calibration; channels that are given the same object share work."""
+        number = None if calibration is None else self._number(calibration)
+        self._order(order.row, replace(order, calibration=number))
+
+    def measured(self, order: Measured) -> None:
+        """Say whether a row's samples arrive at another rate than the configured one."""
+        self._order(order.row, order)
+
+    def restore(self, order: Restore) -> None:
+        """Give a row back what a run before knew of it."""
+        self._order(order.row, order)
+
+    def rebatch(self, batches: Batches) -> None:
+        """Batch otherwise from now on."""
+        self._order_all(batches)
+
+    def collect(self, part: int, rows: Sequence[int], *, last: bool = False) -> "Future[Arrays]":
+        """Ask what is known of ``rows`` of one part, in their order.
+
+        Args:
+            part: its number.
+            rows: which, of the whole lane.
+            last: let its worker end after that.
+        """
+        first = self.lane.rings.borders[part]
+        number = next(self._next_number)
+        answer = self._questions[number] = Future()
+        self._workers[part].send(Collect(number, tuple(row - first for row in rows), last))
+        return answer
+
+    async def obeyed(self) -> None:
+        """Wait until every order that was given has been carried out, however long it takes; for the start."""
+        answers = [self.collect(part, ()) for part in range(self.lane.shape.parts)]
+        await asyncio.wait([asyncio.wrap_future(answer) for answer in answers], timeout=READY_S)
+
+    def stop(self, timeout_s: float = 5.0) -> bool:
+        """End the workers; returns whether they did by themselves in time."""
+        self._order_all(Stop())
+        ended = [worker.end(timeout_s) for worker in self._workers]
+        return all(ended)
+
+    def _number(self, calibration: Calibration) -> int:
+        number = self._numbers.get(calibration)
+        if number is None:
+            number = self._numbers[calibration] = next(self._next_number)
+            self._order_all(Learn(number, calibration))
+            # Once no channel has it, the workers need not remember it. It may outlive us, who hold the lane's memory.
+            weakref.finalize(calibration, _unlearn, weakref.ref(self), number).atexit = False
+        return number
+
+    def _order(self, row: int, order: Clear | Configure | Measured | Restore) -> None:
+        part = self.lane.rings.part_of(row)
+        self._workers[part].send(replace(order, row=row - self.lane.rings.borders[part]))
+
+    def _order_all(self, order: Order) -> None:
+        for worker in self._workers:
+            worker.send(order)
+
+    def _heard(self, answer: Answer | WorkerError) -> None:
+        if isinstance(answer, Changes):
+            self._on_changes(self.lane, answer)
+        elif isinstance(answer, Collected):
+            question = self._questions.pop(answer.number)
+            if question.set_running_or_notify_cancel():  # nobody may be waiting any more
+                question.set_result(answer.arrays)
+        elif isinstance(answer, WorkerError):
+            self._on_failure(answer)
+
+
+def _unlearn(inference: "weakref.ref[Inference]", number: int) -> None:
+    workers = inference()
+    if workers is not None:
+        workers._order_all(Learn(number, None))  # noqa: SLF001 - a method's second half
+
+
+class _Process:
+    """One worker's process, and two threads that carry messages to and from it."""
+
+    def __init__(
+        self, lane: Lane, part: int, memory: int, start: Start, hear: Callable[[Answer | WorkerError], None]
+    ) -> None:
+        self.ready: Future[Ready] = Future()
+        self._lane, self._part, self._hear = lane, part, hear
+        self._counter = itertools.count(1)
+        self._outbox: queue.SimpleQueue[Start | Order | None] = queue.SimpleQueue()
+        self._ending = False
+        ours, theirs = socket.socketpair()
+        self._connection = Connection(ours.detach())
+        with theirs:
+            ends = theirs.fileno(), memory
+            # As many threads as workers share the cores; each keeps to one.
+            self.process = subprocess.Popen(
+                interpreter.command("monitor.runtime.lanes.worker", *map(str, ends)),
+                pass_fds=ends,
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+            )
+        self._outbox.put(start)
+        name = f"{lane.name}-{part}"
+        self._threads = [
+            threading.Thread(target=self._speak, name=f"to-{name}", daemon=True),
+            threading.Thread(target=self._listen, name=f"from-{name}", daemon=True),
+        ]
+        try:
+            for thread in self._threads:
+                thread.start()
+        except RuntimeError:
+            self.process.kill()
+            self.process.wait()
+            raise
+
+    def send(self, order: Order) -> None:
+        """Give an order; it is carried out before blocks that arrive after this call."""
+        self._ending = self._ending or isinstance(order, Stop) or (isinstance(order, Collect) and order.last)
+        self._lane.ordered[self._part] = next(self._counter)
+        self._outbox.put(order)
+
+    def end(self, timeout_s: float) -> bool:
+        """Wait for the end, and enforce it after a while; returns whether that was not necessary."""
+        self._ending = True
+        try:
+            self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            by_itself = False
+        else:
+            by_itself = True
+        self._outbox.put(None)
+        for thread in self._threads:
+            thread.join()
+        self._connection.close()
+        return by_itself
+
+    def _speak(self) -> None:
+        while (message := self._outbox.get()) is not None:
+            try:
+                self._connection.send(message)
+            except OSError:
+                return  # it ended; the other thread tells
+
+    def _listen(self) -> None:
+        reason = "what an inference process said could not be handled"
+        try:
+            while True:
+                self._take(self._connection.recv())
+        except (EOFError, OSError):
+            reason = f"the inference process ended: status {self.process.wait()}"
+        finally:
+            # Without this thread alarms would go unheard, so the daemon ends with it.
+            if not self._ending:
+                self._lost(reason)
+
+    def _take(self, answer: Answer) -> None:
+        match answer:
+            case Ready():
+                self.ready.set_result(answer)
+            case Refused(reason):
+                self._ending = True
+                self.ready.set_exception(ArtefactError(reason))
+            case Failed(traceback):
+                self._ending = True
+                self._lost(f"the inference process failed:\n{traceback}")
+            case _:
+                self._hear(answer)
+
+    def _lost(self, text: str) -> None:
+        error = WorkerError(text)
+        if self.ready.done():
+            self._hear(error)
+        else:
+            self.ready.set_exception(error)

@@ -1,0 +1,388 @@
+"""Which metrics there are: their names, types, texts and where each value comes from.
+
+Names are fixed by the interface. A channel that fell silent keeps only its counters, the time of its last sample, and
+its alarm state while that is not ok: a machine that was in alarm when its sensor died is still in alarm.
+Refuses to know: HTTP, the text format, how figures come about.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from monitor import __version__
+from monitor.core.messages.decode import Reason
+from monitor.core.scoring.kinds import KINDS
+from monitor.core.scoring.plausibility import BY_WORKER, REFUSALS, Skip
+from monitor.runtime.intake.channel import COUNTERS, RARE, Channel
+from monitor.runtime.intake.connection import MqttState
+from monitor.runtime.intake.ingest import Ingest
+from monitor.runtime.internal_errors import Where
+from monitor.runtime.lanes.histogram import Histogram
+from monitor.runtime.lanes.lane import Lane
+from monitor.runtime.web import procfs
+from monitor.runtime.web.connections import Dropped
+from monitor.runtime.web.exposition import MetricsPage, label_text
+
+FIGURES = {
+    "score": ("vibration_anomaly_score", "0 as forecast, 1 at the calibrated limit, above 1 anomalous."),
+    "gap": ("vibration_forecast_gap", "RMS of observed minus forecast acceleration over the interval, m/s^2."),
+    "gap_ratio": ("vibration_forecast_gap_ratio", "Residual energy divided by signal energy over the interval."),
+    "gap_whitened": ("vibration_forecast_gap_whitened", "Whitened residual energy, about 1 when healthy."),
+    "coverage": ("vibration_coverage_ratio", "Blocks scored / blocks received over the last interval."),
+    "rms": ("vibration_acceleration_rms", "RMS of the acceleration over the interval, m/s^2."),
+    "peak": ("vibration_acceleration_peak", "Largest absolute acceleration in the interval, m/s^2."),
+}
+"""Column of the board: metric name and help. A figure that does not exist is absent, never 0."""
+
+OTHERS = ("blocks_scored", "scored_at_s", "calibrated", "alarm_state", "evidence", "dominant", "band")
+"""Further columns of the board."""
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """Labels of ``vibration_model_info``."""
+
+    model: str
+    """Name in the configuration."""
+    sha256: str
+    """Hash of the model's manifest."""
+    engine: str
+    """Which engine runs it."""
+    device: str
+    """On what."""
+
+
+@dataclass(frozen=True)
+class View:
+    """Everything the metrics and the page are made of, at one instant."""
+
+    label_names: tuple[str, ...]
+    """Names of the channels' labels."""
+    ingest: Ingest
+    """The channels and the counts of messages."""
+    lanes: Mapping[str, Lane]
+    """The lanes by model name."""
+    mqtt: MqttState
+    """The connection."""
+    models: tuple[ModelInfo, ...]
+    """The models in use."""
+    now_s: float
+    """Monotonic now."""
+    wall_offset_s: float
+    """Add to a monotonic instant to get UNIX seconds."""
+    silent_after_s: float
+    """Silence after which a channel loses its gauges."""
+    channel_limit: int
+    """Most channels."""
+    reload_successful: bool
+    """Whether the configuration in the file is the one that runs."""
+    reloaded_at_s: float
+    """UNIX seconds of the last successful load of the configuration."""
+    evidence_written: int = 0
+    """Captures of alarms that were written."""
+    evidence_failures: Mapping[str, int] = field(default_factory=dict)
+    """Captures that were not, by reason."""
+    state_write_failures: int = 0
+    """Times the state could not be saved."""
+    events_dropped: int = 0
+    """Alarm events that could not be published."""
+    workers: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    """Processes that forecast, by model."""
+    certificates: Mapping[str, float] = field(default_factory=dict)
+    """UNIX seconds at which certificates expire, by file."""
+    internal_errors: Mapping[Where, int] = field(default_factory=dict)
+    """Errors that nobody foresaw, by what was being handled."""
+    http_connections: int = 0
+    """HTTP connections open now."""
+    http_dropped: Mapping[Dropped, int] = field(default_factory=dict)
+    """HTTP connections that the server ended, by reason."""
+
+
+class ChannelTable:
+    """The channels of a view with their figures, read from the boards once."""
+
+    def __init__(self, view: View) -> None:
+        self.view = view
+        self.channels: list[Channel] = list(view.ingest.channels.values())
+        self.labels = [label_text(view.label_names, channel.labels) for channel in self.channels]
+        self.silent = [view.now_s - channel.last_sample_s > view.silent_after_s for channel in self.channels]
+        self._columns: dict[str, dict[str, list[Any]]] = {}
+        self._received: dict[str, list[int]] = {}
+        for name, lane in view.lanes.items():
+            seen = lane.board.read((*FIGURES, *OTHERS, *lane.board.skipped, *lane.board.refused))
+            columns = {key: column.tolist() for key, column in seen.items()}
+            columns["blocks_received"] = lane.rings.blocks_received().tolist()
+            self._columns[name] = columns
+
+    def column(self, key: str) -> list[Any]:
+        """One value a channel, from the boards."""
+        columns = self._columns
+        return [columns[channel.model][key][channel.row] for channel in self.channels]
+
+    def figures(self, key: str) -> list[tuple[str, float]]:
+        """Label text and value of the channels that have this figure and are not silent."""
+        triples = zip(self.labels, self.column(key), self.silent, strict=True)
+        return [(labels, value) for labels, value, silent in triples if value == value and not silent]  # noqa: PLR0124
+
+    def counts(self, key: str) -> list[tuple[str, float]]:
+        """Label text and count of every channel, from the boards."""
+        return list(zip(self.labels, self.column(key), strict=True))
+
+
+def write_channels(page: MetricsPage, table: ChannelTable) -> None:
+    """The families with one series a channel."""
+    view = table.view
+    for key, (name, text) in FIGURES.items():
+        page.family(name, "gauge", text, table.figures(key))
+    _write_alarms(page, table)
+    for key, (name, text) in COUNTERS.items():
+        values = (getattr(channel, key) for channel in table.channels)
+        page.family(name, "counter", text, zip(table.labels, values, strict=True))
+    for key, (name, text) in RARE.items():
+        pairs = ((labels, getattr(channel, key)) for labels, channel in zip(table.labels, table.channels, strict=True))
+        page.family(name, "counter", text, (pair for pair in pairs if pair[1]))
+    triples = zip(table.labels, table.channels, table.silent, strict=True)
+    page.family(
+        "vibration_sampling_rate_measured_hertz",
+        "gauge",
+        "Samples that arrive a second, over the last minute without a break.",
+        ((labels, c.rate_hz) for labels, c, silent in triples if not silent and not math.isnan(c.rate_hz)),
+    )
+    page.family(
+        "vibration_blocks_received_total",
+        "counter",
+        "Whole blocks received.",
+        (
+            (labels, count - channel.first_block)
+            for (labels, count), channel in zip(table.counts("blocks_received"), table.channels, strict=True)
+        ),
+    )
+    page.family(
+        "vibration_blocks_scored_total",
+        "counter",
+        "Blocks compared with their forecast.",
+        table.counts("blocks_scored"),
+    )
+    skipped = [
+        (f'{labels},reason="{reason}"', value)
+        for reason in BY_WORKER
+        for labels, value in table.counts(reason)
+        if value or reason is not Skip.SPIKE
+    ]
+    skipped += [
+        (f'{labels},reason="{reason}"', value)
+        for reason in REFUSALS
+        for labels, value in table.counts(reason)
+        if value  # six more series a channel only where there is something to tell
+    ]
+    skipped += [
+        (f'{labels},reason="{Skip.INCOMPLETE}"', float(channel.blocks_incomplete))
+        for labels, channel in zip(table.labels, table.channels, strict=True)
+    ]
+    page.family("vibration_blocks_skipped_total", "counter", "Blocks not compared, by reason.", skipped)
+    page.family(
+        "vibration_last_sample_timestamp_seconds",
+        "gauge",
+        "When the channel's last samples arrived.",
+        (
+            (labels, channel.last_sample_s + view.wall_offset_s)
+            for labels, channel in zip(table.labels, table.channels, strict=True)
+        ),
+    )
+    page.family(
+        "vibration_last_score_timestamp_seconds",
+        "gauge",
+        "When the last sample of the channel's last scored interval arrived.",
+        ((labels, at_s + view.wall_offset_s) for labels, at_s in table.counts("scored_at_s") if at_s > 0),
+    )
+
+
+def _write_alarms(page: MetricsPage, table: ChannelTable) -> None:
+    rows = list(
+        zip(
+            table.labels,
+            table.channels,
+            table.silent,
+            *(table.column(key) for key in ("calibrated", "alarm_state", "score", "evidence", "dominant", "band")),
+            strict=True,
+        )
+    )
+    page.family(
+        "vibration_channel_calibrated",
+        "gauge",
+        "Whether the channel has a calibration.",
+        ((labels, int(calibrated)) for labels, _, silent, calibrated, *_ in rows if not silent),
+    )
+    page.family(
+        "vibration_alarm_state",
+        "gauge",
+        "0 ok, 1 warning, 2 alarm, after hysteresis.",
+        ((labels, state) for labels, _, silent, _, state, *_ in rows if state > 0 or (state == 0 and not silent)),
+    )
+    scored = [row for row in rows if row[5] == row[5] and not row[2]]
+    page.family(
+        "vibration_evidence_score",
+        "gauge",
+        "The score that each kind of evidence alone would give.",
+        (
+            (f'{labels},evidence="{kind}"', value)
+            for labels, *_, evidence, _, _ in scored
+            for kind, value in zip(KINDS, evidence, strict=True)
+        ),
+    )
+    page.family(
+        "vibration_evidence_band_hertz",
+        "gauge",
+        "Centre of the frequency band that stands out most.",
+        (
+            (labels, (band[0] + band[1]) / 2 * channel.sensor.sampling_rate_hz / 2)
+            for labels, channel, *_, band in scored
+            if band[0] == band[0]
+        ),
+    )
+
+
+def write_service(page: MetricsPage, view: View) -> None:
+    """The families about the service itself."""
+    ingest, mqtt = view.ingest, view.mqtt
+    rejected = [(f'reason="{reason}"', float(ingest.rejected[reason])) for reason in Reason]
+    page.family("vibration_messages_rejected_total", "counter", "Messages not used, by reason.", rejected)
+    page.family(
+        "vibration_internal_errors_total",
+        "counter",
+        "Errors that should not have happened; each cost the one item that was being handled.",
+        ((f'where="{where}"', view.internal_errors.get(where, 0)) for where in Where),
+    )
+    singles = (
+        ("vibration_mqtt_connected", "gauge", "Whether the broker connection is up and subscribed.", mqtt.connected),
+        ("vibration_mqtt_reconnects_total", "counter", "Connections after the first.", mqtt.reconnects),
+        ("vibration_mqtt_messages_received_total", "counter", "Messages that arrived.", ingest.messages),
+        ("vibration_mqtt_bytes_received_total", "counter", "Payload bytes that arrived.", ingest.payload_bytes),
+        ("vibration_http_connections", "gauge", "HTTP connections open now.", view.http_connections),
+        ("vibration_channels", "gauge", "Channels known.", len(ingest.channels)),
+        ("vibration_channels_limit", "gauge", "Most channels (limits.channels).", view.channel_limit),
+        ("vibration_queue_bytes", "gauge", "Samples waiting in the buffers.", _waiting_bytes(view)),
+        ("vibration_queue_limit_bytes", "gauge", "Samples the buffers hold at most.", _buffer_bytes(view)),
+        ("vibration_oldest_unscored_block_age_seconds", "gauge", "Age of the oldest waiting block.", oldest_s(view)),
+        (
+            "vibration_config_last_reload_successful",
+            "gauge",
+            "Whether the last load of the configuration succeeded.",
+            view.reload_successful,
+        ),
+        (
+            "vibration_config_last_reload_success_timestamp_seconds",
+            "gauge",
+            "When the configuration was last loaded successfully.",
+            view.reloaded_at_s,
+        ),
+    )
+    for name, kind, text, value in singles:
+        page.family(name, kind, text, [("", float(value))])
+    page.family("vibration_build_info", "gauge", "The version that runs.", [(f'version="{__version__}"', 1)])
+    page.family(
+        "vibration_evidence_files_written_total",
+        "counter",
+        "Captures of alarms that were written.",
+        [("", view.evidence_written)],
+    )
+    page.family(
+        "vibration_evidence_write_failures_total",
+        "counter",
+        "Captures of alarms that were not written, by reason.",
+        ((f'reason="{reason}"', count) for reason, count in view.evidence_failures.items()),
+    )
+    page.family(
+        "vibration_state_write_failures_total",
+        "counter",
+        "Times the state could not be saved.",
+        [("", view.state_write_failures)],
+    )
+    page.family("vibration_events_dropped_total", "counter", "Alarm events not published.", [("", view.events_dropped)])
+    page.family(
+        "vibration_certificate_expiry_timestamp_seconds",
+        "gauge",
+        "When a certificate in use expires.",
+        ((label_text(("file",), (file,)), at_s) for file, at_s in view.certificates.items()),
+    )
+    page.family(
+        "vibration_http_connections_dropped_total",
+        "counter",
+        "HTTP connections ended by the server because of their client, by reason.",
+        ((f'reason="{reason}"', view.http_dropped.get(reason, 0)) for reason in Dropped),
+    )
+    pids = [
+        (label_text(("model", "worker"), (model, str(number))), pid)
+        for model, processes in view.workers.items()
+        for number, pid in enumerate(processes)
+    ]
+    page.family(
+        "vibration_worker_cpu_seconds_total",
+        "counter",
+        "Processor time of the processes that forecast.",
+        [(labels, procfs.cpu_s(pid)) for labels, pid in pids],
+    )
+    page.family(
+        "vibration_worker_resident_memory_bytes",
+        "gauge",
+        "Resident memory of the processes that forecast, with the buffers that they share with the daemon.",
+        [(labels, procfs.resident_bytes(pid)) for labels, pid in pids],
+    )
+    names = ("model", "sha256", "engine", "device")
+    page.family(
+        "vibration_model_info",
+        "gauge",
+        "The models in use.",
+        ((label_text(names, (m.model, m.sha256, m.engine, m.device)), 1) for m in view.models),
+    )
+    _write_histograms(page, view)
+
+
+def _write_histograms(page: MetricsPage, view: View) -> None:
+    names = ("model", "engine")
+    parts: dict[str, list[Any]] = {"durations": [], "batches": [], "latencies": []}
+    for model in view.models:
+        lane = view.lanes[model.model]
+        labels = label_text(names, (lane.name, model.engine))
+        for key, part in parts.items():
+            part.append((labels, *_totals(lane, getattr(lane, key))))
+    page.histogram("vibration_inference_duration_seconds", "One batch through the pipeline.", parts["durations"])
+    page.histogram("vibration_inference_batch_size", "Blocks in a batch.", parts["batches"])
+    page.histogram(
+        "vibration_sample_to_score_seconds", "Arrival of a block's last sample to score.", parts["latencies"]
+    )
+
+
+def _totals(lane: Lane, histogram: Histogram) -> tuple[list[tuple[str, int]], float]:
+    """What a histogram holds; of each worker, what it wrote with one batch."""
+    parts = range(lane.shape.parts)
+    return histogram.totals(lane.board.consistent(part, partial(histogram.part_totals, part)) for part in parts)
+
+
+def _waiting_bytes(view: View) -> int:
+    return sum(
+        int(lane.rings.backlog().sum()) * lane.rings.block_samples * 4  # float32
+        for lane in view.lanes.values()
+    )
+
+
+def _buffer_bytes(view: View) -> int:
+    return sum(
+        view.channel_limit * lane.rings.capacity_blocks * lane.rings.block_samples * 4 for lane in view.lanes.values()
+    )
+
+
+def oldest_s(view: View) -> float:
+    """Age of the oldest block that waits for its score, seconds; 0 if none waits."""
+    oldest = [at_s for lane in view.lanes.values() if (at_s := lane.rings.oldest_arrival_s()) is not None]
+    return max(0.0, view.now_s - min(oldest)) if oldest else 0.0
+
+
+def render(view: View) -> bytes:
+    """The whole page except the process's own metrics."""
+    page = MetricsPage()
+    write_service(page, view)
+    write_channels(page, ChannelTable(view))
+    return page.text()

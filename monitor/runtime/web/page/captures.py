@@ -1,0 +1,73 @@
+"""The evidence of alarms as a list and for download: the files in ``state_dir/evidence``.
+
+Only plain files with plain names are listed and served; a link, a folder or a name with a path in it does not exist
+here. Refuses to know: what the files hold.
+"""
+
+import asyncio
+import stat
+from pathlib import Path
+from typing import Any, Protocol
+
+from aiohttp import web
+
+from monitor.config import Config
+from monitor.runtime.alarms.capture_names import NAME, evidence_dir, is_of_channel
+from monitor.runtime.web.page.stream import compact
+
+LISTED = 500
+"""Files in the list at most, the newest."""
+
+
+class Service(Protocol):
+    """Where the files are."""
+
+    config: Config
+    """The configuration that runs."""
+
+
+def list_evidence(folder: Path, channel: str = "") -> list[dict[str, Any]]:
+    """Name, size and time of each file, newest first; empty where there is no such folder.
+
+    Args:
+        folder: where the files are.
+        channel: name of a channel, to list only its files.
+    """
+    found = []
+    try:
+        files = [file for file in folder.iterdir() if NAME.fullmatch(file.name)]
+    except OSError:
+        files = []
+    if channel:
+        files = [file for file in files if is_of_channel(file.name, channel)]
+    for file in files:
+        try:
+            status = file.lstat()
+        except OSError:
+            continue  # its time was up
+        if stat.S_ISREG(status.st_mode):
+            found.append({"name": file.name, "bytes": status.st_size, "modified_at_s": round(status.st_mtime, 3)})
+    return sorted(found, key=lambda entry: (entry["modified_at_s"], entry["name"]), reverse=True)[:LISTED]
+
+
+def add_evidence(app: web.Application, service: Service, headers: dict[str, str]) -> None:
+    """Add the routes of the evidence."""
+    one_at_a_time = asyncio.Lock()  # the daemon's threads are few, and a folder may be large
+
+    async def listing(request: web.Request) -> web.StreamResponse:
+        folder = evidence_dir(service.config)
+        async with one_at_a_time:
+            files = await asyncio.to_thread(list_evidence, folder, request.query.get("channel", "")) if folder else []
+        return web.Response(body=compact({"files": files}), content_type="application/json", headers=headers)
+
+    async def download(request: web.Request) -> web.StreamResponse:
+        name = request.match_info["name"]
+        folder = evidence_dir(service.config)
+        file = folder / name if folder and NAME.fullmatch(name) else None
+        if file is None or file.is_symlink() or not file.is_file():
+            return web.Response(status=404, text="there is no such evidence\n", headers=headers)
+        disposition = "inline" if file.suffix == ".png" else f'attachment; filename="{name}"'
+        return web.FileResponse(file, headers=headers | {"Content-Disposition": disposition})
+
+    app.router.add_get("/api/v1/evidence", listing)
+    app.router.add_get("/api/v1/evidence/{name}", download)

@@ -1,0 +1,233 @@
+"""What the page's browsers are told about the fleet: whole at first, then only what changed.
+
+A message is made once and sent to everyone. Rows are named by their place in the list of channels; when that list
+changes, everyone gets the whole again. A client that missed a message gets all rows, but not names and history, so no
+client can ask for more than one message a period. Refuses to know: sockets, how figures come about.
+"""
+
+from collections.abc import AsyncGenerator
+from dataclasses import asdict
+from typing import Any, Protocol
+
+import numpy as np
+
+from monitor import __version__
+from monitor.config import Config
+from monitor.runtime.web.families import View
+from monitor.runtime.web.page.fleet import Fleet, Float64, significant
+from monitor.runtime.web.page.stream import Feed, event
+
+SPARKLINE_POINTS = 60
+"""Points of a sparkline."""
+
+SPARKLINE_STEP = 2
+"""Seconds of a point. Lower: a fault fills the line at once. Higher: a fault that begins takes long to show."""
+
+SPARKLINE_CHANNELS = 2_000
+"""Channels whose history is sent at first; the sparklines of further ones begin empty."""
+
+ROWS_A_SECOND = 2_000
+"""Rows sent to each client a second at most; with more channels messages come more seldom. A row is 40 bytes."""
+
+FRESH_S = 3.0
+"""Age of the last samples that is shown as 0, so that a live channel's age does not change with every message."""
+
+
+RECENT_SAMPLES = 15
+"""Seconds of history in every update of a channel."""
+
+
+class Service(Protocol):
+    """What the documents say of the service."""
+
+    config: Config
+    """The configuration that runs."""
+
+    def unready(self) -> list[str]:
+        """Why the service is not ready; empty when it is."""
+
+
+class FleetMessages:
+    """Makes each message once."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+        self._feed = Feed()
+        self._viewers = 0
+        self._generation = -1
+        self._rows: list[tuple[Any, ...]] = []
+        self._head: dict[str, Any] = {}
+        self._label_names: tuple[str, ...] = ()
+        self._made: dict[str, bytes] = {}
+
+    def publish(self, view: View, service: Service) -> None:
+        """After each sample of history: tell everyone what changed since the last message."""
+        fleet = self._fleet
+        if fleet.samples % max(1, -(-len(fleet.places) // ROWS_A_SECOND)) and self._generation == fleet.generation:
+            return
+        self._made.clear()
+        self._head = {"sample": fleet.samples, "service": service_document(fleet, view, service)}
+        self._label_names = view.label_names
+        before, self._rows = self._rows, _rows(fleet) if self._viewers else []
+        same_rows = self._generation == fleet.generation and len(before) == len(self._rows)
+        self._generation = fleet.generation
+        if self._viewers:
+            pairs = enumerate(zip(before, self._rows, strict=True)) if same_rows else ()
+            places = [place for place, (old, new) in pairs if old != new] if same_rows else range(len(self._rows))
+            self._feed.publish(self._message("rows", list(places)))
+
+    async def follow(self) -> AsyncGenerator[bytes]:
+        """What one client gets."""
+        self._viewers += 1
+        try:
+            generation, version = self._generation, self._feed.version
+            yield self._whole()
+            while True:
+                newest = await self._feed.newer(version)
+                if generation != self._generation:
+                    generation = self._generation
+                    yield self._whole()
+                elif newest == version + 1:
+                    yield self._feed.message
+                else:
+                    yield self._all_rows()
+                version = newest
+        finally:
+            self._viewers -= 1
+
+    def _whole(self) -> bytes:
+        if "whole" not in self._made:
+            fleet = self._fleet
+            self._rows = self._rows or _rows(fleet)
+            lines = fleet.sparklines(SPARKLINE_POINTS, SPARKLINE_STEP, min(len(self._rows), SPARKLINE_CHANNELS))
+            more = {
+                "label_names": self._label_names,
+                "names": [channel.labels for channel in fleet.table.channels],
+                "sparkline_step": SPARKLINE_STEP,
+                "sparklines": [significant(line) for line in lines],
+            }
+            self._made["whole"] = self._message("fleet", list(range(len(self._rows))), more)
+        return self._made["whole"]
+
+    def _all_rows(self) -> bytes:
+        if "rows" not in self._made:
+            self._made["rows"] = self._message("rows", list(range(len(self._rows))))
+        return self._made["rows"]
+
+    def _message(self, kind: str, places: list[int], more: dict[str, Any] | None = None) -> bytes:
+        rows = [self._rows[place] for place in places]
+        return event(kind, self._head | (more or {}) | {"places": places, "rows": rows})
+
+
+def _rows(fleet: Fleet) -> list[tuple[Any, ...]]:
+    """Score, alarm state, gap ratio, RMS, coverage, age in seconds, silence and refusal of every channel."""
+    table = fleet.table
+    return list(
+        zip(
+            significant(table.figures["score"]),
+            _states(table.figures["alarm_state"]),
+            significant(table.figures["gap_ratio"]),
+            significant(table.figures["rms"]),
+            significant(table.figures["coverage"], 2),
+            np.where(table.age_s < FRESH_S, 0, table.age_s).astype(int).tolist(),
+            table.silent.astype(int).tolist(),
+            table.refusal,
+            strict=True,
+        )
+    )
+
+
+def _states(values: Float64) -> list[int | None]:
+    return [None if np.isnan(state) else int(state) for state in values.tolist()]
+
+
+def service_document(fleet: Fleet, view: View, service: Service) -> dict[str, Any]:
+    """What the page says of the service as a whole."""
+    return {
+        "version": __version__,
+        "now_s": round(view.now_s + view.wall_offset_s, 3),
+        "broker": service.config.mqtt.url,
+        "connected": view.mqtt.connected,
+        "channels": len(view.ingest.channels),
+        "channels_not_shown": fleet.beyond_limit,
+        "unready": service.unready(),
+        "models": [asdict(model) for model in view.models],
+    }
+
+
+def channels_document(fleet: Fleet, view: View, service: Service) -> dict[str, Any]:
+    """The document of ``/api/v1/channels``."""
+    return {
+        "service": service_document(fleet, view, service),
+        "channels": [
+            {
+                "name": channel.name,
+                "labels": dict(zip(view.label_names, channel.labels, strict=True)),
+                "model": channel.model,
+                "sampling_rate_hz": channel.sensor.sampling_rate_hz,
+                **figures,
+            }
+            for channel, figures in zip(fleet.table.channels, figures_documents(fleet, slice(None)), strict=True)
+        ],
+    }
+
+
+def figures_documents(fleet: Fleet, places: slice) -> list[dict[str, Any]]:
+    """The latest figures of some channels, one document each."""
+    table = fleet.table
+    columns = {
+        "sample": [fleet.samples] * len(table.channels[places]),
+        **{name: significant(values[places], 4) for name, values in table.figures.items()},
+        "alarm_state": _states(table.figures["alarm_state"][places]),
+        "refusal": table.refusal[places],
+        "last_sample_age_s": significant(table.age_s[places]),
+        "silent": table.silent[places].tolist(),
+        "samples_received": [channel.samples_received for channel in table.channels[places]],
+        "samples_missing": [channel.samples_missing for channel in table.channels[places]],
+    }
+    kinds = {name: significant(values[places]) for name, values in table.evidence.items()}
+    bands = zip(*(significant(edge) for edge in table.band_hz[places].T), strict=True)
+    return [
+        {
+            **dict(zip(columns, row, strict=True)),
+            "evidence": dict(zip(kinds, evidence, strict=True)),
+            "band_hz": None if None in band else band,
+        }
+        for row, evidence, band in zip(
+            zip(*columns.values(), strict=True), zip(*kinds.values(), strict=True), bands, strict=True
+        )
+    ]
+
+
+def update_document(fleet: Fleet, place: int) -> dict[str, Any]:
+    """The latest figures of one channel, and the last of its history in case that a message was missed."""
+    recent = {name: significant(values[-RECENT_SAMPLES:]) for name, values in fleet.history(place).items()}
+    return figures_documents(fleet, slice(place, place + 1))[0] | {"recent": recent}
+
+
+def introduction_document(fleet: Fleet, place: int, view: View, service: Service) -> dict[str, Any]:
+    """Who a channel is, with its history."""
+    channel = fleet.table.channels[place]
+    return {
+        "service": service_document(fleet, view, service),
+        "name": channel.name,
+        "labels": dict(zip(view.label_names, channel.labels, strict=True)),
+        "sampling_rate_hz": channel.sensor.sampling_rate_hz,
+        "model": next((asdict(model) for model in view.models if model.model == channel.model), None),
+        "calibration": _calibration_facts(fleet, place, service),
+        "sample": fleet.samples,
+        "history": {name: significant(values) for name, values in fleet.history(place).items()},
+    }
+
+
+def _calibration_facts(fleet: Fleet, place: int, service: Service) -> list[tuple[str, str]]:
+    """What a person wants to know of a channel's calibration: titles and texts, empty without one."""
+    found = fleet.table.channels[place].calibration
+    if found is None:
+        return []
+    return [
+        ("Calibration", str(fleet.table.channels[place].sensor.calibration)),
+        ("Made from", f"{found.healthy_s / 3600:.3g} healthy hours, {found.intervals:.0f} intervals"),
+        ("Limit", f"{service.config.scoring.false_alarms_per_month:g} false alarms a month"),
+        ("Healthy then", f"RMS {found.level_mps2:.3g} m/s\u00b2, gap ratio {found.gap_ratio:.3g}"),
+    ]

@@ -1,0 +1,135 @@
+"""The page's routes: the page itself, its files, the channels as JSON, and the two streams.
+
+Everything comes from this server (a strict Content-Security-Policy says so to the browser), and nothing that a message
+named becomes markup: names travel as JSON and are set as text. Refuses to know: how a figure comes about.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from aiohttp import web
+
+from monitor.config import Config
+from monitor.runtime.internal_errors import InternalErrors, Where, supervised
+from monitor.runtime.web.families import View
+from monitor.runtime.web.made_once import MadeOnce
+from monitor.runtime.web.page import assets
+from monitor.runtime.web.page import captures as evidence
+from monitor.runtime.web.page.documents import FleetMessages, channels_document, introduction_document
+from monitor.runtime.web.page.fleet import Fleet
+from monitor.runtime.web.page.stream import Streams, compact
+from monitor.runtime.web.page.watch import PERIOD_S, WORK_SHARE, Watches
+
+SAMPLE_PERIOD_S = 1.0
+"""Time between two samples of history, and between two messages about the fleet."""
+
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+"""On every answer of the page. The chart library sets styles in place (``unsafe-inline``) and saves pictures by way of
+``data:`` and ``blob:``."""
+
+
+class Service(Protocol):
+    """What the page shows."""
+
+    config: Config
+    """The configuration that runs."""
+
+    def view(self) -> View:
+        """Everything that is shown, now."""
+
+    def unready(self) -> list[str]:
+        """Why the service is not ready; empty when it is."""
+
+
+class Page:
+    """The page of one service."""
+
+    def __init__(self, service: Service, errors: InternalErrors) -> None:
+        """Make a page; ``errors`` counts what its tasks did not foresee."""
+        self.service = service
+        self._errors = errors
+        self.fleet = Fleet(service.config.limits.channels)
+        self.messages = FleetMessages(self.fleet)
+        self.streams = Streams()
+        self.watches = Watches(self.fleet, errors)
+        self._channels = MadeOnce(self._channels_body)
+        self.sample_period_s = SAMPLE_PERIOD_S
+        """Time between two samples of history."""
+
+    async def running(self, _: web.Application) -> AsyncIterator[None]:
+        """Keep history and pictures going while the server runs."""
+        runs = {"page history": self._sample, "page pictures": self._draw}
+        tasks = [asyncio.create_task(supervised(run, name, self._errors), name=name) for name, run in runs.items()]
+        yield
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self.watches.close()
+
+    async def ending(self, _: web.Application) -> None:
+        """End the streams, so that the server need not wait for its clients."""
+        await self.streams.close()
+
+    async def _sample(self) -> None:
+        loop = asyncio.get_running_loop()
+        due_s = loop.time()
+        while True:
+            with self._errors.contained(Where.TASK, "page history"):
+                view = self.service.view()
+                self.fleet.sample(view)
+                self.messages.publish(view, self.service)
+            # A late round is not made up for: history is by the second, not by the count.
+            due_s = max(due_s + self.sample_period_s, loop.time())
+            await asyncio.sleep(due_s - loop.time())
+
+    async def _draw(self) -> None:
+        while True:
+            await self.watches.wait_for_viewers()
+            spent_s = await self.watches.round()
+            await asyncio.sleep(max(PERIOD_S - spent_s, spent_s * (1 / WORK_SHARE - 1)))
+
+    async def channels(self, _: web.Request) -> web.Response:
+        """What the page shows, as JSON."""
+        return web.Response(body=self._channels.get(), content_type="application/json", headers=HEADERS)
+
+    def _channels_body(self) -> bytes:
+        return compact(channels_document(self.fleet, self.service.view(), self.service))
+
+    async def stream(self, request: web.Request) -> web.StreamResponse:
+        """The fleet as server-sent events."""
+        return await self.streams.serve(request, self.messages.follow, HEADERS)
+
+    async def channel_stream(self, request: web.Request) -> web.StreamResponse:
+        """One channel, named by its labels in the query, as server-sent events."""
+        view = self.service.view()
+        labels = tuple(request.query.get(name, "") for name in view.label_names)
+        place = self.fleet.places.get(labels)
+        if place is None:
+            text = f"no channel has these values of the labels {', '.join(view.label_names)}\n"
+            return web.Response(status=404, text=text, headers=HEADERS)
+        introduction = introduction_document(self.fleet, place, view, self.service)
+        return await self.streams.serve(request, lambda: self.watches.messages(labels, introduction), HEADERS)
+
+
+PAGE = web.AppKey("page", Page)
+
+
+def add_page(app: web.Application, service: Service, errors: InternalErrors) -> None:
+    """Add the page to a server: its routes, and its work in the background while the server runs."""
+    app[PAGE] = page = Page(service, errors)
+    app.cleanup_ctx.append(page.running)
+    app.on_shutdown.append(page.ending)
+    app.router.add_get("/api/v1/channels", page.channels)
+    app.router.add_get("/api/v1/stream", page.stream)
+    app.router.add_get("/api/v1/channels/stream", page.channel_stream)
+    assets.add_assets(app, HEADERS)
+    evidence.add_evidence(app, service, HEADERS)

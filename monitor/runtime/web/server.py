@@ -1,0 +1,176 @@
+"""The HTTP server: metrics, health, readiness, reload, and the page's data.
+
+Refuses to know: how anything it shows comes about; it asks its service.
+"""
+
+import ssl
+import time
+from typing import Protocol
+
+from aiohttp import web
+
+from monitor.config import Config, Http
+from monitor.errors import MonitorError
+from monitor.runtime.certificates import load_certificate
+from monitor.runtime.internal_errors import InternalErrors
+from monitor.runtime.web import exposition
+from monitor.runtime.web.auth import auth_middleware
+from monitor.runtime.web.connections import Connections, Dropped
+from monitor.runtime.web.families import View
+from monitor.runtime.web.made_once import MadeOnce
+from monitor.runtime.web.page.routes import add_page
+from monitor.runtime.web.request_border import BODY_BYTES, ServerLog, border
+
+
+class Service(Protocol):
+    """What the server shows."""
+
+    config: Config
+    """The configuration that runs."""
+
+    def view(self) -> View:
+        """Everything that metrics and page show, now."""
+
+    def metrics_page(self) -> bytes:
+        """The metrics in the text format."""
+
+    def unready(self) -> list[str]:
+        """Why the service is not ready; empty when it is."""
+
+    async def reload(self) -> None:
+        """Load the configuration anew; raises MonitorError and keeps the old one on failure."""
+
+
+SERVICE = web.AppKey("service", Service)
+METRICS = web.AppKey("metrics", MadeOnce)
+
+
+def make_app(service: Service, settings: Http, errors: InternalErrors | None = None) -> web.Application:
+    """The application with its routes.
+
+    Args:
+        service: what is shown.
+        settings: the section of the configuration.
+        errors: where errors of handlers are counted.
+
+    Raises:
+        ConfigurationError: a secret's file cannot be read.
+    """
+    errors = errors or InternalErrors(time.monotonic)
+    check = auth_middleware(settings)
+    middlewares = [border(settings, errors), *([check] if check else [])]
+    app = web.Application(middlewares=middlewares, client_max_size=BODY_BYTES)
+    app[SERVICE] = service
+    app[METRICS] = MadeOnce(service.metrics_page)
+    app.router.add_get("/metrics", _metrics)
+    app.router.add_get("/-/healthy", _healthy)
+    app.router.add_get("/-/ready", _ready)
+    if settings.page:
+        add_page(app, service, errors)
+    if settings.reload:
+        app.router.add_post("/-/reload", _reload)
+    return app
+
+
+async def _metrics(request: web.Request) -> web.Response:
+    return web.Response(body=request.app[METRICS].get(), headers={"Content-Type": exposition.CONTENT_TYPE})
+
+
+async def _healthy(_: web.Request) -> web.Response:
+    return web.Response(text="healthy\n")
+
+
+async def _ready(request: web.Request) -> web.Response:
+    reasons = request.app[SERVICE].unready()
+    if reasons:
+        return web.Response(status=503, text="".join(f"not ready: {reason}\n" for reason in reasons))
+    return web.Response(text="ready\n")
+
+
+async def _reload(request: web.Request) -> web.Response:
+    try:
+        await request.app[SERVICE].reload()
+    except MonitorError as error:
+        return web.Response(status=500, text=f"not reloaded: {error}\n")
+    return web.Response(text="reloaded\n")
+
+
+class Server:
+    """The application on its address."""
+
+    def __init__(
+        self, app: web.Application, settings: Http, tls: ssl.SSLContext | None, errors: InternalErrors
+    ) -> None:
+        """Prepare a server; nothing listens yet."""
+        self._connections: Connections | None = None
+        self._settings = settings
+        self._tls = tls
+        self._errors = errors
+        self._runner = web.AppRunner(
+            app,
+            access_log=None,
+            shutdown_timeout=1.0,
+            auto_decompress=False,
+            lingering_time=1.0,
+            logger=ServerLog(errors, time.monotonic),
+        )
+
+    async def start(self) -> str:
+        """Listen; returns the address.
+
+        Raises:
+            MonitorError: the address cannot be listened on.
+        """
+        await self._runner.setup()
+        assert self._runner.server is not None  # noqa: S101 - setup has made it
+        self._connections = Connections(self._runner.server, self._tls, self._errors)
+        try:
+            host, port = (await self._connections.listen(*self._settings.address))[0]
+        except OSError as error:
+            raise MonitorError(
+                f"cannot listen on http.listen {self._settings.listen}: {error.strerror or error}; "
+                "is another instance running? Choose a free port."
+            ) from error
+        shown = f"[{host}]" if ":" in host else host
+        return f"{'https' if self._tls else 'http'}://{shown}:{port}"
+
+    @property
+    def connections(self) -> int:
+        """How many are connected."""
+        return len(self._connections.open) if self._connections is not None else 0
+
+    @property
+    def dropped(self) -> dict[Dropped, int]:
+        """Connections that the server ended, by reason."""
+        return dict(self._connections.dropped) if self._connections is not None else {}
+
+    async def close(self) -> None:
+        """Accept nobody any more, let handlers finish for a moment, end every connection."""
+        if self._connections is not None:
+            await self._connections.stop_listening()
+        await self._runner.cleanup()
+        if self._connections is not None:
+            self._connections.drop_all()
+
+
+def tls_context(settings: Http) -> ssl.SSLContext | None:
+    """The server's TLS, None for plain HTTP.
+
+    Raises:
+        ConfigurationError: the certificate or key cannot be read.
+    """
+    if settings.cert_file is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    load_own_certificate(context, settings)
+    return context
+
+
+def load_own_certificate(context: ssl.SSLContext, settings: Http) -> None:
+    """Load the server's certificate as it is on disk now, for connections from now on.
+
+    Raises:
+        ConfigurationError: the certificate or key cannot be read.
+    """
+    if settings.cert_file is not None and settings.key_file is not None:
+        load_certificate(context, settings.cert_file, settings.key_file, "http.cert_file")

@@ -1,0 +1,55 @@
+"""``check-message`` says what the daemon would say."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support.commands import invoke
+
+CONFIG = """
+sensors:
+  - {topic: "plant/{machine}/{axis}", payload: {format: json}, sampling_rate_hz: 1000}
+  - {topic: "gateway/{machine}", payload: {format: senml}, sampling_rate_hz: 1000, axes: [x, y]}
+"""
+
+
+def checked(folder: Path, topic: str, payload: bytes, *options: str) -> tuple[int, str]:
+    (folder / "config.yaml").write_text(CONFIG)
+    (folder / "payload").write_bytes(payload)
+    result = invoke(
+        "check-message", folder / "config.yaml", "--topic", topic, "--payload", folder / "payload", *options
+    )
+    return result.exit_code, result.stdout
+
+
+def test_a_message_that_is_used(tmp_path: Path) -> None:
+    code, text = checked(tmp_path, "plant/fan/x", b'{"samples": [1, -1], "t": 1.7e9, "seq": 0}')
+    assert code == 0
+    assert "seq 0, t 1700000000.0 (2023-11-14 22:13:20 UTC)" in text
+    assert "machine=fan, axis=x: 2 samples" in text
+    assert "seq none, t none" in checked(tmp_path, "plant/fan/x", b"[1]")[1]
+
+
+@pytest.mark.parametrize(
+    ("topic", "payload", "text"),
+    [
+        ("plant/fan/x", b'{"samples": [1], "t": 1.7e12}', "rejected (wrong_time): t is 1.7e+12, UNIX seconds"),
+        (
+            "plant/fan/x",
+            b'{"samples": {"a\\u001b[2J": [1]}}',
+            r"rejected (wrong_label): an axis name is 1 to 64 printable",
+        ),
+        ("plant/fan/x", b'{"samples": {"y": [1]}}', "rejected (wrong_axes): the topic names one axis"),
+        ("plant/fan/x", b'["1"]', "rejected (undecodable): not a json document: Expected `float`, got `str`"),
+        ("gateway/fan", b'[{"n": "fan/x", "v": 1}]', "ends with each of axes 'x', 'y' is expected"),
+    ],
+)
+def test_a_message_that_is_rejected(tmp_path: Path, topic: str, payload: bytes, text: str) -> None:
+    code, said = checked(tmp_path, topic, payload)
+    assert code == 4
+    assert text in said
+    assert said.rstrip("\n").isprintable()
+    code, said = checked(tmp_path, topic, payload, "--json")
+    assert code == 4
+    assert json.loads(said)["used"] is False

@@ -1,0 +1,100 @@
+import zipfile
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from monitor.core.scoring.calibration import Calibration
+from monitor.errors import ArtefactError
+from monitor.model.calibration_file import ANY_REGIME, load_calibrations, save_calibrations
+from tests.support.healthy import healthy_calibration
+
+MODEL = "ab" * 32
+
+
+@pytest.fixture(scope="module")
+def calibration() -> Calibration:
+    return healthy_calibration(400)
+
+
+def save(path: Path, calibration: Calibration) -> Path:
+    save_calibrations(path, {ANY_REGIME: calibration}, model_sha256=MODEL, channel="pump/x", made={"recordings": ["a"]})
+    return path
+
+
+def test_what_is_read_is_what_was_written(tmp_path: Path, calibration: Calibration) -> None:
+    other = healthy_calibration(400, seed=2)
+    file = tmp_path / "deep" / "c.npz"
+    save_calibrations(file, {"slow": calibration, "fast": other}, model_sha256=MODEL, channel="pump/x", made={})
+    back = load_calibrations(file)
+    back.check(MODEL)
+    assert list(back.regimes) == ["slow", "fast"]
+    assert back.header.channel == "pump/x"
+    for field in fields(Calibration):
+        for name, one in (("slow", calibration), ("fast", other)):
+            assert np.array_equal(getattr(back.regimes[name], field.name), getattr(one, field.name)), field.name
+    assert file.stat().st_size < 500_000
+    assert [entry.name for entry in file.parent.iterdir()] == ["c.npz"]
+
+
+def test_another_model_is_refused(tmp_path: Path, calibration: Calibration) -> None:
+    file = load_calibrations(save(tmp_path / "c.npz", calibration))
+    with pytest.raises(ArtefactError, match="was made with model abababababab, this is cdcdcdcdcdcd"):
+        file.check("cd" * 32)
+
+
+def rewrite(path: Path, change: dict[str, np.ndarray | None]) -> None:
+    with np.load(path) as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    arrays.update({name: value for name, value in change.items() if value is not None})
+    for name in [name for name, value in change.items() if value is None]:
+        del arrays[name]
+    np.savez(path, **arrays)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"0.scale": np.array(2.0)}, "not as hashed"),
+        ({"0.centre": None}, "not those that its header announces"),
+        ({"extra": np.zeros(1)}, "not those that its header announces"),
+        ({"header": None}, "no header"),
+        ({"header": np.frombuffer(b"{}", np.uint8)}, "no header"),
+        ({"0.scale": np.array([{}], dtype=object)}, "no calibration, or a damaged one"),
+    ],
+)
+def test_a_changed_file_is_refused(
+    tmp_path: Path, calibration: Calibration, change: dict[str, np.ndarray | None], text: str
+) -> None:
+    file = save(tmp_path / "c.npz", calibration)
+    rewrite(file, change)
+    with pytest.raises(ArtefactError, match=text):
+        load_calibrations(file)
+
+
+def test_what_is_no_calibration_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ArtefactError, match="cannot read the calibration"):
+        load_calibrations(tmp_path / "none.npz")
+    text = tmp_path / "text.npz"
+    text.write_text("hello")
+    with pytest.raises(ArtefactError, match="is no calibration"):
+        load_calibrations(text)
+    bomb = tmp_path / "bomb.npz"
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("header.npy", bytes(65 * 2**20))
+    with pytest.raises(ArtefactError, match="unpacks to more"):
+        load_calibrations(bomb)
+
+
+def test_a_calibration_whose_arrays_do_not_fit_is_refused(tmp_path: Path, calibration: Calibration) -> None:
+    for name, value, text in (
+        ("centre", calibration.centre[:2], "'centre' has shape"),
+        ("spread", -calibration.spread, "not positive"),
+        ("scale", np.array(np.nan), "finite"),
+        ("whitening", calibration.whitening[:, :4], "'whitening' has shape"),
+    ):
+        values = {field.name: getattr(calibration, field.name) for field in fields(Calibration)}
+        file = save(tmp_path / "c.npz", Calibration(**{**values, name: value}))
+        with pytest.raises(ArtefactError, match=text):
+            load_calibrations(file)

@@ -1,0 +1,108 @@
+"""The comparison: each forecaster is given its due."""
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from monitor.core.forecaster import CarriedState, Rows
+from monitor.errors import RecordingError
+from monitor.model.forecast_ahead import look
+from monitor.model.training.report import compare, linear_forecaster
+from tests.support.numpy_engine import NumpyEngine, NumpyState
+
+Float32 = npt.NDArray[np.float32]
+
+
+def ar2(size: int, seed: int = 0) -> Float32:
+    """A noisy resonance: x_t = 1.8 x_(t-1) - 0.95 x_(t-2) + e."""
+    noise = np.random.default_rng(seed).normal(size=size)
+    samples = np.zeros(size)
+    for t in range(2, size):
+        samples[t] = 1.8 * samples[t - 1] - 0.95 * samples[t - 2] + noise[t]
+    return samples.astype(np.float32)
+
+
+class LastBlock(NumpyEngine):
+    """An engine that says the last block again."""
+
+    def step(self, blocks: Float32, state: CarriedState, rows: Rows) -> Float32:  # noqa: ARG002 - the protocol's
+        assert isinstance(state, NumpyState)
+        return blocks.copy()
+
+
+def test_the_linear_forecaster_finds_the_coefficients() -> None:
+    matrix = linear_forecaster([[ar2(20_000)]], 8, 10_000)
+    np.testing.assert_allclose(matrix[-1, 0], 1.8, atol=0.06)
+    np.testing.assert_allclose(matrix[-2, 0], -0.95, atol=0.06)
+    # The level moves a little from block to block, which biases the fit. Two steps: 1.8 (1.8 x - 0.95 y) - 0.95 x.
+    np.testing.assert_allclose(matrix[-1, 1], 1.8**2 - 0.95, atol=0.12)
+    np.testing.assert_allclose(matrix[-2, 1], -1.8 * 0.95, atol=0.12)
+
+
+def test_a_tone_is_forecast_by_the_linear_forecaster() -> None:
+    tone = np.sin(0.3 * np.arange(8000)).astype(np.float32)
+    tone += np.random.default_rng(0).normal(0, 1e-3, tone.size).astype(np.float32)
+    matrix = linear_forecaster([[tone[:4000]]], 16, 100)
+    found = compare(NumpyEngine(16, 4, 5), [tone[4000:]], {"linear": matrix}, 100, 5)
+    assert found.ratios["linear"].overall < 0.01
+    assert found.ratios["network"].overall > 0.3
+
+
+def test_no_forecast_at_all_has_the_ratio_one_and_noise_cannot_be_forecast() -> None:
+    noise = np.random.default_rng(1).normal(5.0, 2.0, 40_000).astype(np.float32)
+    matrix = linear_forecaster([[noise[:20_000]]], 8, 100)
+    found = compare(LastBlock(8, 4, 5), [noise[20_000:]], {"linear": matrix}, 100, 5)
+    assert found.ratios["zero"].overall == pytest.approx(1.0)
+    assert found.ratios["linear"].overall == pytest.approx(1.0, abs=0.02)
+    assert found.ratios["persistence"].overall == pytest.approx(2.0, abs=0.1)
+    assert found.ratios["network"] == found.ratios["persistence"]
+    assert len(found.ratios["network"].by_position) == 8
+
+
+def test_the_ratio_grows_along_the_block() -> None:
+    samples = ar2(40_000)
+    matrix = linear_forecaster([[samples[:20_000]]], 8, 100)
+    found = compare(LastBlock(8, 4, 5), [samples[20_000:]], {"linear": matrix}, 100, 5)
+    by_position = found.ratios["linear"].by_position
+    assert by_position[0] < 0.1 < by_position[-1]
+    assert sum(by_position[:2]) < sum(by_position[2:4]) < sum(by_position[6:])
+
+
+def test_gain_and_offset_do_not_matter() -> None:
+    samples = ar2(4000)
+    found = [
+        compare(LastBlock(8, 4, 5), [record.astype(np.float32)], {}, 50, 5).ratios["network"].overall
+        for record in (samples, samples * 100, samples + 20)
+    ]
+    assert found[1] == pytest.approx(found[0], rel=1e-3)
+    assert found[2] == pytest.approx(found[0], rel=1e-2)
+
+
+def test_records_shorter_than_two_blocks_say_nothing() -> None:
+    found = compare(LastBlock(8, 4, 5), [np.ones(15, np.float32)], {}, 50, 5)
+    assert found.blocks == 0
+    assert np.isnan(found.ratios["network"].overall)
+    assert not linear_forecaster([[np.ones(7, np.float32)]], 8, 10).any()
+
+
+def test_short_records_are_warmed_up_for_half_their_length() -> None:
+    assert compare(LastBlock(8, 4, 25), [ar2(80), ar2(80, 1)], {}, 50, 25).blocks == 2 * 5
+
+
+def test_a_look_feeds_forecasts_back() -> None:
+    samples = ar2(1000)
+    found = look(LastBlock(8, 4, 5), samples, 400, 3, 50)
+    np.testing.assert_allclose(found.forecast, np.stack([samples[392:400]] * 3), rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(found.observed.reshape(-1), samples[400:424])
+    np.testing.assert_array_equal(found.context, samples[:400])
+    residual = found.observed - found.forecast
+    assert found.gap == pytest.approx(float(np.sqrt((residual**2).mean())))
+    ratio = (residual**2).sum() / ((found.observed - found.mean) ** 2).sum()
+    assert found.gap_ratio == pytest.approx(float(ratio), rel=1e-4)
+    assert len(found.block_gap_ratios()) == 3
+
+
+@pytest.mark.parametrize("at_sample", [39, 977, 10_000])
+def test_a_look_needs_samples_before_and_after(at_sample: int) -> None:
+    with pytest.raises(RecordingError, match=r"take one from 40 to 976"):
+        look(LastBlock(8, 4, 5), ar2(1000), at_sample, 3, 50)

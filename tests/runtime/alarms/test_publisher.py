@@ -1,0 +1,196 @@
+"""Alarm events: topics, payloads, Home Assistant's discovery, and what happens while the broker is away."""
+
+import asyncio
+import json
+import math
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitor.config import Config, Mqtt
+from monitor.core.scoring.alarm import State
+from monitor.errors import ConfigurationError
+from monitor.runtime.alarms.desk import AlarmEvent
+from monitor.runtime.alarms.publisher import EventPublisher, discovery, event_topic
+from monitor.runtime.internal_errors import InternalErrors, Where
+from monitor.runtime.preflight import preflight
+from tests.support.daemons import SENSOR
+
+LABELS = {"machine": "fan", "sensor": "de", "axis": "x"}
+
+SETTINGS = Mqtt.model_validate(
+    {"events_topic": "plant/events", "homeassistant": {"enabled": True}, "status_topic": "plant/status"}
+)
+
+
+def event(score: float = 1.31415926, number: int = 0) -> AlarmEvent:
+    return AlarmEvent(
+        "fan/de/x",
+        {**LABELS, "machine": f"fan{number or ''}"},
+        1_700_000_000.25,
+        State.OK,
+        State.ALARM,
+        score,
+        {"energy": 1.31415926, "bands": math.nan},
+        (1000.04, 2000.0),
+        None,
+    )
+
+
+def test_an_event_is_json_on_the_channels_topic() -> None:
+    assert event_topic("plant/events", event().labels) == "plant/events/fan/de/x"
+    assert json.loads(event().payload) == {
+        "time": "2023-11-14T22:13:20.250+00:00",
+        "labels": LABELS,
+        "state": "alarm",
+        "previous_state": "ok",
+        "score": 1.3142,
+        "evidence": {"energy": 1.3142, "bands": None},
+        "band_hz": [1000.0, 2000.0],
+        "evidence_file": None,
+    }
+    assert json.loads(event(math.nan).payload)["score"] is None
+
+
+def test_a_label_never_makes_a_wildcard_or_a_level() -> None:
+    assert event_topic("p", {"machine": "a/+", "site": "", "axis": "#"}) == "p/a__/_"
+
+
+def test_home_assistant_finds_alarm_and_score() -> None:
+    (alarm_topic, alarm_text), (score_topic, score_text) = discovery(SETTINGS, LABELS)
+    alarm, score = json.loads(alarm_text), json.loads(score_text)
+    assert alarm_topic == f"homeassistant/binary_sensor/{alarm['unique_id']}/config"
+    assert score_topic == f"homeassistant/sensor/{score['unique_id']}/config"
+    for found in (alarm, score):
+        assert found["state_topic"] == "plant/events/fan/de/x"
+        assert found["availability_topic"] == "plant/status"
+    assert alarm["device_class"] == "problem"
+    others = [{"machine": "a b", "axis": "x"}, {"machine": "a_b", "axis": "x"}, {"machine": "a", "axis": "b_x"}]
+    assert len({discovery(SETTINGS, labels)[0][0] for labels in others}) == 3
+
+
+def test_home_assistant_without_events_is_a_mistake(tmp_path: Path) -> None:
+    config = Config.model_validate({"sensors": [SENSOR], "mqtt": {"homeassistant": {"enabled": True}}})
+    with pytest.raises(ConfigurationError, match=r"set mqtt\.events_topic"):
+        preflight(config, tmp_path / "config.yaml")
+
+
+class Broker:
+    """Takes what it is given, when it is there."""
+
+    def __init__(self, *, there: bool) -> None:
+        self.there = there
+        self.refuses = "nothing"
+        self.breaks = "nothing"
+        self.taken: list[str] = []
+        self.payloads: list[str] = []
+
+    async def publish(self, topic: str, payload: str, retain: bool) -> bool:
+        assert retain
+        assert not payload or json.loads(payload)
+        await asyncio.sleep(0)
+        if self.breaks in topic:
+            raise ZeroDivisionError
+        if not self.there or self.refuses in topic:
+            return False
+        self.taken.append(topic)
+        self.payloads.append(payload)
+        return True
+
+
+def story(broker: Broker, tell: Callable[[EventPublisher], Coroutine[Any, Any, None]]) -> EventPublisher:
+    async def run() -> EventPublisher:
+        publisher = EventPublisher(SETTINGS, broker.publish, lambda: broker.there, retry_s=0.001)
+        running = asyncio.create_task(publisher.run())
+        async with asyncio.timeout(20):
+            await tell(publisher)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        return publisher
+
+    return asyncio.run(run())
+
+
+async def until(condition: Callable[[], object]) -> None:
+    while not condition():  # noqa: ASYNC110 - conditions of any kind
+        await asyncio.sleep(0.001)
+
+
+def test_the_newest_event_of_each_channel_waits_for_the_broker_before_any_discovery() -> None:
+    broker = Broker(there=False)
+    count = 2000
+
+    async def tell(publisher: EventPublisher) -> None:
+        publisher.alarm(event(number=0))
+        await asyncio.sleep(0.01)  # the first is in hand now
+        for number in range(1, count + 1):
+            publisher.channel({**LABELS, "machine": f"fan{number}"})
+            publisher.alarm(event(0.5, number=number))
+        publisher.alarm(event(3.5, number=1))
+        broker.there = True
+        await until(lambda: len(broker.taken) == 3 * count + 1)
+
+    assert story(broker, tell).dropped == 0
+    numbers = ["", *range(2, count + 1), 1]
+    assert broker.taken[: count + 1] == [f"plant/events/fan{number}/de/x" for number in numbers]
+    assert json.loads(broker.payloads[count])["score"] == 3.5
+    assert all(topic.startswith("homeassistant/") for topic in broker.taken[count + 1 :])
+
+
+def test_what_is_retained_of_a_channel_that_is_gone_ends() -> None:
+    broker = Broker(there=True)
+
+    async def tell(publisher: EventPublisher) -> None:
+        publisher.channel(LABELS)
+        publisher.forget(LABELS)
+        await until(lambda: len(broker.taken) == 3)
+
+    story(broker, tell)
+    assert broker.payloads == ["", "", ""]
+    assert broker.taken[0] == "plant/events/fan/de/x"
+
+
+def test_an_event_that_raises_costs_itself_and_is_counted(caplog: pytest.LogCaptureFixture) -> None:
+    broker = Broker(there=True)
+    errors = InternalErrors(lambda: 0.0)
+
+    async def tell(publisher: EventPublisher) -> None:
+        publisher._errors = errors
+        broker.breaks = "fan1"
+        publisher.alarm(event(number=1))
+        publisher.alarm(event(number=2))
+        await until(lambda: broker.taken)
+
+    story(broker, tell)
+    assert broker.taken == ["plant/events/fan2/de/x"]
+    assert errors.counts == {Where.EVENT: 1}
+    assert "one event is lost: 'fan1 de x'" in caplog.text
+
+
+def test_an_event_that_the_broker_refuses_holds_up_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    broker = Broker(there=True)
+    broker.refuses = "fan1"
+
+    async def tell(publisher: EventPublisher) -> None:
+        publisher.alarm(event(number=1))
+        publisher.alarm(event(number=2))
+        await until(lambda: broker.taken)
+
+    assert story(broker, tell).dropped == 1
+    assert broker.taken == ["plant/events/fan2/de/x"]
+    assert "event not published: topic=plant/events/fan1/de/x" in caplog.text
+
+
+def test_nothing_is_published_unless_wanted() -> None:
+    broker = Broker(there=True)
+
+    async def tell(publisher: EventPublisher) -> None:
+        publisher.settings = Mqtt()
+        publisher.alarm(event())
+        publisher.channel(LABELS)
+        await asyncio.sleep(0.01)
+
+    assert story(broker, tell).dropped == 0
+    assert broker.taken == []

@@ -1,0 +1,394 @@
+import json
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from monitor.config import Config
+from monitor.core.messages.decode import Reason, Rejected
+from monitor.core.rings import Rings
+from monitor.runtime.intake import ingest
+from monitor.runtime.intake.channel import Channel
+from monitor.runtime.intake.ingest import Ingest
+from monitor.runtime.internal_errors import Where
+
+
+@dataclass
+class Clock:
+    now_s: float = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@dataclass
+class Bench:
+    """An ingest with one lane and everything it told."""
+
+    config: Config
+    clock: Clock = field(default_factory=Clock)
+    told: list[Channel] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.rings = Rings(self.config.limits.channels, 64, 10)
+        self.ingest = Ingest(self.config, {"default": self.rings}, self.told.append, self.clock)
+
+    def channel(self, *labels: str) -> Channel:
+        return self.ingest.channels[labels]
+
+
+def config(channels: int = 4, **sensor: object) -> Config:
+    keys = {"topic": "plant/{machine}/{axis}", "payload": {"format": "json"}, "sampling_rate_hz": 1000.0} | sensor
+    return Config.model_validate({"sensors": [keys], "limits": {"channels": channels}})
+
+
+def message(count: int = 20, **keys: object) -> bytes:
+    return json.dumps({"samples": list(range(count)), **keys}).encode()
+
+
+def test_samples_arrive_in_metres_per_second_squared() -> None:
+    bench = Bench(config(payload={"format": "int16"}, unit="g", scale=0.5))
+    bench.ingest.deliver("plant/fan/x", np.arange(10, dtype="<i2").tobytes())
+    due = bench.rings.take()
+    assert due is not None
+    assert due.samples[0] == pytest.approx(np.arange(10) * 0.5 * 9.80665)
+    assert [channel.labels for channel in bench.told] == [("fan", "x")]
+    assert bench.channel("fan", "x").last_sample_s == 100.0
+
+
+def test_several_axes_in_one_message() -> None:
+    bench = Bench(config(topic="plant/{machine}", axes=("x", "y"), payload={"format": "float32"}))
+    bench.ingest.deliver("plant/fan", np.arange(40, dtype="<f4").tobytes())
+    due = bench.rings.take()
+    assert due is not None
+    assert due.samples[bench.channel("fan", "x").row].tolist() == list(range(0, 20, 2))
+    assert due.samples[bench.channel("fan", "y").row].tolist() == list(range(1, 21, 2))
+
+
+def test_a_document_names_its_axes() -> None:
+    bench = Bench(config(topic="plant/{machine}"))
+    bench.ingest.deliver("plant/fan", json.dumps({"samples": {"x": [1, 2], "y": [3, 4]}}).encode())
+    assert set(bench.ingest.channels) == {("fan", "x"), ("fan", "y")}
+
+
+def test_a_retained_message_is_old() -> None:
+    bench = Bench(config())
+    bench.ingest.deliver("plant/fan/x", message(), retained=True)
+    assert bench.ingest.rejected == {Reason.RETAINED: 1}
+    assert not bench.ingest.channels
+
+
+@pytest.mark.parametrize(
+    ("topic", "payload", "reason"),
+    [
+        ("plant/fan/x", b"", Reason.EMPTY),
+        ("plant/fan/x", b"{", Reason.UNDECODABLE),
+        ("plant/fan/x", b"[NaN]", Reason.NON_FINITE),
+        ("other/fan", message(), Reason.UNKNOWN_TOPIC),
+        ("plant/fan/x", b" " * (4 * 2**20 + 1), Reason.TOO_LARGE),
+        ("plant/fan/x", message(fs=7), Reason.WRONG_RATE),
+        ("plant/fan/x", json.dumps({"samples": {"y": [1]}}).encode(), Reason.WRONG_AXES),
+    ],
+)
+def test_a_bad_message_is_counted_and_disturbs_nothing(topic: str, payload: bytes, reason: Reason) -> None:
+    bench = Bench(config())
+    bench.ingest.deliver("plant/fan/x", message(7, seq=1))
+    bench.ingest.deliver(topic, payload)
+    bench.ingest.deliver("plant/fan/x", message(3, seq=2))
+    assert bench.ingest.rejected == {reason: 1}
+    due = bench.rings.take()
+    assert due is not None
+    assert due.samples[0].tolist() == [0, 1, 2, 3, 4, 5, 6, 0, 1, 2]
+    assert due.first.tolist() == [True]
+
+
+def test_channels_above_the_limit_are_rejected() -> None:
+    bench = Bench(config(channels=2))
+    for machine in ("a", "b", "c", "a"):
+        bench.ingest.deliver(f"plant/{machine}/x", message())
+    assert bench.ingest.rejected == {Reason.CHANNEL_LIMIT: 1}
+    assert len(bench.ingest.channels) == 2
+    assert bench.channel("a", "x").samples_received == 40
+
+
+def test_a_flood_of_unknown_topics_is_not_remembered() -> None:
+    bench = Bench(config(channels=2))
+    for i in range(1000):
+        bench.ingest.deliver(f"junk/{i}", message())
+    assert bench.ingest.rejected == {Reason.UNKNOWN_TOPIC: 1000}
+    assert len(bench.ingest._routes) <= 4
+
+
+def test_two_topics_with_the_same_labels() -> None:
+    bench = Bench(config(topic="plant/+/{machine}/{axis}"))
+    bench.ingest.deliver("plant/hall-1/fan/x", message())
+    bench.ingest.deliver("plant/hall-2/fan/x", message())
+    assert bench.ingest.rejected == {Reason.LABEL_CONFLICT: 1}
+
+
+def test_missing_repeated_and_late_samples_are_counted() -> None:
+    bench = Bench(config())
+    for seq in (1, 2, 2, 8, 1, 9):
+        bench.ingest.deliver("plant/fan/x", message(25, seq=seq))
+    channel = bench.channel("fan", "x")
+    assert channel.samples_received == 4 * 25
+    assert channel.samples_missing == 5 * 25
+    assert (channel.samples_repeated, channel.samples_late) == (25, 25)
+    assert bench.ingest.rejected == {Reason.REPEATED: 1, Reason.LATE: 1}
+    starts, firsts = [], []
+    while (due := bench.rings.take()) is not None:
+        starts.append(int(due.start_sample[0]))
+        firsts.append(bool(due.first[0]))
+    assert starts == [0, 10, 20, 30, 40, 175, 185, 195, 205, 215]
+    assert firsts == [True, False, False, False, False, True, False, False, False, False]
+
+
+def firsts(rings: Rings) -> list[bool]:
+    """Of each block of row 0, whether it begins a context."""
+    found = []
+    while (due := rings.take()) is not None:
+        found.append(bool(due.first[0]))
+    return found
+
+
+def test_a_silence_is_a_hole_of_its_length() -> None:
+    bench = Bench(config())
+    for pause_s in (0.0, 0.9, 1.1, 61.0):
+        bench.clock.now_s += pause_s
+        bench.ingest.deliver("plant/fan/x", message(10))
+    assert firsts(bench.rings) == [True, False, True, True], "longer ones are holes at once"
+    assert bench.channel("fan", "x").samples_missing == round((0.9 + 1.1 - 0.02) * 1000) + round((61 - 0.01) * 1000)
+
+
+def test_a_silence_between_numbered_messages_is_none_until_the_gauges_are_gone() -> None:
+    bench = Bench(config())
+    for seq, pause_s in enumerate((0.0, 59.0, 61.0)):
+        bench.clock.now_s += pause_s
+        bench.ingest.deliver("plant/fan/x", message(10, seq=seq))
+    assert firsts(bench.rings) == [True, False, True]
+
+
+def test_messages_in_batches_and_after_a_stall_have_no_hole() -> None:
+    bench = Bench(config())
+    for _ in range(5):
+        for _ in range(50):
+            bench.ingest.deliver("plant/fan/x", message(100))
+            bench.rings._taken[:] = bench.rings._complete
+        bench.clock.now_s += 5.0
+    channel = bench.channel("fan", "x")
+    assert (channel.samples_missing, channel.samples_received) == (0, 25_000)
+
+
+def test_the_length_of_a_message_decides_what_is_a_silence() -> None:
+    bench = Bench(config(sampling_rate_hz=10.0))
+    for _ in range(3):
+        bench.ingest.deliver("plant/fan/x", message(20))
+        bench.clock.now_s += 4.0
+    assert firsts(bench.rings) == [True, *[False] * 5]
+    bench.clock.now_s += 10.0
+    bench.ingest.deliver("plant/fan/x", message(20))
+    assert firsts(bench.rings) == []
+    bench.clock.now_s += 1.0
+    bench.ingest.release_overdue()
+    assert firsts(bench.rings) == [True, False]
+
+
+def test_what_a_stalled_connection_delivers_late_has_no_hole() -> None:
+    bench = Bench(config())
+    for number in range(1000):
+        stalled = number % 100 < 30  # three seconds of messages come with the next one, a little ahead of the others
+        bench.clock.now_s += 0.001 if stalled and number % 100 else 3.0 if stalled else 0.1
+        bench.ingest.deliver("plant/fan/x", message(100))
+        bench.rings._taken[:] = bench.rings._complete
+    channel = bench.channel("fan", "x")
+    assert (channel.samples_missing, channel.samples_received) == (0, 100_000)
+    assert bench.rings.recent(channel.row, 640)[0] == 100_000 - 640, "one context, in order"
+
+
+def test_after_a_silence_messages_are_kept_until_it_is_clear_that_they_come_at_their_own_pace() -> None:
+    bench = Bench(config())
+    for number, seconds in enumerate([0.05, 0.05, 5.0, *[0.05] * 12]):
+        bench.clock.now_s += seconds
+        bench.ingest.deliver("plant/fan/x", message(50))
+        bench.rings._taken[:] = bench.rings._complete
+        if number == 10:
+            assert bench.channel("fan", "x").samples_received == 2 * 50
+            assert bench.ingest._kept_bytes > 0
+    channel = bench.channel("fan", "x")
+    assert (channel.samples_received, channel.samples_missing) == (15 * 50, 4950)
+    assert bench.ingest._kept_bytes == 0
+
+
+def test_a_rejected_message_is_a_hole_of_its_length() -> None:
+    bench = Bench(config())
+    for payload in (message(20), b"[NaN]", b"{", message(20), b"", message(20)):
+        bench.ingest.deliver("plant/fan/x", payload)
+    channel = bench.channel("fan", "x")
+    assert channel.samples_missing == 40
+    assert firsts(bench.rings) == [True, False, True, False, False, False]
+
+
+def test_given_up_and_unfitting_samples_are_counted() -> None:
+    bench = Bench(config())
+    bench.ingest.deliver("plant/fan/x", message(27))
+    bench.ingest.deliver("plant/fan/x", b"[NaN]")
+    bench.ingest.deliver("plant/fan/x", message(700))
+    channel = bench.channel("fan", "x")
+    assert (channel.samples_incomplete, channel.blocks_incomplete) == (7, 1)
+    assert channel.samples_unfitting == 700 - (640 - 20)
+    assert channel.samples_received == 27 + 620
+
+
+def test_an_overtaken_message_is_put_in_its_place() -> None:
+    bench = Bench(config())
+    for seq in (1, 2, 4, 3, 5):
+        bench.ingest.deliver("plant/fan/x", json.dumps({"samples": [seq] * 10, "seq": seq}).encode())
+    due = [bench.rings.take() for _ in range(5)]
+    assert [block.samples[0, 0] for block in due if block is not None] == [1, 2, 3, 4, 5]
+    channel = bench.channel("fan", "x")
+    assert (channel.samples_missing, channel.samples_late, channel.samples_reordered) == (0, 0, 10)
+    assert not bench.ingest.rejected
+
+
+def test_a_message_is_not_kept_for_long() -> None:
+    bench = Bench(config())
+    for seq in (1, 3):
+        bench.ingest.deliver("plant/fan/x", message(10, seq=seq))
+    bench.ingest.release_overdue()
+    assert bench.channel("fan", "x").samples_received == 10
+    bench.clock.now_s += 3.0
+    bench.ingest.release_overdue()
+    channel = bench.channel("fan", "x")
+    assert (channel.samples_received, channel.samples_missing, channel.last_sample_s) == (20, 10, 100.0)
+    assert (bench.ingest._kept_bytes, bench.ingest._keeping) == (0, {})
+
+
+def test_what_is_kept_of_all_channels_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ingest, "KEPT_BYTES", 1000)
+    bench = Bench(config(channels=100))
+    for number in range(100):
+        for seq in (1, 3):
+            bench.ingest.deliver(f"plant/{number}/x", message(10, seq=seq))
+    assert 0 < bench.ingest._kept_bytes <= 1000
+    bench.ingest.configure(config(channels=100, scale=2.0), {"default": bench.rings})
+    assert bench.ingest._kept_bytes == 0
+
+
+def test_topics_that_send_nothing_usable_lock_nobody_out() -> None:
+    bench = Bench(config(channels=50))
+    for number in range(110):
+        bench.ingest.deliver(f"plant/bad-{number}/x", b"{")
+    for number in range(50):
+        for _ in range(2):
+            bench.ingest.deliver(f"plant/good-{number}/x", message(10))
+    assert bench.ingest.rejected == {Reason.UNDECODABLE: 110}
+    assert len(bench.ingest.channels) == len(bench.ingest._routes) == 50
+
+
+def test_a_message_whose_axes_find_no_room_takes_none() -> None:
+    bench = Bench(config(channels=1, topic="plant/{machine}"))
+    bench.ingest.deliver("plant/fan", json.dumps({"samples": {"x": [1], "y": [2]}}).encode())
+    bench.ingest.deliver("plant/pump", message(10))
+    assert bench.ingest.rejected == {Reason.CHANNEL_LIMIT: 1}
+    assert list(bench.ingest.channels) == [("pump", "")]
+
+
+@pytest.mark.parametrize("level", ["m" * 129, "a\x1b[31mred", "two\nlines", "\ud800", "right\u202eleft"])
+def test_a_topic_that_is_no_label_is_rejected(level: str, caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench(config())
+    bench.ingest.deliver(f"plant/{level}/x", message())
+    assert bench.ingest.rejected == {Reason.WRONG_LABEL: 1}
+    assert not bench.ingest.channels
+    assert caplog.messages[0].isprintable()
+    with pytest.raises(Rejected):
+        bench.ingest.explain(f"plant/{level}/x", message())
+
+
+def test_samples_beyond_the_buffer_are_counted() -> None:
+    bench = Bench(config())
+    bench.ingest.deliver("plant/fan/x", message(700))
+    assert bench.ingest.rejected == {Reason.RING_FULL: 1}
+    assert bench.channel("fan", "x").samples_received == 640
+
+
+def test_repeated_faults_are_logged_once_a_period(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench(config())
+    for _ in range(100):
+        bench.ingest.deliver("plant/fan/x", b"{")
+    bench.clock.now_s += 31
+    bench.ingest.deliver("plant/fan/x", b"{")
+    assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
+    assert "and 99 more of this kind" in caplog.text
+
+
+def test_a_new_configuration_keeps_unchanged_channels() -> None:
+    first = {"topic": "a/{machine}", "payload": {"format": "json"}, "sampling_rate_hz": 1000.0}
+    second = {"topic": "b/{machine}", "payload": {"format": "json"}, "sampling_rate_hz": 1000.0}
+    bench = Bench(Config.model_validate({"sensors": [first, second], "limits": {"channels": 4}}))
+    bench.ingest.deliver("a/fan", message(7))
+    bench.ingest.deliver("b/pump", message(7))
+    changed = Config.model_validate(
+        {"sensors": [first, {**second, "sampling_rate_hz": 2000.0}], "limits": {"channels": 4}}
+    )
+    gone = bench.ingest.configure(changed, {"default": bench.rings})
+    assert [channel.labels for channel in gone] == [("pump", "")]
+    bench.ingest.deliver("a/fan", message(3))
+    due = bench.rings.take()
+    assert due is not None
+    assert due.samples[0].tolist() == [0, 1, 2, 3, 4, 5, 6, 0, 1, 2]
+    bench.ingest.deliver("b/pump", message(7))
+    assert bench.channel("pump", "").samples_received == 7
+
+
+def test_a_new_label_of_another_sensor_leaves_channels_alone() -> None:
+    first = {"topic": "a/{machine}/{axis}", "payload": {"format": "json"}, "sampling_rate_hz": 1000.0}
+    second = {"topic": "b/{site}/{machine}/{axis}", "payload": {"format": "json"}, "sampling_rate_hz": 1000.0}
+    bench = Bench(Config.model_validate({"sensors": [first]}))
+    bench.ingest.deliver("a/fan/x", message(7))
+    assert bench.ingest.configure(Config.model_validate({"sensors": [first, second]}), {"default": bench.rings}) == []
+    bench.ingest.deliver("a/fan/x", message(3))
+    assert bench.channel("fan", "", "x").samples_received == 10
+    bench.ingest.configure(Config.model_validate({"sensors": [first]}), {"default": bench.rings})
+    assert bench.channel("fan", "x").samples_received == 10
+
+
+def test_a_corrected_payload_format_takes_effect() -> None:
+    wrong = config(payload={"format": "int16"})
+    bench = Bench(wrong)
+    bench.ingest.deliver("plant/fan/x", b"abc")
+    assert bench.ingest.rejected == {Reason.WRONG_LENGTH: 1}
+    bench.ingest.configure(config(), {"default": bench.rings})
+    bench.ingest.deliver("plant/fan/x", message(20))
+    assert bench.channel("fan", "x").samples_received == 20
+
+
+def test_an_error_that_nobody_foresaw_costs_its_message_only(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench(config())
+    bench.ingest.deliver("plant/fan/x", message(7))
+
+    def fail(channel: Channel) -> None:
+        raise ZeroDivisionError(channel.name)
+
+    bench.ingest._on_channel = fail
+    bench.ingest.deliver("plant/pump/x", message(7))
+    bench.ingest.deliver("plant/fan/x", message(7))
+    assert bench.ingest._errors.counts == {Where.MESSAGE: 1}
+    assert "plant/pump/x" in caplog.text
+    assert bench.channel("fan", "x").samples_received == 14
+
+
+def test_a_channel_can_be_made_before_its_first_message() -> None:
+    bench = Bench(config(channels=2))
+    channel = bench.ingest.adopt("plant/fan/x", "x")
+    assert channel is not None
+    assert bench.told == [channel]
+    assert bench.ingest.adopt("plant/fan/x", "y") is None, "the topic names the axis x"
+    assert bench.ingest.adopt("elsewhere/fan", "x") is None
+    assert bench.ingest.adopt("plant/pump/x", "x") is not None
+    assert bench.ingest.adopt("plant/motor/x", "x") is None, "there is no room"
+    bench.ingest.deliver("plant/fan/x", message(20))
+    assert bench.channel("fan", "x") is channel
+    assert channel.samples_received == 20
+    due = bench.rings.take()
+    assert due is not None
+    assert due.first.tolist() == [True]
