@@ -1,8 +1,8 @@
-"""The latest figures of every channel of a lane: what its workers know and everybody else may look at.
+"""The latest figures of every channel of a lane: written by its workers, read by the daemon.
 
-Each worker writes the rows of its part and says so with a version, odd while it writes; a reader copies part by part,
-and retries a part whose version changed meanwhile. So no reader ever stops the forecasts, and a worker that writes
-costs the readers of other parts nothing.
+Each part has one writer and a version (a seqlock). The worker increments the version before and after it writes, so the
+version is odd during a write. A reader copies one part at a time, and retries a part whose version changed meanwhile.
+Readers never block a worker, and a write delays only the readers of its own part.
 """
 
 import time
@@ -25,25 +25,25 @@ from monitor.core.scoring.plausibility import BY_WORKER, REFUSALS, Skip
 Seen = TypeVar("Seen")
 
 READS = 100
-"""Times that a part is read before figures of two batches beside one another are accepted. Lower: that happens. Higher:
-a worker that was killed while it wrote holds up the last scrape for longer."""
+"""Attempts to read a part before a torn read (figures of two batches) is accepted. Lower: torn reads happen. Higher: a
+worker that was killed during a write delays the last scrape for longer."""
 
 
 FIGURES = ("gap", "gap_ratio", "gap_whitened", "rms", "peak", "score")
-"""Columns of the board that hold one figure of the last interval; NaN: there is none."""
+"""Columns of the board that hold one figure of the last interval each; NaN: no figure."""
 
 
 class Board:
-    """The latest figures of every row of a lane, and its counters; :meth:`read` them."""
+    """The latest figures and the counters of every row of a lane; :meth:`read` copies them."""
 
     def __init__(self, channels: int, parts: int = 1, zeros: Zeros = np.zeros, *, joining: bool = False) -> None:
         """Make a board.
 
         Args:
-            channels: rows.
-            parts: workers that write.
-            zeros: makes the arrays.
-            joining: whether another process has made this board already; what stands on it stays.
+            channels: number of rows.
+            parts: number of workers that write.
+            zeros: allocates the arrays.
+            joining: whether another process has initialised these arrays already; their contents stay.
         """
 
         def empty(*width: int) -> npt.NDArray[np.float32]:
@@ -66,16 +66,16 @@ class Board:
         if not joining:
             self.dominant[:] = self.alarm_state[:] = -1
         self.refusal: npt.NDArray[np.int8] = zeros(channels, np.int8)
-        """Code of the reason why the last interval has no score; 0: none."""
+        """Code of the reason why the last interval has no score; 0: it has one."""
         self.calibrated: npt.NDArray[np.bool_] = zeros(channels, np.bool_)
         """Channels that have a calibration."""
         self.warm_up_belongs: npt.NDArray[np.bool_] = zeros(channels, np.bool_)
-        """Channels whose bursts always begin with a warm-up, which coverage does not count against them."""
+        """Channels that send bursts: every burst begins with a warm-up, which does not lower their coverage."""
         self._scored_before: npt.NDArray[np.int64] = zeros(channels, np.int64)
         self._received_before: npt.NDArray[np.int64] = zeros(channels, np.int64)
 
     def part(self, number: int, first: int, end: int) -> Self:
-        """The rows from ``first`` up to ``end``, counted from 0, for the worker that writes them."""
+        """The rows from ``first`` up to ``end`` as a board of their own, for the worker that writes them."""
         part = copy(self)
         for name, value in vars(self).items():
             if isinstance(value, dict):
@@ -88,7 +88,7 @@ class Board:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """What is written meanwhile, by the one worker of a part, is seen as a whole."""
+        """Readers see all that is written in this context at once; for the one worker of a part."""
         self._versions += 1
         try:
             yield
@@ -96,7 +96,7 @@ class Board:
             self._versions += 1
 
     def consistent(self, part: int, look: Callable[[], Seen]) -> Seen:
-        """What ``look`` returns (copies of what is of one part) when the part's worker did not write meanwhile."""
+        """Call ``look``, which copies figures of one part, until the part's worker did not write during the call."""
         for _ in range(READS):
             before = int(self._versions[part])
             if not before & 1:
@@ -107,14 +107,14 @@ class Board:
         return look()
 
     def read(self, names: Sequence[str], rows: Rows | None = None) -> dict[str, npt.NDArray[Any]]:
-        """Copies of columns, the figures of each row from one batch.
+        """Copies of columns; all figures of a row come from the same batch.
 
         Args:
             names: of attributes, or reasons of :attr:`skipped` and :attr:`refused`.
-            rows: which, in ascending order; None: all.
+            rows: the rows to read, in ascending order; None: all.
 
         Returns:
-            By name, (rows, ...).
+            Arrays by name, (rows, ...).
         """
         counts = {str(reason): column for reason, column in (self.skipped | self.refused).items()}
         columns = {name: counts[name] if name in counts else getattr(self, name) for name in names}
@@ -133,19 +133,19 @@ class Board:
         return found
 
     def row(self, names: Sequence[str], row: int) -> list[Any]:
-        """The figures of one row, from one batch."""
+        """The figures of one row, all from the same batch."""
         columns = [getattr(self, name) for name in names]
         part = bisect_right(self.borders, row) - 1
         return self.consistent(part, lambda: [column[row].tolist() for column in columns])
 
     def post(self, intervals: Intervals, at_s: npt.NDArray[np.float64], received: npt.NDArray[np.int64]) -> None:
-        """Show the figures of closed intervals.
+        """Write the figures of closed intervals.
 
         Args:
-            intervals: what closed.
+            intervals: the n intervals that closed.
             at_s: (n,) monotonic instants of their last samples.
-            received: (n,) blocks that their channels have received so far, without those that still wait: how many of
-                a message's blocks wait when an interval closes depends on the message's length.
+            received: (n,) blocks taken from their rings so far. Blocks that still wait do not count: their number
+                depends on the length of a message.
         """
         rows, gaps, judged = intervals.rows, intervals.gaps, intervals.judgements
         self.scored_at_s[rows] = at_s
@@ -171,7 +171,7 @@ class Board:
         self._received_before[rows] = received
 
     def clear(self, rows: npt.NDArray[np.intp], received: npt.NDArray[np.int64] | int = 0) -> None:
-        """Forget ``rows``, whose rings have seen ``received`` blocks: another channel moves in."""
+        """Reset ``rows`` for new channels; their rings have seen ``received`` blocks."""
         with self.writing():
             for array in (self.blocks_scored, self.scored_at_s, *self.skipped.values(), *self.refused.values()):
                 array[rows] = 0
@@ -184,12 +184,12 @@ class Board:
             self._received_before[rows] = received
 
     def counts(self, rows: Rows) -> npt.NDArray[np.int64]:
-        """The counters of rows, (rows, n), for a restart; the caller is the one that writes."""
+        """The counters of rows, (rows, n), to be kept over a restart; only the writing worker calls this."""
         columns = (self.blocks_scored, *self.skipped.values(), *self.refused.values())
         return np.stack([column[rows] for column in columns], axis=1)
 
     def restore(self, row: int, counts: npt.NDArray[np.int64]) -> None:
-        """Let the counters of a row that was just cleared go on from what :meth:`counts` gave, (n,)."""
+        """Continue the counters of a row that was just cleared from what :meth:`counts` gave, (n,)."""
         columns = (self.blocks_scored, *self.skipped.values(), *self.refused.values())
         with self.writing():
             for column, count in zip(columns, counts.tolist(), strict=True):

@@ -1,7 +1,6 @@
-"""Which calibration a channel has: found by its labels, checked against its model, read once.
+"""The calibration of a channel: found by its labels, checked against its model, read once.
 
-A calibration that is missing or unusable leaves its channel without a score and says so; it never stops the daemon.
-Refuses to know: what a calibration holds.
+A channel whose calibration is missing or unusable gets no score. The log says so; the daemon goes on.
 """
 
 import logging
@@ -20,7 +19,7 @@ REGIME = "regime"
 
 
 class Calibrations:
-    """The calibrations that a configuration names; channels of one file share one object."""
+    """The calibrations that a configuration names; all channels of a file share one object."""
 
     def __init__(self, config_file: Path | None) -> None:
         self._config_file = config_file
@@ -28,18 +27,18 @@ class Calibrations:
         self._before: dict[Path, CalibrationFile | None] = {}
 
     def renewed(self) -> "Calibrations":
-        """The same calibrations, to be read anew; what did not change stays the same object."""
+        """The same calibrations, read again when used; a file that did not change keeps its object."""
         fresh = Calibrations(self._config_file)
         fresh._before = self._files
         return fresh
 
     def of(self, sensor: Sensor, labels: dict[str, str], model_sha256: str) -> Calibration | None:
-        """The calibration of a channel, None if it has none that can be used (logged).
+        """The calibration of a channel; None if it has no usable one, which is logged.
 
         Args:
-            sensor: names the file.
-            labels: the channel's.
-            model_sha256: of the model that forecasts it.
+            sensor: its configuration, which names the file.
+            labels: values of the channel's labels, by name.
+            model_sha256: hash of the model that forecasts the channel.
         """
         if sensor.calibration is None:
             return None

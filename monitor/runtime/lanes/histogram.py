@@ -1,6 +1,6 @@
-"""Histograms in Prometheus' sense, fed with whole arrays.
+"""Prometheus histograms that observe whole arrays.
 
-prometheus-client's histogram takes one value a call, which is too slow for a value a block. Refuses to know: names.
+The histogram of prometheus-client takes one value for each call, which is too slow for one value for each block.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ from monitor.core.rings import Zeros
 
 
 class Histogram:
-    """Counts of values in buckets with inclusive upper bounds, and their sum, in parts with a writer each."""
+    """Counts of values in buckets with inclusive upper bounds, and their sum; each part has one writer."""
 
     def __init__(self, bounds: Sequence[float], parts: int = 1, zeros: Zeros = np.zeros) -> None:
         self.bounds = np.asarray(bounds, np.float64)
@@ -22,20 +22,20 @@ class Histogram:
         self._sums: npt.NDArray[np.float64] = zeros(parts, np.float64)
 
     def part(self, number: int) -> Self:
-        """One part, for its writer."""
+        """One part as a histogram of its own, for its writer."""
         part = copy(self)
         part._counts, part._sums = self._counts[number : number + 1], self._sums[number : number + 1]  # noqa: SLF001
         return part
 
     @property
     def counts(self) -> npt.NDArray[np.int64]:
-        """(buckets + 1,) values in each bucket, of all parts."""
+        """(buckets + 1,) number of values in each bucket, over all parts."""
         total: npt.NDArray[np.int64] = self._counts.sum(axis=0)
         return total
 
     @property
     def sum(self) -> float:
-        """Of all values."""
+        """Sum of all observed values."""
         return float(self._sums.sum())
 
     def observe(self, values: npt.NDArray[np.float64]) -> None:
@@ -53,10 +53,10 @@ class Histogram:
         return self._counts[number].copy(), float(self._sums[number])
 
     def totals(self, parts: Iterable[tuple[npt.NDArray[np.int64], float]]) -> tuple[list[tuple[str, int]], float]:
-        """Pairs of the label ``le`` and the count of values up to it, ending with ``+Inf``; and the sum.
+        """Pairs of the label ``le`` and the cumulative count up to it, ending with ``+Inf``; and the sum.
 
         Args:
-            parts: what :meth:`part_totals` gave for each part.
+            parts: the result of :meth:`part_totals` for each part.
         """
         counts, total = np.zeros_like(self._counts[0]), 0.0
         for of_part, sum_of_part in parts:
@@ -70,7 +70,7 @@ class Histogram:
 
         Args:
             q: between 0 and 1.
-            before: counts at an earlier time; only values since then are looked at.
+            before: counts at an earlier time; only values observed since then count.
         """
         counts = self.counts if before is None else self.counts - before
         total = int(counts.sum())

@@ -1,7 +1,7 @@
-"""Starting another interpreter that runs our own code and nothing from the working directory.
+"""The command line of another interpreter that runs this package and nothing from the working directory.
 
-``python -m`` puts the working directory before everything else, so that a ``random.py`` lying there would be run. Does
-not handle: starting the process.
+``python -m`` puts the working directory first on the module path, so a ``random.py`` in it would run. Does not handle:
+starting the process.
 """
 
 import sys
@@ -19,11 +19,11 @@ module = sys.argv[2]
 del sys.argv[1:3]
 runpy.run_module(module, run_name="__main__", alter_sys=True)
 """
-"""The folder of this package is on the path only while the package is looked up: beside it, in a checkout, may lie
-anything."""
+"""The package's folder is on the module path only while the package is imported: in a checkout, other modules may stand
+beside it."""
 
 
 def command(module: str, *arguments: str) -> list[str]:
-    """The command line of a new interpreter that runs a module of this package, the very one that runs here."""
+    """The command line of a new interpreter that runs ``module`` of the package that runs here."""
     folder = Path(monitor.__file__).resolve().parents[1]
     return [sys.executable, "-P", "-c", _START, str(folder), module, *arguments]

@@ -1,7 +1,7 @@
-"""A lane: everything of one model that more than one process sees; its channels are rows, its rows come in parts.
+"""A lane: the arrays of one model that the daemon and its workers share.
 
-The daemon writes samples into the rings; one worker a part takes the blocks of its rows, and posts what they are worth
-to the board. Refuses to know: engines, channels' names, processes.
+Each channel of the model is a row, and the rows are divided into parts. The daemon writes samples into the rings. One
+worker for each part takes the blocks of its rows and posts their figures to the board.
 """
 
 from collections.abc import Callable
@@ -24,18 +24,18 @@ BATCH_BOUNDS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096, 16384)
 
 @dataclass(frozen=True, slots=True)
 class LaneShape:
-    """What a lane is made of."""
+    """Sizes and mode of a lane."""
 
     name: str
     """The model's name in the configuration."""
     channels: int
-    """Rows."""
+    """Number of rows."""
     block_samples: int
     """Samples in a block."""
     window_blocks: int
     """Blocks in the network's window."""
     capacity_blocks: int
-    """Blocks that a row's ring holds."""
+    """Blocks that the ring of a row holds."""
     level_blocks: int = 100
     """Blocks over which the level averages."""
     mode: str = "carried"
@@ -45,30 +45,30 @@ class LaneShape:
 
 
 class Lane:
-    """Rings, board and histograms of a number of rows."""
+    """The rings, board and histograms of one model's rows."""
 
     def __init__(self, shape: LaneShape, zeros: Zeros = np.zeros, *, joining: bool = False) -> None:
-        """Make a lane; ``joining``: of arrays that another process has made already."""
+        """Make a lane; ``joining``: another process has initialised its arrays already."""
         parts = shape.parts
         self.shape = shape
         self.first_row = 0
-        """Of a part, its first row in the whole lane."""
+        """For a part of a lane: its first row in the whole lane."""
         self.rings = Rings(shape.channels, shape.capacity_blocks, shape.block_samples, parts, zeros)
-        """The samples."""
+        """The samples of every row."""
         self.board = Board(shape.channels, parts, zeros, joining=joining)
-        """The latest figures."""
+        """The latest figures of every row."""
         self.durations = Histogram(DURATION_BOUNDS_S, parts, zeros)
-        """Seconds of one batch through the pipeline."""
+        """Seconds that the pipeline took for a batch."""
         self.batches = Histogram(BATCH_BOUNDS, parts, zeros)
         """Blocks in a batch."""
         self.latencies = Histogram(LATENCY_BOUNDS_S, parts, zeros)
         """Seconds from the arrival of a block's last sample to its score."""
         self.beat_s: npt.NDArray[np.float64] = zeros(parts, np.float64)
-        """(parts,) monotonic instant of each worker's last sign of life; 0: it has not begun."""
+        """(parts,) monotonic instant of each worker's last heartbeat; 0: it has not begun."""
         self.ordered: npt.NDArray[np.int64] = zeros(parts, np.int64)
-        """(parts,) orders ever given to each worker."""
+        """(parts,) number of orders given to each worker so far."""
         self.viewer: Callable[[], Engine] | None = None
-        """Makes an engine of the same network for those who look, on a thread of theirs; None: there is none."""
+        """Loads an engine of the same network for the page and captures, which run it on a thread; None: no engine."""
 
     @property
     def name(self) -> str:
@@ -76,7 +76,7 @@ class Lane:
         return self.shape.name
 
     def part(self, number: int) -> Self:
-        """One part as a lane of its own, whose rows count from 0; for its worker."""
+        """One part as a lane of its own, with rows numbered from 0; for its worker."""
         part = copy(self)
         first, end = self.rings.borders[number : number + 2]
         part.shape = replace(self.shape, channels=end - first, parts=1)

@@ -1,7 +1,7 @@
-"""From a model's name in the configuration to a lane that runs it.
+"""Loads the models that a configuration names, and starts a lane for each.
 
-A lane is made anew only when something it depends on changed, so a reload that leaves a model alone leaves its
-channels' samples, contexts and alarms alone. Refuses to know: channels, the broker.
+A reload replaces a lane only when something it depends on changed. The other lanes keep their channels' samples,
+contexts and alarms.
 """
 
 import logging
@@ -26,8 +26,8 @@ from monitor.runtime.web.families import ModelInfo
 LOG = logging.getLogger(__name__)
 
 BLOCKS_A_WORKER = 64_000
-"""Blocks a second that one worker is given, if there are cores enough; it carries about twice that (two cores of an
-EPYC). Lower: processes, and 50 MB each, that have little to do. Higher: less room for what the machine does besides."""
+"""Planned load of one worker in blocks a second, if there are enough cores; measured capacity is about twice that (two
+cores of an EPYC). Lower: idle processes of 50 MB each. Higher: less headroom for other work on the machine."""
 
 
 @dataclass(frozen=True)
@@ -39,40 +39,40 @@ class LaneKey:
     sha256: str
     """Hash of its manifest, and so of all its files."""
     engine: EngineName
-    """What runs it."""
+    """Library that runs it."""
     shape: LaneShape
     """Rows, buffer, workers."""
 
 
 @dataclass(frozen=True)
 class LoadedLane:
-    """A lane with what it was made from and what runs it."""
+    """A running lane."""
 
     key: LaneKey
-    """What it depends on."""
+    """What it depends on; a reload compares it."""
     info: ModelInfo
-    """What the metrics say of it."""
+    """What the metrics report of its model."""
     inference: Inference
-    """The workers."""
+    """Its workers."""
 
     @property
     def lane(self) -> Lane:
-        """The lane."""
+        """The arrays that its workers share."""
         return self.inference.lane
 
 
 class Lanes:
-    """Makes lanes; they tell of changed alarm states and of workers that ended."""
+    """Starts lanes, which report changed alarm states and workers that failed."""
 
     def __init__(self, on_changes: Callable[[Lane, Changes], None], on_failure: Callable[[WorkerError], None]) -> None:
         self._on_changes = on_changes
         self._on_failure = on_failure
 
     def load(self, config: Config, config_file: Path | None, present: dict[str, LoadedLane]) -> dict[str, LoadedLane]:
-        """The lanes of a configuration by model name; those of ``present`` are kept where nothing changed.
+        """The lanes of a configuration by model name; lanes of ``present`` stay where nothing changed.
 
         Raises:
-            MonitorError: a model cannot be used, or its workers do not start; nothing new runs then.
+            MonitorError: a model cannot be used, or its workers do not start; no new lane is left running.
         """
         batches = Batches(config.inference.max_batch, config.inference.max_delay)
         lanes: dict[str, LoadedLane] = {}
@@ -114,7 +114,7 @@ def _warn_of_rates(sensors: Iterable[Sensor], artefact: Artefact) -> None:
 
 
 def lane_key(config: Config, name: str, artefact: Artefact) -> LaneKey:
-    """What the lane of a model depends on."""
+    """Everything that the lane of model ``name`` depends on."""
     settings, network = config.inference, artefact.manifest.shape
     engine = chosen(settings.engine)
     fastest_hz = max(sensor.sampling_rate_hz for sensor in config.sensors if sensor.model == name)
@@ -132,7 +132,7 @@ def lane_key(config: Config, name: str, artefact: Artefact) -> LaneKey:
             max(math.ceil(config.limits.buffer * fastest_hz / network.block_samples), 2 * network.window_blocks),
             artefact.manifest.scaling.time_constant_blocks,
             settings.mode,
-            # A GPU serves one process; more would each hold the network and a state of their own on it.
+            # One process per GPU: each further one would hold its own copy of the network and its state there.
             1 if engine == "tensorflow" else min(workers, config.limits.channels),
         ),
     )

@@ -1,6 +1,7 @@
-"""What the daemon orders a worker to do, and what the worker says.
+"""The messages between the daemon and a worker: orders, and their answers.
 
-Rows are those of the worker's part. Refuses to know: how these travel, who carries them out.
+Rows are numbered within the worker's part. Does not handle: how messages travel (``workers``) and what a worker does
+with them (``worker``).
 """
 
 from dataclasses import dataclass
@@ -15,110 +16,110 @@ from monitor.model.engines.engines import EngineName
 from monitor.runtime.lanes.lane import LaneShape
 
 Arrays = dict[str, npt.NDArray[np.generic]]
-"""What is kept of a channel, by name; of several channels, with an axis in front."""
+"""The saved state of a channel, arrays by name; for several channels, each with a leading axis."""
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """The first message: what to run."""
+    """The first message to a worker: what to run."""
 
     shape: LaneShape
-    """Of the whole lane."""
+    """Sizes of the whole lane."""
     part: int
-    """Number of the part."""
+    """Number of the worker's part, from 0."""
     artefact: Artefact
     """The model."""
     engine: EngineName
-    """What runs it."""
+    """Library that runs the model."""
     batches: "Batches"
-    """How to batch."""
+    """Limits of a batch."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batches:
-    """How blocks become batches."""
+    """Limits of a batch."""
 
     max_batch: int = 1024
-    """Most blocks in one."""
+    """Most blocks in a batch."""
     max_delay_s: float = 0.005
-    """Pause when nothing is due, during which the next one fills."""
+    """Pause when no block is due; the next batch fills meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
 class Clear:
-    """Another channel moves into a row: forget what is known of the one before."""
+    """Reset a row for another channel."""
 
     row: int
-    """Which."""
+    """The row, in the worker's part."""
     received: int
-    """Blocks that the row's ring has seen."""
+    """Blocks that the row's ring has seen so far."""
 
 
 @dataclass(frozen=True, slots=True)
 class Learn:
-    """A calibration that is spoken of by its number from now on; None: never again."""
+    """Keep a calibration; later orders refer to it by its number."""
 
     number: int
-    """Its number."""
+    """Identifies the calibration."""
     calibration: Calibration | None
-    """What it is."""
+    """The calibration; None: forget the one with this number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Configure:
-    """A row's settings; its accumulated evidence begins anew."""
+    """Set a row's settings; its accumulated evidence is reset."""
 
     row: int
-    """Which."""
+    """The row, in the worker's part."""
     interval_blocks: int
     """Blocks in an interval."""
     warmup_blocks: int
-    """Blocks of a context that are not scored."""
+    """Blocks at the start of a context that are not scored."""
     calibration: int | None = None
-    """Number of its calibration."""
+    """Number of its calibration; None: it has none."""
     limit: float = 0.0
-    """Surprise at the limit."""
+    """Surprise at which the alarm limit is reached."""
     wrong_rate: bool = False
-    """Whether the rate is not the calibration's."""
+    """Whether the configured rate differs from the calibration's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Whether the samples of a row arrive at another rate than the configured one; its evidence and alarm stay."""
+    """The measured rate of a row became wrong, or right again; its evidence and its alarm stay."""
 
     row: int
-    """Which."""
+    """The row, in the worker's part."""
     wrong_rate: bool
-    """Whether they do."""
+    """Whether samples arrive at another rate than the configured one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Restore:
-    """What a run before knew of the channel in a row."""
+    """Restore the state that an earlier run saved of a row's channel."""
 
     row: int
-    """Which."""
+    """The row, in the worker's part."""
     arrays: Arrays
-    """From :class:`Collected`, of one channel."""
+    """State of one channel, from :class:`Collected`."""
     counters: bool
-    """Whether the board's counters go on as well."""
+    """Whether to restore the board's counters too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Collect:
-    """Say what is known of rows."""
+    """Ask for the state of rows."""
 
     number: int
-    """Of the question."""
+    """Identifies the question; the answer repeats it."""
     rows: tuple[int, ...]
-    """Which."""
+    """The rows, in the worker's part."""
     last: bool = False
-    """Whether to end after that."""
+    """Whether the worker ends after its answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """End."""
+    """End the worker."""
 
 
 Order = Clear | Learn | Configure | Measured | Restore | Collect | Batches | Stop
@@ -126,20 +127,20 @@ Order = Clear | Learn | Configure | Measured | Restore | Collect | Batches | Sto
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The model runs."""
+    """The worker has loaded its model."""
 
     engine: str
-    """On which engine."""
+    """Engine that runs it."""
     device: str
-    """On what."""
+    """Processor that runs it, for example ``cpu``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The model cannot be run."""
+    """The engine cannot run the model."""
 
     reason: str
-    """Why."""
+    """The engine's error, for a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,17 +148,17 @@ class Collected:
     """The answer to :class:`Collect`."""
 
     number: int
-    """Of the question."""
+    """Number of the question."""
     arrays: Arrays
-    """(rows, ...) what is known."""
+    """(rows, ...) their state."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The worker ends because of an error."""
+    """The worker ends because of an unexpected error."""
 
     traceback: str
-    """What happened."""
+    """Python's traceback of the error."""
 
 
 Answer = Ready | Refused | Collected | Failed | Changes

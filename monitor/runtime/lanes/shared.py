@@ -1,8 +1,8 @@
-"""Arrays that two processes see: what one writes, the other reads.
+"""Arrays in memory that two processes share.
 
-A memory file without a name holds them; it ends with the last process that has it open. Both sides ask for the same
-arrays in the same order and so find them at the same places. There are no locks: what is written becomes visible by a
-counter that is written last, which holds only on processors that keep the order of writes, as x86 does.
+An anonymous memory file holds them; the kernel frees it when the last process closes it. Both processes allocate the
+same arrays in the same order, so the arrays have the same offsets. There are no locks: a writer publishes its data by
+writing a counter last. This is correct only on processors that keep the order of writes, such as x86.
 """
 
 import math
@@ -17,7 +17,7 @@ import numpy.typing as npt
 from monitor.errors import ConfigurationError
 
 ORDERED = {"x86_64", "amd64", "i386", "i486", "i586", "i686"}
-"""Machines whose processors see one another's writes in the order in which they were made (total store order)."""
+"""Machines whose processors see each other's writes in program order (total store order)."""
 
 
 class SharedMemory:
@@ -25,13 +25,13 @@ class SharedMemory:
 
     def __init__(self, descriptor: int, *, owner: bool) -> None:
         self.descriptor = descriptor
-        """Of the memory file, for the other process."""
+        """File descriptor of the memory file, to be passed to the other process."""
         self._owner = owner
         self._end = 0
 
     @classmethod
     def create(cls) -> Self:
-        """New memory; pages take room only once they are written.
+        """New memory; a page uses memory only once it is written.
 
         Raises:
             ConfigurationError: this machine's processors may reorder writes.
@@ -45,7 +45,7 @@ class SharedMemory:
         return cls(os.memfd_create("vibration-monitor"), owner=True)
 
     def __call__(self, shape: int | tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-        """The next array; zero until somebody writes to it."""
+        """The next array; all zero until a process writes to it."""
         of = np.dtype(dtype)
         count = math.prod(shape) if isinstance(shape, tuple) else shape
         size = max(count * of.itemsize, 1)
@@ -56,5 +56,5 @@ class SharedMemory:
         return np.frombuffer(pages, of, count).reshape(shape)
 
     def close(self) -> None:
-        """Give up the memory file; arrays that were handed out stay."""
+        """Close the memory file; arrays that were handed out stay valid."""
         os.close(self.descriptor)

@@ -1,9 +1,9 @@
-"""A worker: takes due blocks of its rows from the rings, pushes them through the pipeline, posts the figures.
+"""A worker: takes due blocks of its rows from the rings, runs them through the pipeline, posts the figures.
 
-It runs in a process of its own, so neither messages nor scrapes ever wait for a forecast, and it shares nothing with
-the daemon but the lane's arrays. When it cannot keep up, the whole backlog of a channel is given up once it reaches a
-limit, counted, and the channel's context starts anew: every channel loses its share, none is starved, and what is
-scored is fresh. Refuses to know: MQTT, HTTP, what a score means.
+It runs in its own process, so messages and scrapes never wait for a forecast. It shares only the lane's arrays with the
+daemon. Under overload it drops the whole backlog of a channel once the backlog reaches a limit. It counts the blocks as
+skipped, and the channel starts a new context. So every channel loses its share, no channel starves, and scores are
+never stale.
 """
 
 import contextlib
@@ -48,20 +48,19 @@ from monitor.runtime.lanes.orders import (
 from monitor.runtime.lanes.shared import SharedMemory
 
 BACKLOG_SHARE = 0.75
-"""Share of a channel's ring that may be waiting before it is given up. Lower: short stalls cost data. Higher: the
-writer runs into the reader before the reader gives way, and new samples are lost instead of old ones."""
+"""Largest backlog of a channel, as a share of its ring. Lower: short stalls cost data. Higher: the ring fills up before
+the backlog is dropped, and new samples are lost instead of old ones."""
 
 SHORTEST_PAUSE_S = 0.0005
-"""Pause when nothing is due and no delay is wanted. Shorter: an idle daemon uses a core."""
+"""Pause when no block is due and the configured delay is 0. Shorter: an idle daemon keeps a core busy."""
 
 NICENESS = 5
-"""How far a worker stands back behind the event loop when cores are short. Blocks that are not scored are counted, but
-messages that are not taken in time are lost at the broker, and nobody counts them. Higher: other work on the machine
-comes before the scores."""
+"""Nice value of a worker. The event loop goes first when cores are short: skipped blocks are counted, but messages that
+are not taken in time are lost at the broker, uncounted. Higher: other work on the machine goes before the scores."""
 
 
 class Worker:
-    """Runs one part of a lane; one caller at a time."""
+    """Runs one part of a lane; not thread-safe."""
 
     def __init__(
         self,
@@ -74,11 +73,11 @@ class Worker:
         """Make a worker.
 
         Args:
-            lane: the part, or the whole of a lane that has one part.
+            lane: the part, or the whole lane if it has one part.
             engine: runs the network.
             clock: monotonic seconds.
-            tell: told of what the daemon must know.
-            batches: how to batch.
+            tell: called with each answer for the daemon.
+            batches: limits of a batch.
         """
         shape = lane.shape
         forecaster = WindowedForecaster if shape.mode == "windowed" else CarriedForecaster
@@ -92,7 +91,7 @@ class Worker:
         self._calibrations: dict[int, Calibration] = {}
 
     def obey(self, order: Order) -> bool:
-        """Carry out an order; returns whether to go on after it."""
+        """Carry out an order; returns whether the worker goes on after it."""
         match order:
             case Clear(row, received):
                 self.lane.rings.skip_until(row, received)
@@ -128,7 +127,7 @@ class Worker:
         self.pipeline.configure(rows, order.interval_blocks, order.warmup_blocks)
         scoring.assign(rows, calibration, order.limit, wrong_rate=order.wrong_rate)
         if before.any():
-            # An alarm ends with the calibration that it was raised by; nobody must be left with the old state.
+            # An alarm ends with the calibration that raised it; subscribers must hear that it ended.
             self._changed(Changes(rows, before, scoring.alarm.state(rows), np.full(1, np.nan, np.float32)))
         with self.lane.board.writing():
             self.lane.board.alarm_state[rows] = -1
@@ -158,7 +157,7 @@ class Worker:
         """Process one batch if a block is due; returns whether one was.
 
         Args:
-            received: blocks that came after the rings said so wait for the next round.
+            received: (rows,) counts from the rings; blocks that arrived after them wait for the next round.
         """
         lane, rings, board = self.lane, self.lane.rings, self.lane.board
         rows, lost = rings.skip_backlog(int(rings.capacity_blocks * BACKLOG_SHARE))
@@ -195,7 +194,7 @@ class Worker:
         going_on = True
         while going_on:
             received = self.lane.rings.blocks_received()
-            # An order comes before the blocks that arrive after it, also when it travels more slowly.
+            # An order is carried out before the blocks that arrive after it, even if it travels more slowly than they.
             while going_on and (obeyed < self.lane.ordered[0] or connection.poll()):
                 going_on = self.obey(connection.recv())
                 obeyed += 1
@@ -205,8 +204,8 @@ class Worker:
 
 
 def main() -> None:
-    """The process: two open files, a connection to the daemon and the lane's memory, are named on the command line."""
-    # A terminal's interrupt and systemd's TERM go to all processes; the daemon ends this one when it is done.
+    """Run the process; its arguments are two file descriptors: the connection to the daemon, and the lane's memory."""
+    # A terminal's interrupt and systemd's TERM reach all processes; the daemon ends this one when it is done.
     for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(one, signal.SIG_IGN)
     with contextlib.suppress(PermissionError):
@@ -216,7 +215,7 @@ def main() -> None:
         _serve(connection, descriptor)
     except (EOFError, ConnectionError):
         sys.exit(1)  # the daemon is gone
-    except Exception:  # noqa: BLE001 - the daemon must hear of everything that ends this process
+    except Exception:  # noqa: BLE001 - the daemon reports every error that ends this process
         connection.send(Failed(traceback.format_exc()))
         sys.exit(1)
 

@@ -1,8 +1,8 @@
-"""The daemon's end of the workers of one lane: starts them, gives orders, hears what they say, ends them.
+"""The daemon's side of the workers of one lane: starts them, sends orders, receives answers, ends them.
 
-A worker is a process, because one interpreter runs Python on one core at a time: beside the event loop's messages a
-thread would wait for the interpreter between any two array operations. Nothing here ever waits for a worker on the
-event loop: orders and answers go through threads that do nothing else. Refuses to know: MQTT, HTTP, what is ordered.
+A worker is a process because of Python's global interpreter lock: a thread would compete with the event loop for the
+lock between any two array operations. The event loop never waits for a worker: two threads for each worker send the
+orders and receive the answers.
 """
 
 import asyncio
@@ -46,11 +46,12 @@ from monitor.runtime.lanes.orders import (
 from monitor.runtime.lanes.shared import SharedMemory
 
 READY_S = 60.0
-"""Longest wait for a worker's model. ONNX Runtime takes 0.3 s; TensorFlow that compiles for a GPU tens of seconds."""
+"""Longest wait for a worker to load its model. ONNX Runtime takes 0.3 s; TensorFlow compiles for a GPU for tens of
+seconds. Shorter: a slow start fails. Longer: a hanging engine is reported later."""
 
 
 class WorkerError(RuntimeError):
-    """A worker ended that should not have."""
+    """A worker ended unexpectedly."""
 
 
 class Inference:
@@ -66,18 +67,18 @@ class Inference:
         on_changes: Callable[[Lane, Changes], None] = lambda _lane, _changes: None,
         on_failure: Callable[[WorkerError], None] = lambda _: None,
     ) -> None:
-        """Start the processes; :meth:`wait_until_ready` says whether they can do their work.
+        """Start the processes; :meth:`wait_until_ready` waits until they have loaded the model.
 
         Args:
-            shape: of the lane.
+            shape: sizes of the lane.
             artefact: the model.
-            engine: what runs it.
-            batches: how to batch.
-            on_changes: told, on a thread of its own, of changed alarm states.
-            on_failure: told likewise of a worker that ended after it was ready.
+            engine: library that runs it.
+            batches: limits of a batch.
+            on_changes: called with changed alarm states, on the worker's listening thread.
+            on_failure: called on the same thread when a worker ends unexpectedly after it was ready.
 
         Raises:
-            OSError, RuntimeError: the system has no room for another process or thread; none is left.
+            OSError, RuntimeError: the system refuses another process or thread; none is left running.
         """
         memory = SharedMemory.create()
         self.lane = Lane(shape, memory)
@@ -98,7 +99,7 @@ class Inference:
             memory.close()
 
     def wait_until_ready(self) -> Ready:
-        """Wait for the workers' models; what one says of its engine holds for all.
+        """Wait until every worker has loaded the model; returns the first one's answer, all run the same engine.
 
         Raises:
             ArtefactError: a model cannot be used here.
@@ -114,41 +115,41 @@ class Inference:
 
     @property
     def pids(self) -> list[int]:
-        """The processes."""
+        """Process identifiers of the workers."""
         return [worker.process.pid for worker in self._workers]
 
     def beat_s(self) -> float:
-        """Monotonic instant of the last sign of life of the worker that has been silent for longest."""
+        """The oldest of the workers' last heartbeats, a monotonic instant."""
         return float(self.lane.beat_s.min())
 
     def clear(self, row: int, received: int) -> None:
-        """Forget a row's channel before the blocks that arrive from now on; see :class:`Clear`."""
+        """Reset a row before the blocks that arrive from now on; see :class:`Clear`."""
         self._order(row, Clear(row, received))
 
     def configure(self, order: Configure, calibration: Calibration | None) -> None:
-        """Give a row settings and a calibration; channels that are given the same object share work."""
+        """Set a row's settings and calibration; channels with the same calibration object share work."""
         number = None if calibration is None else self._number(calibration)
         self._order(order.row, replace(order, calibration=number))
 
     def measured(self, order: Measured) -> None:
-        """Say whether a row's samples arrive at another rate than the configured one."""
+        """Tell the worker whether a row's samples arrive at another rate than the configured one."""
         self._order(order.row, order)
 
     def restore(self, order: Restore) -> None:
-        """Give a row back what a run before knew of it."""
+        """Restore what an earlier run saved of a row."""
         self._order(order.row, order)
 
     def rebatch(self, batches: Batches) -> None:
-        """Batch otherwise from now on."""
+        """Use new limits of a batch from now on."""
         self._order_all(batches)
 
     def collect(self, part: int, rows: Sequence[int], *, last: bool = False) -> "Future[Arrays]":
-        """Ask what is known of ``rows`` of one part, in their order.
+        """Ask for the state of ``rows`` of one part; the answer keeps their order.
 
         Args:
-            part: its number.
-            rows: which, of the whole lane.
-            last: let its worker end after that.
+            part: number of the part.
+            rows: row numbers in the whole lane.
+            last: whether the worker ends after its answer.
         """
         first = self.lane.rings.borders[part]
         number = next(self._next_number)
@@ -157,12 +158,12 @@ class Inference:
         return answer
 
     async def obeyed(self) -> None:
-        """Wait until every order that was given has been carried out, however long it takes; for the start."""
+        """Wait until every order given so far has been carried out, at most ``READY_S``; for the start."""
         answers = [self.collect(part, ()) for part in range(self.lane.shape.parts)]
         await asyncio.wait([asyncio.wrap_future(answer) for answer in answers], timeout=READY_S)
 
     def stop(self, timeout_s: float = 5.0) -> bool:
-        """End the workers; returns whether they did by themselves in time."""
+        """Stop the workers, and kill those that do not end in time; returns whether all ended by themselves."""
         self._order_all(Stop())
         ended = [worker.end(timeout_s) for worker in self._workers]
         return all(ended)
@@ -172,7 +173,7 @@ class Inference:
         if number is None:
             number = self._numbers[calibration] = next(self._next_number)
             self._order_all(Learn(number, calibration))
-            # Once no channel has it, the workers need not remember it. It may outlive us, who hold the lane's memory.
+            # The workers forget it once no channel has it. The calibration may outlive this object, hence the weakref.
             weakref.finalize(calibration, _unlearn, weakref.ref(self), number).atexit = False
         return number
 
@@ -189,7 +190,7 @@ class Inference:
             self._on_changes(self.lane, answer)
         elif isinstance(answer, Collected):
             question = self._questions.pop(answer.number)
-            if question.set_running_or_notify_cancel():  # nobody may be waiting any more
+            if question.set_running_or_notify_cancel():  # False if the caller has given up
                 question.set_result(answer.arrays)
         elif isinstance(answer, WorkerError):
             self._on_failure(answer)
@@ -216,7 +217,7 @@ class _Process:
         self._connection = Connection(ours.detach())
         with theirs:
             ends = theirs.fileno(), memory
-            # As many threads as workers share the cores; each keeps to one.
+            # The workers share the cores, so each uses one thread.
             self.process = subprocess.Popen(
                 interpreter.command("monitor.runtime.lanes.worker", *map(str, ends)),
                 pass_fds=ends,
@@ -238,13 +239,13 @@ class _Process:
             raise
 
     def send(self, order: Order) -> None:
-        """Give an order; it is carried out before blocks that arrive after this call."""
+        """Send an order; it is carried out before blocks that arrive after this call."""
         self._ending = self._ending or isinstance(order, Stop) or (isinstance(order, Collect) and order.last)
         self._lane.ordered[self._part] = next(self._counter)
         self._outbox.put(order)
 
     def end(self, timeout_s: float) -> bool:
-        """Wait for the end, and enforce it after a while; returns whether that was not necessary."""
+        """Wait for the process to end, and kill it after ``timeout_s``; returns whether it ended by itself."""
         self._ending = True
         try:
             self.process.wait(timeout_s)
@@ -265,17 +266,17 @@ class _Process:
             try:
                 self._connection.send(message)
             except OSError:
-                return  # it ended; the other thread tells
+                return  # the worker ended; the listening thread reports it
 
     def _listen(self) -> None:
-        reason = "what an inference process said could not be handled"
+        reason = "an answer of the inference process could not be handled"
         try:
             while True:
                 self._take(self._connection.recv())
         except (EOFError, OSError):
             reason = f"the inference process ended: status {self.process.wait()}"
         finally:
-            # Without this thread alarms would go unheard, so the daemon ends with it.
+            # Without this thread alarms would be lost, so its end ends the daemon.
             if not self._ending:
                 self._lost(reason)
 
