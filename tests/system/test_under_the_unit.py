@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.support.authority import Authority
 from tests.support.daemons import configuration
 from tests.support.programs import ROOT, program
 from tests.support.servers import free_port, get, mosquitto, process, wait_for
@@ -16,20 +17,27 @@ pytestmark = pytest.mark.system
 UNIT = ROOT / "systemd" / "vibration-monitor.service"
 
 
-def test_the_daemon_works_under_the_units_rules_and_says_so(tmp_path: Path) -> None:
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_the_daemon_works_under_the_units_rules_and_says_so(tmp_path: Path, encrypted: bool) -> None:
     program("systemd-analyze")
-    port = free_port()
+    port, broker_port = free_port(), free_port()
+    authority = Authority(tmp_path / "authority")
+    certificate, key = authority.sign("broker")
+    listener = (f"listener {broker_port} 127.0.0.1", "allow_anonymous true")
+    secure = (f"certfile {certificate}", f"keyfile {key}") if encrypted else ()
     config = tmp_path / "config.yaml"
     log = tmp_path / "daemon.log"
     notify = tmp_path / "notify"
     with (
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd,
-        mosquitto(tmp_path) as broker,
+        mosquitto(tmp_path, broker_port, *listener, *secure) as broker,
         log.open("w") as stream,
     ):
         systemd.bind(str(notify))
         systemd.settimeout(60)
-        config.write_text(configuration(broker, port))
+        trust = f"{{ca_file: '{authority.certificate}'}}"
+        tls = f"mqtt: {{url: 'mqtts://127.0.0.1:{broker}', tls: {trust}}}\n"
+        config.write_text(configuration(broker, port, tls if encrypted else ""))
         (tmp_path / "state").mkdir()
         environment = {
             **os.environ,
@@ -50,6 +58,7 @@ def test_the_daemon_works_under_the_units_rules_and_says_so(tmp_path: Path) -> N
                 families = text_string_to_metric_families(get(f"http://127.0.0.1:{port}/metrics"))
                 values = {sample.name: sample.value for family in families for sample in family.samples}
                 assert values["process_resident_memory_bytes"] > 0
+                assert ("vibration_certificate_expiry_timestamp_seconds" in values) == encrypted
                 return bool(values["vibration_mqtt_connected"])
 
             wait_for(connected, "the broker")
