@@ -8,15 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import parse_qsl
 
-import numpy as np
-import numpy.typing as npt
-
+from monitor.core.arrays import Float32
 from monitor.errors import ConfigurationError
 from monitor.recording.fit import require_samples
 from monitor.recording.options import RecordingOptions
 from monitor.recording.source import Recording, open_recordings
-
-Float32 = npt.NDArray[np.float32]
 
 KEYS = ("sampling-rate-hz", "channel", "decimate", "unit", "first")
 

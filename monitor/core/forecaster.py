@@ -9,10 +9,8 @@ block). Refuses to know: units, time, what a residual is.
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
-Float32 = npt.NDArray[np.float32]
-Rows = npt.NDArray[np.intp]
+from monitor.core.arrays import Float32, Rows
 
 
 class CarriedState(Protocol):

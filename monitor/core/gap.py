@@ -7,12 +7,8 @@ few numbers a channel. Refuses to know: forecasters, limits, wall time.
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-Float32 = npt.NDArray[np.float32]
-Int64 = npt.NDArray[np.int64]
-Bool = npt.NDArray[np.bool_]
-Rows = npt.NDArray[np.intp]
+from monitor.core.arrays import Float32, Int64, Rows
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,14 +12,9 @@ rates, forecasts, what is normal.
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from monitor.core.arrays import Bool, Float32, Rows
 from monitor.core.rings import index_of
-
-Float32 = npt.NDArray[np.float32]
-Float64 = npt.NDArray[np.float64]
-Bool = npt.NDArray[np.bool_]
-Rows = npt.NDArray[np.intp]
 
 TIME_CONSTANT_BLOCKS = 100
 """Blocks over which the level averages. Lower: the level follows single bursts of a fault and hides them from the shape

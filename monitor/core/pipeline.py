@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from monitor.core.arrays import Bool, Float32, Int64, Rows
 from monitor.core.forecaster import Forecaster
-from monitor.core.gap import Bool, Float32, GapFigures, GapSums, Int64, Residuals, Rows
+from monitor.core.gap import GapFigures, GapSums, Residuals
 from monitor.core.level import TIME_CONSTANT_BLOCKS, Level
 from monitor.core.rings import DueBlocks, index_of
 from monitor.core.scoring.judge import Judgements, Scoring

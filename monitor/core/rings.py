@@ -7,22 +7,14 @@ messages, what a block is good for.
 """
 
 from bisect import bisect_right
-from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass
 from itertools import pairwise, zip_longest
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
-Float32 = npt.NDArray[np.float32]
-Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
-Bool = npt.NDArray[np.bool_]
-Rows = npt.NDArray[np.intp]
-Zeros = Callable[[int | tuple[int, ...], npt.DTypeLike], npt.NDArray[Any]]
-"""Makes an array of zeros, given shape and type: ``numpy.zeros``, or one that a second process sees too."""
+from monitor.core.arrays import Bool, Float32, Float64, Int64, Numbers, Rows, Zeros
 
 
 def index_of(rows: Rows) -> Rows | slice:
@@ -116,7 +108,7 @@ class Rings:
         """The stream index that the next appended sample of ``row`` gets."""
         return self._next_sample[row]
 
-    def append(self, row: int, samples: npt.NDArray[np.generic], factor: float, arrived_s: float) -> int:
+    def append(self, row: int, samples: Numbers, factor: float, arrived_s: float) -> int:
         """Append contiguous samples to a channel, times ``factor``, converted to float32.
 
         Args:

@@ -10,9 +10,9 @@ import aiomqtt
 import numpy as np
 
 from monitor.config import Mqtt
-from monitor.core.gap import Float32
+from monitor.core.arrays import Float32, Numbers
 from monitor.core.messages.continuity import Arrival, Continuity, Piece
-from monitor.core.messages.decode import RealArray, Rejected, decoder
+from monitor.core.messages.decode import Rejected, decoder
 from monitor.errors import MonitorError
 from monitor.runtime.intake.direct_client import client_options
 
@@ -29,7 +29,7 @@ class LiveChannel:
         self.rejected = 0
         """Messages that could not be used."""
         self._decode = decoder(payload_format, (axis or "",), sampling_rate_hz)
-        self._continuity: Continuity[RealArray] = Continuity(sampling_rate_hz)
+        self._continuity: Continuity[Numbers] = Continuity(sampling_rate_hz)
         self._axis = axis
         self._wanted = samples
         self._parts: list[Float32] = []

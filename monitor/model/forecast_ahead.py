@@ -8,13 +8,11 @@ left it. Refuses to know: files, figures.
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from monitor.core.arrays import Float32
 from monitor.core.forecaster import Engine
 from monitor.core.level import unit_blocks
 from monitor.errors import RecordingError
-
-Float32 = npt.NDArray[np.float32]
 
 CONTEXT_BLOCKS = 200
 """Most blocks of context: two time constants of the level; more changes nothing."""

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from monitor.core.arrays import Float32
 from monitor.core.forecaster import CarriedForecaster, Engine
-from monitor.core.gap import Float32, Residuals
+from monitor.core.gap import Residuals
 from monitor.core.pipeline import Pipeline
 from monitor.core.scoring.calibration import Calibration
 from monitor.core.scoring.fit import HealthyContext, calibrate

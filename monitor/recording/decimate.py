@@ -10,9 +10,8 @@ rates in Hz, records, files.
 from functools import cache
 
 import numpy as np
-import numpy.typing as npt
 
-Float64 = npt.NDArray[np.float64]
+from monitor.core.arrays import Float64, Numbers
 
 STOP_BAND_DB = 90.0
 """Attenuation from the new Nyquist frequency on. Lower shows strong high frequencies, higher costs length."""
@@ -49,7 +48,7 @@ class Decimator:
         self._held: Float64 = np.empty(0)
         self._started = False
 
-    def push(self, samples: npt.NDArray[np.generic]) -> Float64:
+    def push(self, samples: Numbers) -> Float64:
         """Take the next samples (n,), return the outputs (m,) that are settled by now, float64."""
         piece = samples.astype(np.float64)
         if self.factor == 1:

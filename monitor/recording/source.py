@@ -13,18 +13,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from monitor.core.arrays import Float32, Numbers
 from monitor.core.units import UNITS_MPS2
 from monitor.errors import MonitorError, RecordingError
 from monitor.recording.decimate import Decimator
 from monitor.recording.formats import read_contents
 from monitor.recording.missing_library import named_missing_library
 from monitor.recording.options import ALL_CHANNELS, RecordingOptions
-from monitor.recording.readers.contents import Layout, RealArray
+from monitor.recording.readers.contents import Layout
 from monitor.recording.selection import Selection, select
-
-Float32 = npt.NDArray[np.float32]
 
 PIECE_SAMPLES = 2**16
 """Samples read at once: 5 s at 12 kHz. Lower costs calls, higher memory; the result is the same."""
@@ -189,7 +187,7 @@ class Recording:
         if tail.size:
             yield Piece(record, position, tail.astype(np.float32))
 
-    def _stretches(self, chunk: int) -> Iterator[tuple[int, bool, RealArray]]:
+    def _stretches(self, chunk: int) -> Iterator[tuple[int, bool, Numbers]]:
         """Raw finite samples cut at the ends of records: record, whether it ends here, samples."""
         layout = self.selection.layout
         done = 0
@@ -204,7 +202,7 @@ class Recording:
                 first += part.size
                 done += part.size
 
-    def _raw(self, layout: Layout, chunk: int) -> Iterator[RealArray]:
+    def _raw(self, layout: Layout, chunk: int) -> Iterator[Numbers]:
         """What the format's reader gives; its complaints become one message."""
         expected = None if layout.samples is None else layout.records * layout.samples
         done = 0
@@ -217,7 +215,7 @@ class Recording:
             if expected is not None and done != expected:
                 raise EOFError(f"{expected:,} samples were announced, not what is there")
 
-    def _check(self, samples: RealArray, record: int, inside: int) -> None:
+    def _check(self, samples: Numbers, record: int, inside: int) -> None:
         """Refuse what no forecast can be made from, and say where it is."""
         with np.errstate(invalid="ignore"):  # NaN is found by the comparison, it need not warn on top
             usable = np.abs(samples.astype(np.float64)) <= MAX_MAGNITUDE

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from monitor.core.arrays import Numbers
 from monitor.core.units import UNITS_MPS2
 from monitor.errors import ConfigurationError, MonitorError, RecordingError
 from monitor.recording.missing_library import named_missing_library
@@ -26,14 +26,14 @@ from monitor.recording.readers.contents import Layout, arrange
 class _Content:
     """What is to be written."""
 
-    samples: npt.NDArray[np.generic]
+    samples: Numbers
     """(samples,), (samples, channels), (records, samples) or (records, samples, channels)."""
     layout: Layout
     """The same as (records, samples, channels)."""
     facts: dict[str, Any]
     """Rate, unit, starts and channel names, as far as given."""
 
-    def columns(self) -> npt.NDArray[np.generic]:
+    def columns(self) -> Numbers:
         """The samples as (samples, channels)."""
         return self.samples.reshape(-1, self.layout.channels)
 
@@ -46,7 +46,7 @@ class _Content:
 
 def write_recording(
     path: Path,
-    samples: npt.NDArray[np.generic],
+    samples: Numbers,
     sampling_rate_hz: float,
     unit: str | None,
     *,
@@ -94,7 +94,7 @@ def write_recording(
 
 def _checked(
     path: Path,
-    samples: npt.NDArray[np.generic],
+    samples: Numbers,
     sampling_rate_hz: float,
     unit: str | None,
     start_s: Sequence[float] | None,

@@ -19,14 +19,11 @@ own, so until its start the machine is the healthy one, sample for sample. Does 
 import math
 
 import numpy as np
-import numpy.typing as npt
 from scipy.signal import butter, lfilter
 
+from monitor.core.arrays import Float32, Float64
 from monitor.errors import ConfigurationError
 from monitor.simulation.machine import Fault, FaultKind, Machine
-
-Float32 = npt.NDArray[np.float32]
-Float64 = npt.NDArray[np.float64]
 
 CHUNK_SAMPLES = 4096
 """Samples made at once; another number makes another signal of the same machine."""

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from monitor.core.arrays import Float32, Float64
 from monitor.core.forecaster import Engine
 from monitor.core.scoring.fit import calibrate
 from monitor.model.artefact.artefact import load_artefact
@@ -27,7 +27,6 @@ from tests.benchmarks import detection_data as data
 from tests.benchmarks.detection_budget import budget
 from tests.benchmarks.detection_figures import Classical, Figures, own_series, phases, raw_series
 
-Float64 = npt.NDArray[np.float64]
 LEVELS_DB = (-6, -8, -10, -12, -14, -16, -18, -20, -22)
 CLASSICAL = ("RMS", "kurtosis", "AR(100)", "AR(100)/energy", "forest")
 MONTH_S = 30 * 86400.0
@@ -45,7 +44,7 @@ def auc(healthy: Float64, faulty: Float64) -> float:
 class Channel:
     """One calibrated channel: all figures of any streams of it."""
 
-    def __init__(self, engine: Engine, healthy: data.Float32, rate: float, interval_blocks: int) -> None:
+    def __init__(self, engine: Engine, healthy: Float32, rate: float, interval_blocks: int) -> None:
         self.engine, self.interval_blocks = engine, interval_blocks
         known = data.forecast(engine, healthy[None])
         self.calibration = calibrate(
@@ -54,7 +53,7 @@ class Channel:
         per_interval = self.calibration.interval_s / MONTH_S
         self.classical = Classical(known, interval_blocks, per_interval)
 
-    def figures(self, streams: data.Float32) -> Figures:
+    def figures(self, streams: Float32) -> Figures:
         """Series of every stream (n, samples) and phase, phases of one stream together."""
         seen = data.forecast(self.engine, streams)
         found = self.classical.series(seen)
@@ -97,7 +96,7 @@ def reach(levels: tuple[int, ...], means: list[float], wanted: float = 0.95) -> 
 
 
 def mixed(
-    engine: Engine, healthy: data.Float32, faults: list[data.Float32], rate: float, blocks: int, pieces: int
+    engine: Engine, healthy: Float32, faults: list[Float32], rate: float, blocks: int, pieces: int
 ) -> dict[str, Any]:
     """Mixtures at all levels, and the faults unmixed."""
     known, new = data.healthy_parts(healthy)
@@ -134,7 +133,7 @@ def run_uestc(engine: Engine, blocks: int) -> dict[str, Any]:
     known, new = data.healthy_parts(healthy)
     channel = Channel(engine, known, 20000.0, blocks)
     normal = channel.figures(new[None])
-    changes: dict[str, data.Float32] = {
+    changes: dict[str, Float32] = {
         "1200 rpm": data.uestc("healthy_1200rpm"),
         "gain x 3": new * np.float32(3),
         "gain / 3": new / np.float32(3),

@@ -9,16 +9,14 @@ limit and alarm rule.
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from monitor.core.arrays import Float64, Floats
 from monitor.core.forecaster import Engine
 from monitor.core.scoring.alarm import Alarm, State
 from monitor.core.scoring.fit import block_sums, calibrate, calibrate_sums, cut, in_mps2
 from tests.benchmarks import detection_data as data
 from tests.benchmarks.detection_figures import own_series
 
-Float64 = npt.NDArray[np.float64]
-Floats = npt.NDArray[np.floating[Any]]
 INTERVAL_BLOCKS = 20
 RUN_BLOCKS = 10
 CHANNELS = 100

@@ -6,15 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from scipy.io import loadmat
 
+from monitor.core.arrays import Float32
 from monitor.core.forecaster import Engine
 from monitor.core.level import Level
 from monitor.core.scoring.fit import HealthyContext
 from monitor.recording.decimate import Decimator
-
-Float32 = npt.NDArray[np.float32]
 
 ROOT = Path(__file__).resolve().parents[2]
 TRAINED = 0.51

@@ -7,12 +7,11 @@ not by how it is smoothed or where its limit is.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.signal import lfilter
 
+from monitor.core.arrays import Float32, Float64, Floats
 from monitor.core.scoring.bands import layout
 from monitor.core.scoring.calibration import Calibration, episode_length
 from monitor.core.scoring.combine import AGREED_SCALE, SCALES, combine
@@ -29,8 +28,6 @@ from monitor.core.scoring.tail import fit_tail, surprise
 from monitor.core.scoring.whitening import autoregression
 from tests.benchmarks.detection_data import Streams
 
-Float64 = npt.NDArray[np.float64]
-Floats = npt.NDArray[np.floating[Any]]
 AR_ORDER = 100
 DRIFT = 0.04
 """Drift of a classical figure's logarithm that is tolerated, as the product tolerates its own."""
@@ -119,7 +116,7 @@ class Classical:
             values = {name: [np.concatenate(series)] for name, series in values.items()}
         return {name: [self.fitted[name].series(one) for one in series] for name, series in values.items()}
 
-    def _intervals(self, samples: npt.NDArray[np.float32]) -> list[Float64]:
+    def _intervals(self, samples: Float32) -> list[Float64]:
         """(intervals, samples) of every stream and phase."""
         out = []
         for stream in samples.astype(np.float64):

@@ -27,10 +27,10 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-import numpy.typing as npt
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from monitor.core.arrays import Float64
 from monitor.demo.run import calibrate_plant
 from monitor.quantities import seconds
 from monitor.runtime.web import procfs
@@ -38,7 +38,6 @@ from tests.benchmarks.soak_feed import Broker, Feed, Neighbours
 from tests.support.daemons import RunningDaemon, running_daemon
 from tests.support.servers import wait_for
 
-Float64 = npt.NDArray[np.float64]
 Row = dict[str, float]
 
 MIB = 2**20

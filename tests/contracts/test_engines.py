@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
+from monitor.core.arrays import Float32
 from monitor.core.forecaster import Engine
 from monitor.model.engines.onnx_engine import OnnxEngine
 from monitor.model.engines.onnx_graph import onnx_bytes
@@ -13,7 +13,6 @@ from monitor.model.engines.tensorflow_engine import TensorflowEngine
 from monitor.model.network import Shape, build_network
 from tests.support.numpy_network import NumpyNetwork
 
-Float32 = npt.NDArray[np.float32]
 Make = Callable[[Shape, list[Float32]], Engine]
 
 SHAPES = [Shape(), Shape(block_samples=16, window_blocks=4, units=(12, 7), hidden=5)]

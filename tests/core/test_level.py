@@ -1,13 +1,11 @@
 """The level against its plain definition in float64, and what lies outside it."""
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
+from monitor.core.arrays import Float32, Float64
 from monitor.core.level import CLIP_LEVELS, SPIKE_BLOCKS, SPIKE_LEVELS, Level, unit_blocks
 
-Float32 = npt.NDArray[np.float32]
-Float64 = npt.NDArray[np.float64]
 BLOCK = 100
 T = 20
 ROW = np.zeros(1, np.intp)

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
+from monitor.core.arrays import Float32
 from monitor.core.messages.encode import packed_samples
 from monitor.model.artefact.artefact import load_artefact
 from monitor.model.calibration_file import ANY_REGIME, save_calibrations
@@ -25,8 +25,6 @@ from monitor.recording.write import write_recording
 from monitor.shipped import shipped
 from monitor.simulation.machine import Fault, FaultKind, catalogue, measuring_point
 from monitor.simulation.simulator import Simulation
-
-Float32 = npt.NDArray[np.float32]
 
 RATE_HZ = 12000
 MESSAGE_S = 0.1

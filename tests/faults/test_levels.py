@@ -8,16 +8,14 @@ from typing import Any
 
 import aiomqtt
 import numpy as np
-import numpy.typing as npt
 import pytest
 
+from monitor.core.arrays import Float32, Numbers
 from monitor.recording.write import write_recording
 from monitor.shipped import shipped
 from tests.support.commands import document, output
 from tests.support.daemons import RunningDaemon, running_daemon
 from tests.support.servers import mosquitto, wait_for
-
-Float32 = npt.NDArray[np.float32]
 
 MODEL = shipped("models/demo")
 RATE_HZ = 12000
@@ -111,7 +109,7 @@ def test_samples_in_an_unknown_unit_are_never_implausible(folder: Path, healthy:
     assert "implausible_level" not in backtest(folder, healthy * 3000, None, calibrated=False)["blocks_skipped"]
 
 
-def packed(samples: npt.NDArray[np.generic], dtype: str) -> list[bytes]:
+def packed(samples: Numbers, dtype: str) -> list[bytes]:
     """A second of the signal a message."""
     return [samples[at : at + RATE_HZ].astype(dtype).tobytes() for at in range(0, samples.size, RATE_HZ)]
 

@@ -5,11 +5,10 @@ import threading
 import time
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import pytest
 
 from monitor.config import Config
+from monitor.core.arrays import Int64, Rows
 from monitor.core.rings import Rings
 from monitor.runtime.daemon import Daemon
 from monitor.runtime.intake.connection import MqttState
@@ -31,7 +30,7 @@ def test_saving_is_linear_and_asks_a_worker_for_a_few_rows_at_a_time(
     asked: list[int] = []
     blocks_received, send = Rings.blocks_received, _Process.send
 
-    def counting(rings: Rings, rows: npt.NDArray[np.intp] | None = None) -> npt.NDArray[np.int64]:
+    def counting(rings: Rings, rows: Rows | None = None) -> Int64:
         found = blocks_received(rings, rows)
         read.append(found.size)
         return found

@@ -3,16 +3,15 @@
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
+from monitor.core.arrays import Float32
 from monitor.offline.drive import between, due_blocks
 from monitor.recording.options import RecordingOptions
 from monitor.recording.source import Recording, open_recording
 from monitor.recording.write import write_recording
 
 RATE = 1000
-Float32 = npt.NDArray[np.float32]
 
 
 @pytest.fixture

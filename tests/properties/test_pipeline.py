@@ -1,11 +1,11 @@
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from monitor.core.arrays import Float32
 from monitor.core.forecaster import CarriedForecaster, WindowedForecaster
 from monitor.core.level import unit_blocks
 from monitor.core.pipeline import Pipeline
@@ -32,7 +32,7 @@ class Drive:
         self.pipeline = Pipeline(kind(ENGINE, self.channels), self.channels, BLOCK)
         self.pipeline.configure(np.arange(self.channels), self.interval_blocks, WARMUP)
 
-    def push(self, row: int, samples: npt.NDArray[np.float32]) -> None:
+    def push(self, row: int, samples: Float32) -> None:
         self.rings.append(row, samples, 1.0, 0.0)
         if int(self.rings.backlog().max()) > 40:
             self.drain()
@@ -53,10 +53,10 @@ class Drive:
                 )
 
 
-def stream(samples: int, seed: int = 1) -> npt.NDArray[np.float32]:
+def stream(samples: int, seed: int = 1) -> Float32:
     rng = np.random.default_rng(seed)
     t = np.arange(samples)
-    signal: npt.NDArray[np.float32] = (np.sin(0.3 * t) + 0.2 * rng.normal(size=samples) + 0.5).astype(np.float32)
+    signal: Float32 = (np.sin(0.3 * t) + 0.2 * rng.normal(size=samples) + 0.5).astype(np.float32)
     return signal
 
 

@@ -3,8 +3,9 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-import numpy.typing as npt
 import pytest
+
+from monitor.core.arrays import Float32, Numbers
 
 Write73 = Callable[..., Path]
 
@@ -13,7 +14,7 @@ Write73 = Callable[..., Path]
 def write_mat73(tmp_path: Path) -> Write73:
     """Writes a file as MATLAB 7.3 does: a header, HDF5 behind it, axes reversed, text as numbers of characters."""
 
-    def write(name: str = "recording.mat", **variables: npt.NDArray[np.generic] | str) -> Path:
+    def write(name: str = "recording.mat", **variables: Numbers | str) -> Path:
         path = tmp_path / name
         with h5py.File(path, "w", userblock_size=512) as file:
             for key, value in variables.items():
@@ -32,5 +33,5 @@ def write_mat73(tmp_path: Path) -> Write73:
 
 
 @pytest.fixture
-def noise() -> npt.NDArray[np.float32]:
+def noise() -> Float32:
     return np.random.default_rng(1).normal(size=2500).astype(np.float32)

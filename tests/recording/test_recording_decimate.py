@@ -1,21 +1,21 @@
 """Decimation: no folding, no delay, no dependence on how the samples came in."""
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from monitor.core.arrays import Float64, Numbers
 from monitor.recording.decimate import Decimator, low_pass
 
 
-def decimate(samples: npt.NDArray[np.generic], factor: int, cuts: list[int] | None = None) -> npt.NDArray[np.float64]:
+def decimate(samples: Numbers, factor: int, cuts: list[int] | None = None) -> Float64:
     decimator = Decimator(factor)
     outputs = [decimator.push(part) for part in np.split(samples, sorted(cuts or []))]
     return np.concatenate([*outputs, decimator.finish()])
 
 
-def slow_twin(samples: npt.NDArray[np.float64], factor: int) -> npt.NDArray[np.float64]:
+def slow_twin(samples: Float64, factor: int) -> Float64:
     coefficients = low_pass(factor)
     half = coefficients.size // 2
     continued = np.pad(samples, half, mode="reflect", reflect_type="odd")

@@ -6,16 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
+from monitor.core.arrays import Float32
 from monitor.errors import ConfigurationError, MonitorError, RecordingError
 from monitor.recording.fit import require_rate, require_samples
 from monitor.recording.options import RecordingOptions
 from monitor.recording.source import open_recording
 from monitor.recording.write import write_recording
-
-Float32 = npt.NDArray[np.float32]
 
 
 def save(**arrays: object) -> Callable[[Path], None]:

@@ -12,16 +12,14 @@ from typing import Any
 
 import h5py
 import numpy as np
-import numpy.typing as npt
 import pytest
 from scipy.io import savemat
 
+from monitor.core.arrays import Float32
 from monitor.errors import RecordingError
 from monitor.recording.options import RecordingOptions
 from monitor.recording.source import open_recording
 from monitor.recording.write import write_recording
-
-Float32 = npt.NDArray[np.float32]
 
 RATED = RecordingOptions(sampling_rate_hz=1000, channel="0")
 MIB = 2**20

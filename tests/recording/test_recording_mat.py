@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from scipy.io import loadmat, savemat
 
+from monitor.core.arrays import AnyArray, Numbers
 from monitor.errors import RecordingError
 from monitor.recording.options import RecordingOptions
 from monitor.recording.readers.mat import read_mat
@@ -17,13 +17,13 @@ TYPES = ("f8", "f4", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8")
 OLD_TYPES = ("f8", "f4", "i4", "i2", "u2", "u1")
 
 
-def table(dtype: str, shape: tuple[int, ...] = (50, 2)) -> npt.NDArray[np.generic]:
+def table(dtype: str, shape: tuple[int, ...] = (50, 2)) -> Numbers:
     values = np.random.default_rng(1).normal(scale=40, size=shape)
-    found: npt.NDArray[np.generic] = (np.abs(values) if dtype.startswith("u") else values).astype(dtype)
+    found: Numbers = (np.abs(values) if dtype.startswith("u") else values).astype(dtype)
     return found
 
 
-def found(path: Path, key: str = "x") -> npt.NDArray[Any]:
+def found(path: Path, key: str = "x") -> AnyArray:
     """A matrix of one channel, whatever its axes."""
     contents = read_mat(path)
     stored = contents.arrays[key]

@@ -6,15 +6,14 @@ import wave
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
+from monitor.core.arrays import Float32
 from monitor.recording.options import RecordingOptions
 from monitor.recording.source import open_recording, open_recordings
 from monitor.recording.write import ONE_RECORD, WRITERS, write_recording
 from tests.recording.conftest import Write73
 
-Float32 = npt.NDArray[np.float32]
 SAYING_RATE = [suffix for suffix in WRITERS if suffix != ".npy"]
 SEVERAL_RECORDS = [suffix for suffix in SAYING_RATE if suffix not in ONE_RECORD]
 

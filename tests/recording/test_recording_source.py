@@ -4,11 +4,11 @@ import tracemalloc
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from monitor.core.arrays import Float32
 from monitor.errors import RecordingError
 from monitor.recording import source
 from monitor.recording.decimate import Decimator
@@ -17,7 +17,6 @@ from monitor.recording.options import RecordingOptions
 from monitor.recording.source import Recording, open_recording
 from monitor.recording.write import write_recording
 
-Float32 = npt.NDArray[np.float32]
 SUFFIXES = [".npz", ".csv", ".csv.gz", ".mat", ".wav", ".parquet", ".h5"]
 
 

@@ -1,10 +1,10 @@
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import hilbert
 
+from monitor.core.arrays import Float32, Float64
 from monitor.errors import ConfigurationError
 from monitor.simulation.machine import Bearing, Fault, FaultKind, Machine, catalogue, measuring_point
 from monitor.simulation.simulator import SLIP, Simulation
@@ -13,7 +13,7 @@ RATE_HZ = 12000.0
 QUIET = Machine(shaft_hz=25.0, speed_drift=0.0, harmonics_mps2=(), noise_mps2=0.01)
 
 
-def lines(signal: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def lines(signal: Float32) -> tuple[Float64, Float64]:
     """Frequencies and amplitudes of a Hann-windowed spectrum."""
     window = np.hanning(signal.size)
     amplitude = np.abs(np.fft.rfft((signal - signal.mean()) * window)) * 2 / window.sum()
@@ -21,7 +21,7 @@ def lines(signal: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float64], npt
     return frequencies, amplitude.astype(np.float64)
 
 
-def amplitude_at(signal: npt.NDArray[np.float32], frequency_hz: float) -> float:
+def amplitude_at(signal: Float32, frequency_hz: float) -> float:
     frequencies, amplitudes = lines(signal)
     near = np.abs(frequencies - frequency_hz) < 1.0
     return float(amplitudes[near].max())

@@ -1,17 +1,15 @@
 """Made-up healthy channels for the tests of evidence and score: coloured noise that a poor forecaster has looked at."""
 
 import numpy as np
-import numpy.typing as npt
 from scipy.signal import lfilter
 
+from monitor.core.arrays import Float32, Rows
 from monitor.core.gap import GapSums, Residuals
 from monitor.core.scoring.calibration import Calibration
 from monitor.core.scoring.fit import HealthyContext, calibrate
 from monitor.core.scoring.observations import Evidence
 from monitor.core.scoring.scorer import Scorer, Scores
 
-Float32 = npt.NDArray[np.float32]
-Rows = npt.NDArray[np.intp]
 BLOCK = 20
 INTERVAL = 10
 RATE = 2000.0

@@ -1,12 +1,9 @@
 """The network in plain numpy, one channel and one block at a time: the slow obvious twin of every engine."""
 
 import numpy as np
-import numpy.typing as npt
 
+from monitor.core.arrays import Float32, Rows
 from monitor.core.forecaster import CarriedState
-
-Float32 = npt.NDArray[np.float32]
-Rows = npt.NDArray[np.intp]
 
 
 class NumpyState:

@@ -1,12 +1,10 @@
 """The real network in plain numpy float64, one channel and one block at a time: the slow obvious twin of engines."""
 
 import numpy as np
-import numpy.typing as npt
 
-from monitor.core.forecaster import CarriedState, Float32, Rows
+from monitor.core.arrays import Float32, Float64, Rows
+from monitor.core.forecaster import CarriedState
 from monitor.model.network import Shape
-
-Float64 = npt.NDArray[np.float64]
 
 
 def sigmoid(x: Float64) -> Float64:

@@ -5,9 +5,9 @@ from base64 import b64decode
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from monitor.config import Config
+from monitor.core.arrays import Float32, Rows
 from monitor.core.forecaster import CarriedState, Engine
 from monitor.core.messages.encode import packed_samples
 from monitor.core.scoring.alarm import State
@@ -21,8 +21,6 @@ from monitor.runtime.lanes.worker import Worker
 from monitor.runtime.lanes.workers import Inference
 from monitor.runtime.web.families import ModelInfo, View
 from tests.support.numpy_engine import NumpyEngine
-
-Float32 = npt.NDArray[np.float32]
 
 
 class Plant:
@@ -135,7 +133,7 @@ def unpacked(text: str) -> Float32:
 class NoState:
     """The state of a network without one."""
 
-    def reset(self, rows: npt.NDArray[np.intp]) -> None:
+    def reset(self, rows: Rows) -> None:
         """Nothing to forget."""
 
 
@@ -150,7 +148,7 @@ class EchoEngine:
     def new_state(self, channels: int) -> NoState:  # noqa: ARG002 - the protocol's
         return NoState()
 
-    def step(self, blocks: Float32, state: CarriedState, rows: npt.NDArray[np.intp]) -> Float32:  # noqa: ARG002 - as above
+    def step(self, blocks: Float32, state: CarriedState, rows: Rows) -> Float32:  # noqa: ARG002 - as above
         return blocks.copy()
 
     def forecast_windows(self, windows: Float32) -> Float32:

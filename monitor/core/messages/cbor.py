@@ -9,8 +9,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from monitor.core.messages.document import MAX_AXES, MAX_AXIS_NAME, Document, Float64
-from monitor.core.messages.number_arrays import Bytes8, Encoding, read_numbers
+from monitor.core.arrays import Float64, Uint8
+from monitor.core.messages.document import MAX_AXES, MAX_AXIS_NAME, Document
+from monitor.core.messages.number_arrays import Encoding, read_numbers
 from monitor.core.messages.rejection import Reason, Rejected
 
 END = 0xFF
@@ -71,7 +72,7 @@ class _Reader:
     def __init__(self, payload: bytes, at: int) -> None:
         self.at = at
         self._payload = payload
-        self._data: Bytes8 = np.frombuffer(payload, np.uint8)
+        self._data: Uint8 = np.frombuffer(payload, np.uint8)
         self._items = 0
 
     def document(self) -> Document:

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from monitor.core.messages.document import Message, RealArray, require_finite
+from monitor.core.messages.document import Message, require_finite
 from monitor.core.messages.rejection import Reason, Rejected
 
-__all__ = ["FORMATS", "Decoder", "Message", "RealArray", "Reason", "Rejected", "decoder"]
+__all__ = ["FORMATS", "Decoder", "Message", "Reason", "Rejected", "decoder"]
 
 Decoder = Callable[[bytes], Message]
 

@@ -6,16 +6,12 @@ rejected. Does not handle: encodings, topics, rings, clocks.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from monitor.core.arrays import AnyArray, Float64, Numbers
 from monitor.core.messages.rejection import Reason, Rejected, shown
 from monitor.core.units import same_rate
-
-RealArray = npt.NDArray[np.generic]
-Float64 = npt.NDArray[np.float64]
 
 MAX_AXES = 64
 """Axes in one message; more is a mistake in the payload's orientation (axes, samples)."""
@@ -37,7 +33,7 @@ LARGEST = 1e12
 class Message:
     """The samples of one message."""
 
-    axes: Mapping[str, RealArray]
+    axes: Mapping[str, Numbers]
     """Axis name to (n,) samples, all of one length, finite, as sent (unit and scale not applied)."""
     seq: int | None = None
     """Sequence number, one a message; 0 to 2**63 - 1."""
@@ -69,7 +65,7 @@ def require_room(count: int) -> None:
         raise Rejected(Reason.TOO_LARGE, f"an array of {count} numbers; at most {MAX_SAMPLES} are taken in one message")
 
 
-def require_finite(samples: npt.NDArray[Any]) -> None:
+def require_finite(samples: AnyArray) -> None:
     """Refuse samples that are NaN, infinite or absurdly large, in one pass.
 
     Raises:
@@ -113,7 +109,7 @@ def _time(t: float | None) -> float | None:
     return t
 
 
-def _axes(samples: Float64 | Mapping[str, Float64], axes: tuple[str, ...]) -> dict[str, RealArray]:
+def _axes(samples: Float64 | Mapping[str, Float64], axes: tuple[str, ...]) -> dict[str, Numbers]:
     if isinstance(samples, Mapping):
         columns = _named(samples, axes)
         for column in columns.values():

@@ -2,11 +2,10 @@
 
 import json
 
-import numpy as np
-import numpy.typing as npt
+from monitor.core.arrays import Float32
 
 
-def encode(samples: npt.NDArray[np.float32], payload_format: str, at_s: float) -> bytes:
+def encode(samples: Float32, payload_format: str, at_s: float) -> bytes:
     """The payload of one message.
 
     Args:
@@ -19,6 +18,6 @@ def encode(samples: npt.NDArray[np.float32], payload_format: str, at_s: float) -
     return packed_samples(samples)
 
 
-def packed_samples(samples: npt.NDArray[np.float32]) -> bytes:
+def packed_samples(samples: Float32) -> bytes:
     """The payload ``float32`` of (n,) samples."""
     return samples.astype("<f4", copy=False).tobytes()

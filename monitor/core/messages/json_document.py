@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import msgspec
 import numpy as np
 
-from monitor.core.messages.document import MAX_AXES, Document, Float64, require_room
+from monitor.core.arrays import Float64
+from monitor.core.messages.document import MAX_AXES, Document, require_room
 from monitor.core.messages.rejection import Reason, Rejected
 
 PIECE_BYTES = 2**15

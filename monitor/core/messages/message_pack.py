@@ -3,9 +3,10 @@
 import msgspec
 import numpy as np
 
-from monitor.core.messages.document import MAX_AXES, Document, Float64
+from monitor.core.arrays import Float64, Uint8
+from monitor.core.messages.document import MAX_AXES, Document
 from monitor.core.messages.json_document import Fields
-from monitor.core.messages.number_arrays import Bytes8, Encoding, read_numbers
+from monitor.core.messages.number_arrays import Encoding, read_numbers
 from monitor.core.messages.rejection import Reason, Rejected
 
 ENCODING = Encoding(
@@ -57,7 +58,7 @@ def _samples(raw: msgspec.Raw) -> Float64 | dict[str, Float64]:
     return {name: _numbers(np.frombuffer(values, np.uint8)) for name, values in _NAMED.decode(raw).items()}
 
 
-def _numbers(data: Bytes8) -> Float64:
+def _numbers(data: Uint8) -> Float64:
     array = ENCODING.array(data, 0)
     if data.size <= SMALL_BYTES and array and not ENCODING.array(data, array[1]):
         numbers = _NUMBERS.decode(data.data)

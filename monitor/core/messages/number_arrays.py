@@ -10,13 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from monitor.core.messages.document import MAX_AXES, Float64, require_room
+from monitor.core.arrays import Bool, Float64, Numbers, Rows, Uint8
+from monitor.core.messages.document import MAX_AXES, require_room
 from monitor.core.messages.rejection import Reason, Rejected
-
-Bytes8 = npt.NDArray[np.uint8]
-Places = npt.NDArray[np.intp]
 
 WINDOW_BYTES = 2**13
 """Bytes searched for numbers at once. Larger: more memory, about 60 bytes for each. Smaller: more calls of NumPy."""
@@ -74,7 +71,7 @@ class Encoding:
         for head, following in long_arrays.items():
             self.length[head] += following
 
-    def array(self, data: Bytes8, at: int) -> tuple[int | None, int] | None:
+    def array(self, data: Uint8, at: int) -> tuple[int | None, int] | None:
         """Number of items (None: until ``end``) of the array that begins at a place, and where its first begins.
 
         Returns:
@@ -90,7 +87,7 @@ class Encoding:
             return None
         return int.from_bytes(data[at + 1 : at + 1 + following].tobytes(), "big"), at + 1 + following
 
-    def values(self, head: int, following: npt.NDArray[np.generic]) -> Float64:
+    def values(self, head: int, following: Numbers) -> Float64:
         """Numbers of one head from what follows it, in the type that the head tells."""
         values = following.astype(np.float64)
         if self.sign[head] < 0:
@@ -117,7 +114,7 @@ class _Rows:
         return numbers.reshape(-1, self.numbers) if self.head else numbers
 
 
-def read_numbers(encoding: Encoding, data: Bytes8, at: int) -> tuple[Float64, int]:
+def read_numbers(encoding: Encoding, data: Uint8, at: int) -> tuple[Float64, int]:
     """Read an array of numbers or of rows of numbers.
 
     Args:
@@ -152,7 +149,7 @@ def _cut_off() -> Rejected:
     return Rejected(Reason.UNDECODABLE, "an array is cut off: it announces more than the message holds")
 
 
-def _first_row(encoding: Encoding, data: Bytes8, at: int) -> _Rows:
+def _first_row(encoding: Encoding, data: Uint8, at: int) -> _Rows:
     head = encoding.array(data, at)
     if head is None:
         return _Rows()
@@ -169,7 +166,7 @@ def _first_row(encoding: Encoding, data: Bytes8, at: int) -> _Rows:
     return _Rows(data[at:first].tobytes(), count, closed)
 
 
-def _alike(encoding: Encoding, data: Bytes8, at: int, count: int | None, rows: _Rows) -> tuple[Float64, int] | None:
+def _alike(encoding: Encoding, data: Uint8, at: int, count: int | None, rows: _Rows) -> tuple[Float64, int] | None:
     """The numbers if all have the same head, as from most encoders; None if they differ."""
     head = int(data[min(at + len(rows.head), data.size - 1)])
     following = encoding.numbers.get(head)
@@ -203,7 +200,7 @@ def _alike(encoding: Encoding, data: Bytes8, at: int, count: int | None, rows: _
     return rows.shaped(encoding.values(head, table["numbers"]["value"]).ravel()), at + table.nbytes
 
 
-def _scattered(encoding: Encoding, data: Bytes8, at: int, count: int | None, rows: _Rows) -> tuple[Float64, int]:
+def _scattered(encoding: Encoding, data: Uint8, at: int, count: int | None, rows: _Rows) -> tuple[Float64, int]:
     """The numbers wherever they are, a window of bytes at a time."""
     wanted = None if count is None else count * rows.items
     samples = np.empty(data.size - at if count is None else count * rows.numbers)
@@ -239,9 +236,7 @@ def _scattered(encoding: Encoding, data: Bytes8, at: int, count: int | None, row
     return rows.shaped(samples), at + (count is None)
 
 
-def _inside_rows(
-    encoding: Encoding, data: Bytes8, places: Places, heads: Bytes8, done: int, rows: _Rows
-) -> npt.NDArray[np.bool_]:
+def _inside_rows(encoding: Encoding, data: Uint8, places: Rows, heads: Uint8, done: int, rows: _Rows) -> Bool:
     """Which items are the numbers of rows, (n,); what opens and closes the rows must be as in the first row."""
     inside = np.ones(places.size, bool)
     turn = slice(-done % rows.items, None, rows.items)
@@ -258,7 +253,7 @@ def _inside_rows(
     return inside
 
 
-def _places(encoding: Encoding, window: Bytes8) -> Places:
+def _places(encoding: Encoding, window: Uint8) -> Rows:
     """Where items begin, (n,), if one begins at 0 and each byte that begins none would begin one of its length."""
     size = window.size
     # From behind the window every jump goes nowhere.
@@ -281,7 +276,7 @@ def _places(encoding: Encoding, window: Bytes8) -> Places:
     return places[: int(np.searchsorted(places, size))]
 
 
-def _values(encoding: Encoding, data: Bytes8, places: Places, heads: Bytes8) -> Float64:
+def _values(encoding: Encoding, data: Uint8, places: Rows, heads: Uint8) -> Float64:
     """The numbers at some places, (n,); all bytes of all of them are there."""
     present = set(np.flatnonzero(np.bincount(heads)).tolist())
     if not present <= encoding.number_heads:

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import numpy as np
 
-from monitor.core.messages.document import MAX_AXES, Document, Float64, listed
+from monitor.core.arrays import Float64
+from monitor.core.messages.document import MAX_AXES, Document, listed
 from monitor.core.messages.json_document import pieces
 from monitor.core.messages.rejection import Reason, Rejected, shown
 

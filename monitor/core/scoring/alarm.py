@@ -9,12 +9,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
-import numpy.typing as npt
 
-from monitor.core.gap import Float32, Rows
+from monitor.core.arrays import Float32, Int64, Rows
 from monitor.core.scoring.combine import EPISODE_GAP
-
-Int64 = npt.NDArray[np.int64]
 
 
 class State(IntEnum):

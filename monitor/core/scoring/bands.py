@@ -9,11 +9,8 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-import numpy.typing as npt
 
-Float32 = npt.NDArray[np.float32]
-Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
+from monitor.core.arrays import Float32, Float64, Int64
 
 MOST_BANDS = 20
 """Bands of a block. Fewer: a narrow resonance is diluted. More: each holds few components, and healthy bands spread."""

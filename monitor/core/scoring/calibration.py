@@ -7,21 +7,16 @@ healthy data grow. Refuses to know: files, models, what the data it is given rea
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from monitor.core.arrays import Float32, Float64, Floats
 from monitor.core.scoring.bands import layout
 from monitor.core.scoring.combine import EPISODE_GAP, SCALES
 from monitor.core.scoring.kinds import KINDS, make_plan
 from monitor.core.scoring.tail import Tail
 from monitor.core.scoring.whitening import history
 from monitor.errors import ArtefactError
-
-Float32 = npt.NDArray[np.float32]
-Float64 = npt.NDArray[np.float64]
-Floats = npt.NDArray[np.floating[Any]]
 
 SECONDS_PER_MONTH = 30 * 86400.0
 """A month of thirty days."""

@@ -5,14 +5,10 @@ say how probable that is; it is not assumed, the healthy distribution of the out
 know: what the surprises are of.
 """
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
+from monitor.core.arrays import Floats
 from monitor.core.scoring.kinds import KINDS, PRIOR
-
-Floats = npt.NDArray[np.floating[Any]]
 
 SCALES = (1, 8, 64)
 """Intervals over which evidence is averaged: the interval itself, then eight and sixty-four with exponential weights.

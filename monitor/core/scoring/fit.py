@@ -7,12 +7,11 @@ to know: where the blocks come from.
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.signal import lfilter
 
+from monitor.core.arrays import Float32, Float64, Floats
 from monitor.core.gap import GapFigures
 from monitor.core.scoring.bands import layout
 from monitor.core.scoring.calibration import Calibration, episode_length
@@ -22,10 +21,6 @@ from monitor.core.scoring.observations import Observations
 from monitor.core.scoring.tail import Tail, fit_tail, surprise
 from monitor.core.scoring.whitening import whitening_matrix, with_previous
 from monitor.errors import RecordingError
-
-Float32 = npt.NDArray[np.float32]
-Float64 = npt.NDArray[np.float64]
-Floats = npt.NDArray[np.floating[Any]]
 
 FEWEST_INTERVALS = 5
 """Healthy intervals without which nothing is calibrated."""

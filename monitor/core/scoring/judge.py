@@ -8,9 +8,9 @@ from dataclasses import dataclass, fields
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
-from monitor.core.gap import Float32, GapFigures, Int64, Residuals, Rows
+from monitor.core.arrays import Bool, Float32, Int8, Int64, Rows
+from monitor.core.gap import GapFigures, Residuals
 from monitor.core.scoring.alarm import Alarm, AlarmRule, Changes
 from monitor.core.scoring.calibration import Calibration
 from monitor.core.scoring.kinds import KINDS
@@ -35,7 +35,7 @@ class Judgements:
     """(n,) index into ``KINDS``; -1 without a score."""
     band: Float32
     """(n, 2) band that stands out, as parts of half the sampling rate; NaN likewise."""
-    refusal: npt.NDArray[np.int8]
+    refusal: Int8
     """(n,) 0, or the code of the reason why an interval has no score; without a calibration the level's only."""
     changes: Changes
     """The channels whose alarm state changed."""
@@ -49,7 +49,7 @@ class Scoring:
         self.plausibility = Plausibility(channels)
         self.scorer = Scorer(channels, block_samples)
         self.alarm = Alarm(channels, rule)
-        self._calibrated: npt.NDArray[np.bool_] = np.zeros(channels, np.bool_)
+        self._calibrated: Bool = np.zeros(channels, np.bool_)
 
     def assign(
         self, rows: Rows, calibration: Calibration | None, limit: float = 0.0, *, wrong_rate: bool = False
@@ -69,7 +69,7 @@ class Scoring:
         self._calibrated[rows] = calibration is not None
 
     @property
-    def calibrated_rows(self) -> npt.NDArray[np.bool_]:
+    def calibrated_rows(self) -> Bool:
         """(channels,) which have a calibration."""
         return self._calibrated
 
@@ -119,6 +119,6 @@ class Scoring:
 Figures = TypeVar("Figures", Observations, GapFigures, Residuals)
 
 
-def _chosen(figures: Figures, chosen: npt.NDArray[np.bool_]) -> Figures:
+def _chosen(figures: Figures, chosen: Bool) -> Figures:
     """The chosen rows of every array."""
     return type(figures)(*(getattr(figures, field.name)[chosen] for field in fields(figures)))

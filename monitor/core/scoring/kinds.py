@@ -11,20 +11,13 @@ limits, time.
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from monitor.core.arrays import Bool, Float32, Floats
 from monitor.core.gap import GapFigures
 from monitor.core.scoring.bands import Layout
 from monitor.core.scoring.observations import Observations
-
-Float32 = npt.NDArray[np.float32]
-Float64 = npt.NDArray[np.float64]
-Floats = npt.NDArray[np.floating[Any]]
-Bool = npt.NDArray[np.bool_]
-Int64 = npt.NDArray[np.int64]
 
 SMALLEST = np.float32(1e-30)
 """Smallest energy or ratio whose logarithm is taken; what is below is refused as a flat line elsewhere."""

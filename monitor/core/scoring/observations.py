@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 
-from monitor.core.gap import Float32, Int64, Residuals, Rows
+from monitor.core.arrays import Float32, Int64, Rows
+from monitor.core.gap import Residuals
 from monitor.core.scoring.bands import layout
 from monitor.core.scoring.whitening import history
 
@@ -48,14 +48,14 @@ class Evidence:
         self._wide_of_sample: Float32 = np.ascontiguousarray(self.layout.pool @ self.layout.wide, np.float32)
         bands, parts = self.layout.bands, self.layout.wide.shape[1]
         self._whitening: dict[int, Float32] = {}
-        self._of_row: npt.NDArray[np.int64] = np.full(channels, -1, np.int64)
+        self._of_row: Int64 = np.full(channels, -1, np.int64)
         self._second: Float32 = np.zeros(channels, np.float32)
         self._fourth: Float32 = np.zeros(channels, np.float32)
         # Slot 0 is the block before those that are held.
         self._held: Float32 = np.zeros((channels, HELD_BLOCKS + 1, block_samples), np.float32)
-        self._count: npt.NDArray[np.intp] = np.zeros(channels, np.intp)
+        self._count: Rows = np.zeros(channels, np.intp)
         # Held blocks at which a channel is whitened: after a start at its turn, then every HELD_BLOCKS.
-        self._first: npt.NDArray[np.intp] = HELD_BLOCKS * (1 + np.arange(channels) * TURNS // channels) // TURNS
+        self._first: Rows = HELD_BLOCKS * (1 + np.arange(channels) * TURNS // channels) // TURNS
         self._full = self._first.copy()
         self._bands: Float32 = np.zeros((channels, bands), np.float32)
         self._wide: Float32 = np.zeros((channels, parts), np.float32)
@@ -131,7 +131,7 @@ class Evidence:
         self._held[rows, 0] = self._held[rows, counts]
         self._count[rows] = 0
 
-    def _take(self, rows: Rows, keys: npt.NDArray[np.int64], count: int) -> None:
+    def _take(self, rows: Rows, keys: Int64, count: int) -> None:
         """Whiten ``count`` held blocks of each of ``rows``, sorted by key, and add up their energies."""
         size = self.layout.block_samples
         before = history(size)

@@ -7,9 +7,9 @@ itself is looked at. Refuses to know: forecasts, limits, what is done about it.
 from enum import StrEnum
 
 import numpy as np
-import numpy.typing as npt
 
-from monitor.core.gap import Float32, Int64, Residuals, Rows
+from monitor.core.arrays import Bool, Float32, Int8, Int64, Rows
+from monitor.core.gap import Residuals
 
 STOPPED_SHARE = 0.1
 """A machine whose level is below this part of the calibrated one stands still. Lower: a machine running down is scored.
@@ -82,11 +82,11 @@ class Plausibility:
         self._low: Float32 = np.zeros(channels, np.float32)
         self._at_high: Int64 = np.zeros(channels, np.int64)
         self._at_low: Int64 = np.zeros(channels, np.int64)
-        self._finite: npt.NDArray[np.bool_] = np.ones(channels, np.bool_)
+        self._finite: Bool = np.ones(channels, np.bool_)
         self._calibrated: Float32 = np.zeros(channels, np.float32)
-        self._wrong_rate: npt.NDArray[np.bool_] = np.zeros(channels, np.bool_)
+        self._wrong_rate: Bool = np.zeros(channels, np.bool_)
         self._largest: Float32 = np.full(channels, IMPLAUSIBLE_MPS2, np.float32)
-        self._other_rate: npt.NDArray[np.bool_] = np.zeros(channels, np.bool_)
+        self._other_rate: Bool = np.zeros(channels, np.bool_)
         self.reset(np.arange(channels))
 
     def assign(self, rows: Rows, level_mps2: float, *, wrong_rate: bool = False) -> None:
@@ -122,7 +122,7 @@ class Plausibility:
             self._low[rows], self._at_low[rows], low, (some <= low[:, None]).sum(axis=1), np.float32(-1)
         )
 
-    def close(self, rows: Rows, samples: Int64, rms_mps2: Float32) -> npt.NDArray[np.int8]:
+    def close(self, rows: Rows, samples: Int64, rms_mps2: Float32) -> Int8:
         """Codes of the intervals of ``rows``, ``samples`` long each, with this RMS; empties them.
 
         Returns:

@@ -9,18 +9,15 @@ the surprise at the limit. Scoring never changes a limit. Refuses to know: files
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from monitor.core.gap import Float32, GapFigures, Rows
+from monitor.core.arrays import Float32, Float64, Int64, Numbers, Rows
+from monitor.core.gap import GapFigures
 from monitor.core.scoring.bands import layout
 from monitor.core.scoring.calibration import Calibration
 from monitor.core.scoring.combine import MEMORY, SCALES, agreed, combine
 from monitor.core.scoring.kinds import KINDS, features, make_plan, raw_features, statistics
 from monitor.core.scoring.observations import Observations
 from monitor.core.scoring.tail import surprise
-
-Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
 
 ARRAYS = (
     "low",
@@ -105,11 +102,11 @@ class Scorer:
         self._count[rows] = 0
         self._last[rows] = np.nan
 
-    def export(self, rows: Rows) -> dict[str, npt.NDArray[np.generic]]:
+    def export(self, rows: Rows) -> dict[str, Numbers]:
         """The accumulated evidence of ``rows``, for a restart."""
         return {"mean": self._mean[rows], "count": self._count[rows], "last": self._last[rows]}
 
-    def restore(self, rows: Rows, state: dict[str, npt.NDArray[np.generic]]) -> bool:
+    def restore(self, rows: Rows, state: dict[str, Numbers]) -> bool:
         """Take over what :meth:`export` gave for as many rows; False, and nothing changes, if it does not fit."""
         own = self.export(rows)
         if own.keys() != state.keys() or any(own[name].shape != state[name].shape for name in own):
@@ -141,7 +138,7 @@ class Scorer:
             self._score(rows[part], raw[part], part, result)
         return result
 
-    def _score(self, rows: Rows, raw: Float32, at: npt.NDArray[np.intp], result: Scores) -> None:
+    def _score(self, rows: Rows, raw: Float32, at: Rows, result: Scores) -> None:
         slot = self._slot[rows]
         of = {name: array[slot] for name, array in self._arrays.items()}
         count = self._count[rows] + 1

@@ -8,13 +8,10 @@ Refuses to know: channels, time.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Float64 = npt.NDArray[np.float64]
-Floats = npt.NDArray[np.floating[Any]]
+from monitor.core.arrays import Float64, Floats
 
 BODY = (0.1, 0.5, 0.8)
 """Probabilities of the body's knots; above the last one the tail begins for few values."""

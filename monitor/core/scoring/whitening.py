@@ -8,10 +8,8 @@ innovations, each scaled to mean square 1 when healthy. Refuses to know: network
 """
 
 import numpy as np
-import numpy.typing as npt
 
-Float32 = npt.NDArray[np.float32]
-Float64 = npt.NDArray[np.float64]
+from monitor.core.arrays import Float32, Float64
 
 SAMPLES_PER_COEFFICIENT = 250
 """Healthy samples for each coefficient of the model. Fewer: the model fits the healthy data's accidents (measured on

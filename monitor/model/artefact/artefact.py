@@ -15,17 +15,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from monitor.core.arrays import Float32
 from monitor.core.forecaster import Engine
 from monitor.core.units import same_rate
 from monitor.errors import ArtefactError
 from monitor.model.artefact.golden_file import read_golden
 from monitor.model.artefact.keras_file import read_keras_weights
 from monitor.model.network import Shape
-
-Float32 = npt.NDArray[np.float32]
 
 MANIFEST = "manifest.json"
 FILES = ("model.keras", "model.onnx", "golden.npz", "README.md")

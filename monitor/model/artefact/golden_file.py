@@ -9,12 +9,10 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from monitor.core.arrays import Float32
 from monitor.errors import ArtefactError
 from monitor.model.network import Shape
-
-Float32 = npt.NDArray[np.float32]
 
 MAX_WINDOWS = 64
 """Most golden windows."""

@@ -12,12 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from monitor.core.arrays import Float32
 from monitor.errors import ArtefactError
 from monitor.model.network import Shape
-
-Float32 = npt.NDArray[np.float32]
 
 KERAS_GROUPS = ("lstm", "lstm_1", "dense", "dense_1")
 """What Keras calls the groups of the weights: by the layers' kinds in their order, not by their names."""

@@ -13,15 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from monitor import __version__
+from monitor.core.arrays import Float32
 from monitor.model.artefact.artefact import Artefact, Scaling, save_artefact
 from monitor.model.artefact.card import card
 from monitor.model.engines.onnx_graph import onnx_bytes
 from monitor.model.network import Shape, build_network
-
-Float32 = npt.NDArray[np.float32]
 
 GOLDEN_WINDOWS = 4
 """Enough to see a wrong weight or gate; more only makes the file larger."""

@@ -9,9 +9,9 @@ import math
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from monitor.core.forecaster import CarriedState, Float32, Rows
+from monitor.core.arrays import Bool, Float32, Rows
+from monitor.core.forecaster import CarriedState
 from monitor.core.rings import index_of
 from monitor.errors import ArtefactError
 from monitor.model.artefact.onnx_border import check_graph
@@ -109,7 +109,7 @@ class OnnxEngine:
         return outputs[0], outputs[1]
 
 
-def _keep_nan(tainted: npt.NDArray[np.bool_], *arrays: Float32) -> None:
+def _keep_nan(tainted: Bool, *arrays: Float32) -> None:
     """Put NaN back into the rows that had one: ONNX Runtime's activations clamp it to a number."""
     if tainted.any():
         for array in arrays:

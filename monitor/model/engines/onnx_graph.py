@@ -10,12 +10,9 @@ operator set 17 (LSTM: gates in the order i, o, f, c; Keras keeps them as i, f, 
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from monitor.core.arrays import Float32, Int64
 from monitor.model.network import Shape
-
-Float32 = npt.NDArray[np.float32]
-Int64 = npt.NDArray[np.int64]
 
 OPSET = 17
 STATES = ("h1", "c1", "h2", "c2")

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from monitor.core.forecaster import CarriedState, Float32, Rows
+from monitor.core.arrays import Float32, Rows
+from monitor.core.forecaster import CarriedState
 from monitor.model.network import Shape, quiet_tensorflow
 
 LARGEST_POWER = 4096

@@ -7,11 +7,9 @@ window may start anywhere: the network must not learn where blocks begin. Refuse
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.signal import lfilter
 
-Float32 = npt.NDArray[np.float32]
-Int64 = npt.NDArray[np.int64]
+from monitor.core.arrays import Float32, Float64, Int64
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ def make_record(samples: Float32, block_samples: int, time_constant_blocks: int,
     values = samples.astype(np.float64)
     count = np.minimum(np.arange(1, values.size + 1), constant)
 
-    def running(series: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    def running(series: Float64) -> Float64:
         head = np.cumsum(series[:constant]) / count[:constant]
         if series.size <= constant:
             return head

@@ -8,13 +8,10 @@ no vibration at all. Refuses to know: files, how the network was trained.
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from monitor.core.arrays import Float32, Float64
 from monitor.core.forecaster import Engine
 from monitor.core.level import unit_blocks
-
-Float32 = npt.NDArray[np.float32]
-Float64 = npt.NDArray[np.float64]
 
 FIT_ROWS = 1 << 12
 """Samples taken at once when the linear forecaster is fitted; float32 within a piece, float64 across them."""

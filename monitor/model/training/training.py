@@ -13,13 +13,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from monitor.core.arrays import Float32, Int64
 from monitor.errors import RecordingError
 from monitor.model.network import Shape, build_network, quiet_tensorflow
 from monitor.model.training.dataset import Record, Windows, make_record, samples_before
-
-Float32 = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -188,7 +186,7 @@ class _Run:
                 self.best = self.network.get_weights()
         self._tell(0, self.losses[-1])
 
-    def _batch(self, windows: Windows, which: npt.NDArray[np.int64]) -> tuple[Float32, Float32]:
+    def _batch(self, windows: Windows, which: Int64) -> tuple[Float32, Float32]:
         inputs, targets = windows.batch(which)
         return (inputs, targets) if self.every_block else (inputs, targets[:, -1])
 

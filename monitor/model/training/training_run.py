@@ -10,9 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
+from monitor.core.arrays import Float32
 from monitor.core.forecaster import Engine
 from monitor.model.artefact.artefact import Artefact, Scaling
 from monitor.model.artefact.write import write_model
@@ -24,7 +22,6 @@ from monitor.model.training.report import compare, linear_forecaster
 from monitor.model.training.training import Progress, Recipe, train
 from monitor.recording.source import Recording
 
-Float32 = npt.NDArray[np.float32]
 Material = list[tuple[Recording, list[Float32]]]
 """Recordings with their records."""
 

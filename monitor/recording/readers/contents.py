@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from monitor.core.arrays import Numbers
 from monitor.errors import RecordingError
 
-RealArray = npt.NDArray[np.generic]
 Dtype = np.dtype[Any]
 
 MAX_CHANNELS = 64
@@ -49,7 +48,7 @@ class Layout(NamedTuple):
     """Values at each instant."""
 
 
-Frames = Callable[[Layout, int, int], Iterator[RealArray]]
+Frames = Callable[[Layout, int, int], Iterator[Numbers]]
 """From a layout, a channel's index and a maximum of samples: the channel's samples in order, records one after
 another, in pieces of at most that many."""
 
@@ -126,10 +125,10 @@ def arrange(shape: tuple[int | None, ...], starts: int | None) -> Layout:
     return Layout(first, second, 1)
 
 
-def in_memory(array: RealArray) -> Frames:
+def in_memory(array: Numbers) -> Frames:
     """The reader of an array that is in memory already."""
 
-    def frames(layout: Layout, channel: int, max_samples: int) -> Iterator[RealArray]:
+    def frames(layout: Layout, channel: int, max_samples: int) -> Iterator[Numbers]:
         flat = array.reshape(-1, layout.channels)[:, channel]
         for start in range(0, flat.shape[0], max_samples):
             yield flat[start : start + max_samples]

@@ -15,17 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from monitor.core.arrays import Numbers
 from monitor.errors import RecordingError
-from monitor.recording.readers.contents import (
-    FACT_NAMES,
-    Contents,
-    Frames,
-    Layout,
-    RealArray,
-    Stored,
-    refuse_bomb,
-    why_unusable,
-)
+from monitor.recording.readers.contents import FACT_NAMES, Contents, Frames, Layout, Stored, refuse_bomb, why_unusable
 from monitor.recording.readers.mat import NUMERIC
 
 MAX_OBJECTS = 10_000
@@ -115,7 +107,7 @@ def _chunk_bytes(dataset: Any) -> int:
 
 
 def _reader(path: Path, key: str, *, matlab: bool) -> Frames:
-    def frames(layout: Layout, channel: int, max_samples: int) -> Iterator[RealArray]:
+    def frames(layout: Layout, channel: int, max_samples: int) -> Iterator[Numbers]:
         import h5py
 
         with h5py.File(path, "r", rdcc_nbytes=MAX_CHUNK_BYTES) as file:
@@ -125,7 +117,7 @@ def _reader(path: Path, key: str, *, matlab: bool) -> Frames:
             for record in range(layout.records):
                 for start in range(0, total, max_samples):
                     at = _index(shape, layout, record, slice(start, min(start + max_samples, total)), channel)
-                    samples: RealArray = dataset[at[::-1] if matlab else at]
+                    samples: Numbers = dataset[at[::-1] if matlab else at]
                     yield samples
 
     return frames

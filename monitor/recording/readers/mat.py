@@ -16,13 +16,13 @@ from typing import IO, Any, NamedTuple, Protocol
 
 import numpy as np
 
+from monitor.core.arrays import Numbers
 from monitor.errors import RecordingError
 from monitor.recording.readers.contents import (
     FACT_NAMES,
     Contents,
     Frames,
     Layout,
-    RealArray,
     Stored,
     in_memory,
     refuse_bomb,
@@ -120,7 +120,7 @@ def read_mat(path: Path) -> Contents:
 
 
 def _reader(path: Path, offset: int) -> Frames:
-    def frames(layout: Layout, channel: int, max_samples: int) -> Iterator[RealArray]:
+    def frames(layout: Layout, channel: int, max_samples: int) -> Iterator[Numbers]:
         with path.open("rb") as file:
             _, _, variable = next(_variables(path, file, offset))
             matrix = variable.values(variable.header())
@@ -146,7 +146,7 @@ class _Variable5:
         kind = "logical" if flags & LOGICAL else CLASSES[number]
         return Matrix(name, kind, shape, bool(flags & COMPLEX))
 
-    def values(self, matrix: Matrix) -> RealArray:
+    def values(self, matrix: Matrix) -> Numbers:
         """The numbers of a numeric or text variable."""
         known = TEXTS if matrix.kind == "char" else ELEMENTS
         count = prod(matrix.shape)
@@ -216,7 +216,7 @@ class _Variable4:
             kind = next(key for key, dtype in NUMERIC.items() if dtype == self.dtype[1:])
         return Matrix(name, kind, (self._rows, self._columns), bool(self._imaginary))
 
-    def values(self, matrix: Matrix) -> RealArray:
+    def values(self, matrix: Matrix) -> Numbers:
         """The numbers of a numeric or text variable."""
         data = _exactly(self._source, prod(matrix.shape) * np.dtype(self.dtype).itemsize)
         return np.frombuffer(data, self.dtype).reshape(matrix.shape, order="F")
@@ -228,7 +228,7 @@ class _Variable4:
         return _texts(self.values(matrix)) if matrix.kind == "char" else self.values(matrix)
 
 
-def _texts(codes: RealArray) -> list[str]:
+def _texts(codes: Numbers) -> list[str]:
     """The rows of a matrix of characters."""
     return ["".join(chr(int(code)) for code in row if 0 < code < 0xD800).strip() for row in codes]
 

@@ -14,13 +14,13 @@ from typing import IO, Any
 
 import numpy as np
 
+from monitor.core.arrays import Numbers
 from monitor.errors import RecordingError
 from monitor.recording.readers.contents import (
     FACT_NAMES,
     Contents,
     Dtype,
     Layout,
-    RealArray,
     Stored,
     refuse_bomb,
     refuse_whole,
@@ -108,7 +108,7 @@ def _member(key: str, what: str, opener: Opener, size_bytes: int) -> tuple[Store
             f"{size_bytes:,} bytes are there; the file is damaged or was cut short: copy or export it again"
         )
 
-    def frames(layout: Layout, channel: int, max_samples: int) -> Iterator[RealArray]:
+    def frames(layout: Layout, channel: int, max_samples: int) -> Iterator[Numbers]:
         with opener() as stream:
             _header(stream)
             total = size_bytes - header_bytes
@@ -137,10 +137,10 @@ def _exactly(stream: IO[bytes], count: int) -> bytes:
     return bytes(parts)
 
 
-def _fact(what: str, opener: Opener, size_bytes: int) -> RealArray:
+def _fact(what: str, opener: Opener, size_bytes: int) -> Numbers:
     """A small array that says something about another one."""
     if size_bytes > MAX_FACT_BYTES:
         raise RecordingError(f"{what} is {size_bytes:,} bytes, too large for a fact about a recording; rename it")
     with opener() as stream:
-        fact: RealArray = np.lib.format.read_array(io.BytesIO(stream.read(size_bytes)), allow_pickle=False)
+        fact: Numbers = np.lib.format.read_array(io.BytesIO(stream.read(size_bytes)), allow_pickle=False)
     return fact

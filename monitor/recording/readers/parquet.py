@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from monitor.core.arrays import Numbers
 from monitor.errors import RecordingError
 from monitor.recording.readers.contents import (
     CLOCKS,
@@ -15,7 +16,6 @@ from monitor.recording.readers.contents import (
     MAX_WHOLE_BYTES,
     Contents,
     Layout,
-    RealArray,
     Stored,
     refuse_bomb,
     why_empty,
@@ -44,11 +44,11 @@ def read_parquet(path: Path) -> Contents:
             if key.decode("utf-8", "replace") in FACT_NAMES
         }
 
-    def frames(layout: Layout, channel: int, max_samples: int) -> Iterator[RealArray]:
+    def frames(layout: Layout, channel: int, max_samples: int) -> Iterator[Numbers]:
         del layout
         with ParquetFile(path) as file:
             for batch in file.iter_batches(max_samples, columns=[names[channel]], use_threads=False):
-                column: RealArray = batch.column(0).to_numpy(zero_copy_only=False)
+                column: Numbers = batch.column(0).to_numpy(zero_copy_only=False)
                 yield column
 
     reason = why_empty(samples) if names else f"has no numeric column, only {', '.join(schema.names)}"

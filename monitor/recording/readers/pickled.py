@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from monitor.core.arrays import Numbers
 from monitor.errors import RecordingError
-from monitor.recording.readers.contents import Contents, Dtype, RealArray, Stored, in_memory, refuse_whole, why_unusable
+from monitor.recording.readers.contents import Contents, Dtype, Stored, in_memory, refuse_whole, why_unusable
 
 BUILDERS = {
     **{(f"numpy.{core}.multiarray", "_reconstruct"): "blank" for core in ("core", "_core")},
@@ -71,7 +72,7 @@ def read_pickle(path: Path) -> Contents:
     return Contents({"": Stored("", array.shape, in_memory(array))})
 
 
-def load_array(program: bytes, what: str) -> RealArray:
+def load_array(program: bytes, what: str) -> Numbers:
     """The array that a pickle describes, over the bytes in it.
 
     Args:
@@ -191,7 +192,7 @@ class _Machine:
                 raise _refusal(self.what, "describes an array in a way numpy does not")
 
 
-def _assemble(found: Any, what: str) -> RealArray:
+def _assemble(found: Any, what: str) -> Numbers:
     """Make the array, if what was written down agrees."""
     if not isinstance(found, _Array) or not isinstance(found.type, _Type):
         raise _refusal(what, "holds no array")
@@ -206,7 +207,7 @@ def _assemble(found: Any, what: str) -> RealArray:
         data = data.encode("latin-1")
     if not isinstance(data, (bytes, bytearray)) or len(data) != math.prod(shape) * dtype.itemsize:
         raise RecordingError(f"{what}: shape {shape} and type {dtype} do not agree with the bytes that are there")
-    array: RealArray = np.frombuffer(data, dtype).reshape(shape, order="F" if found.columns_first else "C")
+    array: Numbers = np.frombuffer(data, dtype).reshape(shape, order="F" if found.columns_first else "C")
     return array
 
 

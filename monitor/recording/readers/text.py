@@ -15,8 +15,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from monitor.core.arrays import Numbers
 from monitor.errors import RecordingError
-from monitor.recording.readers.contents import CLOCKS, FACT_NAMES, Contents, Layout, RealArray, Stored, refuse_bomb
+from monitor.recording.readers.contents import CLOCKS, FACT_NAMES, Contents, Layout, Stored, refuse_bomb
 
 MAX_LINE = 2**20
 """Longest line in characters; a file without line ends must not fill the memory."""
@@ -44,7 +45,7 @@ def read_csv(path: Path) -> Contents:
     if not chosen:
         chosen = list(range(len(dialect.columns)))
 
-    def frames(layout: Layout, channel: int, max_samples: int) -> Iterator[RealArray]:
+    def frames(layout: Layout, channel: int, max_samples: int) -> Iterator[Numbers]:
         del layout  # one record, columns picked by the parser
         lines = _lines(path)
         next(islice(lines, dialect.header_lines, dialect.header_lines), None)
@@ -126,10 +127,10 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _numbers(path: Path, batch: list[str], dialect: Dialect, column: int) -> RealArray:
+def _numbers(path: Path, batch: list[str], dialect: Dialect, column: int) -> Numbers:
     """One column of a batch of rows as float64."""
     try:
-        table: RealArray = np.loadtxt(
+        table: Numbers = np.loadtxt(
             batch, np.float64, comments=None, delimiter=dialect.delimiter, usecols=[column], ndmin=2, quotechar='"'
         )
     except ValueError as error:

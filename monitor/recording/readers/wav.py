@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from monitor.core.arrays import Numbers
 from monitor.errors import RecordingError
-from monitor.recording.readers.contents import Contents, Layout, RealArray, Stored, why_empty
+from monitor.recording.readers.contents import Contents, Layout, Stored, why_empty
 
 FORMATS = frozenset({"WAV", "WAVEX", "RF64", "W64"})
 
@@ -40,12 +41,12 @@ def read_wav(path: Path) -> Contents:
     if unit:
         facts["unit"] = unit[1]
 
-    def frames(layout: Layout, channel: int, max_samples: int) -> Iterator[RealArray]:
+    def frames(layout: Layout, channel: int, max_samples: int) -> Iterator[Numbers]:
         del layout
         done = 0
         with soundfile.SoundFile(path) as file:
             while done < samples:
-                block: RealArray = file.read(min(max_samples, samples - done), dtype="float64", always_2d=True)
+                block: Numbers = file.read(min(max_samples, samples - done), dtype="float64", always_2d=True)
                 if not len(block):
                     raise EOFError(f"{samples - done:,} samples are missing")
                 done += len(block)

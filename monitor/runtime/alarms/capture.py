@@ -21,8 +21,9 @@ import numpy as np
 
 from monitor.atomic_file import write_atomically
 from monitor.config import Evidence as Settings
+from monitor.core.arrays import Float32
 from monitor.core.forecaster import CarriedForecaster, Engine
-from monitor.core.gap import Float32, Residuals
+from monitor.core.gap import Residuals
 from monitor.core.pipeline import Pipeline
 from monitor.core.rings import Rings
 from monitor.runtime.alarms.capture_figure import draw_capture

@@ -8,7 +8,7 @@ import io
 
 import numpy as np
 
-from monitor.core.gap import Float32
+from monitor.core.arrays import Float32
 
 MEASURED, FORECAST, RESIDUAL = "#4a6fa5", "#d9a400", "#c0392b"
 DETAIL_S = 0.03

@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from monitor.config import Sensor
+from monitor.core.arrays import Numbers
 from monitor.core.messages.continuity import Continuity
-from monitor.core.messages.decode import Decoder, RealArray, Reason, Rejected, decoder
+from monitor.core.messages.decode import Decoder, Reason, Rejected, decoder
 from monitor.core.messages.silence import Silence
 from monitor.core.rings import Rings
 from monitor.runtime.intake.channel import Channel
 
-Axes = Mapping[str, RealArray]
+Axes = Mapping[str, Numbers]
 """The samples of a message by axis."""
 
 LONGEST_LABEL = 128

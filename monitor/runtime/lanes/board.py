@@ -15,10 +15,10 @@ from itertools import pairwise
 from typing import Any, Self, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
+from monitor.core.arrays import AnyArray, Bool, Float32, Float64, Int8, Int64, Rows, Zeros
 from monitor.core.pipeline import Intervals
-from monitor.core.rings import Rows, Zeros, part_borders
+from monitor.core.rings import part_borders
 from monitor.core.scoring.kinds import KINDS
 from monitor.core.scoring.plausibility import BY_WORKER, REFUSALS, Skip
 
@@ -46,33 +46,33 @@ class Board:
             joining: whether another process has initialised these arrays already; their contents stay.
         """
 
-        def empty(*width: int) -> npt.NDArray[np.float32]:
-            figures: npt.NDArray[np.float32] = zeros((channels, *width), np.float32)
+        def empty(*width: int) -> Float32:
+            figures: Float32 = zeros((channels, *width), np.float32)
             if not joining:
                 figures[:] = np.nan
             return figures
 
         self.borders = part_borders(channels, parts)
-        self._versions: npt.NDArray[np.int64] = zeros(parts, np.int64)
-        self.blocks_scored: npt.NDArray[np.int64] = zeros(channels, np.int64)
+        self._versions: Int64 = zeros(parts, np.int64)
+        self.blocks_scored: Int64 = zeros(channels, np.int64)
         self.skipped = {reason: zeros(channels, np.int64) for reason in BY_WORKER}
         self.refused = {reason: zeros(channels, np.int64) for reason in REFUSALS}
-        self.scored_at_s: npt.NDArray[np.float64] = zeros(channels, np.float64)
+        self.scored_at_s: Float64 = zeros(channels, np.float64)
         self.gap, self.gap_ratio, self.gap_whitened = empty(), empty(), empty()
         self.rms, self.peak, self.score, self.coverage = empty(), empty(), empty(), empty()
         self.evidence, self.band = empty(len(KINDS)), empty(2)
-        self.dominant: npt.NDArray[np.int64] = zeros(channels, np.int64)
-        self.alarm_state: npt.NDArray[np.int64] = zeros(channels, np.int64)
+        self.dominant: Int64 = zeros(channels, np.int64)
+        self.alarm_state: Int64 = zeros(channels, np.int64)
         if not joining:
             self.dominant[:] = self.alarm_state[:] = -1
-        self.refusal: npt.NDArray[np.int8] = zeros(channels, np.int8)
+        self.refusal: Int8 = zeros(channels, np.int8)
         """Code of the reason why the last interval has no score; 0: it has one."""
-        self.calibrated: npt.NDArray[np.bool_] = zeros(channels, np.bool_)
+        self.calibrated: Bool = zeros(channels, np.bool_)
         """Channels that have a calibration."""
-        self.warm_up_belongs: npt.NDArray[np.bool_] = zeros(channels, np.bool_)
+        self.warm_up_belongs: Bool = zeros(channels, np.bool_)
         """Channels that send bursts: every burst begins with a warm-up, which does not lower their coverage."""
-        self._scored_before: npt.NDArray[np.int64] = zeros(channels, np.int64)
-        self._received_before: npt.NDArray[np.int64] = zeros(channels, np.int64)
+        self._scored_before: Int64 = zeros(channels, np.int64)
+        self._received_before: Int64 = zeros(channels, np.int64)
 
     def part(self, number: int, first: int, end: int) -> Self:
         """The rows from ``first`` up to ``end`` as a board of their own, for the worker that writes them."""
@@ -106,7 +106,7 @@ class Board:
             time.sleep(0.0001)
         return look()
 
-    def read(self, names: Sequence[str], rows: Rows | None = None) -> dict[str, npt.NDArray[Any]]:
+    def read(self, names: Sequence[str], rows: Rows | None = None) -> dict[str, AnyArray]:
         """Copies of columns; all figures of a row come from the same batch.
 
         Args:
@@ -138,7 +138,7 @@ class Board:
         part = bisect_right(self.borders, row) - 1
         return self.consistent(part, lambda: [column[row].tolist() for column in columns])
 
-    def post(self, intervals: Intervals, at_s: npt.NDArray[np.float64], received: npt.NDArray[np.int64]) -> None:
+    def post(self, intervals: Intervals, at_s: Float64, received: Int64) -> None:
         """Write the figures of closed intervals.
 
         Args:
@@ -170,7 +170,7 @@ class Board:
         self._scored_before[rows] = scored
         self._received_before[rows] = received
 
-    def clear(self, rows: npt.NDArray[np.intp], received: npt.NDArray[np.int64] | int = 0) -> None:
+    def clear(self, rows: Rows, received: Int64 | int = 0) -> None:
         """Reset ``rows`` for new channels; their rings have seen ``received`` blocks."""
         with self.writing():
             for array in (self.blocks_scored, self.scored_at_s, *self.skipped.values(), *self.refused.values()):
@@ -183,12 +183,12 @@ class Board:
             self._scored_before[rows] = 0
             self._received_before[rows] = received
 
-    def counts(self, rows: Rows) -> npt.NDArray[np.int64]:
+    def counts(self, rows: Rows) -> Int64:
         """The counters of rows, (rows, n), to be kept over a restart; only the writing worker calls this."""
         columns = (self.blocks_scored, *self.skipped.values(), *self.refused.values())
         return np.stack([column[rows] for column in columns], axis=1)
 
-    def restore(self, row: int, counts: npt.NDArray[np.int64]) -> None:
+    def restore(self, row: int, counts: Int64) -> None:
         """Continue the counters of a row that was just cleared from what :meth:`counts` gave, (n,)."""
         columns = (self.blocks_scored, *self.skipped.values(), *self.refused.values())
         with self.writing():

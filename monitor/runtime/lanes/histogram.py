@@ -8,9 +8,8 @@ from copy import copy
 from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
-from monitor.core.rings import Zeros
+from monitor.core.arrays import Float64, Int64, Zeros
 
 
 class Histogram:
@@ -18,8 +17,8 @@ class Histogram:
 
     def __init__(self, bounds: Sequence[float], parts: int = 1, zeros: Zeros = np.zeros) -> None:
         self.bounds = np.asarray(bounds, np.float64)
-        self._counts: npt.NDArray[np.int64] = zeros((parts, len(bounds) + 1), np.int64)
-        self._sums: npt.NDArray[np.float64] = zeros(parts, np.float64)
+        self._counts: Int64 = zeros((parts, len(bounds) + 1), np.int64)
+        self._sums: Float64 = zeros(parts, np.float64)
 
     def part(self, number: int) -> Self:
         """One part as a histogram of its own, for its writer."""
@@ -28,9 +27,9 @@ class Histogram:
         return part
 
     @property
-    def counts(self) -> npt.NDArray[np.int64]:
+    def counts(self) -> Int64:
         """(buckets + 1,) number of values in each bucket, over all parts."""
-        total: npt.NDArray[np.int64] = self._counts.sum(axis=0)
+        total: Int64 = self._counts.sum(axis=0)
         return total
 
     @property
@@ -38,7 +37,7 @@ class Histogram:
         """Sum of all observed values."""
         return float(self._sums.sum())
 
-    def observe(self, values: npt.NDArray[np.float64]) -> None:
+    def observe(self, values: Float64) -> None:
         """Count all ``values``; NaN counts as above every bound."""
         self._counts[0] += np.bincount(np.searchsorted(self.bounds, values), minlength=self.bounds.size + 1)
         self._sums[0] += float(values.sum())
@@ -48,11 +47,11 @@ class Histogram:
         self._counts[0, int(np.searchsorted(self.bounds, value))] += 1
         self._sums[0] += value
 
-    def part_totals(self, number: int) -> tuple[npt.NDArray[np.int64], float]:
+    def part_totals(self, number: int) -> tuple[Int64, float]:
         """Counts of one part, (buckets + 1,), and its sum; copies."""
         return self._counts[number].copy(), float(self._sums[number])
 
-    def totals(self, parts: Iterable[tuple[npt.NDArray[np.int64], float]]) -> tuple[list[tuple[str, int]], float]:
+    def totals(self, parts: Iterable[tuple[Int64, float]]) -> tuple[list[tuple[str, int]], float]:
         """Pairs of the label ``le`` and the cumulative count up to it, ending with ``+Inf``; and the sum.
 
         Args:
@@ -65,7 +64,7 @@ class Histogram:
         upto = np.cumsum(counts).tolist()
         return [*((f"{bound:g}", n) for bound, n in zip(self.bounds, upto, strict=False)), ("+Inf", upto[-1])], total
 
-    def quantile(self, q: float, before: npt.NDArray[np.int64] | None = None) -> float:
+    def quantile(self, q: float, before: Int64 | None = None) -> float:
         """The upper bound of the bucket that holds quantile ``q``; NaN without values.
 
         Args:

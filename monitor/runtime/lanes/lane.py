@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
+from monitor.core.arrays import Float64, Int64, Zeros
 from monitor.core.forecaster import Engine
-from monitor.core.rings import Rings, Zeros
+from monitor.core.rings import Rings
 from monitor.runtime.lanes.board import Board
 from monitor.runtime.lanes.histogram import Histogram
 
@@ -63,9 +63,9 @@ class Lane:
         """Blocks in a batch."""
         self.latencies = Histogram(LATENCY_BOUNDS_S, parts, zeros)
         """Seconds from the arrival of a block's last sample to its score."""
-        self.beat_s: npt.NDArray[np.float64] = zeros(parts, np.float64)
+        self.beat_s: Float64 = zeros(parts, np.float64)
         """(parts,) monotonic instant of each worker's last heartbeat; 0: it has not begun."""
-        self.ordered: npt.NDArray[np.int64] = zeros(parts, np.int64)
+        self.ordered: Int64 = zeros(parts, np.int64)
         """(parts,) number of orders given to each worker so far."""
         self.viewer: Callable[[], Engine] | None = None
         """Loads an engine of the same network for the page and captures, which run it on a thread; None: no engine."""

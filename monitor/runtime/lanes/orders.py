@@ -6,17 +6,12 @@ with them (``worker``).
 
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
+from monitor.core.arrays import Arrays
 from monitor.core.scoring.alarm import Changes
 from monitor.core.scoring.calibration import Calibration
 from monitor.model.artefact.artefact import Artefact
 from monitor.model.engines.engines import EngineName
 from monitor.runtime.lanes.lane import LaneShape
-
-Arrays = dict[str, npt.NDArray[np.generic]]
-"""The saved state of a channel, arrays by name; for several channels, each with a leading axis."""
 
 
 @dataclass(frozen=True, slots=True)

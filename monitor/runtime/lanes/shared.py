@@ -9,11 +9,12 @@ import math
 import mmap
 import os
 import platform
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
+from monitor.core.arrays import AnyArray
 from monitor.errors import ConfigurationError
 
 ORDERED = {"x86_64", "amd64", "i386", "i486", "i586", "i686"}
@@ -44,7 +45,7 @@ class SharedMemory:
             )
         return cls(os.memfd_create("vibration-monitor"), owner=True)
 
-    def __call__(self, shape: int | tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    def __call__(self, shape: int | tuple[int, ...], dtype: npt.DTypeLike) -> AnyArray:
         """The next array; all zero until a process writes to it."""
         of = np.dtype(dtype)
         count = math.prod(shape) if isinstance(shape, tuple) else shape

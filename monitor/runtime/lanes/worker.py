@@ -19,9 +19,9 @@ from typing import assert_never
 
 import numpy as np
 
+from monitor.core.arrays import Arrays, Int64, Rows
 from monitor.core.forecaster import CarriedForecaster, Engine, WindowedForecaster
 from monitor.core.pipeline import Pipeline
-from monitor.core.rings import Int64, Rows
 from monitor.core.scoring.alarm import Changes
 from monitor.core.scoring.calibration import Calibration
 from monitor.core.scoring.plausibility import Skip
@@ -29,7 +29,6 @@ from monitor.errors import MonitorError
 from monitor.runtime.lanes.lane import Lane
 from monitor.runtime.lanes.orders import (
     Answer,
-    Arrays,
     Batches,
     Clear,
     Collect,

@@ -18,6 +18,7 @@ from concurrent.futures import Future
 from dataclasses import replace
 from multiprocessing.connection import Connection
 
+from monitor.core.arrays import Arrays
 from monitor.core.scoring.alarm import Changes
 from monitor.core.scoring.calibration import Calibration
 from monitor.errors import ArtefactError, MonitorError
@@ -27,7 +28,6 @@ from monitor.runtime.lanes import interpreter
 from monitor.runtime.lanes.lane import Lane, LaneShape
 from monitor.runtime.lanes.orders import (
     Answer,
-    Arrays,
     Batches,
     Clear,
     Collect,

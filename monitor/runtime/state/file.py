@@ -18,17 +18,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
 from monitor.atomic_file import write_atomically
+from monitor.core.arrays import AnyArray
 from monitor.errors import MonitorError
 
 LOG = logging.getLogger(__name__)
 
-Array = npt.NDArray[Any]
 
 MAGIC = b"vibration-monitor state 2 "
 MAX_BYTES = 1 << 28
@@ -72,7 +71,7 @@ class Table:
 
     channels: Sequence[str]
     """Who they are, a line each; objects would be too many for the garbage collector, which stops the event loop."""
-    arrays: dict[str, Array]
+    arrays: dict[str, AnyArray]
     """(channels, ...) numbers by name."""
 
     def take(self, positions: Sequence[int]) -> Self:
@@ -94,7 +93,7 @@ class Kept:
 def pack(tables: Sequence[Table], *, final: bool = False) -> tuple[bytes, memoryview]:
     """The bytes of a state file, in two parts."""
     names: list[dict[str, str]] = []
-    arrays: dict[str, Array] = {}
+    arrays: dict[str, AnyArray] = {}
     for number, table in enumerate(tables):
         names.append({name: f"{number}.{position}" for position, name in enumerate(table.arrays)})
         arrays |= {names[-1][name]: array for name, array in table.arrays.items()}

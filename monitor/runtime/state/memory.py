@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from monitor.core.arrays import Arrays, Int64
 from monitor.core.scoring.alarm import State
 from monitor.runtime.intake.channel import COUNTERS as SERIES
 from monitor.runtime.intake.channel import RARE, Channel
 from monitor.runtime.lanes.lane import Lane
-from monitor.runtime.lanes.orders import Arrays, Restore
+from monitor.runtime.lanes.orders import Restore
 from monitor.runtime.repeated_log import RepeatedLog
 from monitor.runtime.state.file import Known, Table, load, save
 
@@ -239,7 +239,7 @@ def _was_heard(channel: Channel) -> bool:
     return channel.heard or channel.samples_received > 0
 
 
-def _counters(channels: list[Channel], lane: Lane) -> npt.NDArray[np.int64]:
+def _counters(channels: list[Channel], lane: Lane) -> Int64:
     """(channels, counters) what counts on the event loop, and the blocks received."""
     own = [[*(getattr(channel, name) for name in COUNTERS), -channel.first_block] for channel in channels]
     counters = np.array(own, np.int64).reshape(len(channels), len(COUNTERS) + 1)

@@ -1,6 +1,6 @@
 import numpy as np
-import numpy.typing as npt
 
+from monitor.core.arrays import Float32
 from monitor.core.scoring.alarm import Alarm, AlarmRule, State
 from monitor.core.scoring.plausibility import ACCEPTED, Plausibility, Refusal, code
 from tests.support.healthy import make_batch
@@ -66,7 +66,7 @@ def test_state_survives_a_restart() -> None:
     assert new.state(ROW)[0] == State.OK
 
 
-def refused(samples: npt.NDArray[np.float32], level: float = 0.0, *, wrong_rate: bool = False) -> int:
+def refused(samples: Float32, level: float = 0.0, *, wrong_rate: bool = False) -> int:
     look = Plausibility(1)
     look.assign(ROW, level, wrong_rate=wrong_rate)
     for block in samples.reshape(-1, 100):

@@ -1,13 +1,11 @@
 """Training windows: unit level, causal, cut in time, even over recordings."""
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
+from monitor.core.arrays import Float32
 from monitor.core.level import unit_blocks
 from monitor.model.training.dataset import Record, Windows, make_record, samples_before, split_in_time
-
-Float32 = npt.NDArray[np.float32]
 
 
 def noise(size: int, seed: int = 0) -> Float32:

@@ -1,16 +1,14 @@
 """The comparison: each forecaster is given its due."""
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
-from monitor.core.forecaster import CarriedState, Rows
+from monitor.core.arrays import Float32, Rows
+from monitor.core.forecaster import CarriedState
 from monitor.errors import RecordingError
 from monitor.model.forecast_ahead import look
 from monitor.model.training.report import compare, linear_forecaster
 from tests.support.numpy_engine import NumpyEngine, NumpyState
-
-Float32 = npt.NDArray[np.float32]
 
 
 def ar2(size: int, seed: int = 0) -> Float32:

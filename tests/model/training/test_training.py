@@ -5,18 +5,17 @@ import json
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from click.testing import CliRunner
 
 from monitor.cli.main import group
+from monitor.core.arrays import Float32
 from monitor.errors import ConfigurationError, RecordingError
 from monitor.model.artefact.artefact import load_artefact
 from monitor.model.network import Shape
 from monitor.model.training.training import TUTORIAL, Progress, Recipe, train
 from tests.support.recordings import recording_file
 
-Float32 = npt.NDArray[np.float32]
 Seen = list[Progress]
 
 SHAPE = Shape(block_samples=8, window_blocks=4, units=(8, 8), hidden=8)

@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from matplotlib.figure import Figure
 
 from monitor.config import Evidence, Sensor
+from monitor.core.arrays import Float32
 from monitor.core.rings import Rings
 from monitor.runtime.alarms.capture import MOST_AT_ONCE, Capture, EvidenceWriter, join, prune
 from monitor.runtime.alarms.capture_names import NAME, is_of_channel
@@ -22,7 +22,6 @@ from monitor.runtime.intake.channel import Channel
 from tests.support.daemons import SENSOR
 from tests.support.page_plant import EchoEngine
 
-Float32 = npt.NDArray[np.float32]
 Sleep = Callable[[float], Awaitable[None]]
 RATE = 1000
 BLOCK = EchoEngine.block_samples

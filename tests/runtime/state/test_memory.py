@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from monitor.config import Sensor
+from monitor.core.arrays import Arrays
 from monitor.core.scoring.alarm import State
 from monitor.core.scoring.calibration import Calibration
 from monitor.runtime.intake.channel import Channel
 from monitor.runtime.lanes.lane import Lane, LaneShape
-from monitor.runtime.lanes.orders import Answer, Arrays, Collect, Collected, Restore
+from monitor.runtime.lanes.orders import Answer, Collect, Collected, Restore
 from monitor.runtime.lanes.worker import Worker
 from monitor.runtime.state.memory import Memory
 from tests.support.daemons import SENSOR

@@ -13,8 +13,9 @@ import numpy as np
 
 from monitor import __version__
 from monitor.config import Config
+from monitor.core.arrays import Float64
 from monitor.runtime.web.families import View
-from monitor.runtime.web.page.fleet import Fleet, Float64, significant
+from monitor.runtime.web.page.fleet import Fleet, significant
 from monitor.runtime.web.page.stream import Feed, event
 
 SPARKLINE_POINTS = 60

@@ -6,21 +6,16 @@ HTTP, browsers, forecasts.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from monitor.core.arrays import Bool, Float32, Float64, Floats, Rows
 from monitor.core.scoring.alarm import State
 from monitor.core.scoring.kinds import KINDS
 from monitor.core.scoring.plausibility import REFUSALS
 from monitor.runtime.intake.channel import Channel
 from monitor.runtime.lanes.lane import Lane
 from monitor.runtime.web.families import View
-
-Float32 = npt.NDArray[np.float32]
-Float64 = npt.NDArray[np.float64]
-Rows = npt.NDArray[np.intp]
 
 FIGURES = ("score", "alarm_state", "gap", "gap_ratio", "gap_whitened", "rms", "peak", "coverage")
 """Figures of an interval, as the boards name them; NaN: there is none."""
@@ -51,7 +46,7 @@ class Table:
     """Why the last interval was not scored, None if it was."""
     age_s: Float64
     """Seconds since the last samples."""
-    silent: npt.NDArray[np.bool_]
+    silent: Bool
     """Which channels have been without samples for longer than the configuration allows."""
 
 
@@ -183,7 +178,7 @@ def _empty_table(channels: tuple[Channel, ...]) -> Table:
     return Table(channels, {}, {}, np.zeros((0, 2)), [], np.zeros(0), np.zeros(0, np.bool_))
 
 
-def significant(values: npt.NDArray[np.floating[Any]], digits: int = 3) -> list[float | None]:
+def significant(values: Floats, digits: int = 3) -> list[float | None]:
     """Values rounded to so many significant digits, None for what is not finite."""
     numbers = values.astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):

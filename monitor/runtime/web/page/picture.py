@@ -11,12 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from monitor.core.arrays import Float32
 from monitor.core.forecaster import Engine
 from monitor.core.level import unit_blocks
-
-Float32 = npt.NDArray[np.float32]
 
 WAVE_SAMPLES = 2_000
 """Samples of the waveform shown at most, however fast the sensor."""

@@ -10,11 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+from monitor.core.arrays import Float32
 from monitor.runtime.internal_errors import InternalErrors, Where
 from monitor.runtime.lanes.lane import Lane
 from monitor.runtime.web.page.documents import update_document
 from monitor.runtime.web.page.fleet import Fleet
-from monitor.runtime.web.page.picture import Float32, blocks_needed, make_picture, picture_document
+from monitor.runtime.web.page.picture import blocks_needed, make_picture, picture_document
 from monitor.runtime.web.page.stream import Feed, event
 
 PERIOD_S = 0.33

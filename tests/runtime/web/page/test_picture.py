@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
+from monitor.core.arrays import Float32
 from monitor.core.forecaster import CarriedForecaster, Forecaster, WindowedForecaster
 from monitor.core.pipeline import Pipeline
 from monitor.core.rings import Rings
 from monitor.runtime.web.page.picture import (
     SPECTRUM_BLOCKS,
     WAVE_SAMPLES,
-    Float32,
     amplitude_spectrum,
     make_picture,
     picture_document,
