@@ -1,9 +1,9 @@
-"""How a forecast is made: an engine runs the network, a forecaster keeps each channel's context for it.
+"""Forecasting: an engine runs the network, a forecaster keeps the context of each channel.
 
-An engine knows one network and nothing of channels' histories beyond the state it hands out. A forecaster turns "the
-next block of these channels" into "the forecast of the block after it", either with the LSTM state carried on for ever
-(the normal mode, one step a block) or from the last 25 blocks and a zero state (the reference network's use, 25 steps a
-block). Refuses to know: units, time, what a residual is.
+An engine runs one network and holds no history except the state that it hands out. A forecaster takes the next block of
+each channel and returns the forecast of the block after it. In the carried mode (the default) the LSTM state continues
+from block to block, one step a block. In the windowed mode each forecast starts from a zero state and takes the last 25
+blocks, 25 steps a block.
 """
 
 from typing import Protocol
@@ -21,7 +21,7 @@ class CarriedState(Protocol):
 
 
 class Engine(Protocol):
-    """Runs one network; thread-compatible (one caller at a time), deterministic."""
+    """Runs one network. Deterministic; not thread-safe, so one caller at a time."""
 
     name: str
     """``onnxruntime`` or ``tensorflow``."""
@@ -65,7 +65,7 @@ class Forecaster(Protocol):
 
 
 class CarriedForecaster:
-    """Carries the LSTM state of each channel from block to block for ever."""
+    """Carries the LSTM state of each channel from block to block, until the channel is reset."""
 
     mode = "carried"
 
@@ -74,18 +74,18 @@ class CarriedForecaster:
         self.state = engine.new_state(channels)
 
     def reset(self, rows: Rows) -> None:
-        """Zero state for ``rows``."""
+        """Set the state of ``rows`` to zero."""
         self.state.reset(rows)
 
     def step(self, blocks: Float32, rows: Rows) -> Float32:
-        """One step of the network; see :class:`Forecaster`."""
+        """Run one step of the network for each row; see :class:`Forecaster`."""
         return self.engine.step(blocks, self.state, rows)
 
 
 class WindowedForecaster:
     """Keeps each channel's last ``window_blocks`` blocks and starts from a zero state every time.
 
-    Until a channel has a full window the missing blocks are zero; such forecasts are warm-up.
+    Until a channel has a full window, its earlier blocks are zero. These forecasts are warm-up.
     """
 
     mode = "windowed"
@@ -99,7 +99,7 @@ class WindowedForecaster:
         self.windows[rows] = 0.0
 
     def step(self, blocks: Float32, rows: Rows) -> Float32:
-        """One whole window a row; see :class:`Forecaster`."""
+        """Run a whole window for each row; see :class:`Forecaster`."""
         windows = self.windows[rows]
         windows[:, :-1] = windows[:, 1:]
         windows[:, -1] = blocks

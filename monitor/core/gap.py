@@ -1,7 +1,7 @@
 """The gap between forecast and observed blocks, summed over the blocks of an interval, for many channels at once.
 
-An interval is a number of consecutive scored blocks of one context. Sums, not lists: an interval of any length costs a
-few numbers a channel. Refuses to know: forecasters, limits, wall time.
+An interval is a number of consecutive scored blocks of one context. Only sums are kept, so an interval of any length
+takes three numbers a channel.
 """
 
 from dataclasses import dataclass
@@ -13,36 +13,37 @@ from monitor.core.arrays import Float32, Int64, Rows
 
 @dataclass(frozen=True, slots=True)
 class Residuals:
-    """A batch of blocks beside their forecasts, one of each of some channels; in m/s², or the unit of the samples."""
+    """A batch of blocks and their residuals, at most one block a channel; in m/s², or in the unit of the samples."""
 
     rows: Rows
     """(n,) distinct channel rows."""
     start_sample: Int64
     """(n,) stream index of each block's first sample."""
     samples: Float32
-    """(n, block_samples) the blocks as they came."""
+    """(n, block_samples) observed samples, mean included."""
     high: Float32
-    """(n,) largest sample of each block; NaN where one is."""
+    """(n,) largest sample of each block; NaN if the block holds a NaN."""
     low: Float32
-    """(n,) smallest sample of each block; NaN where one is."""
+    """(n,) smallest sample of each block; NaN if the block holds a NaN."""
     signal: Float32
-    """(n, block_samples) the same without the mean."""
+    """(n, block_samples) observed samples minus the running mean."""
     residual: Float32
     """(n, block_samples) observed minus forecast."""
     mean_mps2: Float32
     """(n,) running mean before the block."""
     level_mps2: Float32
-    """(n,) the level: running RMS before the block."""
+    """(n,) level, the running RMS, before the block."""
 
 
 @dataclass(frozen=True, slots=True)
 class GapFigures:
-    """The figures of intervals that closed; every array is (n,) float32."""
+    """Figures of closed intervals; every array is (n,) float32."""
 
     gap_mps2: Float32
     """RMS of the residual."""
     gap_ratio: Float32
-    """Residual energy / signal energy; 0 perfectly forecast, 1 as bad as forecasting the mean. NaN if no signal."""
+    """Residual energy / signal energy: 0 for a perfect forecast, 1 for one no better than the mean. NaN without
+    signal."""
     rms_mps2: Float32
     """RMS of the acceleration about its running mean."""
     peak_mps2: Float32
@@ -72,7 +73,7 @@ class GapSums:
         self._peak[rows] = np.maximum(self._peak[rows], peak)
 
     def close(self, rows: Rows, samples: Int64) -> GapFigures:
-        """The figures of the intervals of ``rows``, ``samples`` long each (n,); empties them."""
+        """Return the figures of the open intervals of ``rows``, ``samples`` (n,) long, and start new ones."""
         residual, energy = self._residual[rows], self._energy[rows]
         with np.errstate(invalid="ignore", divide="ignore"):
             ratio = np.where(energy > 0, residual / energy, np.float32(np.nan))

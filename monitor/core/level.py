@@ -1,12 +1,11 @@
-"""The level of each channel: running mean and RMS that bring its blocks to unit size before the network.
+"""The level of each channel: the running mean and RMS that normalise its blocks before the network.
 
-A network trained at one gain leaves its range when the gain changes, and its forecast error with it. Dividing by a slow
-running RMS makes the forecast, and with it the shape evidence, independent of gain and load; the level itself stays
-evidence of its own. It is updated once a block, so it does not depend on how samples arrive in messages.
+A network trained at one gain forecasts badly at another. Dividing by a slow running RMS makes the forecast, and the
+evidence of the signal's shape, independent of gain and load. The level itself is a separate kind of evidence. It is
+updated once a block, so it does not depend on how samples are split into messages.
 
-The variance is carried about the running mean, so a constant offset (gravity, say) costs no precision. One block far
-outside the level, a spike, does not enter it: a single wrong sample would fill it for many seconds. Does not handle:
-rates, forecasts, what is normal.
+The variance is taken about the running mean, so a constant offset such as gravity costs no precision. A block far
+outside the level, a spike, is left out: a single wrong sample would otherwise dominate the level for many seconds.
 """
 
 from typing import NamedTuple
@@ -17,42 +16,43 @@ from monitor.core.arrays import Bool, Float32, Rows
 from monitor.core.rings import index_of
 
 TIME_CONSTANT_BLOCKS = 100
-"""Blocks over which the level averages. Lower: the level follows single bursts of a fault and hides them from the shape
-evidence. Higher: after a change of load the network's input stays out of its trained range for longer."""
+"""Time constant of the running mean and RMS, in blocks. Lower: the level follows single bursts of a fault and hides
+them from the shape evidence. Higher: after a change of load the network's input stays outside its trained range
+longer."""
 
 FLOOR = np.float32(1e-12)
-"""Smallest variance, so that a dead channel divides by something; such blocks are refused as flat, not scored."""
+"""Smallest variance; it prevents a division by zero on a dead channel, whose intervals are refused as a flat line."""
 
 SPIKE_LEVELS = np.float32(200.0)
-"""A block that reaches so many levels from the mean, or moves by less than one level divided by this, lies outside the
-level. Lower: impacts of a fault are left out; measured over the recordings of CWRU, UESTC, FEMTO (to the end of life)
-and the gearbox 86 at most, and one sample in 100 blocks of 100 that enters the level again and again reaches 164.
-Higher: a wrong sample just below it raises the level further (at 200 to 2.2 times)."""
+"""A block lies outside the level if it reaches more than this many RMS from the mean, or if its range is below the RMS
+divided by this. Lower: impacts of a fault are left out. The largest impact measured in the CWRU, UESTC, FEMTO (to the
+end of life) and gearbox recordings was 86; one wrong sample every 100 blocks, included in the level, reaches 164.
+Higher: a wrong sample just below it raises the level further (at 200 by a factor of 2.2)."""
 
 SPIKE_BLOCKS = 3
-"""Blocks outside within one time constant that are taken for single events; the next one starts a new context, so a
-shock that goes on or a new level counts. Lower: a few wrong samples end the context. Higher: a real change is seen
-later, by one block each."""
+"""Blocks outside the level, within one time constant, that count as isolated. One more starts a new context, so that a
+lasting shock or a new level is scored. Lower: a few wrong samples end the context. Higher: each adds one block before a
+real change is seen."""
 
 CLIP_LEVELS = np.float32(10.0)
-"""To so many levels a spike's samples are clipped for the network, whose state goes on. Lower: its good samples suffer.
-Higher: the forecasts after it do."""
+"""The samples of a spike are clipped to this many RMS before they enter the network. Lower: the good samples of that
+block are distorted. Higher: the forecasts after it are disturbed."""
 
 
 class Outside(NamedTuple):
     """Which blocks lie outside the level of their channel."""
 
     spikes: Bool
-    """(n,) single events that are to be left out."""
+    """(n,) isolated spikes; leave them out."""
     renewed: Bool
-    """(n,) no longer single: the channel's context is to start anew with this block."""
+    """(n,) too many to be isolated; start a new context with this block."""
 
 
 class Level:
     """Running mean and RMS of many channels, one row each.
 
-    After the k-th block of a context the weight of the newest block is ``max(1/k, 1/time_constant_blocks)``: a plain
-    average at first, exponential after that.
+    The k-th block of a context has the weight ``max(1/k, 1/time_constant_blocks)``: a plain average at first, then an
+    exponential one.
     """
 
     def __init__(self, channels: int, time_constant_blocks: int = TIME_CONSTANT_BLOCKS) -> None:
@@ -65,7 +65,7 @@ class Level:
         self._outside_at = np.zeros(channels, np.int64)
 
     def reset(self, rows: Rows) -> None:
-        """Start a new context for ``rows``; the next block defines the level anew."""
+        """Start a new context for ``rows``; their next block defines the level."""
         for figures in (self._blocks, self._mean, self._variance, self._outside, self._outside_at):
             figures[rows] = 0
 
@@ -74,16 +74,16 @@ class Level:
 
         Args:
             rows: (n,) channels.
-            high: (n,) largest sample of each block; NaN lies nowhere.
+            high: (n,) largest sample of each block; NaN is never outside.
             low: (n,) smallest sample of each block.
 
         Returns:
-            What to do with the blocks; the first block of a context never lies outside.
+            Which blocks lie outside; the first block of a context never does.
         """
         mean, rms = self.mean(rows), self.rms(rows)
         reach = SPIKE_LEVELS * rms
         spikes = (np.maximum(high - mean, mean - low) > reach) & (self._blocks[index_of(rows)] > 0)
-        # A spike at the start of a context is the level: what follows is far below it.
+        # If a context starts with a spike, the level is that spike and the following blocks lie far below it.
         outside = spikes | (SPIKE_LEVELS * np.maximum(high - low, np.sqrt(FLOOR)) < rms)
         renewed = np.zeros_like(outside)
         if outside.any():
@@ -97,9 +97,9 @@ class Level:
         return Outside(spikes, renewed)
 
     def centre(self, rows: Rows, blocks: Float32) -> Float32:
-        """The next block of each of the distinct ``rows`` (n, block_samples) without the running mean.
+        """Subtract the running mean from the next block of each of the distinct ``rows``, (n, block_samples).
 
-        The first block of a context defines the mean, so it is without its own.
+        The first block of a context has its own mean subtracted.
         """
         index = index_of(rows)
         started = self._blocks[index] == 0
@@ -109,18 +109,18 @@ class Level:
         return centred
 
     def update(self, rows: Rows, centred: Float32, spikes: Bool | None = None) -> Float32:
-        """Take the next block of each of the distinct ``rows``, and bring it to unit level.
+        """Update the level with the next block of each of the distinct ``rows``, and normalise the blocks.
 
-        The weighted update of mean and variance of T. Finch, "Incremental calculation of weighted mean and variance",
-        2009, by blocks: deviations are taken from the running mean and never from zero.
+        Uses the weighted update of T. Finch, "Incremental calculation of weighted mean and variance", 2009, block by
+        block, with deviations from the running mean.
 
         Args:
             rows: (n,) channels.
-            centred: (n, block_samples) what :meth:`centre` gave.
-            spikes: (n,) blocks that do not enter the level, None: there are none.
+            centred: (n, block_samples) the result of :meth:`centre`.
+            spikes: (n,) blocks to leave out of the level; None if there are none.
 
         Returns:
-            (n, block_samples) float32 the blocks in units of the level that includes them; spikes are clipped.
+            (n, block_samples) float32: the blocks divided by the updated RMS; spikes are clipped.
         """
         index = index_of(rows)
         taken, mean, variance = self._blocks[index] + 1, self._mean[index], self._variance[index]

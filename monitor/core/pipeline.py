@@ -1,8 +1,7 @@
-"""The one path from blocks of samples to the figures of intervals; every driver pushes its blocks through here.
+"""From blocks of samples to scored intervals. The daemon, backtest and calibration all use this one pipeline.
 
-Position is the sample index of a channel's stream. A batch holds at most one block a channel, so the order within a
-channel is the order of the batches, and how channels are mixed into batches does not matter. Refuses to know: clocks,
-messages, files, what drives it.
+Positions are sample indices of a channel's stream. A batch holds at most one block a channel. The order of the batches
+is therefore the order within each channel, and the grouping of channels into batches does not change the results.
 """
 
 from collections.abc import Callable
@@ -18,8 +17,9 @@ from monitor.core.rings import DueBlocks, index_of
 from monitor.core.scoring.judge import Judgements, Scoring
 
 WARMUP_BLOCKS = 25
-"""Blocks of a context before its forecasts are as good as they get (measured: about 20 with the reference model).
-Fewer: the first scores after missing samples are too high. More: a channel with frequent losses is scored less."""
+"""Blocks at the start of a context that are not scored; forecasts are at their best after about 20 (measured with the
+reference model). Fewer: the first scores after missing samples are too high. More: a channel with frequent losses is
+scored less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,21 +33,21 @@ class Intervals:
     end_sample: Int64
     """(n,) stream index after its last sample."""
     gaps: GapFigures
-    """The gap figures."""
+    """Gap, gap ratio, RMS and peak of each interval."""
     judgements: Judgements
-    """What they are worth."""
+    """Score, evidence and alarm state of each interval."""
 
 
 @dataclass(frozen=True, slots=True)
 class Processed:
-    """What one batch gave."""
+    """The result of one batch."""
 
     scored: Bool
-    """(n,) which blocks of the batch counted (False: warm-up or a spike)."""
+    """(n,) True where the block was scored; False for warm-up or a spike."""
     spikes: Bool
-    """(n,) which were left out because they lie far outside the level, as single events do."""
+    """(n,) True where the block was left out as an isolated spike."""
     intervals: Intervals | None
-    """The intervals that closed, None if none did."""
+    """The intervals that closed with this batch; None if none did."""
 
 
 class Pipeline:
@@ -75,7 +75,7 @@ class Pipeline:
         self._warmup_blocks[rows] = max(1, warmup_blocks)
 
     def reset(self, rows: Rows) -> None:
-        """End the context of ``rows``: state, level, warm-up and the open interval start anew."""
+        """End the context of ``rows``: reset the state, the level, the warm-up and the open interval."""
         self.forecaster.reset(rows)
         self.level.reset(rows)
         self._gaps.reset(rows)
@@ -90,7 +90,7 @@ class Pipeline:
             due: the blocks, in m/s²; where ``first`` is set, the channel's context starts with the block.
 
         Returns:
-            Which blocks counted, and the intervals that closed. A block with NaN gives NaN in its own row only.
+            Which blocks were scored, and the intervals that closed. NaN in a block affects its own row only.
         """
         rows, samples = due.rows, due.samples
         if due.first.any():
@@ -108,7 +108,7 @@ class Pipeline:
         self._forecast[index_of(rows)] = forecast
         self._context_blocks[rows] = context + 1
         if not np.isfinite(forecast[:, 0]).all():
-            # A NaN would stay in the network's state for ever.
+            # Without a reset a NaN would stay in the network's state for good.
             self.reset(rows[~np.isfinite(forecast[:, 0])])
         return Processed(scored, spikes, intervals)
 

@@ -1,9 +1,8 @@
 """The samples of every channel, in one preallocated array of blocks.
 
-One writer appends samples, readers take complete blocks, each of rows of its own; writer and readers own their
-counters, so they need no lock and may live in different processes. Slots are whole blocks: a new context starts at a
-slot boundary, so a block never spans missing samples. The arrays are never reallocated. Refuses to know: units,
-messages, what a block is good for.
+One writer appends samples. Each reader takes complete blocks from its own part of the rows. Writer and readers update
+separate counters, so they need no lock and may run in different processes. A slot holds a whole block, and a new
+context starts at a slot boundary, so a block never spans missing samples. The arrays are never reallocated.
 """
 
 from bisect import bisect_right
@@ -18,7 +17,7 @@ from monitor.core.arrays import Bool, Float32, Float64, Int64, Numbers, Rows, Ze
 
 
 def index_of(rows: Rows) -> Rows | slice:
-    """The same rows as an index: a slice where they follow one another, which takes them without a copy."""
+    """The rows as an index: a slice, which avoids a copy, if they are consecutive."""
     if rows.size and rows[-1] - rows[0] + 1 == rows.size:
         return slice(int(rows[0]), int(rows[-1]) + 1)
     return rows
@@ -31,12 +30,12 @@ def part_borders(channels: int, parts: int) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class DueBlocks:
-    """One block of each of some channels, in the order of ``rows``."""
+    """A batch of at most one block a channel, in the order of ``rows``."""
 
     rows: Rows
     """(n,) distinct, ascending channel rows."""
     samples: Float32
-    """(n, block_samples) in the unit they were appended in."""
+    """(n, block_samples) samples, as scaled by :meth:`Rings.append`."""
     start_sample: Int64
     """(n,) index of each block's first sample in its channel's stream."""
     first: Bool
@@ -46,7 +45,7 @@ class DueBlocks:
 
 
 class Rings:
-    """Blocks of ``channels`` rows, ``capacity_blocks`` each, in ``parts`` with a reader each."""
+    """Ring buffers of ``channels`` rows with ``capacity_blocks`` each, divided into ``parts`` with one reader each."""
 
     def __init__(
         self, channels: int, capacity_blocks: int, block_samples: int, parts: int = 1, zeros: Zeros = np.zeros
@@ -61,19 +60,20 @@ class Rings:
         # Written by the writer when a context starts in a slot, cleared by the reader when it takes that slot.
         self._first: Bool = zeros((channels, capacity_blocks), np.bool_)
         self._first_sample: Int64 = zeros((channels, capacity_blocks), np.int64)
-        # Writer's: samples ever written a row, counted from slot 0, including the rest of slots that a reset gave up.
+        # Written by the writer. ``_head``: position after the last sample of each row, abandoned partial slots
+        # excluded.
         self._head = [0] * channels
         self._next_sample = [0] * channels
         self._context_head = [0] * channels
         self._starting = [True] * channels
         self._complete: Int64 = zeros(channels, np.int64)
-        # Reader's: blocks taken or skipped a row; stream index minus slot index of the current context.
+        # Written by the reader. ``_taken``: blocks taken or skipped; ``_offset``: stream index minus slot index.
         self._taken: Int64 = zeros(channels, np.int64)
         self._offset: Int64 = zeros(channels, np.int64)
         self._restart: Bool = zeros(channels, np.bool_)
 
     def part(self, number: int) -> Self:
-        """The rows of one part for its reader, who counts them from 0."""
+        """A view of one part for its reader, with rows numbered from 0."""
         first, end = self.borders[number : number + 2]
         part = copy(self)
         part.borders = [0, end - first]
@@ -83,19 +83,19 @@ class Rings:
         return part
 
     def rows(self) -> list[int]:
-        """All rows, in an order in which the parts fill evenly."""
+        """All rows, ordered so that rows given out in turn fill the parts evenly."""
         parts = [range(first, end) for first, end in pairwise(self.borders)]
         return [row for rows in zip_longest(*parts) for row in rows if row is not None]
 
     def part_of(self, row: int) -> int:
-        """The number of the part that ``row`` belongs to."""
+        """Number of the part that ``row`` belongs to."""
         return bisect_right(self.borders, row) - 1
 
     def start_context(self, row: int, next_sample: int) -> int:
-        """Let the next appended sample of ``row`` start a new context at stream index ``next_sample``.
+        """Start a new context of ``row``: its next appended sample gets the stream index ``next_sample``.
 
         Returns:
-            The samples of an incomplete block that are given up.
+            Samples of an incomplete block that are dropped.
         """
         head = self._head[row]
         lost = head % self.block_samples
@@ -109,16 +109,16 @@ class Rings:
         return self._next_sample[row]
 
     def append(self, row: int, samples: Numbers, factor: float, arrived_s: float) -> int:
-        """Append contiguous samples to a channel, times ``factor``, converted to float32.
+        """Multiply contiguous samples by ``factor`` and append them to a channel as float32.
 
         Args:
             row: the channel.
             samples: (n,) of any real type.
-            factor: multiplies every sample (unit and scale).
+            factor: converts the samples to m/s² (unit and scale).
             arrived_s: monotonic instant of arrival.
 
         Returns:
-            Samples that found no room because the reader is a whole ring behind; the context then ends with them.
+            Samples dropped because the reader is a whole ring behind; after a drop a new context starts.
         """
         count: int = samples.shape[0]
         size = self.block_samples
@@ -126,7 +126,7 @@ class Rings:
         slots = self.capacity_blocks
         room = (int(self._taken[row]) + slots) * size - head
         if count > room:
-            # What fits is kept; after the loss a new context begins.
+            # What fits is kept; after the dropped samples a new context starts.
             kept = max(room, 0)
             if kept:
                 self.append(row, samples[:kept], factor, arrived_s)
@@ -157,7 +157,7 @@ class Rings:
             else:
                 self._arrived_s[row, first:] = arrived_s
                 self._arrived_s[row, :last] = arrived_s
-            # Last of all: from here on the reader may take the blocks.
+            # Must come last: from here on the reader may take the blocks.
             self._complete[row] = complete
         return 0
 
@@ -166,25 +166,25 @@ class Rings:
         return self._complete - self._taken
 
     def blocks_received(self, rows: Rows | None = None) -> Int64:
-        """Whole blocks ever appended, of ``rows`` or of all channels."""
+        """Complete blocks appended since the start, of ``rows`` or of all channels."""
         return self._complete.copy() if rows is None else self._complete[rows]
 
     def blocks_taken(self, rows: Rows) -> Int64:
-        """Blocks of ``rows`` that were taken or given up, of those ever appended."""
+        """Blocks of ``rows`` taken or skipped since the start."""
         return self._taken[rows]
 
     def oldest_arrival_s(self) -> float | None:
-        """The monotonic instant of arrival of the oldest block not yet taken, None if there is none."""
+        """Monotonic arrival time of the oldest block not yet taken; None if there is none."""
         rows = np.flatnonzero(self._complete > self._taken)
         if not rows.size:
             return None
         return float(self._arrived_s[rows, self._taken[rows] % self.capacity_blocks].min())
 
     def take(self, limit: int | None = None, received: Int64 | None = None) -> DueBlocks | None:
-        """Take the oldest complete block of every channel that has one (at most ``limit`` channels), None if no has.
+        """Take the oldest complete block of every channel that has one; None if no channel has.
 
-        With a limit, the channels with the longest backlog come first, so that none is forgotten. With ``received``,
-        what :meth:`blocks_received` said some time ago, blocks that came after that stay for the next time.
+        With ``limit``, at most so many channels, longest backlog first, so that none starves. With ``received``, an
+        earlier result of :meth:`blocks_received`, blocks that arrived after it are left for the next call.
         """
         received = self._complete if received is None else received
         rows = np.flatnonzero(received > self._taken)
@@ -199,12 +199,12 @@ class Rings:
         arrived_s = self._arrived_s[rows, slot]
         first = self._enter_contexts(rows, taken, slot)
         start_sample = self._offset[rows] + taken * self.block_samples
-        # Last of all: from here on the writer may overwrite the slots.
+        # Must come last: from here on the writer may overwrite the slots.
         self._taken[rows] = taken + 1
         return DueBlocks(rows, samples, start_sample, first, arrived_s)
 
     def _enter_contexts(self, rows: Rows, taken: Int64, slot: Int64) -> Bool:
-        """Which of the blocks being taken start a context; moves the reader into these contexts."""
+        """Return which of the taken blocks start a context, (n,), and update the stream index of those rows."""
         first = self._first[rows, slot]
         if first.any():
             new, new_slot = rows[first], slot[first]
@@ -217,10 +217,10 @@ class Rings:
         return first
 
     def skip_backlog(self, limit_blocks: int) -> tuple[Rows, Int64]:
-        """Give up the whole backlog of every channel that has more than ``limit_blocks``; its context starts anew.
+        """Skip the whole backlog of every channel with more than ``limit_blocks``; a new context starts after it.
 
         Returns:
-            The rows, and how many blocks each lost.
+            The rows, (n,), and the number of blocks skipped of each, (n,).
         """
         backlog = self._complete - self._taken
         rows = np.flatnonzero(backlog > limit_blocks)
@@ -230,11 +230,11 @@ class Rings:
         return rows, lost
 
     def skip_until(self, row: int, received: int) -> None:
-        """Give up the blocks of ``row`` that wait, up to its ``received``-th; its context starts anew after them."""
+        """Skip the backlog of ``row`` up to its ``received``-th block; a new context starts after it."""
         self._skip(row, max(0, received - int(self._taken[row])))
 
     def _skip(self, row: int, count: int) -> None:
-        # Contexts that began among the given-up blocks still move the stream index.
+        # The last context that starts among the skipped blocks sets the stream index.
         slots = (self._taken[row] + np.arange(count)) % self.capacity_blocks
         began = np.flatnonzero(self._first[row, slots])
         if began.size:
@@ -245,10 +245,10 @@ class Rings:
         self._taken[row] += count
 
     def recent(self, row: int, samples: int) -> tuple[int, Float32]:
-        """The last samples of the current context of ``row`` that are still in the ring (the writer's view).
+        """The last samples of the current context of ``row`` that are still in the ring. Called by the writer only.
 
         Returns:
-            The stream index of the first one, and at most ``samples`` of them, oldest first, copied.
+            The stream index of the first sample, and a copy of at most ``samples`` samples, oldest first.
         """
         length = self.capacity_blocks * self.block_samples
         head = self._head[row]
@@ -256,7 +256,7 @@ class Rings:
         return self._next_sample[row] - count, self._flat[row, np.arange(head - count, head) % length]
 
     def recent_blocks(self, row: int, blocks: int) -> tuple[int, Float32]:
-        """As :meth:`recent`, the last complete blocks: the stream index of the first sample, (n, block_samples)."""
+        """The last complete blocks, as :meth:`recent`: the stream index of the first sample, and (n, block_samples)."""
         size = self.block_samples
         rest = self._head[row] % size
         start, samples = self.recent(row, blocks * size + rest)

@@ -7,7 +7,7 @@ UNITS_MPS2 = {"g": STANDARD_GRAVITY_MPS2, "mg": STANDARD_GRAVITY_MPS2 / 1000, "m
 """Accepted units of acceleration, in m/s²."""
 
 RATE_TOLERANCE = 1e-3
-"""Relative difference of two rates that count as the same; sensors' clocks differ by less, sensible choices by more."""
+"""Largest relative difference of two rates that count as equal; sensor clocks differ by less, nominal rates by more."""
 
 
 def same_rate(found_hz: float, *expected_hz: float) -> bool:

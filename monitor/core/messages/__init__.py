@@ -1,1 +1,1 @@
-"""From the bytes of one message to its samples: the border where all that a sensor sends is typed and bounded."""
+"""From the bytes of one message to its samples: every payload is checked and bounded here, once."""

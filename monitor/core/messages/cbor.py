@@ -1,8 +1,8 @@
-"""CBOR (RFC 8949): a map with a few keys and arrays of numbers, read where it lies.
+"""CBOR (RFC 8949): a map with a few keys and arrays of numbers, decoded in place.
 
-A general decoder makes an object of every item before anything can count them, and resolves references, so that a
-few hundred bytes become gigabytes. Here nothing is made but the numbers that are asked for: other keys are skipped
-over, tags included, and the items that are not samples are counted. Does not handle: any tag among samples.
+A general decoder creates an object for every item and resolves references, so a few hundred bytes can become gigabytes.
+This one creates only the numbers that are needed. It skips other keys, tags included, and limits the number of items
+that are not samples. Does not handle: tags among samples.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from monitor.core.messages.number_arrays import Encoding, read_numbers
 from monitor.core.messages.rejection import Reason, Rejected
 
 END = 0xFF
-"""Ends an array, a map or a string of unknown length."""
+"""The "break" byte: ends an array, a map or a string of indefinite length."""
 
 ENCODING = Encoding(
     numbers={
@@ -32,17 +32,17 @@ ENCODING = Encoding(
 )  # fmt: skip
 
 MAX_ITEMS = 4096
-"""Items besides the samples: keys, values, what other keys hold. More: a message keeps the event loop for longer, about
-a microsecond an item. Less: documents with many other keys are refused."""
+"""Most items besides the samples: keys and values, nested ones included. Higher: a message blocks the event loop
+longer, about a microsecond an item. Lower: documents with many other keys are rejected."""
 
 MAX_DEPTH = 16
-"""Nesting of what other keys hold."""
+"""Deepest nesting of the values of other keys."""
 
 LONGEST_KEY_BYTES = 4 * MAX_AXIS_NAME
-"""A longer key is nobody's; it is not decoded."""
+"""A longer key cannot be one that is looked for; it is skipped undecoded."""
 
 SELF_DESCRIBED = b"\xd9\xd9\xf7"
-"""The tag that says "this is CBOR"."""
+"""The self-described CBOR tag (RFC 8949, section 3.4.6), which may come first."""
 
 _UNSIGNED, _NEGATIVE, _BYTES, _TEXT, _ARRAY, _MAP, _TAG = range(7)
 _OPEN = 31
@@ -67,7 +67,7 @@ def parse_cbor(payload: bytes, axes: tuple[str, ...]) -> Document:
 
 
 class _Reader:
-    """A place in a message, moved forward by what is read."""
+    """A position in a message that moves forward with every item read."""
 
     def __init__(self, payload: bytes, at: int) -> None:
         self.at = at
@@ -76,7 +76,7 @@ class _Reader:
         self._items = 0
 
     def document(self) -> Document:
-        """The map or the array that begins here."""
+        """Read the map or the array at this position."""
         if self._head() >> 5 == _ARRAY:
             return Document(self._numbers())
         if self._head() >> 5 != _MAP:
@@ -114,7 +114,7 @@ class _Reader:
         return numbers
 
     def _key(self) -> str | None:
-        """A text key; None for no text, or one too long to be known."""
+        """Read a key; None if it is not text or too long."""
         if self._head() >> 5 != _TEXT or self._head() == _OPEN_TEXT:
             self._skip()
             return None
@@ -122,7 +122,7 @@ class _Reader:
         return str(self._payload[begin:end], "utf-8") if end - begin <= LONGEST_KEY_BYTES else None
 
     def _number(self, key: str) -> float | None:
-        """A float or an int as it is written; None for null and undefined."""
+        """Read a number as float or int; None for null and undefined."""
         head = self._head()
         if head in _NOTHING:
             self.at += 1
@@ -137,7 +137,7 @@ class _Reader:
         return value if head >> 5 == _UNSIGNED else -1 - value
 
     def _skip(self, depth: int = 0) -> None:
-        """Move behind one item, whatever it is."""
+        """Skip one item of any kind."""
         if depth > MAX_DEPTH:
             raise Rejected(Reason.UNDECODABLE, f"nested more than {MAX_DEPTH} deep")
         self._count()
@@ -156,7 +156,7 @@ class _Reader:
                 self._skip(depth + 1)
 
     def _entries(self) -> Iterator[None]:
-        """Enter an array or a map (or a string in parts); one turn for each item or pair, which the caller reads."""
+        """Iterate over an array, a map or a chunked string: the caller reads one item (of a map: one pair) a turn."""
         left: int | None = None
         if self._head() & 31 == _OPEN:
             self.at += 1
@@ -177,7 +177,7 @@ class _Reader:
         return self._move(0, self._argument())
 
     def _argument(self) -> int:
-        """The number in a head: a value, a length, a count."""
+        """Read the argument of a head: a value, a length or a count."""
         size = self._head() & 31
         if size < 24:
             self.at += 1
@@ -193,7 +193,7 @@ class _Reader:
         return self._payload[self.at]
 
     def _move(self, over: int, count: int) -> tuple[int, int]:
-        """Move over some bytes and behind ``count`` more; where those begin and end."""
+        """Skip ``over`` bytes and take ``count`` more; return where those begin and end."""
         begin = self.at + over
         if count > len(self._payload) - begin:
             raise Rejected(Reason.UNDECODABLE, "the document is cut off")

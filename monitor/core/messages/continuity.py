@@ -1,14 +1,15 @@
-"""The order of one stream of messages: what continues it, what comes after missing samples, what is not to be used.
+"""The order of one stream of messages: detects missing, reordered, repeated and late messages and clock steps.
 
-A sequence number decides where there is one, else the time of the first sample; a message with neither is taken as the
-next one. Two kinds of messages are kept for a moment before they are judged:
+The sequence number decides; without one, the time of the first sample. A message with neither counts as the next one.
+Two kinds of messages are held back for a moment:
 
-- *Early*: a few messages are missing before it. If they come now, they were only overtaken, and all are used in order.
-- *Doubted*: its time lies before the stream, or so far ahead that neither a usual gap nor the time that passed at our
-  end explains it. One such message has a wrong time and is dropped as soon as the stream goes on. When a few follow one
-  another in order, the sensor's clock was set: they are used, as the beginning of a new context.
+- *Early*: a few messages are missing before it. If they arrive now, all are used in the right order.
+- *Doubted*: its time lies before the stream, or too far ahead to be explained by missing messages or by the local
+  clock. A single one has a wrong time and is dropped when the stream continues. Several in order mean that the sensor's
+  clock was set: they are used and start a new context.
 
-Instants of arrival come in as arguments. Does not handle: rings, payloads, silences (``silence``).
+Arrival times are arguments; no clock is read. Does not handle: pauses in a stream without numbers and times
+(``silence``).
 """
 
 from dataclasses import dataclass
@@ -18,46 +19,46 @@ from typing import Generic, TypeVar
 Item = TypeVar("Item")
 
 LATE_MESSAGES = 64
-"""Messages by which a message may lie behind and still be called late: what a broker sends again after a connection
-was lost. Further behind, the sensor has restarted its count. Lower: a burst of late messages looks like a restart.
-Higher: a sensor that restarts soon after its start is taken for late and loses that many messages."""
+"""A message up to this many messages behind is late, for example a broker's redelivery after a lost connection. Further
+behind, the sensor has restarted its count. Lower: a burst of late messages looks like a restart. Higher: when a sensor
+restarts soon after its start, its first messages are dropped as late."""
 
 EARLY_MESSAGES = 4
-"""Messages that are kept while one before them is missing. Fewer: messages that overtake each other by more are lost.
-More: after a real loss the stream waits for longer before it goes on."""
+"""Messages held while an earlier one is missing. Fewer: messages reordered by more are lost. More: after a real loss
+the stream waits longer before it continues."""
 
 LONGEST_WAIT_S = 2.0
-"""Seconds for which a message waits for one before it. Shorter: what a slow network reorders is lost. Longer: after a
-real loss a sensor with long messages is scored later."""
+"""Seconds for which a message is held for an earlier one. Shorter: messages reordered by a slow network are lost.
+Longer: after a real loss a sensor with long messages is scored later."""
 
 VAIN_WAITS = 16
-"""Waits for a missing message that may fail, one after another, before a stream is not made to wait any more; one late
-message lets it wait again. Fewer: rare losses switch the reordering off. More: a stream of bursts with short pauses
-is scored a few messages late for longer."""
+"""Consecutive failed waits after which a stream no longer waits for missing messages; a late message turns waiting on
+again. Fewer: rare losses turn the reordering off. More: a stream of bursts with short pauses is scored a few messages
+late for longer."""
 
 AGREEING = 3
-"""Doubted messages in order that make a new time base. Fewer: two wrong times in a row are believed. More: a sensor
-whose clock was set is heard again later, and more is kept meanwhile."""
+"""Doubted messages in order that are accepted as a new time base. Fewer: two wrong times in a row are accepted. More: a
+sensor whose clock was set is scored again later, and more messages are held meanwhile."""
 
 AHEAD_S = 60.0
-"""Seconds by which a message may be ahead of what passed at our end without being doubted: recordings that are played
-faster than they were made have such pauses between their records. Lower: their records wait for one another. Higher:
-one wrong time within it costs as many missing samples."""
+"""Seconds by which a message's time may run ahead of the local clock without being doubted; recordings replayed faster
+than real time have such pauses between their records. Lower: these records are held. Higher: one wrong time within this
+range counts as that many seconds of missing samples."""
 
 LONGEST_PAUSE_S = 86_400.0
-"""Longest pause between the records of a recording that is learned from times that agree. Longer: a clock that shows
-anything at all teaches that anything may come."""
+"""Longest pause between the records of a recording that is learned from consistent times. Longer: a wrong clock teaches
+that any jump is normal."""
 
 STANDING = 8
-"""Repetitions of one number or time, with nothing new between, after which it says nothing. Fewer: a message that is
-sent again and again is used more than once. More: a sensor whose clock stands still loses that many messages."""
+"""Consecutive repetitions of a number or time after which it is ignored. Fewer: a message that is sent repeatedly is
+used more than once. More: a sensor whose clock is stuck loses that many messages."""
 
 COUNTER_RANGES = (2**8, 2**16, 2**32)
-"""Where the counters of sensors begin again at 0."""
+"""Values at which the counters of sensors wrap around to 0."""
 
 
 class Arrival(Enum):
-    """What a message is to its stream."""
+    """How a message fits into its stream."""
 
     CONTIGUOUS = "contiguous"
     CAUGHT_UP = "caught_up"
@@ -75,42 +76,42 @@ class Arrival(Enum):
 
     @property
     def starts(self) -> bool:
-        """Whether a new context begins with the samples."""
+        """Whether the samples start a new context."""
         return self in {Arrival.MISSING, Arrival.RESTARTED, Arrival.CLOCK_STEP}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Piece(Generic[Item]):
-    """One message, as far as its order is concerned."""
+    """What decides the order of one message."""
 
     item: Item
-    """What it holds."""
+    """The message itself; only passed through."""
     count: int
-    """Samples an axis, at least 1."""
+    """Samples per axis, at least 1."""
     seq: int | None
-    """Its sequence number, one a message."""
+    """Sequence number, which counts messages; None if it has none."""
     t: float | None
-    """UNIX seconds of its first sample."""
+    """UNIX seconds of its first sample; None if it has none."""
     arrived_s: float
-    """Monotonic instant of its arrival."""
+    """Monotonic arrival time."""
     size_bytes: int = 0
-    """Memory that it takes while it is kept."""
+    """Memory that it takes while it is held."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict(Generic[Item]):
-    """The judgement on one message."""
+    """The decision on one message."""
 
     piece: Piece[Item]
     arrival: Arrival
     missing_samples: int = 0
     """Samples between the message before and this one; 0 unless ``arrival`` is missing."""
     reordered: bool = False
-    """Whether it came before messages that belong before it."""
+    """Whether it arrived before a message that precedes it in the stream."""
 
 
 class Continuity(Generic[Item]):
-    """Follows one stream of messages (all axes of a message share it)."""
+    """Tracks the order of one stream of messages (all axes of a message share it)."""
 
     __slots__ = (
         "_arrived_s",
@@ -131,12 +132,12 @@ class Continuity(Generic[Item]):
 
     def __init__(self, sampling_rate_hz: float) -> None:
         self.kept_bytes = 0
-        """Memory of the messages that are kept."""
+        """Memory of the held messages."""
         self.standing = False
-        """Whether number or time stand still, so that they say nothing of missing samples."""
+        """Whether the number or time is stuck, so that missing samples cannot be detected."""
         self._sampling_rate_hz = sampling_rate_hz
         self._begun = False
-        # Of the last message that was used.
+        # From the last message that was used.
         self._seq: int | None = None
         self._t: float | None = None
         self._count = 0
@@ -150,52 +151,51 @@ class Continuity(Generic[Item]):
 
     @property
     def keeps(self) -> bool:
-        """Whether a message is kept that is not judged yet."""
+        """Whether any message is held."""
         return bool(self._early or self._doubted)
 
     def continues(self, count: int, seq: int | None, t: float | None, now_s: float) -> bool:
-        """Whether a message simply follows the one before; if so, it is remembered, else :meth:`take` judges it."""
+        """Fast path: True, and the message is recorded, if it follows the last one; else call :meth:`take`."""
         if not self._begun or self.standing or self._early or self._doubted or self._ahead(count, seq, t):
             return False
         self._remember(count, seq, t, now_s)
         return True
 
     def take(self, piece: Piece[Item], *, may_keep: bool = True) -> list[Verdict[Item]]:
-        """Judge the next message, and those kept before that it decides.
+        """Decide on the next message, and on held messages that it decides.
 
         Args:
             piece: the message.
-            may_keep: whether there is memory to keep it; without, what would be doubted is believed at once.
+            may_keep: whether there is memory to hold it; if not, a doubted time is accepted at once.
 
         Returns:
-            The judgements that are due, those on used messages in the order of their samples. A message that is kept
-            is in a later answer.
+            The decisions made now, used messages in the order of their samples. A held message is in a later result.
         """
         verdicts: list[Verdict[Item]] = []
         self._judge(piece, may_keep, verdicts)
         return verdicts
 
     def overdue(self, now_s: float) -> list[Verdict[Item]]:
-        """Use the early messages that have waited for long enough at the monotonic instant ``now_s``."""
+        """Release the early messages if, at the monotonic time ``now_s``, they have waited for too long."""
         verdicts: list[Verdict[Item]] = []
         if self._early and now_s - min(piece.arrived_s for piece in self._early) > LONGEST_WAIT_S:
             self._stop_waiting(verdicts)
         return verdicts
 
     def _ahead(self, count: int, seq: int | None, t: float | None) -> float:
-        """Samples missing between the last message and one; negative if that lies before the last one's end."""
+        """Samples missing between the last message and this one; negative if they overlap."""
         if seq is not None and self._seq is not None:
             step = seq - self._seq
-            # What the missing messages held is not known; the last one's length is the best estimate.
+            # The lengths of the missing messages are unknown; the last one's length is the best estimate.
             return 0 if step == 1 else (self._counted(seq, step) - 1) * self._count
         if t is not None and self._t is not None:
             ahead = (t - self._t) * self._sampling_rate_hz - self._count
-            # Time stamps jitter, and whole messages get lost: half a message is the line between the two.
+            # Time stamps jitter, and losses are whole messages: half a message separates the two.
             return 0.0 if abs(ahead) <= 0.5 * min(count, self._count) else ahead
         return 0
 
     def _counted(self, seq: int, step: int) -> int:
-        """The step of a counter that may begin again at 0."""
+        """The step of a counter that may wrap around to 0."""
         assert self._seq is not None  # noqa: S101 - the caller looked
         if seq >= self._counter_range:
             self._counter_range = 0
@@ -253,9 +253,9 @@ class Continuity(Generic[Item]):
             self._use(piece, Arrival.MISSING, verdicts, round(ahead))
 
     def _doubt(self, piece: Piece[Item], may_keep: bool, verdicts: list[Verdict[Item]], *, near: bool) -> None:
-        """Keep a message whose time does not fit.
+        """Hold a message whose time does not fit.
 
-        ``near``: it is as little behind as messages that a broker sends again; those come faster than they were made.
+        ``near``: it lies so little behind that it may be a redelivery; those arrive faster than real time.
         """
         if near:
             self._vain_waits = 0
@@ -276,7 +276,7 @@ class Continuity(Generic[Item]):
             self._believe(verdicts)
 
     def _believe(self, verdicts: list[Verdict[Item]]) -> None:
-        """Use the doubted messages: their times are the new base."""
+        """Use the doubted messages and accept their times as the new time base."""
         first, *others = self._doubted
         self._learn_pause(self._ahead_of(first))
         self.kept_bytes -= sum(piece.size_bytes for piece in self._doubted)
@@ -288,7 +288,7 @@ class Continuity(Generic[Item]):
             self._use(piece, Arrival.MISSING if ahead > 0 else Arrival.CONTIGUOUS, verdicts, round(max(ahead, 0)))
 
     def _learn_pause(self, ahead: float) -> None:
-        """Take a jump of times that agreed for a pause between records, which may come again."""
+        """Record a jump between consistent times as a usual pause between records."""
         pause_s = ahead / self._sampling_rate_hz
         if pause_s <= LONGEST_PAUSE_S:
             self._longest_pause_s = max(self._longest_pause_s, 2 * pause_s)
@@ -321,7 +321,7 @@ class Continuity(Generic[Item]):
             self._use_following(verdicts)
 
     def _remember(self, count: int, seq: int | None, t: float | None, arrived_s: float) -> None:
-        # A message without number or time is the next one.
+        # A message without number or time counts as the next one.
         if seq is None and self._seq is not None:
             seq = self._seq + 1
         if t is None and self._t is not None:
@@ -330,7 +330,7 @@ class Continuity(Generic[Item]):
         self._begun, self._repeats = True, 0
 
     def _use_following(self, verdicts: list[Verdict[Item]]) -> None:
-        """Use the early messages for which nothing is missing any more."""
+        """Use the early messages that now follow without a gap."""
         while self._early and self._ahead_of(self._next_early()) <= 0:
             self._use_next_early(verdicts)
 

@@ -1,9 +1,8 @@
-"""From the bytes of one message to the samples of its axes, or the reason why not.
+"""From the bytes of one message to the samples of its axes, or to the reason of its rejection.
 
-Packed samples are taken as they lie. Every document format is one function from bytes to a
-:class:`~monitor.core.messages.document.Document`, which is bounded in one place; whatever is wrong with a payload is
-one :class:`Rejected` with a reason from a fixed list. A message costs at most eight times its size in memory.
-Does not handle: topics, rings, clocks.
+Packed samples are used without a copy. Each document format is one function from bytes to a
+:class:`~monitor.core.messages.document.Document`, which is then checked in one place. Any error in a payload raises
+:class:`Rejected` with a reason from a fixed list. Decoding takes at most eight times the message's size in memory.
 """
 
 from collections.abc import Callable
@@ -29,12 +28,11 @@ def decoder(kind: str, axes: tuple[str, ...], sampling_rate_hz: float) -> Decode
         sampling_rate_hz: checked against the rate that a document states.
 
     Returns:
-        A function from payload bytes to :class:`Message`; whatever the bytes are, it raises nothing but
-        :class:`Rejected`.
+        A function from payload bytes to :class:`Message`. For any bytes, it raises nothing but :class:`Rejected`.
     """
     if kind in PACKED:
         return _packed(np.dtype(PACKED[kind]), axes)
-    # The libraries for documents take a hundredth of the time of a start.
+    # Imported here, so that a daemon without documents does not load their libraries.
     from monitor.core.messages.documents import document_decoder
 
     return document_decoder(kind, axes, sampling_rate_hz)
@@ -66,4 +64,4 @@ def _packed(dtype: np.dtype[Any], axes: tuple[str, ...]) -> Decoder:
 
 
 FORMATS = (*PACKED, "json", "cbor", "msgpack", "senml")
-"""Every payload format that :func:`decoder` knows."""
+"""All payload formats that :func:`decoder` accepts."""

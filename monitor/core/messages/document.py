@@ -1,7 +1,6 @@
-"""What a document says, whatever its encoding, and the one place where it is bounded.
+"""A document independent of its encoding, and the one place where its contents are checked.
 
-The parsers hand over plain numbers and arrays of float64. Here they become a :class:`Message`, or the message is
-rejected. Does not handle: encodings, topics, rings, clocks.
+The parsers return plain numbers and arrays of float64. Here they become a :class:`Message`, or the message is rejected.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,19 +13,20 @@ from monitor.core.messages.rejection import Reason, Rejected, shown
 from monitor.core.units import same_rate
 
 MAX_AXES = 64
-"""Axes in one message; more is a mistake in the payload's orientation (axes, samples)."""
+"""Most axes in one message; more means that the payload's rows and columns are swapped."""
 
 MAX_SAMPLES = 2**22
-"""Numbers in one array of a document: half a minute of a sensor at 128 kHz. It bounds what is allocated for them."""
+"""Most numbers in one array, half a minute at 128 kHz. Higher: one message can allocate more. Lower: long messages are
+rejected."""
 
 MAX_AXIS_NAME = 64
-"""Characters of an axis name, which becomes a label of every metric of its channel."""
+"""Longest axis name in characters; it becomes a label of every metric of its channel."""
 
 LATEST_T_S = 4_102_444_800.0
-"""The year 2100 in UNIX seconds. A time stamp beyond it is in milliseconds, or random."""
+"""The year 2100 in UNIX seconds. A later time stamp is in milliseconds, or wrong."""
 
 LARGEST = 1e12
-"""Largest sample taken, in raw units: far above any sensor, far enough below float32's limit to be squared."""
+"""Largest magnitude of a sample, in raw units: far above any sensor, and its square still fits float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,29 +34,29 @@ class Message:
     """The samples of one message."""
 
     axes: Mapping[str, Numbers]
-    """Axis name to (n,) samples, all of one length, finite, as sent (unit and scale not applied)."""
+    """Axis name to (n,) finite samples of equal length, as sent (unit and scale not applied)."""
     seq: int | None = None
-    """Sequence number, one a message; 0 to 2**63 - 1."""
+    """Sequence number, which counts messages; 0 to 2**63 - 1."""
     t: float | None = None
     """UNIX seconds of the first sample, between 1970 and 2100."""
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What a parser read: numbers of the right type, not yet checked."""
+    """The result of a parser: numbers of the right type, not yet checked."""
 
     samples: Float64 | Mapping[str, Float64]
     """(n,) for one axis, (n, axes) for rows, or axis name to (n,)."""
     t: float | None = None
     """UNIX seconds of the first sample; 0 where the sensor's clock is not set."""
     seq: int | None = None
-    """Sequence number."""
+    """Sequence number, unchecked."""
     fs: float | None = None
-    """Sampling rate in Hz."""
+    """Sampling rate in Hz that the document states."""
 
 
 def require_room(count: int) -> None:
-    """Refuse an array that announces too many numbers, before anything is allocated for it.
+    """Reject an array whose header announces too many numbers, before memory is allocated for it.
 
     Raises:
         Rejected: more than ``MAX_SAMPLES``.
@@ -66,12 +66,12 @@ def require_room(count: int) -> None:
 
 
 def require_finite(samples: AnyArray) -> None:
-    """Refuse samples that are NaN, infinite or absurdly large, in one pass.
+    """Reject samples that are NaN, infinite or beyond ``LARGEST``, in one pass.
 
     Raises:
-        Rejected: one is.
+        Rejected: at least one sample is.
     """
-    # Their energy is NaN or infinite if one is, and too large if one is.
+    # The sum of squares is NaN, infinite or too large if any sample is.
     with np.errstate(over="ignore", invalid="ignore"):
         energy = float(np.dot(samples, samples))
     if not energy < LARGEST**2:
@@ -79,15 +79,15 @@ def require_finite(samples: AnyArray) -> None:
 
 
 def checked(document: Document, axes: tuple[str, ...], sampling_rate_hz: float) -> Message:
-    """The message that a document holds.
+    """Check a document and convert it to a message.
 
     Args:
-        document: as parsed.
+        document: from a parser.
         axes: configured names of the axes, in order; one name for a message of one channel.
-        sampling_rate_hz: the configured rate; a document may state it and must then agree.
+        sampling_rate_hz: the configured rate; a rate that the document states must agree with it.
 
     Raises:
-        Rejected: something is out of bounds or does not fit the configuration.
+        Rejected: a value is out of bounds or does not match the configuration.
     """
     if document.fs is not None and not same_rate(document.fs, sampling_rate_hz):
         raise Rejected(Reason.WRONG_RATE, f"fs is {document.fs:g} Hz, {sampling_rate_hz:g} Hz is configured")
@@ -148,6 +148,6 @@ def _named(samples: Mapping[str, Float64], axes: tuple[str, ...]) -> dict[str, F
 
 
 def listed(names: Mapping[str, object] | Sequence[str]) -> str:
-    """Some axis names, safe to print; the first few of many."""
+    """Axis names for a message, safe to print; at most four, then the number of the others."""
     first = ", ".join(shown(name) for name in sorted(names)[:4])
     return f"axes {first}" if len(names) <= 4 else f"axes {first} and {len(names) - 4} more"

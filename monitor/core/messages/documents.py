@@ -1,6 +1,6 @@
-"""Documents of every encoding: parsed, bounded, or rejected.
+"""Decoders of all document formats.
 
-Imported where a sensor sends documents; a plant of packed samples does not load the libraries.
+Imported only where a sensor sends documents: with packed samples the daemon does not load the parsing libraries.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ PARSERS: dict[str, Callable[[bytes, tuple[str, ...]], Document]] = {
 
 
 def document_decoder(kind: str, axes: tuple[str, ...], sampling_rate_hz: float) -> Callable[[bytes], Message]:
-    """The decoder of one sensor's documents; arguments as of :func:`monitor.core.messages.decode.decoder`."""
+    """The decoder of one sensor's documents; arguments as for :func:`monitor.core.messages.decode.decoder`."""
     parse = PARSERS[kind]
 
     def decode(payload: bytes) -> Message:

@@ -1,4 +1,4 @@
-"""Payloads as sensors send them, for what publishes samples: ``replay``, the demo, the benchmarks."""
+"""Encodes samples as a sensor would, for the publishers: ``replay``, the demo and the benchmarks."""
 
 import json
 
@@ -6,12 +6,12 @@ from monitor.core.arrays import Float32
 
 
 def encode(samples: Float32, payload_format: str, at_s: float) -> bytes:
-    """The payload of one message.
+    """Encode one message.
 
     Args:
         samples: (n,) of one channel.
-        payload_format: ``json``: a document with ``t``; anything else: ``float32``.
-        at_s: UNIX seconds of the first sample; only a document carries it.
+        payload_format: ``json`` for a document with ``t``; anything else for ``float32``.
+        at_s: UNIX seconds of the first sample; used by ``json`` only.
     """
     if payload_format == "json":
         return json.dumps({"t": at_s, "samples": samples.tolist()}).encode()
@@ -19,5 +19,5 @@ def encode(samples: Float32, payload_format: str, at_s: float) -> bytes:
 
 
 def packed_samples(samples: Float32) -> bytes:
-    """The payload ``float32`` of (n,) samples."""
+    """Encode (n,) samples as a ``float32`` payload (little-endian)."""
     return samples.astype("<f4", copy=False).tobytes()

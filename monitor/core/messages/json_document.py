@@ -1,7 +1,8 @@
-"""JSON: typed by msgspec, numbers in pieces, so that a message costs a few times its size however it is written.
+"""JSON documents: msgspec checks the types, and arrays are decoded in pieces to bound the memory.
 
-A Python float takes 32 bytes where ``1,`` takes two. The text of an array is therefore cut at commas and decoded
-piece by piece into one array; a cut in a wrong place (inside a string, say) makes a piece that is no list of numbers.
+A Python float takes 32 bytes, its text as little as two (``1,``). The text of an array is therefore split at commas and
+decoded piece by piece into one NumPy array. A split inside a string gives a piece that is not a list of numbers and is
+rejected.
 """
 
 import re
@@ -15,11 +16,11 @@ from monitor.core.messages.document import MAX_AXES, Document, require_room
 from monitor.core.messages.rejection import Reason, Rejected
 
 PIECE_BYTES = 2**15
-"""Text decoded at once. Larger: more memory for Python's numbers, up to 16 bytes a byte. Smaller: more calls."""
+"""Bytes of text decoded at once. Larger: more memory, up to 16 bytes per byte of text. Smaller: more calls."""
 
 
 class Fields(msgspec.Struct):
-    """An object with samples; other keys are ignored, wrong types are refused."""
+    """An object with samples. Other keys are ignored, wrong types are rejected."""
 
     samples: msgspec.Raw
     t: float | None = None
@@ -56,7 +57,7 @@ def parse_json(payload: bytes, axes: tuple[str, ...]) -> Document:
 
 
 def pieces(array: bytes, mark: bytes) -> Iterator[bytes]:
-    """Cut the text of a valid JSON array before some of the ``mark``s in it; each piece is the text of an array."""
+    """Split the text of a JSON array before some of the ``mark`` bytes; each piece is again the text of an array."""
     at, last = 1, len(array) - 1
     if last <= PIECE_BYTES:
         yield array
@@ -76,7 +77,7 @@ def pieces(array: bytes, mark: bytes) -> Iterator[bytes]:
 def _samples(raw: msgspec.Raw, axes: tuple[str, ...]) -> Float64 | dict[str, Float64]:
     text = bytes(raw).strip()
     if text.startswith(b"{"):
-        # Names have two quotes each, numbers none: the count bounds the names before they are made.
+        # Names have two quotes each, numbers none: counting quotes bounds the names before they are decoded.
         if text.count(b'"') > 4 * MAX_AXES:
             raise Rejected(Reason.WRONG_AXES, f"an object of 1 to {MAX_AXES} named axes is expected, found more")
         return {name: _flat(bytes(values)) for name, values in _NAMED.decode(text).items()}
@@ -90,7 +91,7 @@ def _flat(text: bytes) -> Float64:
     if len(text) <= PIECE_BYTES:
         numbers = _NUMBERS.decode(text)
         return np.fromiter(numbers, np.float64, len(numbers))
-    # Commas are no more than numbers, which take two bytes with theirs, unless some are in strings.
+    # Each number and its comma take at least two bytes, so more commas than that stand in strings.
     room = min(text.count(b","), len(text) // 2) + 1
     require_room(room)
     samples = np.empty(room)
@@ -104,8 +105,8 @@ def _flat(text: bytes) -> Float64:
 
 def _rows(text: bytes, width: int) -> Float64:
     """The numbers of ``[[1, 2], [3, 4], ...]``, (n, width)."""
-    # What is left without everything but brackets and commas tells the shape; what is left without the inner brackets
-    # is a flat list, which takes numbers only.
+    # The brackets and commas alone give the shape. Without the inner brackets the text is a flat list, which must hold
+    # numbers only.
     structure = text.translate(None, _NOT_STRUCTURE)
     row = b"[" + b"," * (width - 1) + b"]"
     count = (len(structure) - 1) // (len(row) + 1)

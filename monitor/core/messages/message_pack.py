@@ -1,4 +1,4 @@
-"""MessagePack: typed by msgspec, arrays of numbers by :mod:`monitor.core.messages.number_arrays`."""
+"""MessagePack: msgspec checks the types, :mod:`monitor.core.messages.number_arrays` decodes arrays of numbers."""
 
 import msgspec
 import numpy as np
@@ -24,10 +24,11 @@ _FIELDS = msgspec.msgpack.Decoder(Fields)
 _NUMBERS = msgspec.msgpack.Decoder(list[float])
 _NAMED = msgspec.msgpack.Decoder(dict[str, msgspec.Raw])
 SMALL_BYTES = 2**14
-"""Up to here a flat list becomes Python's numbers first, 40 bytes each: faster where the numbers differ in length."""
+"""Up to this size msgspec decodes a flat list, at 40 bytes a number. Higher: more memory. Lower: short lists of numbers
+of mixed length decode more slowly."""
 
 _MAP_COUNT = {0xDE: 2, 0xDF: 4}
-"""Head of a large map to the bytes of its number of keys."""
+"""Head byte of a large map to the size in bytes of its number of keys."""
 
 
 def parse_msgpack(payload: bytes, axes: tuple[str, ...]) -> Document:

@@ -1,9 +1,8 @@
-"""Arrays of numbers in CBOR and MessagePack, straight into float64 without a Python object a number.
+"""Arrays of numbers in CBOR and MessagePack, decoded to float64 without a Python object per number.
 
-Both formats write a number as a head byte that tells how many bytes follow. Almost always all numbers of an array have
-the same head, and NumPy reads them as records. Where they differ, the place of each number depends on all before it;
-they are found by jumps that double (:func:`_places`). Memory is eight bytes a number and a constant; a number takes at
-least one byte. Does not handle: maps, strings, anything that is no number.
+Both formats write a number as a head byte, which gives its size, and the bytes that follow. Almost always all numbers
+of an array have the same head, and NumPy reads them as records. Where heads differ, the position of a number depends on
+all numbers before it; :func:`_places` finds them by pointer doubling. Memory is eight bytes a number plus a constant.
 """
 
 from collections.abc import Mapping
@@ -16,14 +15,15 @@ from monitor.core.messages.document import MAX_AXES, require_room
 from monitor.core.messages.rejection import Reason, Rejected
 
 WINDOW_BYTES = 2**13
-"""Bytes searched for numbers at once. Larger: more memory, about 60 bytes for each. Smaller: more calls of NumPy."""
+"""Bytes searched for numbers at once. Larger: more memory, about 60 bytes per byte. Smaller: more NumPy calls."""
 
 DOUBLINGS = 4
-"""How often NumPy doubles the jumps, which begin with one item; the jumps of 16 items are a Python loop."""
+"""How often NumPy doubles a jump of one item. A Python loop then steps in jumps of 16 items. Higher: more work in
+NumPy. Lower: a longer loop."""
 
 
 class Encoding:
-    """How a format writes numbers and arrays: everything by its head byte."""
+    """How a format encodes numbers and arrays, by head byte."""
 
     def __init__(
         self,
@@ -38,20 +38,20 @@ class Encoding:
         """Describe a format.
 
         Args:
-            numbers: head to the NumPy type of the bytes that follow it.
-            immediate: head to the number that it is by itself.
+            numbers: head to the NumPy type of the bytes after it.
+            immediate: head to the number that the head itself encodes.
             short_arrays: heads of arrays of 0, 1, 2, ... items.
-            long_arrays: head of an array to the bytes of its number of items, which follow.
-            negative: heads whose number n stands for -1 - n.
-            open_array: head of an array that goes on until ``end``, if the format has it.
-            end: what ends such an array.
+            long_arrays: head of an array to the size in bytes of its number of items, which follows.
+            negative: heads whose number n means -1 - n.
+            open_array: head of an array of indefinite length, if the format has it.
+            end: byte that ends such an array.
         """
         self.numbers = {head: np.dtype(code) for head, code in numbers.items()}
         self.short_arrays = short_arrays
         self.long_arrays = long_arrays
         self.open_array = open_array
         self.end = end
-        # A number is what follows its head, times a sign, plus a shift.
+        # A number is the value after its head, times a sign, plus a shift.
         self.sign = np.ones(256)
         self.shift = np.zeros(256)
         self.sign[sorted(negative)] = self.shift[sorted(negative)] = -1.0
@@ -72,10 +72,10 @@ class Encoding:
             self.length[head] += following
 
     def array(self, data: Uint8, at: int) -> tuple[int | None, int] | None:
-        """Number of items (None: until ``end``) of the array that begins at a place, and where its first begins.
+        """Number of items (None: until ``end``) of the array at ``at``, and the position of its first item.
 
         Returns:
-            None if no array begins there.
+            None if there is no array at ``at``.
         """
         head = int(data[at]) if at < data.size else -1
         if head in self.short_arrays:
@@ -88,7 +88,7 @@ class Encoding:
         return int.from_bytes(data[at + 1 : at + 1 + following].tobytes(), "big"), at + 1 + following
 
     def values(self, head: int, following: Numbers) -> Float64:
-        """Numbers of one head from what follows it, in the type that the head tells."""
+        """Decode numbers of one head from the values after it, (n,)."""
         values = following.astype(np.float64)
         if self.sign[head] < 0:
             np.subtract(-1.0, values, out=values)
@@ -97,14 +97,14 @@ class Encoding:
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """How the rows of an array are written; a flat list is rows of one number without a head."""
+    """How the rows of an array are encoded; a flat list has rows of one number without a head."""
 
     head: bytes = b""
-    """What opens a row."""
+    """Bytes before the numbers of a row."""
     numbers: int = 1
     """Numbers in a row."""
     closed: bool = False
-    """Whether the end byte closes a row."""
+    """Whether a row ends with the end byte."""
 
     @property
     def items(self) -> int:
@@ -120,13 +120,13 @@ def read_numbers(encoding: Encoding, data: Uint8, at: int) -> tuple[Float64, int
     Args:
         encoding: the format.
         data: (bytes,) the message.
-        at: where the array begins.
+        at: position of the array.
 
     Returns:
-        (n,) or (n, numbers of a row), and the place behind the array.
+        (n,) or (n, numbers in a row), and the position after the array.
 
     Raises:
-        Rejected: no array, cut off, too large, or something in it is no number.
+        Rejected: it is not an array, is cut off or too large, or holds something other than numbers.
     """
     head = encoding.array(data, at)
     if head is None:
@@ -156,7 +156,7 @@ def _first_row(encoding: Encoding, data: Uint8, at: int) -> _Rows:
     count, first = head
     closed = count is None
     if count is None:
-        # The end byte of the row lies within what the most axes take.
+        # The end byte of the row must come within the size of ``MAX_AXES`` numbers.
         limit = min(first + MAX_AXES * int(encoding.length.max()) + 1, data.size)
         places = _places(encoding, data[first:limit])
         ends = np.flatnonzero(data[first:limit][places] == encoding.end)
@@ -167,7 +167,7 @@ def _first_row(encoding: Encoding, data: Uint8, at: int) -> _Rows:
 
 
 def _alike(encoding: Encoding, data: Uint8, at: int, count: int | None, rows: _Rows) -> tuple[Float64, int] | None:
-    """The numbers if all have the same head, as from most encoders; None if they differ."""
+    """Decode numbers that all have the same head, the usual case; None if heads differ."""
     head = int(data[min(at + len(rows.head), data.size - 1)])
     following = encoding.numbers.get(head)
     if following is None:
@@ -201,7 +201,7 @@ def _alike(encoding: Encoding, data: Uint8, at: int, count: int | None, rows: _R
 
 
 def _scattered(encoding: Encoding, data: Uint8, at: int, count: int | None, rows: _Rows) -> tuple[Float64, int]:
-    """The numbers wherever they are, a window of bytes at a time."""
+    """Decode numbers with different heads, a window of bytes at a time."""
     wanted = None if count is None else count * rows.items
     samples = np.empty(data.size - at if count is None else count * rows.numbers)
     filled = done = 0
@@ -231,13 +231,13 @@ def _scattered(encoding: Encoding, data: Uint8, at: int, count: int | None, rows
         filled += new.size
         done += places.size
         at += behind
-    # An open array got room for as many numbers as could follow; what it did not need goes back.
+    # For an array of indefinite length the largest possible number of items was allocated; release the rest.
     samples.resize(filled, refcheck=False)
     return rows.shaped(samples), at + (count is None)
 
 
 def _inside_rows(encoding: Encoding, data: Uint8, places: Rows, heads: Uint8, done: int, rows: _Rows) -> Bool:
-    """Which items are the numbers of rows, (n,); what opens and closes the rows must be as in the first row."""
+    """Which items are numbers in rows, (n,). Every row must start and end as the first one does."""
     inside = np.ones(places.size, bool)
     turn = slice(-done % rows.items, None, rows.items)
     inside[turn] = False
@@ -254,9 +254,9 @@ def _inside_rows(encoding: Encoding, data: Uint8, places: Rows, heads: Uint8, do
 
 
 def _places(encoding: Encoding, window: Uint8) -> Rows:
-    """Where items begin, (n,), if one begins at 0 and each byte that begins none would begin one of its length."""
+    """Start positions of the items in a window that begins with an item, (n,)."""
     size = window.size
-    # From behind the window every jump goes nowhere.
+    # Positions after the window map to themselves.
     jump = np.arange(size + int(encoding.length.max()))
     jump[:size] += encoding.length.take(window)
     jumps = [jump]
@@ -277,7 +277,7 @@ def _places(encoding: Encoding, window: Uint8) -> Rows:
 
 
 def _values(encoding: Encoding, data: Uint8, places: Rows, heads: Uint8) -> Float64:
-    """The numbers at some places, (n,); all bytes of all of them are there."""
+    """Decode the numbers at ``places``, (n,); all their bytes must be present."""
     present = set(np.flatnonzero(np.bincount(heads)).tolist())
     if not present <= encoding.number_heads:
         raise Rejected(Reason.UNDECODABLE, "an axis must be a list of numbers, or rows of numbers of one length")
@@ -285,7 +285,7 @@ def _values(encoding: Encoding, data: Uint8, places: Rows, heads: Uint8) -> Floa
     for following, of_type, marked in encoding.types:
         if not present.isdisjoint(of_type):
             chosen = np.flatnonzero(marked.take(heads))
-            # The number that would begin at each byte: nothing is copied but those that do.
+            # A view of the number that would start at each byte; only the wanted ones are copied.
             anywhere = np.ndarray((data.size - following.itemsize,), following, data, 1, (1,))
             numbers = anywhere[places[chosen]].astype(np.float64)
             if not present.isdisjoint(encoding.negative):

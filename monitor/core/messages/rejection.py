@@ -1,12 +1,12 @@
-"""Why a message is not used: one exception with a reason from a fixed list.
+"""The rejection of a message: one exception with a reason from a fixed list.
 
-The text goes to the log and to a terminal, and what it quotes was written by a stranger: :func:`shown` quotes it.
+Its text goes to logs and terminals. Values from a message are untrusted, so :func:`shown` escapes and shortens them.
 """
 
 from enum import StrEnum
 
 SHOWN = 60
-"""Characters of a quoted value. Fewer: a name cannot be told from another. More: log lines that nobody reads."""
+"""Longest quoted value in characters. Fewer: names look alike. More: log lines become unreadable."""
 
 
 class Reason(StrEnum):
@@ -31,7 +31,7 @@ class Reason(StrEnum):
 
 
 class Rejected(Exception):  # noqa: N818 - an outcome, not an error of the program
-    """A message that is not used."""
+    """A message was rejected, for ``reason``."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(detail)

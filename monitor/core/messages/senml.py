@@ -1,7 +1,7 @@
-"""SenML (RFC 8428), JSON: records with base fields that are carried on, one axis for each resolved name.
+"""SenML (RFC 8428) in JSON: each resolved name is one axis.
 
-A record's name is ``bn`` + ``n``, its value ``bv`` + ``v``, its time ``bt`` + ``t``. Records without a number are left
-out. Does not handle: units, sums, the CBOR and XML forms.
+A record's name is ``bn`` + ``n``, its value ``bv`` + ``v``, its time ``bt`` + ``t``; base fields apply until they
+change. Records without a number are ignored. Does not handle: units, sums, the CBOR and XML forms.
 """
 
 from array import array
@@ -16,16 +16,18 @@ from monitor.core.messages.json_document import pieces
 from monitor.core.messages.rejection import Reason, Rejected, shown
 
 ABSOLUTE_T_S = 2.0**28
-"""From here on a time is UNIX seconds; below, it is relative to now (RFC 8428, section 4.5.3) and says nothing."""
+"""From this value on, a time is in UNIX seconds. Below, it is relative to now (RFC 8428, section 4.5.3) and ignored."""
 
 LONGEST_NAME = 512
-"""Characters of ``bn`` and of ``n``. More: a pack that changes its names all the time takes longer to read."""
+"""Most characters of ``bn`` and of ``n``. Higher: a pack that changes its names with every record takes longer to read.
+Lower: long device names are rejected."""
 
 MAX_WITHOUT_NUMBER = 4096
-"""Records without a number in one pack. More: a pack of nothing takes longer to read than one of numbers."""
+"""Most records without a number in one pack. Higher: a pack without numbers takes longer to read than one of samples.
+Lower: packs with many other records are rejected."""
 
 SEPARATORS = "/:._-"
-"""What may stand between the name of a device and that of its axis."""
+"""Separators between the name of a device and the name of its axis."""
 
 
 class _Record(msgspec.Struct, gc=False):
@@ -42,7 +44,7 @@ _RECORDS = msgspec.json.Decoder(list[_Record])
 
 
 def parse_senml(payload: bytes, axes: tuple[str, ...]) -> Document:
-    """Read a pack: its numbers in order, by name.
+    """Read a pack: the numbers of each name, in order.
 
     Raises:
         Rejected: with the reason.
@@ -60,20 +62,20 @@ def parse_senml(payload: bytes, axes: tuple[str, ...]) -> Document:
 
 
 class _Pack:
-    """The records read so far."""
+    """The names, numbers and base fields of the records read so far."""
 
     def __init__(self) -> None:
         self.values: dict[str, array[float]] = {}
         """Numbers by resolved name."""
         self.first_t: float | None = None
-        """Resolved time of the first number."""
+        """Resolved time of the first number; None if no number came yet."""
         self._base_name = ""
         self._base_t = 0.0
         self._base_value = 0.0
         self._without_number = 0
 
     def take(self, records: Sequence[_Record]) -> None:
-        """Take the next records."""
+        """Add the next records."""
         column: array[float] | None = None
         name: str | None = None
         base_value = self._base_value

@@ -1,8 +1,8 @@
-"""What a silence was, in a stream without numbers and times: a hole, or a connection that had stalled.
+"""Pauses in a stream without numbers and times: were samples lost, or did the connection stall?
 
-The first messages after it tell. If what is missing comes now, all at once, nothing was lost and the stream goes on; if
-messages come as fast as they are measured, what the silence leaves open is missing. Until that is clear they are kept.
-Instants of arrival come in as arguments. Does not handle: what is a silence, rings, memory.
+The first messages after the pause decide. If the missing samples now arrive in a burst, nothing was lost and the stream
+continues. If messages arrive in real time, the samples of the pause are missing. Until that is clear, the messages are
+held. Arrival times are arguments. Does not handle: what counts as a pause.
 """
 
 from typing import Generic
@@ -10,49 +10,49 @@ from typing import Generic
 from monitor.core.messages.continuity import Arrival, Item, Piece, Verdict
 
 CATCH_UP_S = 0.5
-"""Seconds after a silence in which the messages of a stalled connection have to come. Shorter: a slow one ends the
-context. Longer: after every real silence a stream is scored later."""
+"""Seconds after a pause within which a stalled connection must deliver its messages. Shorter: a slow one ends the
+context. Longer: after every real loss a stream is scored later."""
 
 
 class Silence(Generic[Item]):
-    """Keeps the first messages after a silence of one stream."""
+    """Holds the first messages after a pause of one stream."""
 
     __slots__ = ("_kept", "_open_samples", "_sampling_rate_hz", "kept_bytes")
 
     def __init__(self, sampling_rate_hz: float) -> None:
         self.kept_bytes = 0
-        """Memory of the messages that are kept."""
+        """Memory of the held messages."""
         self._sampling_rate_hz = sampling_rate_hz
         self._kept: list[Piece[Item]] = []
         self._open_samples = 0
 
     @property
     def keeps(self) -> bool:
-        """Whether the last silence is not judged yet; every message goes to :meth:`take` then."""
+        """Whether the last pause is undecided; every message must then go to :meth:`take`."""
         return bool(self._kept)
 
     def begin(self, piece: Piece[Item], open_samples: int, *, may_keep: bool = True) -> list[Verdict[Item]]:
-        """Take the first message after a silence.
+        """Take the first message after a pause.
 
         Args:
             piece: the message.
-            open_samples: samples that the silence leaves open before it.
-            may_keep: whether there is memory to keep it; without, the silence is a hole.
+            open_samples: samples that would have fitted into the pause.
+            may_keep: whether there is memory to hold it; if not, the samples count as missing.
 
         Returns:
-            The judgements that are due, as of :meth:`monitor.core.messages.continuity.Continuity.take`.
+            The decisions made now, as from :meth:`monitor.core.messages.continuity.Continuity.take`.
         """
         self._open_samples = open_samples
         return self.take(piece, may_keep=may_keep)
 
     def take(self, piece: Piece[Item], *, may_keep: bool = True) -> list[Verdict[Item]]:
-        """Take the next message, while earlier ones are kept."""
+        """Take the next message while earlier ones are held."""
         self._kept.append(piece)
         self.kept_bytes += piece.size_bytes
         return self._judge(at_last=not may_keep)
 
     def overdue(self, now_s: float) -> list[Verdict[Item]]:
-        """Judge the messages that have been kept for long enough at the monotonic instant ``now_s``."""
+        """Decide if, at the monotonic time ``now_s``, the messages have been held for too long."""
         if self._kept and now_s - self._kept[0].arrived_s > CATCH_UP_S:
             return self._judge(at_last=True)
         return []

@@ -1,6 +1,6 @@
 """MQTT topic patterns with named levels: ``plant/{machine}/{sensor}/acceleration``.
 
-A named level becomes a label; ``+`` matches one level without a name. Refuses to know: payloads, subscriptions.
+A named level becomes a label; ``+`` matches one level without a name.
 """
 
 import re
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 RESERVED_LABELS = frozenset({"reason", "evidence", "engine", "le", "quantile", "job", "instance", "channel"})
-"""Names that our own metrics, Prometheus or the scrape use already."""
+"""Label names that the product's metrics or Prometheus already use."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class TopicPattern:
 
     @classmethod
     def parse(cls, text: str) -> "TopicPattern":
-        """Parse ``text``; a ValueError says what is wrong with it."""
+        """Parse ``text``; raises ValueError with the mistake in it."""
         if not text or text != text.strip():
             raise ValueError("a topic pattern must not be empty or have spaces around it")
         names: list[str] = []
@@ -69,7 +69,7 @@ class TopicPattern:
         return "/".join(levels)
 
     def match(self, topic: str) -> dict[str, str] | None:
-        """The labels that ``topic`` gives, or None if it does not fit the pattern."""
+        """The labels in ``topic``; None if it does not match the pattern."""
         found = self._regex.fullmatch(topic)
         if found is None:
             return None
@@ -93,13 +93,13 @@ class TopicPattern:
 
 
 def no_channel_has(labels: Mapping[str, str], topic: str, fixed: Mapping[str, str], axes: Sequence[str]) -> str | None:
-    """Why no channel of a sensor can have these labels, or which channel is meant stays open; None if it is clear.
+    """Check that labels name exactly one possible channel of a sensor; the reason if not, None if they do.
 
     Args:
-        labels: of the channel.
+        labels: labels of the channel.
         topic: the sensor's topic pattern.
         fixed: labels of all its channels.
-        axes: names of the axes in one message, empty where it holds one.
+        axes: names of the axes in one message; empty for messages of one channel.
     """
     pattern = TopicPattern.parse(topic)
     asked = [*pattern.names, *(["axis"] if axes else [])]
