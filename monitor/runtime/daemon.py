@@ -38,6 +38,7 @@ from monitor.runtime.state.memory import SAVE_PERIOD_S, Memory
 from monitor.runtime.wall_clock import WallClock
 from monitor.runtime.web import exposition, families, server
 from monitor.runtime.web.auth import open_to_others
+from monitor.runtime.web.view import View, oldest_s
 
 LOG = logging.getLogger(__name__)
 
@@ -228,9 +229,9 @@ class Daemon:
         problem = self._mqtt.state.problem
         return [f"broker {self.config.mqtt.url}: {problem}"] if problem else []
 
-    def view(self) -> families.View:
+    def view(self) -> View:
         """Everything that metrics and page show, now."""
-        return families.View(
+        return View(
             label_names=self.config.label_names,
             ingest=self.ingest,
             lanes={name: loaded.lane for name, loaded in self._lanes.items()},
@@ -337,7 +338,7 @@ class Daemon:
 
     def _status(self) -> str:
         state = self._mqtt.state
-        lag_s = families.oldest_s(self.view())
+        lag_s = oldest_s(self.view())
         broker = "connected" if state.connected else f"no broker ({state.last_error})"
         return f"{len(self.ingest.channels)} channels, {broker}, oldest waiting block {lag_s:.2f} s"
 

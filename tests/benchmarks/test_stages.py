@@ -23,6 +23,7 @@ from monitor.runtime.intake.ingest import Ingest
 from monitor.runtime.lanes.lane import Lane, LaneShape
 from monitor.runtime.lanes.worker import Worker
 from monitor.runtime.web import families
+from monitor.runtime.web.view import View
 from monitor.shipped import shipped
 
 CHANNELS = 1000
@@ -106,7 +107,7 @@ def test_a_round_of_1000_channels(benchmark: Benchmark, ingest: Ingest, worker: 
 
 
 def test_a_metrics_page_of_1000_channels(benchmark: Benchmark, ingest: Ingest, lane: Lane) -> None:
-    view = families.View(
+    view = View(
         label_names=("machine", "axis"), ingest=ingest, lanes={"default": lane}, mqtt=MqttState(), models=(),
         now_s=time.monotonic(), wall_offset_s=0.0, silent_after_s=1e9, channel_limit=CHANNELS, reload_successful=True,
         reloaded_at_s=0.0,

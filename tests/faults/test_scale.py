@@ -17,6 +17,7 @@ from monitor.runtime.lanes.lane import Lane, LaneShape
 from monitor.runtime.lanes.orders import Collect, Order
 from monitor.runtime.lanes.workers import _Process
 from monitor.runtime.web import families
+from monitor.runtime.web.view import View
 from tests.support.daemons import SENSOR
 from tests.support.servers import free_port
 
@@ -76,7 +77,7 @@ def test_a_worker_that_hangs_in_the_middle_of_a_batch_spoils_no_figures_of_anoth
     ingest = Ingest(config, {"default": lane.rings}, lambda _: None, time.monotonic)
     for machine in "abcd":
         ingest.deliver(f"plant/{machine}/x", bytes(400))
-    view = families.View(
+    view = View(
         label_names=("machine", "axis"), ingest=ingest, lanes={"default": lane}, mqtt=MqttState(), models=(),
         now_s=time.monotonic(), wall_offset_s=0.0, silent_after_s=1e9, channel_limit=4, reload_successful=True,
         reloaded_at_s=0.0,

@@ -16,10 +16,11 @@ from monitor.runtime.intake.channel import Channel
 from monitor.runtime.intake.connection import MqttState
 from monitor.runtime.intake.ingest import Ingest
 from monitor.runtime.lanes.lane import Lane, LaneShape
+from monitor.runtime.lanes.loading import ModelInfo
 from monitor.runtime.lanes.orders import Clear, Configure
 from monitor.runtime.lanes.worker import Worker
 from monitor.runtime.lanes.workers import Inference
-from monitor.runtime.web.families import ModelInfo, View
+from monitor.runtime.web.view import View
 from tests.support.numpy_engine import NumpyEngine
 
 

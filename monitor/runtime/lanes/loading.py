@@ -21,7 +21,6 @@ from monitor.model.engines.engines import EngineName, chosen, load_engine
 from monitor.runtime.lanes.lane import Lane, LaneShape
 from monitor.runtime.lanes.orders import Batches
 from monitor.runtime.lanes.workers import Inference, WorkerError
-from monitor.runtime.web.families import ModelInfo
 
 LOG = logging.getLogger(__name__)
 
@@ -42,6 +41,20 @@ class LaneKey:
     """Library that runs it."""
     shape: LaneShape
     """Rows, buffer, workers."""
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """Labels of ``vibration_model_info``."""
+
+    model: str
+    """Name in the configuration."""
+    sha256: str
+    """Hash of the model's manifest."""
+    engine: str
+    """Which engine runs it."""
+    device: str
+    """On what."""
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,6 @@ Refuses to know: HTTP, the text format, how figures come about.
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -16,14 +14,13 @@ from monitor.core.messages.decode import Reason
 from monitor.core.scoring.kinds import KINDS
 from monitor.core.scoring.plausibility import BY_WORKER, REFUSALS, Skip
 from monitor.runtime.intake.channel import COUNTERS, RARE, Channel
-from monitor.runtime.intake.connection import MqttState
-from monitor.runtime.intake.ingest import Ingest
 from monitor.runtime.internal_errors import Where
 from monitor.runtime.lanes.histogram import Histogram
 from monitor.runtime.lanes.lane import Lane
 from monitor.runtime.web import procfs
 from monitor.runtime.web.connections import Dropped
 from monitor.runtime.web.exposition import MetricsPage, label_text
+from monitor.runtime.web.view import View, oldest_s
 
 FIGURES = {
     "score": ("vibration_anomaly_score", "0 as forecast, 1 at the calibrated limit, above 1 anomalous."),
@@ -38,66 +35,6 @@ FIGURES = {
 
 OTHERS = ("blocks_scored", "scored_at_s", "calibrated", "alarm_state", "evidence", "dominant", "band")
 """Further columns of the board."""
-
-
-@dataclass(frozen=True)
-class ModelInfo:
-    """Labels of ``vibration_model_info``."""
-
-    model: str
-    """Name in the configuration."""
-    sha256: str
-    """Hash of the model's manifest."""
-    engine: str
-    """Which engine runs it."""
-    device: str
-    """On what."""
-
-
-@dataclass(frozen=True)
-class View:
-    """Everything the metrics and the page are made of, at one instant."""
-
-    label_names: tuple[str, ...]
-    """Names of the channels' labels."""
-    ingest: Ingest
-    """The channels and the counts of messages."""
-    lanes: Mapping[str, Lane]
-    """The lanes by model name."""
-    mqtt: MqttState
-    """The connection."""
-    models: tuple[ModelInfo, ...]
-    """The models in use."""
-    now_s: float
-    """Monotonic now."""
-    wall_offset_s: float
-    """Add to a monotonic instant to get UNIX seconds."""
-    silent_after_s: float
-    """Silence after which a channel loses its gauges."""
-    channel_limit: int
-    """Most channels."""
-    reload_successful: bool
-    """Whether the configuration in the file is the one that runs."""
-    reloaded_at_s: float
-    """UNIX seconds of the last successful load of the configuration."""
-    evidence_written: int = 0
-    """Captures of alarms that were written."""
-    evidence_failures: Mapping[str, int] = field(default_factory=dict)
-    """Captures that were not, by reason."""
-    state_write_failures: int = 0
-    """Times the state could not be saved."""
-    events_dropped: int = 0
-    """Alarm events that could not be published."""
-    workers: Mapping[str, Sequence[int]] = field(default_factory=dict)
-    """Processes that forecast, by model."""
-    certificates: Mapping[str, float] = field(default_factory=dict)
-    """UNIX seconds at which certificates expire, by file."""
-    internal_errors: Mapping[Where, int] = field(default_factory=dict)
-    """Errors that nobody foresaw, by what was being handled."""
-    http_connections: int = 0
-    """HTTP connections open now."""
-    http_dropped: Mapping[Dropped, int] = field(default_factory=dict)
-    """HTTP connections that the server ended, by reason."""
 
 
 class ChannelTable:
@@ -372,12 +309,6 @@ def _buffer_bytes(view: View) -> int:
     return sum(
         view.channel_limit * lane.rings.capacity_blocks * lane.rings.block_samples * 4 for lane in view.lanes.values()
     )
-
-
-def oldest_s(view: View) -> float:
-    """Age of the oldest block that waits for its score, seconds; 0 if none waits."""
-    oldest = [at_s for lane in view.lanes.values() if (at_s := lane.rings.oldest_arrival_s()) is not None]
-    return max(0.0, view.now_s - min(oldest)) if oldest else 0.0
 
 
 def render(view: View) -> bytes:

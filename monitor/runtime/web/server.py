@@ -5,41 +5,20 @@ Refuses to know: how anything it shows comes about; it asks its service.
 
 import ssl
 import time
-from typing import Protocol
 
 from aiohttp import web
 
-from monitor.config import Config, Http
+from monitor.config import Http
 from monitor.errors import MonitorError
 from monitor.runtime.certificates import load_certificate
 from monitor.runtime.internal_errors import InternalErrors
 from monitor.runtime.web import exposition
 from monitor.runtime.web.auth import auth_middleware
 from monitor.runtime.web.connections import Connections, Dropped
-from monitor.runtime.web.families import View
 from monitor.runtime.web.made_once import MadeOnce
 from monitor.runtime.web.page.routes import add_page
 from monitor.runtime.web.request_border import BODY_BYTES, ServerLog, border
-
-
-class Service(Protocol):
-    """What the server shows."""
-
-    config: Config
-    """The configuration that runs."""
-
-    def view(self) -> View:
-        """Everything that metrics and page show, now."""
-
-    def metrics_page(self) -> bytes:
-        """The metrics in the text format."""
-
-    def unready(self) -> list[str]:
-        """Why the service is not ready; empty when it is."""
-
-    async def reload(self) -> None:
-        """Load the configuration anew; raises MonitorError and keeps the old one on failure."""
-
+from monitor.runtime.web.view import Service
 
 SERVICE = web.AppKey("service", Service)
 METRICS = web.AppKey("metrics", MadeOnce)

@@ -17,8 +17,7 @@ from monitor.core.scoring.kinds import KINDS
 from monitor.runtime.alarms.capture import EvidenceWriter
 from monitor.runtime.alarms.desk import AlarmDesk, AlarmEvent, restored_payload
 from monitor.runtime.internal_errors import InternalErrors, Where
-from monitor.runtime.lanes.loading import LoadedLane
-from monitor.runtime.web.families import ModelInfo
+from monitor.runtime.lanes.loading import LoadedLane, ModelInfo
 from tests.support.page_plant import Plant
 
 NOW_S = 1_790_000_000.5

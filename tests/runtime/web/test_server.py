@@ -12,9 +12,9 @@ from monitor.config import Config, Http
 from monitor.errors import ConfigurationError, MonitorError
 from monitor.runtime.internal_errors import InternalErrors, Where
 from monitor.runtime.web.auth import open_to_others
-from monitor.runtime.web.families import View
 from monitor.runtime.web.made_once import MadeOnce
 from monitor.runtime.web.server import make_app, tls_context
+from monitor.runtime.web.view import View
 
 
 class Service:

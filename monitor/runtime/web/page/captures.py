@@ -7,23 +7,16 @@ here. Refuses to know: what the files hold.
 import asyncio
 import stat
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from aiohttp import web
 
-from monitor.config import Config
 from monitor.runtime.alarms.capture_names import NAME, evidence_dir, is_of_channel
 from monitor.runtime.web.page.stream import compact
+from monitor.runtime.web.view import Service
 
 LISTED = 500
 """Files in the list at most, the newest."""
-
-
-class Service(Protocol):
-    """Where the files are."""
-
-    config: Config
-    """The configuration that runs."""
 
 
 def list_evidence(folder: Path, channel: str = "") -> list[dict[str, Any]]:

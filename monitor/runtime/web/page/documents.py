@@ -7,16 +7,15 @@ client can ask for more than one message a period. Refuses to know: sockets, how
 
 from collections.abc import AsyncGenerator
 from dataclasses import asdict
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from monitor import __version__
-from monitor.config import Config
 from monitor.core.arrays import Float64
-from monitor.runtime.web.families import View
 from monitor.runtime.web.page.fleet import Fleet, significant
 from monitor.runtime.web.page.stream import Feed, event
+from monitor.runtime.web.view import Service, View
 
 SPARKLINE_POINTS = 60
 """Points of a sparkline."""
@@ -36,16 +35,6 @@ FRESH_S = 3.0
 
 RECENT_SAMPLES = 15
 """Seconds of history in every update of a channel."""
-
-
-class Service(Protocol):
-    """What the documents say of the service."""
-
-    config: Config
-    """The configuration that runs."""
-
-    def unready(self) -> list[str]:
-        """Why the service is not ready; empty when it is."""
 
 
 class FleetMessages:

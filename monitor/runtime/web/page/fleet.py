@@ -15,7 +15,7 @@ from monitor.core.scoring.kinds import KINDS
 from monitor.core.scoring.plausibility import REFUSALS
 from monitor.runtime.intake.channel import Channel
 from monitor.runtime.lanes.lane import Lane
-from monitor.runtime.web.families import View
+from monitor.runtime.web.view import View
 
 FIGURES = ("score", "alarm_state", "gap", "gap_ratio", "gap_whitened", "rms", "peak", "coverage")
 """Figures of an interval, as the boards name them; NaN: there is none."""

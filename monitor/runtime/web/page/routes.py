@@ -6,13 +6,10 @@ named becomes markup: names travel as JSON and are set as text. Refuses to know:
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Protocol
 
 from aiohttp import web
 
-from monitor.config import Config
 from monitor.runtime.internal_errors import InternalErrors, Where, supervised
-from monitor.runtime.web.families import View
 from monitor.runtime.web.made_once import MadeOnce
 from monitor.runtime.web.page import assets
 from monitor.runtime.web.page import captures as evidence
@@ -20,6 +17,7 @@ from monitor.runtime.web.page.documents import FleetMessages, channels_document,
 from monitor.runtime.web.page.fleet import Fleet
 from monitor.runtime.web.page.stream import Streams, compact
 from monitor.runtime.web.page.watch import PERIOD_S, WORK_SHARE, Watches
+from monitor.runtime.web.view import Service
 
 SAMPLE_PERIOD_S = 1.0
 """Time between two samples of history, and between two messages about the fleet."""
@@ -35,19 +33,6 @@ HEADERS = {
 }
 """On every answer of the page. The chart library sets styles in place (``unsafe-inline``) and saves pictures by way of
 ``data:`` and ``blob:``."""
-
-
-class Service(Protocol):
-    """What the page shows."""
-
-    config: Config
-    """The configuration that runs."""
-
-    def view(self) -> View:
-        """Everything that is shown, now."""
-
-    def unready(self) -> list[str]:
-        """Why the service is not ready; empty when it is."""
 
 
 class Page:
