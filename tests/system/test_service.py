@@ -175,7 +175,7 @@ def test_a_broker_that_hangs_holds_up_the_end_for_seconds_or_not_at_all(tmp_path
                     assert time.monotonic() - began_s < 2.0
                 else:
                     assert daemon.process.wait(15) == 0
-                    assert "did not take our goodbye" in daemon.log.read_text()
+                    assert "did not accept the status 'stopped'" in daemon.log.read_text()
                     assert (tmp_path / "state" / "state").exists()
             finally:
                 broker.send_signal(signal.SIGCONT)

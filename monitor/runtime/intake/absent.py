@@ -1,7 +1,7 @@
 """Channels that do not send: known from an earlier run, expected by the configuration, or gone for good.
 
-A sensor that died is what a monitor must not forget, so a channel that is known stays, silent, until it has sent
-nothing for ``scoring.forget_after``, or the configuration has no sensor for its topic any more.
+A monitor must report a sensor that died. So a known channel stays, as silent, until it has sent nothing for
+``scoring.forget_after`` or the configuration has no sensor for its topic any more.
 """
 
 import logging
@@ -16,9 +16,9 @@ LOG = logging.getLogger(__name__)
 
 
 def bring_back(ingest: Ingest, memory: Memory, config: Config, now_s: float) -> None:
-    """Make the channels of an earlier run, silent since their last samples, and those that are expected.
+    """Create the channels of an earlier run, silent since their last samples, and the expected channels.
 
-    Those whose topic no sensor of the configuration matches stay in the memory, in case that is a mistake.
+    A channel whose topic matches no configured sensor stays in the saved state, in case the configuration is wrong.
     """
     expected = _expected(config.sensors)
     back = 0
@@ -31,17 +31,21 @@ def bring_back(ingest: Ingest, memory: Memory, config: Config, now_s: float) -> 
             channel.last_sample_s = last_sample_s
             back += 1
     if back:
-        LOG.info("channels that have not sent yet came back: %d", back)
+        LOG.info("channels of an earlier run restored: %d", back)
     for topic, axis in expected - {(channel.topic, channel.labels[-1]) for channel in ingest.channels.values()}:
         channel = ingest.adopt(topic, axis)
         if channel is None:
-            LOG.warning("expected channel not made, no room or its labels are taken: topic=%s axis=%s", topic, axis)
+            LOG.warning(
+                "expected channel not created: limits.channels is reached or its labels are in use: topic=%s axis=%s",
+                topic,
+                axis,
+            )
         else:
             channel.last_sample_s, channel.heard = now_s, False
 
 
 def forget(ingest: Ingest, config: Config, now_s: float) -> list[Channel]:
-    """Give up the channels that have sent nothing for too long and are not expected; returns them."""
+    """Remove the channels that have sent nothing for ``scoring.forget_after`` and are not expected; returns them."""
     expected = _expected(config.sensors)
     gone = [
         channel
@@ -56,5 +60,5 @@ def forget(ingest: Ingest, config: Config, now_s: float) -> list[Channel]:
 
 
 def _expected(sensors: Iterable[Sensor]) -> set[tuple[str, str]]:
-    """Topic and axis, the last label, of the channels that must exist."""
+    """Topic and axis of the channels that must exist; the axis is the last label."""
     return {wanted for sensor in sensors for wanted in sensor.expected()}

@@ -1,8 +1,8 @@
-"""The connection to the broker: connect, subscribe, deliver, and come back after every loss.
+"""The connection to the broker: connect, subscribe, deliver, and reconnect after every loss.
 
-Nothing that happens to a connection is final: a broker that is away, a file that cannot be read, a rival with our
-identifier or a missing permission is said, and tried again after a wait that grows. A new client is made for each
-connection, so nothing of a broken one lives on. Does not handle: what a payload means.
+No error is final. A broker that is down, an unreadable file, another client with our identifier, a missing permission:
+each is logged, and retried with exponential back-off. Each connection gets a new client, so no state of a broken
+connection is reused. Does not handle: what a payload means.
 """
 
 import asyncio
@@ -25,47 +25,47 @@ LOG = logging.getLogger(__name__)
 
 NOT_AUTHORIZED = 135
 SESSION_TAKEN_OVER = 142
-"""MQTT 5 reason codes; paho translates those of 3.1.1. The second: another client connected with our identifier."""
+"""MQTT 5 reason codes; paho translates the codes of 3.1.1. The second: another client connected with our identifier."""
 
 SHORT_CONNECTION_S = 30.0
-"""A connection that ends sooner does not count as recovery: the wait before the next one goes on growing. Lower: a
-broker that accepts and drops us is hammered. Higher: after a true recovery the next loss waits longer than it need."""
+"""A connection that ends sooner does not reset the back-off. Lower: a broker that accepts and drops us gets too many
+attempts. Higher: after a real recovery the next loss waits longer than necessary."""
 
 SHORT_CONNECTIONS = 6
-"""After so many short connections in a row the log asks whether the identifier is used twice: mosquitto 2.0 ends the
-older connection without saying why. Fewer: a broker that restarts a few times raises the question. More: who looks for
-the cause reads about it later."""
+"""After this many short connections in a row the log asks whether the identifier is used twice: mosquitto 2.0 closes
+the older connection without a reason. Fewer: a few broker restarts bring the question up. More: the hint comes
+later."""
 
 STATUS_S = 2.0
-"""A connection that ends so soon after our status was published may have ended because of it. Shorter: a slow broker
-that ends it for that reason goes unnoticed. Longer: losses for other reasons are counted too."""
+"""If a connection ends this soon after our status was published, the status may be the cause. Shorter: a slow broker
+that closes for this reason goes unnoticed. Longer: losses for other reasons count too."""
 
 STATUS_TRIES = 2
-"""After so many such connections the next one does without status and will. Fewer: a flapping network costs the status.
-More: an account that may not write it takes longer to be connected."""
+"""After this many such connections the next one has no status and no will. Fewer: a flapping network costs the status.
+More: an account without permission to write it takes longer to connect."""
 
 GOODBYE_S = 3.0
-"""Longest wait for a broker that hangs while we stop. Longer: systemd may lose patience. Shorter: a slow broker tells
-its clients that we crashed."""
+"""Longest wait for the broker while we stop. Longer: systemd may kill the daemon first. Shorter: a slow broker
+publishes our will, as if we had crashed."""
 
 TAKEN_OVER = (
-    "another client connected with our mqtt.client_id, and the two throw each other out; "
-    "give each its own mqtt.client_id"
+    "another client connected with our mqtt.client_id, so the broker disconnects each in turn; "
+    "give each client its own mqtt.client_id"
 )
 
 
 @dataclass
 class MqttState:
-    """What the metrics tell of the connection."""
+    """State of the connection, for the metrics and the readiness answer."""
 
     connected: bool = False
     """Whether subscriptions are active."""
     connections: int = 0
     """Successful connections since the start."""
     last_error: str = "not connected yet"
-    """Why there is no connection."""
+    """Why the last connection ended or failed."""
     refused: tuple[str, ...] = ()
-    """Filters that the broker refuses to subscribe us to, while it takes others."""
+    """Topic filters whose subscription the broker refused while it accepted others."""
 
     @property
     def reconnects(self) -> int:
@@ -74,7 +74,7 @@ class MqttState:
 
     @property
     def problem(self) -> str:
-        """What is wrong, for the readiness answer; empty when nothing is."""
+        """Why the connection is not ready, for the readiness answer; empty when it is."""
         if not self.connected:
             return self.last_error
         return f"refuses the subscription to {', '.join(self.refused)}" if self.refused else ""
@@ -87,9 +87,9 @@ class MqttSource:
         """Make a source; :meth:`run` connects.
 
         Args:
-            settings: the broker; files named there are read at each connection.
-            topic_filters: what to subscribe to.
-            deliver: takes ``(topic, payload, retained)`` of each message, on the event loop.
+            settings: the broker's section of the configuration; its files are read again for each connection.
+            topic_filters: topic filters to subscribe to.
+            deliver: called with ``(topic, payload, retained)`` for each message, on the event loop.
         """
         self.state = MqttState()
         self._settings = settings
@@ -105,23 +105,23 @@ class MqttSource:
         self._random = random.Random()  # noqa: S311 - jitter, not secrecy
 
     async def run(self) -> None:
-        """Connect, and connect again after every loss, until cancelled."""
+        """Connect, and reconnect after every loss, until cancelled."""
         settings = self._settings
         wait_s, short = settings.reconnect_min, 0
         while True:
             self._connected_s = math.inf
             error, code = await self._connection()
-            lasted_s = self._clock() - self._connected_s  # under 0 if there was no connection
+            lasted_s = self._clock() - self._connected_s  # negative if there was no connection
             if code == SESSION_TAKEN_OVER:
                 error = TAKEN_OVER
-                # The rival comes back as we do: each time only after a longer wait, however long we were connected.
+                # The other client reconnects as we do, so the back-off grows however long we were connected.
                 self._log.error("taken over", f"{TAKEN_OVER}: url={settings.url} client_id={settings.client_id}")
             else:
                 self._suspect_status(code == NOT_AUTHORIZED or 0 <= lasted_s < STATUS_S)
                 if lasted_s >= SHORT_CONNECTION_S:
                     wait_s, short = settings.reconnect_min, 0
                 short += 0 <= lasted_s < SHORT_CONNECTION_S
-            # Jitter: a thousand clients that lost one broker must not come back at one instant.
+            # Jitter: a thousand clients that lost a broker must not reconnect at the same instant.
             pause_s = wait_s * self._random.uniform(0.5, 1.0)
             hint = (
                 f" short_connections={short}, is mqtt.client_id used once only?" if short >= SHORT_CONNECTIONS else ""
@@ -132,7 +132,7 @@ class MqttSource:
             wait_s = min(2 * wait_s, settings.reconnect_max)
 
     async def publish(self, topic: str, payload: str | bytes, *, retain: bool = False) -> bool:
-        """Publish if connected; returns whether the broker took it."""
+        """Publish if connected; returns whether the broker accepted the message."""
         if self._client is None:
             return False
         try:
@@ -143,20 +143,20 @@ class MqttSource:
         return True
 
     async def close(self) -> None:
-        """Say goodbye: publish ``stopped``, so that the will is not sent."""
+        """Publish the status ``stopped``, so that the broker does not publish the will."""
         if not self._with_status:
             return
         try:
             async with asyncio.timeout(GOODBYE_S):
                 await self.publish(self._settings.status_topic, "stopped", retain=True)
         except TimeoutError:
-            LOG.warning("the broker did not take our goodbye: url=%s", self._settings.url)
+            LOG.warning("the broker did not accept the status 'stopped' in time: url=%s", self._settings.url)
 
     async def _connection(self) -> tuple[str, int | None]:
-        """Live through one connection; returns why it ended or why there was none, with the broker's reason code."""
+        """Run one connection to its end; returns why it ended or failed, and the broker's reason code."""
         settings = self._settings
         try:
-            # Files may be on a disk that hangs; the system's certificates take 20 ms.
+            # On a thread: the files may be on a slow disk, and loading the system's certificates takes 20 ms.
             options = await asyncio.to_thread(client_options, settings)
             async with self._make_client(options) as client:
                 await self._subscribe(client, self._filters)
@@ -178,7 +178,7 @@ class MqttSource:
         finally:
             self._client = None
             self.state.connected = False
-            # Leaving a broken connection may raise an error of its own, in place of the cancellation.
+            # Closing a broken connection may raise an error that hides the cancellation.
             _raise_if_cancelled()
 
     def _make_client(self, options: dict[str, Any]) -> DirectClient:
@@ -193,15 +193,15 @@ class MqttSource:
         )
 
     async def _subscribe(self, client: DirectClient, filters: list[str] | tuple[str, ...]) -> None:
-        """Subscribe; what the broker refuses is remembered while it takes others.
+        """Subscribe; refused filters are kept in ``state.refused`` if the broker accepts others.
 
         Raises:
-            aiomqtt.MqttError: it takes none at all.
+            aiomqtt.MqttError: the broker refuses all of them.
         """
         settings = self._settings
         topics: Any
         if settings.version == "5":
-            # Retained messages are not wanted: 2 asks the broker not to send them.
+            # Retained messages are old samples: the broker need not send them.
             options = SubscribeOptions(qos=settings.qos, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)
             topics = [(topic, options) for topic in filters]
         else:
@@ -216,23 +216,23 @@ class MqttSource:
         self.state.refused = refused
 
     async def _announce(self, client: DirectClient) -> None:
-        """Publish ``online``; an account that may not do that works without."""
+        """Publish the status ``online``; without permission to do so, the daemon goes on without status."""
         topic = self._settings.status_topic
         if self._with_status:
             try:
                 await client.send(topic, "online", retain=True)
             except PublishRefusedError as error:
                 self._status_refused, self._with_status = True, False
-                LOG.warning("going on without mqtt.status_topic, allow the account to write it: %s", error)
+                LOG.warning("going on without mqtt.status_topic; allow the account to write it: %s", error)
         elif not self._status_refused:
             self._log.warning(
                 "status",
-                f"connected without status and will, since {STATUS_TRIES} connections with them ended at once; "
+                f"connected without status and will, because {STATUS_TRIES} connections with them ended at once; "
                 f"may the account write mqtt.status_topic? topic={topic}",
             )
 
     async def _wait(self, client: DirectClient) -> Never:
-        """Wait for the end of the connection, which raises its reason; meanwhile ask again for what was refused."""
+        """Wait until the connection is lost, which raises the reason; retry refused subscriptions meanwhile."""
         while self.state.refused:
             try:
                 async with asyncio.timeout(self._settings.reconnect_max):
@@ -244,11 +244,11 @@ class MqttSource:
     def _suspect_status(self, suspicious: bool) -> None:
         """Decide whether the next connection has a status and a will.
 
-        Some brokers end the connection of an account that may not write the topic, or refuse it because of the will,
-        and do not say why.
+        Some brokers close the connection of an account that may not write the status topic, or refuse the will, without
+        a reason.
 
         Args:
-            suspicious: whether the last connection may have ended for that reason.
+            suspicious: whether the last connection may have ended because of the status or the will.
         """
         if not self._status_refused:
             self._suspicions = self._suspicions + 1 if suspicious and self._with_status else 0
@@ -256,7 +256,7 @@ class MqttSource:
 
 
 def _raise_if_cancelled() -> None:
-    """Python 3.11's ``wait_for``, which aiomqtt uses, loses a cancellation that meets the answer it waits for."""
+    """Work around ``wait_for`` of Python 3.11, which aiomqtt uses: it can lose a cancellation."""
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError

@@ -1,8 +1,8 @@
-"""A client of the broker that hands every message on at once and takes a bounded amount of memory.
+"""An MQTT client that delivers every message at once, in bounded memory.
 
-aiomqtt does the protocol, over paho. Its message queue is bypassed: there is nothing to overflow, and a QoS 1 message
-is acknowledged after it was delivered. A packet that is larger than allowed is recognised by its length, which comes
-first; its bytes are thrown away as they come, and the connection lives on. Does not handle: reconnecting.
+aiomqtt implements the protocol, over paho. Its message queue is bypassed: no queue can overflow, and a QoS 1 message is
+acknowledged after its delivery. The length of a packet comes first, so a packet that is too large is recognised before
+its contents. They are discarded as they arrive, and the connection stays. Does not handle: reconnecting.
 """
 
 import asyncio
@@ -21,20 +21,20 @@ from monitor.runtime.certificates import tls_context
 from monitor.runtime.secret import read_secret
 
 Deliver = Callable[[str, bytes, bool], None]
-"""Takes topic, payload and whether the message was retained. A payload that was too large to be taken has its length,
-and no contents."""
+"""Takes topic, payload and whether the message was retained. A payload that was too large is empty but reports its
+length."""
 
 MESSAGES_A_TURN = 64
-"""Messages taken in one turn of the event loop, some 3 ms. Fewer: turns cost more. More: the page and the scrape wait;
-without a bound they would wait for ever under overload."""
+"""Messages processed in one iteration of the event loop, about 3 ms. Fewer: more overhead. More: page and scrape wait
+longer; without a bound they would starve under overload."""
 
 HEAD_BYTES = 2 * 2**16
-"""What a packet may hold beside its payload: a topic has at most 64 KiB, the rest is for the properties of MQTT 5. So
-much is kept of a packet that is too large, for its topic and identifier."""
+"""Bytes that a packet may hold beside its payload: at most 64 KiB of topic, the rest for the properties of MQTT 5. This
+much of a packet that is too large is kept, for its topic and identifier."""
 
 
 class _Skipped(bytes):
-    """Stands for bytes that were thrown away: as long as they were, and empty."""
+    """Stands for discarded bytes: reports their length, but holds no contents."""
 
     def __new__(cls, length: int) -> Self:
         skipped = super().__new__(cls)
@@ -48,15 +48,15 @@ class _Skipped(bytes):
 
 
 class ReadAhead:
-    """A socket that reads ahead, and throws away what of a packet is over a limit.
+    """A socket that reads ahead, and discards the part of a packet that is over a limit.
 
-    paho reads a message with five calls, byte by byte at first, and one message a turn of the event loop. With the
-    bytes at hand already these are no system calls, and ``pending`` tells that there is more to take. The last of
-    the five asks for all that is missing of the packet, so a packet that is too large shows before its bytes are read.
+    paho reads a message with five calls, the first ones for single bytes, and one message for each iteration of the
+    event loop. Reading ahead saves the system calls, and ``pending`` tells whether more messages are there. The last of
+    the five calls asks for the whole rest of the packet, so its size is known before its contents are read.
     """
 
     SIZE = 2**18
-    """Bytes read at once. Fewer: more system calls. More: other work of the event loop waits longer."""
+    """Bytes for each system call. Fewer: more system calls. More: other work of the event loop waits longer."""
 
     def __init__(self, sock: Any, most_bytes: int) -> None:
         self._sock = sock
@@ -66,17 +66,17 @@ class ReadAhead:
         self._missing = 0
         self._kept = 0
         self.skipped = 0
-        """Bytes thrown away of the packet that is being read."""
+        """Bytes discarded so far of the packet that is being read."""
         self.fault = ""
-        """What broke the connection, as far as reading noticed."""
+        """The error that reading met, empty without one."""
         self.turn_comes = False
-        """Whether whoever reads has a turn of the event loop to come."""
+        """Whether the next read is scheduled on the event loop already."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sock, name)
 
     def recv(self, size: int) -> bytes:
-        """At most ``size`` bytes, empty at the end; raises BlockingIOError when there are none yet."""
+        """At most ``size`` bytes, empty at the end of the stream; raises BlockingIOError when none have arrived."""
         if self._at >= len(self._bytes):
             if size > self._most_bytes:
                 return self._too_many(size)
@@ -87,12 +87,12 @@ class ReadAhead:
         return chunk
 
     def pending(self) -> int:
-        """Bytes that can be had without asking the kernel."""
+        """Bytes that can be read without a system call."""
         inner = self._sock.pending() if hasattr(self._sock, "pending") else 0
         return len(self._bytes) - self._at + int(inner)
 
     def _too_many(self, size: int) -> bytes:
-        """Some of the ``size`` bytes that a packet lacks: its head as it is, of the rest only how much it was."""
+        """Some of the ``size`` bytes that a packet lacks: its head unchanged, the rest discarded but for its length."""
         if size != self._missing:  # another packet
             self._kept = self.skipped = 0
         chunk = self._read(min(size, self.SIZE))
@@ -115,7 +115,7 @@ class ReadAhead:
 
 
 class PublishRefusedError(aiomqtt.MqttError):
-    """The broker took a message and refused it, for example because the account may not write its topic."""
+    """The broker received a message and refused it, for example because the account may not write its topic."""
 
 
 class DirectClient(aiomqtt.Client):
@@ -125,10 +125,10 @@ class DirectClient(aiomqtt.Client):
         """Make a client of one connection.
 
         Args:
-            deliver: takes each message, on the event loop.
-            max_payload: bytes; of a packet that is larger than such a payload and a topic need, the contents are not
-                taken. The broker is told so where the protocol can (MQTT 5), and then does not send it.
-            options: of :class:`aiomqtt.Client`.
+            deliver: called with each message, on the event loop.
+            max_payload: largest payload in bytes; the contents of a larger packet are discarded. With MQTT 5 the broker
+                knows the limit and does not send such a packet.
+            options: passed on to :class:`aiomqtt.Client`.
         """
         self._most_bytes = max_payload + HEAD_BYTES
         if options.get("protocol") == aiomqtt.ProtocolVersion.V5:
@@ -145,17 +145,17 @@ class DirectClient(aiomqtt.Client):
         lost = self._disconnected
         try:
             await super().__aenter__()
-            if lost.done():  # before anybody could use it; aiomqtt would forget why
+            if lost.done():  # lost before its first use; aiomqtt would drop the reason
                 await _end_of(lost)
         except BaseException:
-            # aiomqtt leaves the socket of a broker that did not answer open.
+            # aiomqtt does not close the socket when the broker does not answer.
             self._given_up = True
-            self._client._sock_close()  # noqa: SLF001 - paho closes politely only
+            self._client._sock_close()  # noqa: SLF001 - paho has no public way to close without DISCONNECT
             raise
         return self
 
     def _client_connect(self) -> None:
-        """Connect, on a thread; nobody may wait for it any more when it is done."""
+        """Connect, on a thread; close the socket if the caller has given up meanwhile."""
         super()._client_connect()
         if self._given_up:
             self._loop.call_soon_threadsafe(self._client._sock_close)  # noqa: SLF001 - as above
@@ -168,14 +168,14 @@ class DirectClient(aiomqtt.Client):
         finally:
             self._client._sock_close()  # noqa: SLF001 - as above
             if self._disconnected.done() and not self._disconnected.cancelled():
-                self._disconnected.exception()  # else asyncio logs that nobody asked for it
+                self._disconnected.exception()  # retrieved, else asyncio logs it as never retrieved
 
     async def send(self, topic: str, payload: str | bytes, *, retain: bool) -> None:
         """Publish with QoS 1.
 
         Raises:
-            PublishRefusedError: the broker refuses the message; the connection stays.
-            aiomqtt.MqttError: the connection does not.
+            PublishRefusedError: the broker refuses the message; the connection stays up.
+            aiomqtt.MqttError: the connection is lost.
         """
         info = self._client.publish(topic, payload, 1, retain)
         if info.rc:
@@ -197,7 +197,7 @@ class DirectClient(aiomqtt.Client):
         await _end_of(self._disconnected)
 
     async def _wait_for(self, fut: Any, timeout: float | None) -> Any:  # noqa: ASYNC109 - aiomqtt's signature
-        """Wait for an answer of the broker, as aiomqtt does, but no longer than the connection lasts."""
+        """Wait for an answer of the broker, as aiomqtt does, but end when the connection is lost."""
         if fut is self._disconnected:
             return await super()._wait_for(fut, timeout)
         answer = asyncio.ensure_future(super()._wait_for(fut, timeout))
@@ -217,14 +217,14 @@ class DirectClient(aiomqtt.Client):
 
     def _on_disconnect(self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None) -> None:
         if not self._connected.done():
-            # aiomqtt would wait for an answer that can no longer come.
+            # aiomqtt would go on waiting for the broker's answer.
             fault = self._ahead.fault if self._ahead is not None else ""
             error = aiomqtt.MqttError(fault or "the broker closed the connection at once")
             self._loop.call_soon_threadsafe(self._end, error)
         super()._on_disconnect(client, userdata, flags, reason_code, properties)
 
     def _end(self, error: aiomqtt.MqttError) -> None:
-        """Let whoever waits for the connection, or for its end, know why it ended."""
+        """Give the reason of the loss to the waiting coroutine: that of the connect, or that of the disconnect."""
         future = self._disconnected if self._connected.done() else self._connected
         if not future.done():
             future.set_exception(error)
@@ -247,19 +247,19 @@ class DirectClient(aiomqtt.Client):
         self._loop.call_soon_threadsafe(self._loop.add_reader, sock.fileno(), self._on_readable, client, ahead)
 
     def _on_readable(self, client: Any, ahead: ReadAhead) -> None:
-        # Under load the kernel has more at every turn: turns that add up would let nothing else have one.
+        # Under load the socket is readable in every iteration: a second scheduled read would starve everything else.
         if not ahead.turn_comes:
             self._read_some(client, ahead)
 
     def _read_some(self, client: Any, ahead: ReadAhead) -> None:
-        """Take a few messages, then let others have a turn; what is left is taken in the next one."""
+        """Process up to ``MESSAGES_A_TURN`` messages, then yield to the event loop and go on in its next iteration."""
         ahead.turn_comes = False
         try:
             for _ in range(MESSAGES_A_TURN):
                 client.loop_read()
                 if client._sock is not ahead or not ahead.pending():  # noqa: SLF001 - None once it is closed
                     return
-        except Exception as error:  # noqa: BLE001 - what paho cannot read ends the connection, and nothing else
+        except Exception as error:  # noqa: BLE001 - a packet that paho cannot parse ends this connection only
             self._end(aiomqtt.MqttError(f"a packet that cannot be read: {error!r:.200}"))
             client._sock_close()  # noqa: SLF001 - as above
             return
@@ -268,16 +268,16 @@ class DirectClient(aiomqtt.Client):
 
 
 async def _end_of(connection: "asyncio.Future[None]") -> Never:
-    """Wait for the end of a connection, which raises its reason."""
+    """Wait until the connection is lost, which raises the reason."""
     try:
         await asyncio.shield(connection)
-    except OSError as error:  # what aiomqtt found while it wrote
+    except OSError as error:  # from aiomqtt's writes
         raise aiomqtt.MqttError(str(error)) from error
     raise aiomqtt.MqttError("the broker closed the connection")
 
 
 def client_options(settings: Mqtt) -> dict[str, Any]:
-    """What an aiomqtt client needs to reach the broker of ``settings``; reads the files that they name.
+    """Keyword arguments of an aiomqtt client for the broker of ``settings``; reads the files that they name.
 
     Raises:
         ConfigurationError: a password or certificate cannot be read.

@@ -1,8 +1,8 @@
-"""From MQTT messages to samples in the rings: routes, channels, and a count of everything that is not used.
+"""From MQTT messages to samples in the rings: routes, channels, and a count of every rejected message.
 
-Runs on the event loop, once a message. A topic is matched once and remembered. A channel is a row of its lane's rings;
-rows are given out on first sight, up to a limit, so traffic never grows memory. A message that cannot be used, or a
-silence, ends the context of its channels. Does not handle: the connection to a broker, forecasts.
+Runs on the event loop, once for each message. A topic is matched once and its route is cached. A channel is a row of
+its lane's rings. A new channel gets a free row; their number is limited, so traffic cannot grow memory. A rejected
+message or a silence ends the context of its channels. Does not handle: the connection to a broker, forecasts.
 """
 
 import logging
@@ -23,22 +23,22 @@ from monitor.runtime.repeated_log import RepeatedLog
 LOG = logging.getLogger(__name__)
 
 KEPT_BYTES = 64 * 2**20
-"""Samples of all messages that wait for one before them. Less: in a large plant fewer messages are put in order. More:
-a hostile sender takes more memory."""
+"""Limit for the samples of all messages that wait for an earlier one. Less: in a large plant fewer messages are put
+back in order. More: a hostile sender can use more memory."""
 
 NO_HOLE = frozenset({Reason.RETAINED, Reason.EMPTY})
-"""Rejected messages that hold nothing of the stream."""
+"""Reasons of rejected messages that contain no samples of the stream, so none are missing."""
 
 REFUSALS = {
-    Arrival.REPEATED: (Reason.REPEATED, "the message came before"),
+    Arrival.REPEATED: (Reason.REPEATED, "the message is a duplicate"),
     Arrival.LATE: (Reason.LATE, "the message is older than the one before it"),
     Arrival.FAR_AHEAD: (Reason.WRONG_TIME, "its time 't' is far ahead of the messages before and after it"),
 }
-"""What is said of messages that do not belong where they came."""
+"""Reason and text for messages that are rejected because of when they came."""
 
 
 class Ingest:
-    """Takes every message that arrives; owns the channels."""
+    """Processes every message that arrives; owns the channels."""
 
     def __init__(
         self,
@@ -53,9 +53,9 @@ class Ingest:
         Args:
             config: sensors and limits.
             rings: the rings of each model's lane, by the model's name.
-            on_channel: told of each new channel before its first samples are appended.
+            on_channel: called with each new channel before its first samples are appended.
             clock: monotonic seconds.
-            errors: counts what should not have happened; None: counts for itself.
+            errors: counts unexpected errors; None: it makes its own counter.
         """
         self.channels: dict[tuple[str, ...], Channel] = {}
         self.rejected: Counter[Reason] = Counter()
@@ -74,7 +74,7 @@ class Ingest:
         self.configure(config, rings)
 
     def configure(self, config: Config, rings: dict[str, Rings]) -> list[Channel]:
-        """Take a new configuration; channels whose sensor and lane did not change stay as they are.
+        """Apply a new configuration; channels whose sensor and lane did not change stay as they are.
 
         Returns:
             The channels that are gone; their rows may be given out again.
@@ -89,7 +89,7 @@ class Ingest:
         gone = [channel for labels, channel in self.channels.items() if labels not in kept_labels]
         self.channels.clear()
         for channel in kept:
-            # Labels that only other sensors have come and go; they are empty here.
+            # The set of label names may change with other sensors; a label that this sensor lacks is empty.
             channel.labels = self._label_values(dict(zip(label_names, channel.labels, strict=True)))
             self.channels[channel.labels] = channel
         self._free_rows = {}
@@ -121,7 +121,7 @@ class Ingest:
         return tuple(labels.get(name, "") for name in self._label_names)
 
     def deliver(self, topic: str, payload: bytes, *, retained: bool = False) -> None:
-        """Take one message; whatever is wrong with it is counted and costs this message only."""
+        """Process one message; any error in it is counted and costs this message only."""
         self.messages += 1
         self.payload_bytes += len(payload)
         try:
@@ -139,20 +139,20 @@ class Ingest:
             self._refuse(topic, rejected.reason, str(rejected))
             if rejected.reason not in NO_HOLE:
                 self._leave_hole(topic)
-        except Exception as error:  # noqa: BLE001 - the net: no message may end the daemon
+        except Exception as error:  # noqa: BLE001 - the last net: no message may end the daemon
             self._errors.caught(Where.MESSAGE, topic, error)
             self._leave_hole(topic)
 
     def adopt(self, topic: str, axis: str) -> Channel | None:
-        """Make the channel of a topic from which nothing has come yet; the caller sets its ``last_sample_s``.
+        """Create the channel of a topic that has sent nothing yet; the caller sets its ``last_sample_s``.
 
         Args:
-            topic: where its messages will come from.
-            axis: its axis; "" for the only one of a sensor without named axes.
+            topic: topic of its messages.
+            axis: its axis; "" for the only axis of a sensor without named axes.
 
         Returns:
-            The channel, told of like any new one; None when no sensor matches, when the sensor has no such axis, when
-            the labels are taken, or when there is no room.
+            The channel, after ``on_channel`` was called with it. None: no sensor matches, the sensor has no such axis,
+            the labels are in use, or there is no free row.
         """
         try:
             route = self._routes.get(topic) or self._route(topic)
@@ -164,14 +164,14 @@ class Ingest:
         return route.channels[axis]
 
     def forget(self, channel: Channel) -> None:
-        """Give up a channel that is gone; a message of its own, should one come, makes it anew."""
+        """Remove a channel and free its row; its next message, if one comes, creates it again."""
         del self.channels[channel.labels]
         self._free_rows[channel.model].append(channel.row)
-        # Other axes of the topic, if there are any, get a new route with their next message.
+        # Other axes of the topic get a new route with their next message.
         self._routes.pop(channel.topic, None)
 
     def explain(self, topic: str, payload: bytes) -> tuple[Sensor, dict[str, str], Message]:
-        """What :meth:`deliver` would read from a message, without using it.
+        """Decode a message as :meth:`deliver` would, without using it; returns sensor, labels and message.
 
         Raises:
             Rejected: with the reason.
@@ -185,7 +185,7 @@ class Ingest:
         return route.sensor, route.labels, message
 
     def _route(self, topic: str) -> Route:
-        """A new route; it is remembered once it has a channel, so that what cannot be used takes no room."""
+        """A new route; it is cached once it has a channel, so that unusable topics take no memory."""
         sensor, labels = self._match(topic)
         if sensor is None:
             raise Rejected(Reason.UNKNOWN_TOPIC, "no sensor of the configuration matches")
@@ -232,7 +232,7 @@ class Ingest:
         return self._kept_bytes + piece.size_bytes <= KEPT_BYTES
 
     def release_overdue(self) -> None:
-        """Use the messages that have been kept for long enough; to be called every second or so."""
+        """Use the messages that have waited for an earlier one for long enough; call it about every second."""
         now_s = self._clock()
         for topic, route in list(self._keeping.items()):
             with self._errors.contained(Where.MESSAGE, topic):
@@ -240,7 +240,7 @@ class Ingest:
                 self._carry_out(topic, route, verdicts)
 
     def _carry_out(self, topic: str, route: Route, verdicts: list[Verdict[Axes]]) -> None:
-        """Use or refuse messages, and account for those that are kept."""
+        """Append or reject messages, and account for the memory of those that wait."""
         self._kept_bytes += route.kept_bytes - route.counted_bytes
         route.counted_bytes = route.kept_bytes
         if route.keeps:
@@ -277,7 +277,7 @@ class Ingest:
         starts: bool = False,
         missing: int = 0,
     ) -> None:
-        """Put the samples of a message into the rings, after ``missing`` ones if a new context ``starts``."""
+        """Append a message's samples to the rings; if a new context ``starts``, after ``missing`` samples."""
         if count != route.count:
             route.measure_pause(count)
         pause_s, factor, rings, channels = route.pause_s, route.factor_mps2, route.rings, route.channels
@@ -296,13 +296,13 @@ class Ingest:
                 channel.samples_unfitting += unfitting
                 channel.restart_measurement(now_s)
         if lost:
-            self._refuse(topic, Reason.RING_FULL, f"{lost} samples found no room: inference is a whole buffer behind")
+            self._refuse(topic, Reason.RING_FULL, f"{lost} samples dropped: inference is a whole buffer behind")
 
     def _interrupt(self, route: Route, channel: Channel, now_s: float, *, starts: bool, missing: int) -> None:
-        """End the context of a channel if samples are missing before those that come now.
+        """End the context of a channel if samples are missing before the ones that arrive now.
 
-        Where neither numbers nor times tell what is missing, the length of rejected messages does, or what a silence
-        leaves open.
+        If messages have neither numbers nor times, the number of missing samples follows from the length of rejected
+        messages, or from the length of a silence.
         """
         silence_s = now_s - channel.last_sample_s
         if channel.measured_from_s and (not route.ordered or route.continuity.standing):
@@ -325,14 +325,14 @@ class Ingest:
         self._log.warning(reason, f"message rejected: topic={topic!r:.200} {reason}: {detail}")
 
     def _leave_hole(self, topic: str) -> None:
-        """A message was not used: it is a hole of the last one's length."""
+        """Count a rejected message as missing samples, as many as the last message had."""
         route = self._routes.get(topic)
         if route is not None:
             for channel in route.channels.values():
                 channel.hole_samples += route.count
 
     def _admit(self, topic: str, route: Route, axes: Iterable[str]) -> None:
-        """Give every axis of a message its channel, or none of them if one cannot have any."""
+        """Give every axis of a message its channel, or no axis if one cannot have a channel."""
         wanted = {axis: self._labels_of(topic, route, axis) for axis in axes if axis not in route.channels}
         new = sum(labels not in self.channels for labels in wanted.values())
         free = self._free_rows[route.sensor.model]
@@ -341,7 +341,7 @@ class Ingest:
         for axis, labels in wanted.items():
             channel = self.channels.get(labels)
             if channel is not None:
-                # Of this topic; another axis of it is gone, and its route with it.
+                # The channel is of this topic: its route was dropped when another axis of the topic was forgotten.
                 route.rings.start_context(channel.row, route.rings.next_sample(channel.row))
             else:
                 channel = Channel(labels, topic, route.sensor, route.sensor.model, free.pop())

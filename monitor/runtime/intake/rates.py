@@ -1,8 +1,9 @@
-"""Whether samples arrive at the rate that is configured.
+"""Checks whether samples arrive at the configured rate.
 
-Measured from what was counted anyway, over two half minutes in which samples came without a break, so messages cost
-nothing more. Both halves have to be off to the same side: what a stalled connection delivers late is in one of them
-only. A sensor that sends bursts has no such minute. Does not handle: the rate that a message or a calibration names.
+The rate is measured from the existing counters over two uninterrupted half minutes, so it costs nothing for each
+message. It is wrong only if both halves deviate in the same direction: late data of a stalled connection falls into one
+half only. A sensor that sends bursts is never measured. Does not handle: the rate that a message or a calibration
+names.
 """
 
 import asyncio
@@ -14,10 +15,10 @@ from monitor.runtime.intake.channel import Channel
 LOG = logging.getLogger(__name__)
 
 HALF_S = 30.0
-"""Seconds of a half. Shorter: late messages look like another rate. Longer: a wrong rate is scored for longer."""
+"""Seconds of a half. Shorter: late messages look like a wrong rate. Longer: a wrong rate is detected later."""
 
 PERIOD_S = 5.0
-"""Seconds between two looks at the counters. Shorter: more work. Longer: a half is longer by as much."""
+"""Seconds between two checks of the counters. Shorter: more work. Longer: a half is longer by as much."""
 
 
 class RateWatch:
@@ -32,9 +33,9 @@ class RateWatch:
         """Make a watch.
 
         Args:
-            channels: those of now.
-            tolerance: part by which a rate may differ from the configured one.
-            on_change: told of a channel whose ``wrong_rate`` changed.
+            channels: returns the present channels.
+            tolerance: returns the relative difference from the configured rate that is allowed.
+            on_change: called with a channel whose ``wrong_rate`` changed.
         """
         self.half_s = HALF_S
         self.period_s = PERIOD_S
@@ -43,13 +44,13 @@ class RateWatch:
         self._on_change = on_change
 
     async def run(self) -> None:
-        """Look again and again."""
+        """Check all channels every ``period_s``, until cancelled."""
         while True:
             await asyncio.sleep(self.period_s)
             self.look()
 
     def look(self) -> None:
-        """Measure what can be measured now."""
+        """Measure the channels that have completed a half."""
         tolerance, half_s = self._tolerance(), self.half_s
         for channel in self._channels():
             if channel.measured_from_s and channel.last_sample_s - channel.measured_from_s >= half_s:
@@ -62,7 +63,7 @@ class RateWatch:
         channel.half = end_s, rate_hz
         channel.restart_measurement(end_s)
         if half_end_s != began_s:
-            return  # the half before ended with a break
+            return  # the half before it did not end where this one began: the stream was interrupted
         channel.rate_hz = (half_hz + rate_hz) / 2
         configured_hz = channel.sensor.sampling_rate_hz
         off = half_hz / configured_hz - 1, rate_hz / configured_hz - 1

@@ -1,4 +1,4 @@
-"""One topic as messages from it are read: its sensor, its labels, and the order and the silences of its stream."""
+"""The route of one topic: its sensor, labels and decoder, and the order and silences of its stream."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,20 +15,20 @@ Axes = Mapping[str, Numbers]
 """The samples of a message by axis."""
 
 LONGEST_LABEL = 128
-"""Characters of a label's value. More: a topic level that is no name fills pages, logs and file names."""
+"""Most characters of a label's value. More: a topic level that is not a name fills pages, logs and file names."""
 
 SHORTEST_PAUSE_S = 1.0
-"""Seconds without a message that are no silence, however short the messages. Shorter: jitter delays messages. Longer:
-shorter outages join what was before with what comes after."""
+"""Shortest pause in seconds that counts as a silence, however short the messages. Shorter: jitter ends contexts.
+Longer: short outages go unnoticed and join unrelated samples."""
 
 PAUSE_MESSAGES = 3.0
-"""Lengths of a message without one that are no silence. Fewer: late messages end contexts. More: outages of sensors
-with long messages go unseen."""
+"""Shortest pause that counts as a silence, in message durations. Fewer: late messages end contexts. More: outages of
+sensors with long messages go unnoticed."""
 
 
 @dataclass(slots=True)
 class Route:
-    """What is known of a topic; make it with :meth:`to`."""
+    """How messages of a topic are processed; make it with :meth:`to`."""
 
     sensor: Sensor
     labels: dict[str, str]
@@ -38,23 +38,23 @@ class Route:
     silence: Silence[Axes]
     factor_mps2: float
     ordered: bool = False
-    """Whether messages came with numbers or times."""
+    """Whether messages have come with sequence numbers or times."""
     count: int = 0
-    """Samples an axis in the last message."""
+    """Samples of each axis in the last message."""
     pause_s: float = 0.0
-    """Longest time between two messages that is no silence."""
+    """Longest pause between two messages that is not a silence."""
     direct_until_s: float = 0.0
-    """Monotonic instant until which a message without number and time may come that simply follows the last one."""
+    """Monotonic instant until which a message without number and time simply follows the last one."""
     counted_bytes: int = 0
-    """``kept_bytes`` as it is part of the sum over all routes."""
+    """The part of ``kept_bytes`` that the sum over all routes already includes."""
     channels: dict[str, Channel] = field(default_factory=dict)
 
     @classmethod
     def to(cls, sensor: Sensor, labels: dict[str, str], rings: Rings) -> "Route":
-        """A route from a topic that gives these labels.
+        """A route for a topic of ``sensor`` with these labels.
 
         Raises:
-            Rejected: a label is no name.
+            Rejected: a label is too long or not printable.
         """
         for name, value in labels.items():
             require_label(name, value)
@@ -64,23 +64,23 @@ class Route:
 
     @property
     def keeps(self) -> bool:
-        """Whether messages are kept that are not judged yet."""
+        """Whether messages wait for an earlier one."""
         return self.continuity.keeps or self.silence.keeps
 
     @property
     def kept_bytes(self) -> int:
-        """Memory of the messages that are kept."""
+        """Memory of the messages that wait."""
         return self.continuity.kept_bytes + self.silence.kept_bytes
 
     def measure_pause(self, count: int) -> None:
-        """Take ``count`` for the samples of a message from now on."""
+        """Set the samples of a message, and the longest pause that follows from it."""
         self.count = count
         self.pause_s = max(SHORTEST_PAUSE_S, PAUSE_MESSAGES * count / self.sensor.sampling_rate_hz)
 
     def open_samples(self, channel: Channel, now_s: float, count: int) -> int:
-        """Samples that a silence of a channel leaves open before a message of ``count`` samples; 0 if it is none.
+        """Samples missing from a channel's silence before a message of ``count`` samples; 0 if there is no silence.
 
-        With the samples that came since the measurement began, less time was filled than passed. So messages that come
+        It compares the samples received since the measurement began with the time that passed. So messages that arrive
         in batches have no silence between them.
         """
         silence_s = now_s - channel.last_sample_s
@@ -93,10 +93,10 @@ class Route:
 
 
 def require_label(name: str, value: str) -> None:
-    """Require that a value from outside may be a label's.
+    """Require that a value from a topic or a payload can be a label's value.
 
     Raises:
-        Rejected: it is no name.
+        Rejected: it is too long or not printable.
     """
     if len(value) > LONGEST_LABEL or not value.isprintable():
         raise Rejected(
