@@ -52,9 +52,9 @@ def verify(model: Path, tensorflow: bool, as_json: bool) -> None:
     Example: vibration-monitor models verify models/reference
     """
     from monitor.model.artefact.artefact import load_artefact
+    from monitor.model.artefact.onnx_graph import onnx_bytes
     from monitor.model.engines.engines import load_engine
     from monitor.model.engines.onnx_engine import OnnxEngine
-    from monitor.model.engines.onnx_graph import onnx_bytes
 
     artefact = load_artefact(model)
     weights = artefact.weights()

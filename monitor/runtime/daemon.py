@@ -21,7 +21,6 @@ from monitor.runtime.alarms.capture import EvidenceWriter
 from monitor.runtime.alarms.capture_names import evidence_dir
 from monitor.runtime.alarms.desk import AlarmDesk, restored_payload
 from monitor.runtime.alarms.publisher import EventPublisher
-from monitor.runtime.intake import absent
 from monitor.runtime.intake.channel import Channel
 from monitor.runtime.intake.connection import MqttSource
 from monitor.runtime.intake.ingest import Ingest
@@ -33,6 +32,7 @@ from monitor.runtime.lanes.loading import Lanes, LoadedLane
 from monitor.runtime.lanes.orders import Batches, Configure, Measured
 from monitor.runtime.notify import Notifier
 from monitor.runtime.reload import Prepared, check_files, prepare, stop_new
+from monitor.runtime.state import absent
 from monitor.runtime.state.file import locked
 from monitor.runtime.state.memory import SAVE_PERIOD_S, Memory
 from monitor.runtime.wall_clock import WallClock

@@ -7,8 +7,8 @@ import pytest
 
 from monitor.core.arrays import Float32
 from monitor.core.forecaster import Engine
+from monitor.model.artefact.onnx_graph import onnx_bytes
 from monitor.model.engines.onnx_engine import OnnxEngine
-from monitor.model.engines.onnx_graph import onnx_bytes
 from monitor.model.engines.tensorflow_engine import TensorflowEngine
 from monitor.model.network import Shape, build_network
 from tests.support.numpy_network import NumpyNetwork

@@ -2,7 +2,7 @@
 
 A graph can loop for ever, read other files or use all memory, and ONNX Runtime does what it says. The only thing that
 differs between two models of one shape is the weights, so everything else is compared with what
-:mod:`monitor.model.engines.onnx_graph` writes: operators, their order, names, attributes, and the shapes of all
+:mod:`monitor.model.artefact.onnx_graph` writes: operators, their order, names, attributes, and the shapes of all
 constants. The file is read here by hand (protocol buffers: tag, length, value), so that a CPU daemon needs no library
 for it. Source of the field numbers: onnx.proto, ONNX 1.18. Does not handle: what the weights forecast; golden vectors
 tell.
@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterator
 
 from monitor.errors import ArtefactError
-from monitor.model.engines.onnx_graph import OPSET, Node, graph_integers, graph_nodes, graph_weights
+from monitor.model.artefact.onnx_graph import OPSET, Node, graph_integers, graph_nodes, graph_weights
 from monitor.model.network import Shape
 
 MAX_FIELDS = 10_000

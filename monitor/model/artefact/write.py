@@ -18,7 +18,7 @@ from monitor import __version__
 from monitor.core.arrays import Float32
 from monitor.model.artefact.artefact import Artefact, Scaling, save_artefact
 from monitor.model.artefact.card import card
-from monitor.model.engines.onnx_graph import onnx_bytes
+from monitor.model.artefact.onnx_graph import onnx_bytes
 from monitor.model.network import Shape, build_network
 
 GOLDEN_WINDOWS = 4

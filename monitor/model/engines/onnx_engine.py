@@ -44,7 +44,7 @@ class OnnxEngine:
 
         Args:
             shape: the network's dimensions.
-            graph: what :func:`monitor.model.engines.onnx_graph.onnx_bytes` gives.
+            graph: what :func:`monitor.model.artefact.onnx_graph.onnx_bytes` gives.
 
         Raises:
             ArtefactError: the graph is not ours, or ONNX Runtime does not take it.

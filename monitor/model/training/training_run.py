@@ -13,9 +13,9 @@ from typing import Any
 from monitor.core.arrays import Float32
 from monitor.core.forecaster import Engine
 from monitor.model.artefact.artefact import Artefact, Scaling
+from monitor.model.artefact.onnx_graph import onnx_bytes
 from monitor.model.artefact.write import write_model
 from monitor.model.engines.onnx_engine import OnnxEngine
-from monitor.model.engines.onnx_graph import onnx_bytes
 from monitor.model.network import Shape
 from monitor.model.training.dataset import split_in_time
 from monitor.model.training.report import compare, linear_forecaster

@@ -20,8 +20,8 @@ from click.testing import CliRunner
 from monitor.cli.main import group
 from monitor.errors import ArtefactError
 from monitor.model.artefact.artefact import MANIFEST, MAX_MANIFEST_BYTES, load_artefact, save_artefact
+from monitor.model.artefact.onnx_graph import onnx_bytes
 from monitor.model.engines.engines import load_engine
-from monitor.model.engines.onnx_graph import onnx_bytes
 from monitor.model.network import Shape
 from tests.model.conftest import TINY, tiny_weights
 

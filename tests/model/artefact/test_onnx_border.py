@@ -7,7 +7,7 @@ import pytest
 from monitor.errors import ArtefactError
 from monitor.model.artefact.artefact import load_artefact
 from monitor.model.artefact.onnx_border import check_graph
-from monitor.model.engines.onnx_graph import onnx_bytes
+from monitor.model.artefact.onnx_graph import onnx_bytes
 from monitor.shipped import shipped
 from tests.model.conftest import TINY, tiny_weights
 
