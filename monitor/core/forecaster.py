@@ -105,3 +105,8 @@ class WindowedForecaster:
         windows[:, -1] = blocks
         self.windows[rows] = windows
         return self.engine.forecast_windows(windows)
+
+
+def make_forecaster(engine: Engine, mode: str, channels: int) -> Forecaster:
+    """A forecaster of the mode ``carried`` or ``windowed``, with empty contexts."""
+    return WindowedForecaster(engine, channels) if mode == "windowed" else CarriedForecaster(engine, channels)

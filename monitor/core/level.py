@@ -160,6 +160,10 @@ class UnitBlocks(NamedTuple):
     """(blocks,) running mean after each block."""
     rms: Float32
     """(blocks,) running RMS after each block."""
+    spikes: Bool
+    """(blocks,) single events, which do not enter the level."""
+    starts: Bool
+    """(blocks,) with which a context starts: the first, and those at which the level has changed for good."""
 
 
 def unit_blocks(blocks: Float32, time_constant_blocks: int = TIME_CONSTANT_BLOCKS) -> UnitBlocks:
@@ -172,12 +176,16 @@ def unit_blocks(blocks: Float32, time_constant_blocks: int = TIME_CONSTANT_BLOCK
     level = Level(1, time_constant_blocks)
     row = np.zeros(1, np.intp)
     high, low = blocks.max(axis=1), blocks.min(axis=1)
-    found = UnitBlocks(np.empty_like(blocks), np.empty_like(high), np.empty_like(high))
+    spikes, starts = np.zeros(len(blocks), np.bool_), np.zeros(len(blocks), np.bool_)
+    starts[:1] = True
+    found = UnitBlocks(np.empty_like(blocks), np.empty_like(high), np.empty_like(high), spikes, starts)
     for k in range(len(blocks)):
         here = slice(k, k + 1)
         outside = level.outside(row, high[here], low[here])
+        spikes[k] = outside.spikes[0]
         if outside.renewed[0]:
             level.reset(row)
+            starts[k] = True
         found.units[here] = level.update(row, level.centre(row, blocks[here]), outside.spikes)
         found.mean[here], found.rms[here] = level.mean(row), level.rms(row)
     return found

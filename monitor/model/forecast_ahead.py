@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from monitor.core.arrays import Float32
-from monitor.core.forecaster import Engine
-from monitor.core.level import unit_blocks
+from monitor.core.forecaster import CarriedForecaster, Engine
+from monitor.core.recompute import recompute
 from monitor.errors import RecordingError
 
 CONTEXT_BLOCKS = 200
@@ -79,20 +79,13 @@ def look(engine: Engine, record: Float32, at_sample: int, blocks: int, time_cons
         )
     count = min(at_sample // size, CONTEXT_BLOCKS)
     context = record[at_sample - count * size : at_sample].reshape(count, size)
-    units, means, levels = unit_blocks(context, time_constant_blocks)
-    state = engine.new_state(1)
-    row = np.zeros(1, np.intp)
-    for k in range(count):
-        forecast = engine.step(units[k : k + 1], state, row)
-    forecasts = [forecast]
-    for _ in range(blocks - 1):
-        forecasts.append(engine.step(forecasts[-1], state, row))
+    made = recompute(CarriedForecaster(engine, 1), context, time_constant_blocks, ahead=blocks)
     observed = record[at_sample : at_sample + blocks * size].reshape(blocks, size)
     return Look(
         at_sample,
         context.reshape(-1),
-        float(means[-1]),
-        float(levels[-1]),
-        np.concatenate(forecasts) * levels[-1] + means[-1],
+        float(made.level.mean[-1]),
+        float(made.level.rms[-1]),
+        made.forecast[count:],
         observed,
     )

@@ -98,7 +98,7 @@ def test_channels_do_not_see_each_other(messages: list[tuple[int, int]]) -> None
 def test_carried_state_equals_one_long_pass_of_the_network() -> None:
     samples = stream(40 * BLOCK)
     blocks = samples.reshape(-1, BLOCK)
-    units, mean, rms = unit_blocks(blocks)
+    units, mean, rms, *_ = unit_blocks(blocks)
     state = ENGINE.new_state(1)
     forecasts = [ENGINE.step(units[k : k + 1], state, np.zeros(1, np.intp))[0] for k in range(len(blocks))]
     expected = []

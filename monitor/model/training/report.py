@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from monitor.core.arrays import Float32, Float64
-from monitor.core.forecaster import Engine
+from monitor.core.forecaster import CarriedForecaster, Engine
 from monitor.core.level import unit_blocks
+from monitor.core.recompute import recompute
 
 FIT_ROWS = 1 << 12
 """Samples taken at once when the linear forecaster is fitted; float32 within a piece, float64 across them."""
@@ -108,10 +109,11 @@ def compare(
         blocks = record[: record.size // size * size].reshape(-1, size)
         if len(blocks) < 2:
             continue
-        inputs, mean, rms = unit_blocks(blocks, time_constant_blocks)
+        made = recompute(CarriedForecaster(engine, 1), blocks, time_constant_blocks)
+        inputs, mean, rms = made.level.units, made.level.mean, made.level.rms
         observed = (blocks[1:] - mean[:-1, None]) / rms[:-1, None]
         forecasts = {
-            "network": forecast_record(engine, inputs)[:-1],
+            "network": made.units[1:],
             "persistence": inputs[:-1],
             "zero": np.zeros_like(observed),
             **{name: inputs[:-1] @ matrix for name, matrix in linear.items()},
@@ -128,13 +130,3 @@ def compare(
             for name, error in errors.items()
         }
     return Comparison(count, ratios)
-
-
-def forecast_record(engine: Engine, inputs: Float32) -> Float32:
-    """Forecasts of one record with carried state from zero: (blocks, block_samples) to the same shape.
-
-    Row k is the forecast of block k + 1 made after block k.
-    """
-    state = engine.new_state(1)
-    row = np.zeros(1, np.intp)
-    return np.concatenate([engine.step(inputs[k : k + 1], state, row) for k in range(len(inputs))])

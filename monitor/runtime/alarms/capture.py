@@ -23,8 +23,7 @@ from monitor.atomic_file import write_atomically
 from monitor.config import Evidence as Settings
 from monitor.core.arrays import Float32
 from monitor.core.forecaster import CarriedForecaster, Engine
-from monitor.core.gap import Residuals
-from monitor.core.pipeline import Pipeline
+from monitor.core.recompute import recompute
 from monitor.core.rings import Rings
 from monitor.runtime.alarms.capture_figure import draw_capture
 from monitor.runtime.alarms.capture_names import NAME, evidence_stem
@@ -263,20 +262,13 @@ class _Forecasts:
         if self._viewer is None:
             return forecast, residual
         engine = self._viewer()
-        pipeline = Pipeline(CarriedForecaster(engine, 1), 1, engine.block_samples, self._level_blocks)
-        pipeline.configure(np.zeros(1, np.intp), 10**9, 1)
-
-        def listen(batch: Residuals) -> None:
-            at = int(batch.start_sample[0])
-            part = slice(at, at + engine.block_samples)
-            residual[part] = batch.residual[0]
-            forecast[part] = samples[part] - residual[part]
-
-        pipeline.listener = listen
-        rings = Rings(1, max(1, samples.size // engine.block_samples + 1), engine.block_samples)
-        rings.append(0, samples, 1.0, 0.0)
-        while (due := rings.take()) is not None:
-            pipeline.process(due)
+        size = engine.block_samples
+        whole = samples.size // size * size
+        if whole:
+            blocks = samples[:whole].reshape(-1, size)
+            made = recompute(CarriedForecaster(engine, 1), blocks, self._level_blocks)
+            forecast[:whole] = np.where(made.compared[:, None], made.forecast, np.float32(np.nan)).reshape(-1)
+            residual[:whole] = samples[:whole] - forecast[:whole]
         return forecast, residual
 
 

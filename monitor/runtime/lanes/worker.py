@@ -20,7 +20,7 @@ from typing import assert_never
 import numpy as np
 
 from monitor.core.arrays import Arrays, Int64, Rows
-from monitor.core.forecaster import CarriedForecaster, Engine, WindowedForecaster
+from monitor.core.forecaster import Engine, make_forecaster
 from monitor.core.pipeline import Pipeline
 from monitor.core.scoring.alarm import Changes
 from monitor.core.scoring.calibration import Calibration
@@ -79,12 +79,10 @@ class Worker:
             batches: limits of a batch.
         """
         shape = lane.shape
-        forecaster = WindowedForecaster if shape.mode == "windowed" else CarriedForecaster
         self.lane = lane
         self.batches = batches or Batches()
-        self.pipeline = Pipeline(
-            forecaster(engine, shape.channels), shape.channels, shape.block_samples, shape.level_blocks
-        )
+        forecaster = make_forecaster(engine, shape.mode, shape.channels)
+        self.pipeline = Pipeline(forecaster, shape.channels, shape.block_samples, shape.level_blocks)
         self._clock = clock
         self._tell = tell
         self._calibrations: dict[int, Calibration] = {}

@@ -1,9 +1,7 @@
 """The picture of one channel: its latest samples, what was forecast for them, and their spectra.
 
-The daemon keeps no forecasts, it only sums what they missed. So the picture makes them again: from the last samples in
-the ring, through the same level and the same network as the pipeline, but with an engine and a state of its own, on
-another thread. The carried state starts anew a warm-up before what is shown; after the warm-up that makes no
-difference. Refuses to know: browsers, scores.
+Forecasts are made again from the last samples in the ring (:mod:`monitor.core.recompute`), with an engine of their own,
+on another thread. The network's context starts a warm-up before what is shown. Does not handle: browsers, scores.
 """
 
 from base64 import b64encode
@@ -13,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from monitor.core.arrays import Float32
-from monitor.core.forecaster import Engine
-from monitor.core.level import unit_blocks
+from monitor.core.forecaster import Engine, make_forecaster
+from monitor.core.recompute import recompute
 
 WAVE_SAMPLES = 2_000
 """Samples of the waveform shown at most, however fast the sensor."""
@@ -67,26 +65,15 @@ def make_picture(engine: Engine, mode: str, start_sample: int, blocks: Float32, 
     if len(blocks) < 2:
         return None
     warmup_blocks = engine.window_blocks
-    units, mean, rms = unit_blocks(blocks, level_blocks)
     first = max(0, len(blocks) - 1 - warmup_blocks - SPECTRUM_BLOCKS)
     shown = min(SPECTRUM_BLOCKS, len(blocks) - 1)
-    steps = range(first, len(blocks) - 1)
-    if mode == "carried":
-        state, row = engine.new_state(1), np.zeros(1, np.intp)
-        forecasts = np.concatenate([engine.step(units[k : k + 1], state, row) for k in steps])[-shown:]
-    else:
-        window = engine.window_blocks
-        padded = np.concatenate([np.zeros((window, units.shape[1]), np.float32), units])
-        last = np.arange(len(blocks) - 1 - shown, len(blocks) - 1)
-        forecasts = engine.forecast_windows(padded[last[:, None] + np.arange(1, window + 1)])
-    before = slice(len(blocks) - 1 - shown, len(blocks) - 1)
-    forecast = forecasts * rms[before, None] + mean[before, None]
+    forecast = recompute(make_forecaster(engine, mode, 1), blocks, level_blocks, first=first).forecast[-shown:]
     block_samples = blocks.shape[1]
     return Picture(
         start_sample + (len(blocks) - shown) * block_samples,
         blocks[-shown:].reshape(-1),
-        forecast.astype(np.float32).reshape(-1),
-        max(0, shown - max(0, len(steps) - warmup_blocks)) * block_samples,
+        forecast.reshape(-1),
+        max(0, shown - max(0, len(blocks) - 1 - first - warmup_blocks)) * block_samples,
     )
 
 

@@ -1,0 +1,82 @@
+"""Forecasts made again are those that the pipeline made."""
+
+import numpy as np
+import pytest
+
+from monitor.core.arrays import Float32
+from monitor.core.forecaster import make_forecaster
+from monitor.core.gap import Residuals
+from monitor.core.level import SPIKE_BLOCKS, SPIKE_LEVELS
+from monitor.core.pipeline import Pipeline
+from monitor.core.recompute import recompute
+from monitor.core.rings import Rings
+from tests.support.numpy_engine import NumpyEngine
+
+ENGINE = NumpyEngine()
+SIZE = ENGINE.block_samples
+LEVEL_BLOCKS = 10
+
+
+def noise(blocks: int, seed: int = 0) -> Float32:
+    return (3.0 + 2.0 * np.random.default_rng(seed).normal(size=(blocks, SIZE))).astype(np.float32)
+
+
+def spoiled() -> Float32:
+    """Noise with a spike, and later a new level that is there to stay."""
+    blocks = noise(60)
+    blocks[20, 3] += 4 * SPIKE_LEVELS
+    blocks[40:] *= 4 * SPIKE_LEVELS
+    return blocks
+
+
+def pipeline_forecasts(mode: str, blocks: Float32) -> Float32:
+    """What the pipeline compared each block with; NaN where it did not."""
+    pipeline = Pipeline(make_forecaster(ENGINE, mode, 1), 1, SIZE, LEVEL_BLOCKS)
+    pipeline.configure(np.zeros(1, np.intp), interval_blocks=10**9, warmup_blocks=1)
+    forecast = np.full(blocks.shape, np.nan, np.float32)
+
+    def listen(batch: Residuals) -> None:
+        forecast[batch.start_sample[0] // SIZE] = batch.samples[0] - batch.residual[0]
+
+    pipeline.listener = listen
+    rings = Rings(1, len(blocks) + 1, SIZE)
+    rings.append(0, blocks.reshape(-1), 1.0, 0.0)
+    while (due := rings.take()) is not None:
+        pipeline.process(due)
+    return forecast
+
+
+@pytest.mark.parametrize("mode", ["carried", "windowed"])
+@pytest.mark.parametrize("blocks", [noise(30), spoiled()], ids=["noise", "spoiled"])
+def test_forecasts_are_those_of_the_pipeline(mode: str, blocks: Float32) -> None:
+    made = recompute(make_forecaster(ENGINE, mode, 1), blocks, LEVEL_BLOCKS)
+    expected = pipeline_forecasts(mode, blocks)
+    compared = np.isfinite(expected[:, 0])
+    assert made.compared.tolist() == compared.tolist()
+    np.testing.assert_allclose(made.forecast[compared], expected[compared], rtol=1e-4, atol=1e-3)
+
+
+def test_a_spike_and_a_new_context_are_not_compared() -> None:
+    made = recompute(make_forecaster(ENGINE, "carried", 1), spoiled(), LEVEL_BLOCKS)
+    assert np.flatnonzero(~made.compared).tolist() == [0, 20, *range(40, 40 + SPIKE_BLOCKS + 1)]
+
+
+def test_a_later_first_block_has_no_forecast_before_it() -> None:
+    blocks = noise(30)
+    made = recompute(make_forecaster(ENGINE, "carried", 1), blocks, LEVEL_BLOCKS, first=12)
+    assert np.isnan(made.forecast[:13]).all()
+    assert np.isfinite(made.forecast[13:]).all()
+
+
+def test_ahead_each_forecast_is_the_input_of_the_next() -> None:
+    blocks = noise(12)
+    made = recompute(make_forecaster(ENGINE, "carried", 1), blocks, LEVEL_BLOCKS, ahead=3)
+    assert made.forecast.shape == (15, SIZE)
+    forecaster, row = make_forecaster(ENGINE, "carried", 1), np.zeros(1, np.intp)
+    for unit in made.level.units:
+        last = forecaster.step(unit[None], row)
+    expected = [last]
+    for _ in range(2):
+        expected.append(forecaster.step(expected[-1], row))
+    scaled = np.concatenate(expected) * made.level.rms[-1] + made.level.mean[-1]
+    np.testing.assert_allclose(made.forecast[12:], scaled, rtol=1e-6)
