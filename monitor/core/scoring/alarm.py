@@ -1,8 +1,8 @@
-"""The alarm state of each channel: ok, warning or alarm, slow to leave.
+"""The alarm state of each channel: ok, warning or alarm, with hysteresis.
 
-An alarm is raised when enough of the last intervals score 1 or more. It ends when the score has stayed well below 1
-for a while, so a score that hovers at the limit is one episode and not many. An interval without a score changes
-nothing: no news is not good news. Refuses to know: how scores come about, whom an alarm is told.
+An alarm is raised when enough of the last intervals score 1 or more. It ends when the score has stayed well below 1 for
+a while, so a score that hovers at the limit is one episode, not many. An interval without a score changes nothing: an
+alarm does not end because the signal is missing.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from monitor.core.scoring.combine import EPISODE_GAP
 
 
 class State(IntEnum):
-    """Values of the metric ``vibration_alarm_state``."""
+    """Alarm state; the values of the metric ``vibration_alarm_state``."""
 
     OK = 0
     """Nothing to report."""
@@ -30,18 +30,18 @@ class AlarmRule:
     """When states change."""
 
     votes: int = 1
-    """Intervals at or above the limit, of the last ``of``, that raise an alarm. The score itself already asks two of
-    three intervals to agree; more votes mean fewer alarms than the budget."""
+    """Intervals at or above the limit, of the last ``of``, that raise an alarm. The score itself already needs two of
+    three intervals to agree; more votes give fewer alarms than the budget."""
     of: int = 1
-    """See ``votes``; at most 63."""
+    """Last intervals that ``votes`` counts; at most 63."""
     warning: float = 0.7
-    """Score from which there is a warning."""
+    """Score at and above which the state is a warning."""
     release: float = 0.8
-    """An alarm (a warning) ends below this times its limit. Higher: states flicker. Lower: they stay for long."""
+    """An alarm or a warning ends below this part of its limit. Higher: states flicker. Lower: they last longer."""
     quiet_intervals: int = EPISODE_GAP
-    """Intervals that the score must stay below before a state ends."""
+    """Consecutive intervals below the release threshold that end an alarm or a warning."""
     minimum_intervals: int = EPISODE_GAP
-    """Intervals that an alarm lasts at least."""
+    """Shortest duration of an alarm, in intervals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Changes:
 
 
 class Alarm:
-    """The states of a fixed number of channels."""
+    """The alarm states of a fixed number of channels."""
 
     def __init__(self, channels: int, rule: AlarmRule | None = None) -> None:
         self.rule = rule or AlarmRule()
@@ -78,15 +78,15 @@ class Alarm:
             array[rows] = 0
 
     def export(self, rows: Rows) -> Int64:
-        """Everything about ``rows``, (n, 4), for a restart."""
+        """The whole state of ``rows``, (n, 4), to be stored for a restart."""
         return np.stack([self._state[rows], self._votes[rows], self._quiet[rows], self._age[rows]], axis=1)
 
     def restore(self, rows: Rows, exported: Int64) -> None:
-        """Take over what :meth:`export` gave for as many rows."""
+        """Restore ``rows`` from the result of :meth:`export`, (n, 4)."""
         self._state[rows], self._votes[rows], self._quiet[rows], self._age[rows] = exported.T
 
     def update(self, rows: Rows, score: Float32) -> Changes:
-        """Take the scores of one interval of each of the distinct ``rows``; NaN leaves a channel as it is."""
+        """Update the distinct ``rows`` with the score of one interval each; NaN leaves a channel unchanged."""
         rule = self.rule
         known = np.isfinite(score)
         rows, score = rows[known], score[known]

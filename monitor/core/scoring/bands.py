@@ -1,8 +1,8 @@
-"""Frequency bands of a block, and the ways in which a fault may raise them.
+"""Frequency bands of a block, and the windows over them in which a fault is looked for.
 
-The residual of a block, whitened, is taken apart into cosine components; neighbouring ones are pooled into bands. A
-fault rings in some band of unknown place and width, so many candidates are looked at together: windows of several
-widths at every place. Refuses to know: rates, machines, limits.
+The whitened residual of a block is decomposed into cosine components, and neighbouring components are pooled into
+bands. A fault raises a range of unknown position and width. So all windows of several widths, at many positions, are
+tested together.
 """
 
 from dataclasses import dataclass
@@ -13,33 +13,34 @@ import numpy as np
 from monitor.core.arrays import Float32, Float64, Int64
 
 MOST_BANDS = 20
-"""Bands of a block. Fewer: a narrow resonance is diluted. More: each holds few components, and healthy bands spread."""
+"""Most bands of a block. Fewer: a narrow resonance is averaged out. More: each band holds few components and varies
+more when healthy."""
 
 WIDTHS = (1, 2, 4, 10, 20)
-"""Widths of the windows, in bands. Faults measured so far filled a tenth to a half of the range."""
+"""Widths of the windows, in bands. Measured faults filled a tenth to a half of the range."""
 
 WIDE_BANDS = 4
-"""Equal parts of the range in which the burstiness over time is looked at, beside the whole."""
+"""Equal parts of the range in which burstiness over time is measured, besides the whole range."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How the components of a block of ``block_samples`` are pooled."""
+    """How the components of a block are pooled into bands and windows."""
 
     block_samples: int
-    """Components, as many as samples."""
+    """Samples of a block, and as many components."""
     pool: Float32
     """(block_samples, bands) averaging weights, columns sum to 1."""
     edges: Int64
-    """(bands + 1,) first component of each band, and the end."""
+    """(bands + 1,) first component of each band, then the end of the last."""
     windows: Float32
     """(bands, windows) averaging weights of the windows, columns sum to 1."""
     window_bands: Int64
     """(windows, 2) first band and end of each window."""
     window_prior: Float64
-    """(windows,) share of each window before anything is seen: equal for every width, sums to 1."""
+    """(windows,) prior weight of each window: equal totals for every width, sums to 1."""
     wide: Float32
-    """(bands, parts) averaging weights of the wide parts and, last, of the whole range."""
+    """(bands, parts) averaging weights of the wide parts; the last column is the whole range."""
 
     @property
     def bands(self) -> int:
@@ -49,7 +50,7 @@ class Layout:
 
 @cache
 def layout(block_samples: int) -> Layout:
-    """The bands of blocks of ``block_samples`` (at least 4) samples."""
+    """The layout for blocks of ``block_samples`` samples, at least 4."""
     bands = min(MOST_BANDS, block_samples // 2)
     edges = np.linspace(0, block_samples, bands + 1).astype(np.int64)
     sizes = np.diff(edges)

@@ -1,9 +1,9 @@
-"""Calibration: what is normal for one channel in one regime, learned once from healthy data and then left alone.
+"""Calibration: what is normal for one channel, learned once from healthy data and then fixed.
 
 It holds the whitening, the healthy mean and spread of every feature on every time scale, and the tails that turn
-evidence into probabilities. Healthy data are short against the time between false alarms that people accept, so spreads
-are held up by theory where values are few, tails by their expected form, and the limit keeps a margin that shrinks as
-healthy data grow. Refuses to know: files, models, what the data it is given really are.
+evidence into probabilities. Healthy data are short compared with the accepted time between false alarms. With few
+values, spreads and tails therefore rely on prior expectations, and the limit has a margin that shrinks as healthy data
+grow. Does not handle: checking that the data really are healthy.
 """
 
 from dataclasses import dataclass
@@ -22,11 +22,11 @@ SECONDS_PER_MONTH = 30 * 86400.0
 """A month of thirty days."""
 
 MARGIN = 2.0
-"""Margin of the limit for one healthy interval; it falls with the square root of their number: 10 intervals 63 %,
-3600 about 3 %. Lower: limits from seconds of data break. Higher: they see less."""
+"""Relative margin of the limit for one healthy interval; divided by the square root of their number: 63 % for 10
+intervals, about 3 % for 3600. Lower: limits from seconds of data give false alarms. Higher: they miss more faults."""
 
 SMALLEST_SURPRISE = 3.0
-"""Lowest limit, a probability of 5 %: whatever is asked, the score of healthy intervals stays well below 1."""
+"""Lowest limit: a probability of 5 %. It keeps healthy scores well below 1 even with a large false alarm budget."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,58 +38,58 @@ class Calibration:
     interval_blocks: int
     """Scored blocks in an interval; the limits hold for this length only."""
     warmup_blocks: int
-    """Blocks of a context that were left out; the same must be left out when scoring."""
+    """Warm-up blocks of each context that were left out; scoring must leave out as many."""
     sampling_rate_hz: float
-    """Rate of the healthy data."""
+    """Sampling rate of the healthy data."""
     interval_s: float
-    """Seconds from one interval to the next: its length, or for bursts the time between them."""
+    """Seconds from the start of one interval to the next: its length, or for bursts the time between bursts."""
     healthy_s: float
-    """Seconds of signal behind it."""
+    """Seconds of healthy signal that the calibration is based on."""
     intervals: float
-    """Independent healthy intervals behind it."""
+    """Independent healthy intervals that the calibration is based on."""
     level_mps2: float
     """Median RMS of healthy intervals."""
     gap_ratio: float
     """Median gap ratio of healthy intervals."""
     episode_intervals: float
-    """Intervals that an excursion lasts, on average, at least 1."""
+    """Mean length of a healthy excursion, in intervals, at least 1."""
     whitening: Float32
-    """(history + block_samples, block_samples) see :mod:`monitor.core.scoring.whitening`."""
+    """(history + block_samples, block_samples) matrix; see :mod:`monitor.core.scoring.whitening`."""
     low: Float64
-    """(R,) raw features are raised to this before they are averaged over intervals."""
+    """(R,) lower bound of raw features before they are averaged over intervals."""
     high: Float64
-    """(R,) and lowered to this: one outlier must not fill an average."""
+    """(R,) upper bound, so that one outlier does not dominate an average."""
     centre: Float64
-    """(S, Q) healthy means."""
+    """(S, Q) healthy means of the features."""
     spread: Float64
-    """(S, Q) standard deviations."""
+    """(S, Q) healthy standard deviations of the features."""
     kind_knots: Float64
-    """(S, K, 4) tails of the kinds' statistics, see :class:`monitor.core.scoring.tail.Tail`."""
+    """(S, K, 4) knots of each kind's distribution; see :class:`monitor.core.scoring.tail.Tail`."""
     kind_surprises: Float64
-    """(S, K, 4)."""
+    """(S, K, 4) surprises at the knots."""
     kind_scale: Float64
-    """(S, K)."""
+    """(S, K) scales of the tails."""
     kind_shape: Float64
-    """(S, K)."""
+    """(S, K) shapes of the tails."""
     knots: Float64
-    """(4,) tail of the combination."""
+    """(4,) knots of the distribution of the combined surprise."""
     surprises: Float64
-    """(4,)."""
+    """(4,) surprises at the knots."""
     scale: Float64
-    """()."""
+    """() scale of its tail."""
     shape: Float64
-    """()."""
+    """() shape of its tail."""
 
     @property
     def tail(self) -> Tail:
-        """The healthy distribution of the combination."""
+        """The healthy distribution of the combined surprise."""
         return Tail(self.knots, self.surprises, float(self.scale), float(self.shape))
 
     def check_shapes(self, where: str) -> None:
-        """Refuse arrays that do not fit together or could not come from calibrating.
+        """Reject arrays with wrong shapes, and values that no calibration can have.
 
         Raises:
-            ArtefactError: they do not; the message begins with ``where``.
+            ArtefactError: an array or value is wrong; the message begins with ``where``.
         """
         of = layout(self.block_samples)
         plan, scales, kinds = make_plan(of), len(SCALES), len(KINDS)
@@ -118,7 +118,7 @@ class Calibration:
             raise ArtefactError(f"{where}: holds a spread, scale or rate that is not positive; calibrate again")
 
     def limit(self, false_alarms_per_month: float) -> float:
-        """The surprise that a healthy channel exceeds in that many episodes a month, with the margin on top."""
+        """The surprise that a healthy channel exceeds in so many episodes a month, plus the margin."""
         per_month = SECONDS_PER_MONTH / self.interval_s
         probability = min(1.0, false_alarms_per_month * self.episode_intervals / per_month)
         margin = 1.0 + MARGIN / np.sqrt(max(1.0, self.intervals))
@@ -126,11 +126,11 @@ class Calibration:
 
 
 def episode_length(values: Floats, share: float = 0.02) -> float:
-    """Mean number of intervals above a high quantile an excursion, those less than ``EPISODE_GAP`` apart being one.
+    """Mean length of the excursions above a high quantile, in intervals; those within ``EPISODE_GAP`` count as one.
 
-    The inverse of the extremal index by the runs method (Smith and Weissman 1994).
+    The inverse of the extremal index, by the runs method (Smith and Weissman 1994).
     """
-    if values.size < 200:  # too few excursions to tell; the statistic agrees over three intervals
+    if values.size < 200:  # too few excursions to measure; the score already needs agreement over three intervals
         return 2.0
     above = np.flatnonzero(values > np.quantile(values, 1 - share))
     if above.size == 0:

@@ -1,8 +1,7 @@
-"""How a calibration is made from the healthy blocks of one channel, beside their forecasts.
+"""Makes the calibration of one channel from healthy blocks and their residuals.
 
-Intervals are cut as the daemon cuts them, only from several starting points, so that little data say more. Then the
-scoring is run over them with the limits still open: what it gives on healthy data is what limits are made of. Refuses
-to know: where the blocks come from.
+The blocks are divided into intervals as the daemon does it, but from several starting points, to use short data better.
+The scoring then runs over these intervals without limits, and the limits follow from the distribution of the results.
 """
 
 import math
@@ -23,38 +22,40 @@ from monitor.core.scoring.whitening import whitening_matrix, with_previous
 from monitor.errors import RecordingError
 
 FEWEST_INTERVALS = 5
-"""Healthy intervals without which nothing is calibrated."""
+"""Fewest healthy intervals for a calibration. Lower: spreads are guesses. Higher: short recordings are refused."""
 
 FEWEST_BLOCKS = 48
-"""Scored blocks likewise: the whitening has about two numbers a sample of a block to learn."""
+"""Fewest scored blocks for a calibration. Lower: too few samples for the coefficients of the whitening. Higher: short
+recordings are refused."""
 
 PHASES = 4
-"""Starting points from which intervals are cut."""
+"""Starting points from which the intervals are counted. More: more work, and more overlap between them."""
 
 PRIOR_INTERVALS = 10.0
-"""Weight of the expected spread, in intervals. Lower: chance makes some of many bands' spreads far too small."""
+"""Weight of the prior spread, in intervals. Lower: with many bands, some get far too small a spread by chance. Higher:
+measured spreads count less."""
 
 EXCESS_SPREAD = 1.2
-"""Variance of a band's energy over that of a chi-square variable, expected; measured 1.0 to 2.5 on real machines."""
+"""Prior ratio of the variance of a band's energy to that of a chi-square variable; 1.0 to 2.5 on real machines."""
 
 CAP_SPREADS = 4.0
-"""Raw features count in averages over intervals with at most this many standard deviations off their healthy mean.
-Lower: averages miss what comes and goes. Higher: one outlier fills an average and is seen for as long as it lasts."""
+"""Raw features are clipped to this many standard deviations from their healthy mean before they are averaged over
+intervals. Lower: averages miss intermittent faults. Higher: one outlier dominates an average for its whole length."""
 
 CHUNK_BLOCKS = 4096
-"""Blocks whitened at once."""
+"""Blocks whitened at once. More: more memory. Fewer: more calls of NumPy."""
 
 
 @dataclass(frozen=True, slots=True)
 class HealthyContext:
-    """Consecutive scored blocks of one healthy context, beside their forecasts."""
+    """Consecutive scored blocks of one healthy context and their residuals."""
 
     observed: Float32
-    """(n, block_samples) blocks in units of the level before each."""
+    """(n, block_samples) blocks in units of the level before each block."""
     residual: Float32
-    """(n, block_samples) observed minus forecast."""
+    """(n, block_samples) observed minus forecast, in the same units."""
     level_mps2: Float32
-    """(n,) the level."""
+    """(n,) level before each block."""
 
 
 def calibrate(
@@ -66,16 +67,16 @@ def calibrate(
     interval_s: float | None = None,
     block_samples: int = 100,
 ) -> Calibration:
-    """Learn what is normal.
+    """Learn what is normal for a channel.
 
     Args:
-        contexts: healthy blocks that the network was not trained on, warm-up left out, in order of time. For bursts one
-            context a burst, each with ``interval_blocks`` blocks.
+        contexts: healthy blocks that the network was not trained on, in order of time, without warm-up. For bursts one
+            context a burst, with ``interval_blocks`` blocks each.
         interval_blocks: scored blocks in an interval.
         warmup_blocks: blocks left out at the start of each context.
-        sampling_rate_hz: of the samples.
-        interval_s: seconds from one interval to the next, for bursts; None: they follow without a pause.
-        block_samples: samples of a block, for the refusal when there is no context at all.
+        sampling_rate_hz: sampling rate of the blocks.
+        interval_s: for bursts, seconds from one burst to the next; None for a continuous signal.
+        block_samples: samples of a block; used in the error message when there is no context.
 
     Returns:
         The calibration.
@@ -89,7 +90,7 @@ def calibrate(
     if whole < need:
         size = contexts[0].observed.shape[1] if contexts else block_samples
         length = interval_blocks * size / sampling_rate_hz
-        # Every burst warms up and is scored whole; a long record warms up once.
+        # Each burst has a warm-up of its own; a continuous record has only one.
         bring_s = math.ceil(100 * (need * interval_blocks + warmup_blocks) * size / sampling_rate_hz) / 100
         bring = (
             f"{bring_s:.2f} s of healthy signal or choose a shorter --interval"
@@ -129,21 +130,21 @@ def calibrate_sums(
     sampling_rate_hz: float,
     interval_s: float | None = None,
 ) -> Calibration:
-    """The second half of :func:`calibrate`: from what blocks add up to.
+    """The second half of :func:`calibrate`: from the sums of the blocks to the calibration.
 
     Args:
         sums: from :func:`block_sums`, one array a context.
-        whitening: that they were made with.
-        interval_blocks: as for :func:`calibrate`, and so the others.
-        warmup_blocks: likewise.
-        sampling_rate_hz: likewise.
-        interval_s: likewise.
+        whitening: the matrix that the sums were made with.
+        interval_blocks: as for :func:`calibrate`.
+        warmup_blocks: as for :func:`calibrate`.
+        sampling_rate_hz: as for :func:`calibrate`.
+        interval_s: as for :func:`calibrate`.
     """
     return _Fit(sums, whitening, interval_blocks, warmup_blocks, sampling_rate_hz, interval_s).calibration()
 
 
 class _Fit:
-    """One calibration under way."""
+    """The intermediate results of one calibration."""
 
     def __init__(
         self,
@@ -169,7 +170,7 @@ class _Fit:
         self.intervals = float(len(self.phases[0]))
 
     def calibration(self) -> Calibration:
-        """Put everything together."""
+        """Assemble the calibration."""
         raw = np.concatenate(self.phases).astype(np.float64)
         bands = self.layout.bands
         mean, deviation = raw.mean(axis=0), raw.std(axis=0)
@@ -219,11 +220,11 @@ class _Fit:
         )
 
     def _normal(self, values: list[Floats]) -> tuple[Float64, Float64]:
-        """Healthy mean and spread of every feature on every scale, (scales, features) each."""
+        """Healthy mean and spread of every feature on every time scale, (scales, features) each."""
         plan = self.plan
         single = np.concatenate([value[:, 0] for value in values])
         variance = np.var(single, axis=0)
-        # Degrees of freedom of the windows' energies: chi-square, so the variance of the logarithm is 2 / degrees.
+        # Energies are chi-square with these degrees of freedom; the variance of their logarithm is 2 / degrees.
         sizes = np.diff(self.layout.edges)
         degrees = np.zeros(plan.features)
         samples = self.interval_blocks * self.size
@@ -243,14 +244,14 @@ class _Fit:
             seen = white
             if settled:
                 together = np.concatenate(settled)
-                # The logarithm of an average is larger than the average logarithm: measure where it can be.
+                # The logarithm of an average exceeds the average logarithm, so it is measured where data allow.
                 mean = together.mean(axis=0) if independent >= 4 else mean + 0.5 * (variance - white) * (degrees > 0)
                 seen = np.var(together, axis=0)
             else:
                 mean = mean + 0.5 * (variance - white) * (degrees > 0)
             mixed = (weight * white + independent * seen) / (weight + independent)
             centre.append(mean)
-            # The mean itself was learned from so many intervals.
+            # The mean is uncertain too: it was learned from this many intervals.
             spread.append(np.sqrt(np.maximum(mixed, white) + variance / self.intervals + plan.drift**2))
         return np.array(centre), np.array(spread)
 
@@ -263,12 +264,12 @@ class _Fit:
 
 
 def in_mps2(blocks: Float32, level_mps2: Float32) -> Float64:
-    """Blocks in units of their level, (n, block_samples), in m/s²."""
+    """Convert blocks in units of their level, (n, block_samples), to m/s²."""
     return blocks.astype(np.float64) * level_mps2.astype(np.float64)[:, None]
 
 
 def block_sums(context: HealthyContext, residual_mps2: Float64, whitening: Float32) -> Float64:
-    """What :class:`~monitor.core.scoring.observations.Evidence` and :class:`~monitor.core.gap.GapSums` add up a block.
+    """The sums per block, as :class:`~monitor.core.scoring.observations.Evidence` and ``GapSums`` make them.
 
     Returns:
         (blocks, bands + 2 parts + 3): band energies, wide energies, their squares, and the sums over the block of
@@ -308,7 +309,7 @@ def cut(sums: Float64, start: int, interval_blocks: int, block_samples: int) -> 
 
 
 def accumulate(raw: Floats, low: Float64, high: Float64) -> Float64:
-    """Averages over all time scales as the scorer makes them: (intervals, raw) to (intervals, scales, raw)."""
+    """Average over all time scales as the scorer does: (intervals, raw) to (intervals, scales, raw)."""
     plain = raw.astype(np.float64)
     tame = np.clip(plain, low, high)
     out = [plain]
@@ -325,6 +326,6 @@ def accumulate(raw: Floats, low: Float64, high: Float64) -> Float64:
 
 
 def rolling(combined: Floats) -> Floats:
-    """What the last intervals agree on, for each of consecutive ones."""
+    """The majority of the last intervals, as :func:`agreed`, for each of (n,) consecutive intervals."""
     padded = np.concatenate([np.full(MEMORY - 1, np.nan), combined])
     return agreed(np.lib.stride_tricks.sliding_window_view(padded, MEMORY))

@@ -1,7 +1,7 @@
-"""From closed intervals to judgements: evidence, plausibility, score and alarm of all channels, in one place.
+"""From residuals to judgements: combines evidence, plausibility, score and alarm for the pipeline.
 
-Ties the parts together so that the pipeline sees one object: what to add of a batch, what an interval is worth. A
-channel without a calibration gets figures and no score. Refuses to know: clocks, messages, files.
+The pipeline adds batches of blocks and closes intervals; this module does the rest. A channel without a calibration
+gets gap figures and a plausibility check, but no score.
 """
 
 from dataclasses import dataclass, fields
@@ -21,22 +21,23 @@ from monitor.core.scoring.scorer import Scorer
 
 @dataclass(frozen=True, slots=True)
 class Judgements:
-    """What closed intervals are worth, one row of every array each."""
+    """Scores, evidence and alarm states of closed intervals, one row each."""
 
     score: Float32
-    """(n,) 1 at the limit; NaN without a calibration or where the interval was refused."""
+    """(n,) score, 1 at the limit; NaN without a calibration or if the interval was refused."""
     gap_whitened: Float32
-    """(n,) whitened residual energy, about 1 when healthy; NaN without a calibration."""
+    """(n,) energy of the whitened residual, about 1 when healthy; NaN without a calibration."""
     alarm_state: Int64
-    """(n,) values of :class:`monitor.core.scoring.alarm.State`; -1 without a calibration."""
+    """(n,) :class:`monitor.core.scoring.alarm.State`; -1 without a calibration."""
     evidence: Float32
-    """(n, kinds) the score that each kind of evidence alone would give; NaN likewise."""
+    """(n, kinds) score that each kind of evidence alone would give; NaN without a score."""
     dominant: Int64
-    """(n,) index into ``KINDS``; -1 without a score."""
+    """(n,) index into ``KINDS`` of the strongest kind; -1 without a score."""
     band: Float32
-    """(n, 2) band that stands out, as parts of half the sampling rate; NaN likewise."""
+    """(n, 2) lower and upper end of the most conspicuous band, as fractions of half the sampling rate; NaN without a
+    score."""
     refusal: Int8
-    """(n,) 0, or the code of the reason why an interval has no score; without a calibration the level's only."""
+    """(n,) 0, or the code of a :class:`Refusal`; without a calibration only an implausible level is detected."""
     changes: Changes
     """The channels whose alarm state changed."""
 
@@ -54,13 +55,13 @@ class Scoring:
     def assign(
         self, rows: Rows, calibration: Calibration | None, limit: float = 0.0, *, wrong_rate: bool = False
     ) -> None:
-        """Give ``rows`` a calibration and a limit, or take both away; their past and their alarms are forgotten.
+        """Assign a calibration and a limit to ``rows``, or remove both; accumulated evidence and alarms are reset.
 
         Args:
             rows: the channels.
-            calibration: channels that are given the same object share work.
+            calibration: None removes it. Channels with the same object are computed together.
             limit: from :meth:`Calibration.limit`.
-            wrong_rate: whether the channels' sampling rate is not the calibration's; they get no score then.
+            wrong_rate: whether the channels' sampling rate differs from the calibration's; they then get no score.
         """
         self.evidence.assign(rows, None if calibration is None else calibration.whitening)
         self.scorer.assign(rows, calibration, limit)
@@ -70,16 +71,16 @@ class Scoring:
 
     @property
     def calibrated_rows(self) -> Bool:
-        """(channels,) which have a calibration."""
+        """(channels,) True where a channel has a calibration."""
         return self._calibrated
 
     def reset(self, rows: Rows) -> None:
-        """Give up the open intervals; accumulated evidence and alarms stay, they are the machine's."""
+        """Drop the open intervals of ``rows``; accumulated evidence and alarms stay, since the machine is the same."""
         self.evidence.reset(rows)
         self.plausibility.reset(rows)
 
     def add(self, batch: Residuals) -> None:
-        """Take one scored block of each of some channels; those without a calibration cost nothing."""
+        """Add one scored block of each channel in the batch."""
         chosen = self._calibrated[batch.rows]
         if not chosen.all():
             if not chosen.any():
@@ -89,7 +90,7 @@ class Scoring:
         self.plausibility.add(batch)
 
     def close(self, rows: Rows, samples: Int64, gaps: GapFigures) -> Judgements:
-        """Judge the intervals of ``rows`` that closed, ``samples`` long each (n,)."""
+        """Score the closed intervals of ``rows``, ``samples`` (n,) long, and update the alarms."""
         seen = self.evidence.close(rows, samples)
         refusal = self.plausibility.close(rows, samples, gaps.rms_mps2)
         calibrated = self._calibrated[rows]

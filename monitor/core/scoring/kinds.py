@@ -1,11 +1,11 @@
-"""Kinds of evidence: how far the features of an interval are from healthy, each as a log likelihood ratio.
+"""Kinds of evidence: how far the features of an interval deviate from healthy, each as a log likelihood ratio.
 
-A feature with a healthy mean m and standard deviation s that is now at z = (x - m) / s speaks for a change with at most
-p(0) / p(z) to 1, where p is Student's density: exp(z²/2) nearby, less far out. A kind of evidence is the mean of that
-over its features, weighted by how plausible each is beforehand; its logarithm is the statistic. That adapts by itself:
-one band far out, or many a little. Level and shape are separate kinds, and where a fall tells as much as a rise, both
-sides count. Refuses to know: whether features are independent (they are not; the tail of the statistic is measured),
-limits, time.
+A feature x with the healthy mean m and standard deviation s has the deviation z = (x - m) / s. Its likelihood ratio for
+a change is at most p(0) / p(z), where p is Student's density: about exp(z²/2) for small z, less for large z. The
+statistic of a kind is the logarithm of the weighted mean of these ratios over its features, with prior weights. It
+responds both to one band far off and to many bands slightly off. Level and shape are separate kinds. Where a fall means
+as much as a rise, both sides count. Features are not independent, so the tail of the statistic is measured, not
+derived.
 """
 
 from dataclasses import dataclass
@@ -20,31 +20,31 @@ from monitor.core.scoring.bands import Layout
 from monitor.core.scoring.observations import Observations
 
 SMALLEST = np.float32(1e-30)
-"""Smallest energy or ratio whose logarithm is taken; what is below is refused as a flat line elsewhere."""
+"""Smallest energy or ratio whose logarithm is taken; a signal below it is refused as a flat line."""
 
 
 class Kind(StrEnum):
-    """What may speak for a fault; the values of the label ``evidence``."""
+    """Kinds of evidence for a fault; the values of the label ``evidence``."""
 
     BANDS = "bands"
-    """Whitened residual energy in some band, absolute; a rise."""
+    """Energy of the whitened residual in some band, absolute; counts a rise."""
     GAP_WHITENED = "gap_whitened"
-    """Whitened residual energy over all bands, absolute; a rise."""
+    """Energy of the whitened residual over all bands, absolute; counts a rise."""
     SHAPE = "shape"
-    """A band's part of the whitened energy; free of gain; both sides."""
+    """A band's fraction of the whitened energy, independent of gain; counts rise and fall."""
     GAP_RATIO = "gap_ratio"
-    """Residual energy / signal energy; free of gain; both sides."""
+    """Residual energy / signal energy, independent of gain; counts rise and fall."""
     IMPULSES = "impulses"
-    """Kurtosis of the residual, and how much band energies vary from block to block; free of gain; a rise."""
+    """Kurtosis of the residual and variation of band energies between blocks, independent of gain; counts a rise."""
     LEVEL = "level"
-    """RMS of the signal; both sides."""
+    """RMS of the signal; counts rise and fall."""
 
 
 KINDS = tuple(Kind)
-"""In the order of all arrays."""
+"""All kinds, in the order of every array with an axis of kinds."""
 
 SCALE_FREE = (Kind.SHAPE, Kind.GAP_RATIO, Kind.IMPULSES)
-"""Kinds that a change of gain alone does not move."""
+"""Kinds that a change of gain alone does not affect."""
 
 PRIOR = {
     Kind.BANDS: 1.0,
@@ -54,9 +54,9 @@ PRIOR = {
     Kind.IMPULSES: 0.05,
     Kind.LEVEL: 0.05,
 }
-"""Weight of each kind in the combination: full for what saw most faults first (mixtures of real faults into healthy
-data). The others need a probability twelve to twenty times smaller: little for a fault that they see, and enough to
-keep their chance fluctuations out of the score (measured with equal weights: 1 dB later)."""
+"""Weight of each kind in the combination: highest for the kinds that detected most faults first (real faults mixed into
+healthy data). The others need a probability twelve to twenty times smaller. That delays a fault that they detect only
+little, and keeps their random variation out of the score (with equal weights, detection came 1 dB later)."""
 
 HEAVINESS = {
     Kind.BANDS: 30.0,
@@ -66,9 +66,9 @@ HEAVINESS = {
     Kind.IMPULSES: 5.0,
     Kind.LEVEL: 30.0,
 }
-"""Degrees of freedom of the healthy features' distribution about their mean (Student's t). Logarithms of energies are
-close to normal; kurtosis is not: healthy machines have rare knocks. Lower: that kind needs more to alarm. Higher:
-knocks alarm (measured without any bound: four of five false alarms were of that kind)."""
+"""Degrees of freedom of Student's t distribution of the healthy features. Logarithms of energies are nearly normal.
+Kurtosis is not, because healthy machines have rare knocks. Lower: the kind needs a larger deviation to alarm. Higher:
+knocks raise alarms (with a normal distribution, four of five false alarms were of that kind)."""
 
 DRIFT = {
     Kind.BANDS: 0.05,
@@ -78,27 +78,27 @@ DRIFT = {
     Kind.IMPULSES: 0.03,
     Kind.LEVEL: 0.05,
 }
-"""Standard deviation, in natural logarithms, that a healthy machine is expected to drift by between calibration and
-later. The two halves of a healthy recording of 5 s differed by 4 % in level. Lower: long averages alarm at such drift.
-Higher: small persistent changes are not seen."""
+"""Expected drift of a healthy machine after calibration: a standard deviation in natural logarithms. The halves of a
+healthy recording of 5 s differed by 4 % in level. Lower: long averages alarm on such drift. Higher: small lasting
+changes are missed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Which features there are for a layout, and what each belongs to."""
+    """The features of a layout and the kind that each belongs to."""
 
     windows: int
-    """Windows over the bands."""
+    """Number of windows over the bands."""
     starts: tuple[int, ...]
-    """First feature of each kind, and the end."""
+    """First feature of each kind, then the end of the last."""
     both_sides: Bool
-    """(features,) where a fall counts as well."""
+    """(features,) True where a fall counts as well as a rise."""
     drift: Float32
-    """(features,) see ``DRIFT``."""
+    """(features,) expected drift of each feature, see ``DRIFT``."""
     heaviness: Float32
-    """(features,) see ``HEAVINESS``."""
+    """(features,) degrees of freedom of each feature, see ``HEAVINESS``."""
     log_prior: Float32
-    """(features,) logarithm of the weight within the kind."""
+    """(features,) logarithm of the prior weight within the kind."""
 
     @property
     def features(self) -> int:
@@ -107,7 +107,7 @@ class Plan:
 
 
 def make_plan(of: Layout) -> Plan:
-    """The features for a layout."""
+    """List the features of a layout."""
     parts = of.wide.shape[1]
     sizes = {
         Kind.BANDS: of.window_prior,
@@ -130,7 +130,7 @@ def make_plan(of: Layout) -> Plan:
 
 
 def raw_features(seen: Observations, gaps: GapFigures) -> Float32:
-    """What is kept of an interval, and averaged over several: band energies, and logarithms of the rest.
+    """The features of an interval before averaging over several: band energies, and logarithms of the rest.
 
     Returns:
         (n, bands + parts + 3): bands, log burstiness, log kurtosis, log RMS, log gap ratio.
@@ -141,10 +141,10 @@ def raw_features(seen: Observations, gaps: GapFigures) -> Float32:
 
 
 def features(raw: Floats, windows: Floats) -> Floats:
-    """The features that are compared with healthy ones.
+    """The features that are compared with their healthy mean and spread.
 
     Args:
-        raw: (..., scales, raw) from :func:`raw_features`, or averages of such.
+        raw: (..., scales, raw) from :func:`raw_features`, or averages of them.
         windows: (bands, windows) of the layout.
 
     Returns:
@@ -166,11 +166,11 @@ def statistics(values: Floats, centre: Floats, spread: Floats, plan: Plan) -> tu
         values: (..., scales, features).
         centre: healthy means, broadcastable.
         spread: healthy standard deviations, broadcastable.
-        plan: the features' belongings.
+        plan: the kind, prior weight and distribution of each feature.
 
     Returns:
-        (..., scales, kinds) statistics, at least 0, NaN where a feature is; and (..., scales, features) exponents, for
-        finding what drove them.
+        (..., scales, kinds) statistics, at least 0, NaN where a feature is NaN; and (..., scales, features) exponents,
+        which show the features that contributed most.
     """
     z = (values - centre) / spread
     np.copyto(z, 0.0, where=(z < 0) & ~plan.both_sides)
