@@ -1,1 +1,1 @@
-"""What happens when an alarm state changes."""
+"""What follows a change of an alarm state: log line, capture, MQTT event."""

@@ -1,8 +1,8 @@
-"""Evidence of an alarm: the samples around it, their forecasts and what was said of them, kept for a person to judge.
+"""Captures of alarms: the samples around an alarm, their forecasts and the figures, for a person to judge.
 
-Samples come from the channel's ring when the alarm rises and again a little later; forecasts are computed from them
-once more, so the hot path keeps nothing for this. What is known at the instant of the alarm is written at once, so a
-daemon that is killed before the rest has come loses only the rest. A full disk costs the evidence and nothing else.
+Samples are read from the channel's ring when the alarm rises and again a little later. Their forecasts are computed
+again, so the hot path stores nothing for captures. The first samples are written at once, so a daemon that is killed
+before the later ones arrive loses only those. A full disk costs the capture and nothing else.
 """
 
 import asyncio
@@ -33,32 +33,33 @@ from monitor.runtime.internal_errors import InternalErrors, Where
 LOG = logging.getLogger(__name__)
 
 MOST_AT_ONCE = 8
-"""Captures under way at a time; alarms beyond that are counted and get none. More: a plant-wide event fills memory."""
+"""Most captures in progress; further alarms get none and are counted. Fewer: simultaneous alarms lose captures. More: a
+plant-wide event fills memory."""
 
 FAILURES = ("io_error", "too_many", "internal_error")
-"""Why a capture was not written; the values of the metric's label ``reason``."""
+"""Why a capture was not written: values of the metric's label ``reason``."""
 
 
 @dataclass(frozen=True)
 class Capture:
-    """Everything about an alarm that is written."""
+    """The figures of an alarm that are written with the samples."""
 
     channel: str
-    """Its name."""
+    """Name of the channel."""
     labels: dict[str, str]
-    """Its labels."""
+    """Values of the channel's labels, by name."""
     at_s: float
     """UNIX seconds at which the alarm rose."""
     score: float
-    """Then."""
+    """Score of the interval that raised the alarm."""
     evidence: dict[str, float]
-    """The score of each kind alone, then."""
+    """Score of each kind of evidence alone, in that interval."""
     band_hz: tuple[float, float] | None
-    """The band that stood out most."""
+    """Frequency band that stood out most; None: none did."""
     sampling_rate_hz: float
-    """Of the samples."""
+    """Sampling rate of the channel."""
     model_sha256: str
-    """Of the model that forecast them."""
+    """Hash of the model that forecast the samples."""
 
 
 class EvidenceWriter:
@@ -74,21 +75,21 @@ class EvidenceWriter:
         """Make a writer.
 
         Args:
-            settings: what to keep.
-            folder: where to; None: nothing is written.
-            sleep: waits for seconds.
-            errors: counts what no capture should raise; a net of its own without it.
+            settings: durations and limits of captures.
+            folder: folder of the files; None: nothing is written.
+            sleep: waits for a number of seconds.
+            errors: counts unexpected errors; None: it makes its own counter.
         """
         self.written = 0
-        """Captures that are complete."""
+        """Complete captures written."""
         self.failures: Counter[str] = Counter(dict.fromkeys(FAILURES, 0))
-        """Captures that are not, by reason."""
+        """Captures not written, by reason."""
         self._settings = settings
         self._folder = folder
         self._sleep = sleep
         self._errors = errors or InternalErrors(time.monotonic)
         self._tasks: set[asyncio.Task[None]] = set()
-        # Pruning looks at files that a second writer would be replacing.
+        # One writer at a time: pruning must not meet files that another one replaces.
         self._writing = asyncio.Lock()
         if folder is not None:
             _remove_left_overs(folder)
@@ -101,10 +102,10 @@ class EvidenceWriter:
         viewer: Callable[[], Engine] | None,
         level_blocks: int,
     ) -> str | None:
-        """Begin a capture on the event loop; its forecasts come from ``viewer``, on the thread that writes.
+        """Begin a capture, on the event loop; a thread computes the forecasts with ``viewer`` and writes the files.
 
         Returns:
-            The name of the file that will hold the samples; None if nothing is written.
+            Name of the file that will hold the samples; None if nothing is written.
         """
         if self._folder is None or not self._settings.enabled:
             return None
@@ -120,7 +121,7 @@ class EvidenceWriter:
         return f"{stem}.npz"
 
     async def close(self) -> None:
-        """Give up what has not come yet; what was written at the alarm stays."""
+        """Cancel the captures in progress; what was written when the alarm rose stays."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -145,12 +146,12 @@ class EvidenceWriter:
     async def _write(
         self, stem: str, capture: Capture, samples: Float32, alarm_sample: int, forecasts: "_Forecasts | None"
     ) -> bool:
-        """Write what is known, one capture at a time; returns whether it is on disk.
+        """Write a capture, one at a time; returns whether it is on disk.
 
-        Without ``forecasts`` it is the first writing. Its failure is not counted: the second one tries again.
+        Without ``forecasts`` this is the first of two writes. Its failure is not counted: the second write retries.
         """
         reason = "internal_error"
-        assert self._folder is not None  # noqa: S101 - start looked
+        assert self._folder is not None  # noqa: S101 - start has checked it
         with self._errors.contained(Where.CAPTURE, capture.channel):
             try:
                 async with self._writing:
@@ -177,7 +178,7 @@ def _write(
     forecasts: "_Forecasts | None",
     limits: tuple[int, float],
 ) -> None:
-    """On a thread: samples and text, with forecasts a picture too; then make room within ``limits``, bytes and age."""
+    """On a thread: write samples and text, with forecasts a figure too; then prune to ``limits``, bytes and seconds."""
     forecast, residual = forecasts.of(samples) if forecasts else (np.full(samples.size, np.nan, np.float32),) * 2
     buffer = io.BytesIO()
     np.savez_compressed(
@@ -215,10 +216,10 @@ def _write(
 
 
 def join(before: tuple[int, Float32], after: tuple[int, Float32]) -> tuple[int, Float32]:
-    """Two stretches of one stream, (stream index of the first sample, samples): overlap once, a hole between them not.
+    """Join two stretches of one stream, each (stream index of the first sample, samples); they may overlap.
 
     Returns:
-        A contiguous stretch; with a hole or a new context between them only the later one.
+        One contiguous stretch. If samples are missing or a context began between them: the later stretch only.
     """
     start, early = before
     later_start, later = after
@@ -229,9 +230,9 @@ def join(before: tuple[int, Float32], after: tuple[int, Float32]) -> tuple[int, 
 
 
 def prune(folder: Path, max_size_bytes: int, max_age_s: float, now_s: float) -> int:
-    """Delete the oldest evidence until folder size and age are within limits; returns how many files went.
+    """Delete the oldest captures until size and age are within the limits; returns the number of deleted files.
 
-    A file that somebody else deletes meanwhile is no error.
+    A file that disappears meanwhile is no error.
     """
     sizes: dict[Path, os.stat_result] = {}
     for file in sorted((file for file in folder.iterdir() if NAME.fullmatch(file.name)), key=lambda file: file.name):
@@ -249,7 +250,7 @@ def prune(folder: Path, max_size_bytes: int, max_age_s: float, now_s: float) -> 
 
 
 class _Forecasts:
-    """Forecasts some samples once more, from a fresh context."""
+    """Computes the forecasts of samples again, from a new context."""
 
     def __init__(self, viewer: Callable[[], Engine] | None, level_blocks: int) -> None:
         self._viewer = viewer
@@ -273,9 +274,9 @@ class _Forecasts:
 
 
 def _remove_left_overs(folder: Path) -> None:
-    """Delete what a run that was killed left half written; a folder that refuses costs no start."""
+    """Delete partial files of a run that was killed; an error is logged and does not stop the start."""
     try:
         for left_over in folder.glob(".*.part"):
             left_over.unlink(missing_ok=True)
     except OSError as error:
-        LOG.warning("left-over evidence not removed: folder=%s error=%s", folder, error.strerror or error)
+        LOG.warning("partial evidence files not removed: folder=%s error=%s", folder, error.strerror or error)

@@ -1,7 +1,7 @@
-"""The picture of an alarm: the waveform with its forecast, and spectra of both, as PNG.
+"""The figure of a capture as PNG: the waveform with its forecast, and the spectra of samples and residual.
 
-Text comes from topics and messages, so it is drawn as it is, never as a formula, and what the font cannot draw is
-spelled out.
+Text comes from topics and messages. So it is drawn literally, never parsed as a formula, and characters that the font
+lacks are drawn as escapes.
 """
 
 import io
@@ -12,7 +12,7 @@ from monitor.core.arrays import Float32
 
 MEASURED, FORECAST, RESIDUAL = "#4a6fa5", "#d9a400", "#c0392b"
 DETAIL_S = 0.03
-"""Seconds on both sides of the alarm that are shown in detail: single impacts can be told apart."""
+"""Seconds before and after the alarm that are shown in detail: short enough to tell single impacts apart."""
 
 
 def draw_capture(
@@ -26,10 +26,10 @@ def draw_capture(
 
     Args:
         title: any text.
-        sampling_rate_hz: of the curves.
-        band_hz: the band that stands out, None without one.
-        curves: samples, forecast and residual, each (n,) in m/s²; NaN is left out.
-        alarm_sample: index at which the alarm rose; it may lie before the first sample.
+        sampling_rate_hz: sampling rate of the curves.
+        band_hz: frequency band that stands out; None: none does.
+        curves: samples, forecast and residual, each (n,) in m/s²; NaN is not drawn.
+        alarm_sample: index at which the alarm rose; it may be before the first sample.
     """
     try:
         from matplotlib.figure import Figure
@@ -65,7 +65,7 @@ def draw_capture(
 
 
 def _drawable(text: str) -> str:
-    """The text with what is invisible, or missing in the font, as backslash escapes."""
+    """The text with backslash escapes for characters that are invisible or missing in the font."""
     from matplotlib.font_manager import FontProperties, findfont, get_font
 
     glyphs = get_font(findfont(FontProperties())).get_charmap()
@@ -73,7 +73,7 @@ def _drawable(text: str) -> str:
 
 
 def _spectrum(values: Float32, rate_hz: float) -> tuple[np.ndarray[tuple[int], np.dtype[np.float64]], ...]:
-    """Amplitude spectral density by Welch's method, Hann windows."""
+    """Frequencies and amplitude spectral density by Welch's method with Hann windows."""
     from scipy.signal import welch
 
     frequency, density = welch(values, rate_hz, nperseg=min(2048, values.size))

@@ -1,6 +1,6 @@
-"""What happens when an alarm state changes: a line in the log, evidence on disk, an event for whoever listens.
+"""Handles changes of alarm states: a log line, a capture on disk, an event over MQTT.
 
-Runs on the event loop. An error with one channel's change costs that channel's line, evidence or event only.
+Runs on the event loop. An error with one channel's change costs that channel's line, capture or event only.
 """
 
 import json
@@ -26,27 +26,27 @@ class AlarmEvent:
     """A change of one channel's alarm state."""
 
     channel: str
-    """The channel's name."""
+    """Name of the channel."""
     labels: dict[str, str]
-    """Its labels."""
+    """Values of the channel's labels, by name."""
     at_s: float
-    """UNIX seconds."""
+    """UNIX seconds of the change."""
     before: State
-    """The state it had; the same as ``after`` when an earlier run left it there."""
+    """The previous state; equal to ``after`` if the state was restored from an earlier run."""
     after: State
-    """The state it has."""
+    """The present state."""
     score: float
-    """Of the interval that changed it; NaN: no interval did."""
+    """Score of the interval that changed the state; NaN: no interval changed it."""
     evidence: dict[str, float]
-    """The score of each kind of evidence alone, in the latest interval."""
+    """Score of each kind of evidence alone, in the latest interval."""
     band_hz: tuple[float, float] | None
-    """The band that stands out most, None without one."""
+    """Frequency band that stands out most; None: none does."""
     evidence_file: str | None
-    """Name of the file with the samples around a new alarm."""
+    """Name of the capture file of a new alarm; None: no capture."""
 
     @property
     def payload(self) -> str:
-        """The event as JSON; a figure that does not exist is null."""
+        """The event as JSON; a missing figure is null."""
         return json.dumps(
             {
                 "time": datetime.fromtimestamp(self.at_s, UTC).isoformat(timespec="milliseconds"),
@@ -67,17 +67,17 @@ def _rounded(value: float) -> float | None:
 
 
 def restored_payload(channel: Channel, labels: dict[str, str], state: State | None, at_s: float) -> str:
-    """What the retained event of a channel should be after a restart.
+    """The retained event that a channel should have after a restart.
 
     Args:
-        channel: with the last event of the run before.
-        labels: its labels.
-        state: the alarm state that it came back with, None without one.
-        at_s: UNIX seconds.
+        channel: the channel, with the last event of the previous run.
+        labels: values of its labels, by name.
+        state: its restored alarm state; None: it has none.
+        at_s: UNIX seconds now.
 
     Returns:
-        The last event if it says this state, else one without figures; empty, which ends the retained one, where there
-        is no state.
+        The last event if it reports this state, else an event without figures. Without a state: empty, which deletes
+        the retained event.
     """
     if state is None:
         return ""
@@ -87,7 +87,7 @@ def restored_payload(channel: Channel, labels: dict[str, str], state: State | No
 
 
 class AlarmDesk:
-    """Deals with every change."""
+    """Logs, captures and announces every change of an alarm state."""
 
     def __init__(
         self,
@@ -100,11 +100,11 @@ class AlarmDesk:
         """Make a desk.
 
         Args:
-            writer: keeps evidence of new alarms.
+            writer: writes captures of new alarms.
             label_names: names of the channels' labels; a reload may replace them.
-            wall_clock: UNIX seconds.
-            on_event: told of every change.
-            errors: counts what no change should raise; a net of its own without it.
+            wall_clock: returns UNIX seconds.
+            on_event: called with the event of every change.
+            errors: counts unexpected errors; None: it makes its own counter.
         """
         self._writer = writer
         self.label_names = label_names
@@ -113,7 +113,7 @@ class AlarmDesk:
         self._errors = errors or InternalErrors(wall_clock)
 
     def changed(self, loaded: LoadedLane, changes: Changes, channels: Mapping[int, Channel]) -> None:
-        """Deal with the changes of one batch; ``channels`` are those of the lane by row."""
+        """Handle the changes of one batch; ``channels`` are the lane's channels by row."""
         columns = (changes.rows.tolist(), changes.before.tolist(), changes.after.tolist(), changes.score.tolist())
         for row, before, after, score in zip(*columns, strict=True):
             channel = channels.get(row)
@@ -154,7 +154,7 @@ class AlarmDesk:
 
 
 def _figures(lane: Lane, channel: Channel) -> tuple[dict[str, float], tuple[float, float] | None]:
-    """The evidence of the channel's latest interval, and its band."""
+    """Score by kind of evidence of the channel's latest interval, and the band in Hz that stands out."""
     values, (low, high) = lane.board.row(("evidence", "band"), channel.row)
     nyquist_hz = channel.sensor.sampling_rate_hz / 2
     band_hz = (low * nyquist_hz, high * nyquist_hz) if low == low else None  # noqa: PLR0124 - NaN

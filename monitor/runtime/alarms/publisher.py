@@ -1,7 +1,7 @@
-"""Alarm events over MQTT, and what Home Assistant needs to find the channels by itself.
+"""Publishes alarm events over MQTT, and the messages by which Home Assistant discovers the channels.
 
-Pure functions make topics and payloads; one small publisher sends them in order. While the broker is away the newest
-event of each channel waits, for it is the one that still holds.
+Pure functions make topics and payloads; one publisher sends them in order. While the broker is down, only the newest
+event of each channel waits, because an older one is out of date.
 """
 
 import asyncio
@@ -21,13 +21,14 @@ from monitor.runtime.repeated_log import RepeatedLog
 LOG = logging.getLogger(__name__)
 
 RETRY_S = 1.0
-"""Pause before an event is tried again while the broker is away."""
+"""Pause before an event is retried while the broker is down. Shorter: more attempts. Longer: events arrive later."""
 
 TRIES = 3
-"""How often a connected broker may refuse an event before it is dropped; it must not hold up the others for ever."""
+"""Attempts before an event that a connected broker refuses is dropped. Fewer: a passing fault costs an event. More: a
+refused event delays all others for longer."""
 
 Labels = tuple[tuple[str, str], ...]
-"""A channel's labels, names and values."""
+"""A channel's labels: pairs of name and value."""
 
 Publish = Callable[[str, str, bool], Awaitable[bool]]
 
@@ -35,26 +36,26 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 
 
 def event_topic(prefix: str, labels: dict[str, str]) -> str:
-    """The topic of a channel's events: prefix and label values; what a topic must not hold is replaced."""
+    """The topic of a channel's events: prefix and label values; characters that a topic cannot contain become ``_``."""
     levels = [re.sub(r"[+#/\x00]", "_", value) for value in labels.values() if value]
     return "/".join([prefix, *levels])
 
 
 def discovery(settings: Mqtt, labels: dict[str, str]) -> list[tuple[str, str]]:
-    """Topics and payloads by which Home Assistant finds a channel: its alarm, and the score that last changed it.
+    """Topics and payloads for Home Assistant's discovery of a channel: its alarm, and the score at the last change.
 
     Source: Home Assistant, MQTT discovery, MQTT binary sensor, MQTT sensor.
     """
     name = " ".join(value for value in labels.values() if value)
     readable = _UNSAFE.sub("_", "_".join(value for value in labels.values() if value))
-    # Different channels may read the same once everything unsafe is replaced.
+    # The hash keeps channels apart whose names are equal after the replacement.
     unique = f"vibration_{readable}_{hashlib.sha256(json.dumps(labels).encode()).hexdigest()[:8]}"
     topic = event_topic(settings.events_topic or "", labels)
     common = {
         "state_topic": topic,
         "json_attributes_topic": topic,
         "availability_topic": settings.status_topic,
-        # Ours says "stopped" after a clean end, which Home Assistant would ignore.
+        # Our status is "stopped" after a clean end; Home Assistant knows only "online" and "offline".
         "availability_template": "{{ 'online' if value == 'online' else 'offline' }}",
         "device": {
             "identifiers": [f"vibration-monitor-{settings.client_id}"],
@@ -82,10 +83,10 @@ def discovery(settings: Mqtt, labels: dict[str, str]) -> list[tuple[str, str]]:
 
 
 class EventPublisher:
-    """Sends events one after another, retained; what cannot be sent is dropped and counted.
+    """Sends retained events in order; an event that the broker refuses is dropped and counted.
 
-    An event says how a channel is, so of each channel only the newest waits. Home Assistant's discovery waits behind
-    the events, and is made when it is sent.
+    Only the newest event of each channel waits, because it replaces the older ones. Discovery messages go after the
+    events, and are made when they are sent.
     """
 
     def __init__(
@@ -99,11 +100,11 @@ class EventPublisher:
         """Make a publisher; :meth:`run` sends.
 
         Args:
-            settings: which topics; a reload may replace them.
-            publish: takes topic, payload and whether to retain; returns whether the broker took it.
-            connected: whether there is a broker to send to.
-            retry_s: pause before an event is tried again.
-            errors: counts what no event should raise; a net of its own without it.
+            settings: the topics; a reload may replace them.
+            publish: takes topic, payload and whether to retain; returns whether the broker accepted the message.
+            connected: returns whether the broker is connected.
+            retry_s: pause before an event is retried.
+            errors: counts unexpected errors; None: it makes its own counter.
         """
         self.dropped = 0
         self.settings = settings
@@ -113,17 +114,17 @@ class EventPublisher:
         self._errors = errors or InternalErrors(time.monotonic)
         self._log = RepeatedLog(LOG, time.monotonic)
         self._states: dict[Labels, str] = {}
-        """Payloads that wait, by channel."""
+        """Waiting payloads by channel."""
         self._unannounced: dict[Labels, bool] = {}
-        """Channels whose discovery waits, and whether they are gone."""
+        """Channels with a waiting discovery message, and whether it removes them."""
         self._something = asyncio.Event()
 
     def alarm(self, event: AlarmEvent) -> None:
-        """Queue an event, where events are wanted."""
+        """Queue an event, if the configuration has an events topic."""
         self.state(event.labels, event.payload)
 
     def state(self, labels: dict[str, str], payload: str) -> None:
-        """Queue what a channel's retained event is to be; empty: there is to be none."""
+        """Queue the payload of a channel's retained event; empty: delete the retained event."""
         if self.settings.events_topic is not None:
             key = tuple(labels.items())
             self._states.pop(key, None)  # the newest goes to the end
@@ -131,13 +132,13 @@ class EventPublisher:
             self._something.set()
 
     def channel(self, labels: dict[str, str], *, gone: bool = False) -> None:
-        """Queue what Home Assistant needs for a new channel, or to forget one, where that is wanted."""
+        """Queue the discovery messages of a new channel, or their removal if ``gone``; only if discovery is enabled."""
         if self.settings.homeassistant.enabled and self.settings.events_topic is not None:
             self._unannounced[tuple(labels.items())] = gone
             self._something.set()
 
     def forget(self, labels: dict[str, str]) -> None:
-        """Queue the end of what the broker retains of a channel."""
+        """Queue the removal of everything that the broker retains of a channel."""
         self.state(labels, "")
         self.channel(labels, gone=True)
 
@@ -154,7 +155,7 @@ class EventPublisher:
                     await self._send(*message)
 
     def _messages(self, labels: Labels) -> list[tuple[str, str]]:
-        """What waits for a channel, and waits no longer: its event, or else its discovery."""
+        """Take a channel's waiting messages off the queue: its event, or else its discovery messages."""
         event = self._states.pop(labels, None)
         if event is None:
             gone = self._unannounced.pop(labels)
@@ -168,6 +169,6 @@ class EventPublisher:
             refusals += self._connected()
             if refusals >= TRIES:
                 self.dropped += 1
-                self._log.warning("event", f"event not published: topic={topic} reason=the broker does not take it")
+                self._log.warning("event", f"event not published: topic={topic} reason=the broker refuses it")
                 return
             await asyncio.sleep(self._retry_s)

@@ -1,1 +1,1 @@
-"""What survives a restart."""
+"""The state that survives a restart: its file format, and saving and restoring it."""

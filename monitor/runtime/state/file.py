@@ -1,8 +1,8 @@
-"""What must survive a restart: alarm states, accumulated evidence, counters; one small file, written at once.
+"""The state file: alarm states, accumulated evidence and counters, which survive a restart.
 
-The file is a line with version and SHA-256, and an npz after it: one array a name and a table of channels, so that it
-costs little more than its bytes to write. It is replaced by a rename after an fsync, so a kill at any instant leaves
-the old one or the new one. A file that cannot be read is set aside with a message and never stops a start.
+The file is a line with version and SHA-256, followed by an npz archive with one array for each name and an index of
+channels. It is replaced atomically, so a kill at any instant leaves the old file or the new one. A file that cannot be
+read is renamed and logged, and never stops a start.
 """
 
 import contextlib
@@ -31,51 +31,51 @@ LOG = logging.getLogger(__name__)
 
 MAGIC = b"vibration-monitor state 2 "
 MAX_BYTES = 1 << 28
-"""A larger file is no state of ours: 100,000 channels have about 150 MB."""
+"""Largest file that is read: the state of 100,000 channels has about 150 MB."""
 
 LOCK_NAME = "lock"
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Who a channel is, as far as it outlives a run."""
+    """Identity of a saved channel."""
 
     labels: tuple[str, ...]
-    """Its labels, ``name=value``."""
+    """Its labels, each ``name=value``."""
     key: str
-    """What its numbers depend on, such as the calibration; with another key they are not taken over."""
+    """Everything that its arrays depend on, such as the calibration; a channel with another key does not use them."""
     topic: str
-    """Where its messages come from."""
+    """Topic of its messages."""
     axis: str
-    """Which axis of them it is."""
+    """Axis of the messages that it holds."""
     last_sample_at_s: float
     """UNIX seconds of its last samples."""
     event: str
-    """The last event of its alarm state as JSON; empty: there was none."""
+    """The last event of its alarm state, as JSON; empty: none yet."""
 
     def line(self) -> str:
-        """The same as a line of text."""
+        """The fields as one line of JSON."""
         fields = (self.labels, self.key, self.topic, self.axis, self.last_sample_at_s, self.event)
         return json.dumps(fields)
 
     @classmethod
     def of_line(cls, line: str) -> Self:
-        """Who a line is about; a ValueError or TypeError if it is no such line."""
+        """Parse :meth:`line`; raises ValueError or TypeError if it is not such a line."""
         labels, *rest = json.loads(line)
         return cls(tuple(labels), *rest)
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Channels of which the same is kept."""
+    """Channels with the same set of arrays."""
 
     channels: Sequence[str]
-    """Who they are, a line each; objects would be too many for the garbage collector, which stops the event loop."""
+    """One :meth:`Known.line` for each; so many objects would make the garbage collector pause the event loop."""
     arrays: dict[str, AnyArray]
-    """(channels, ...) numbers by name."""
+    """Arrays by name, each (channels, ...)."""
 
     def take(self, positions: Sequence[int]) -> Self:
-        """Some of the channels."""
+        """A table of the channels at ``positions``."""
         arrays = {name: array[list(positions)] for name, array in self.arrays.items()}
         return type(self)([self.channels[position] for position in positions], arrays)
 
@@ -85,13 +85,13 @@ class Kept:
     """The contents of a state file."""
 
     tables: Sequence[Table] = ()
-    """The channels."""
+    """The channels, grouped by their arrays."""
     final: bool = False
-    """Whether it was written when everything had come to rest, so that nothing was counted after it."""
+    """Whether a clean stop wrote it, so that nothing was counted afterwards."""
 
 
 def pack(tables: Sequence[Table], *, final: bool = False) -> tuple[bytes, memoryview]:
-    """The bytes of a state file, in two parts."""
+    """The bytes of a state file: the first line, and the npz archive."""
     names: list[dict[str, str]] = []
     arrays: dict[str, AnyArray] = {}
     for number, table in enumerate(tables):
@@ -107,10 +107,10 @@ def pack(tables: Sequence[Table], *, final: bool = False) -> tuple[bytes, memory
 
 
 def unpack(content: bytes) -> Kept:
-    """What the bytes of a state file hold.
+    """Parse the bytes of a state file.
 
     Raises:
-        ValueError: they are not a state file of this version, or damaged.
+        ValueError: they are not a state file of this version, or are damaged.
     """
     head, separator, data = content.partition(b"\n")
     if not separator or not head.startswith(MAGIC):
@@ -126,23 +126,23 @@ def unpack(content: bytes) -> Kept:
                 for count, names in about["tables"]
             ]
     except (KeyError, TypeError, AttributeError, StopIteration, OSError, zipfile.BadZipFile) as error:
-        raise ValueError(f"its contents do not fit together: {error}") from error
+        raise ValueError(f"its contents are inconsistent: {error}") from error
     if any(len(array) != len(table.channels) for table in tables for array in table.arrays.values()):
-        raise ValueError("its contents do not fit together")
+        raise ValueError("its contents are inconsistent: an array has another length than its table of channels")
     return Kept(tables, final=about["final"] is True)
 
 
 def save(path: Path, tables: Sequence[Table], *, final: bool = False) -> None:
-    """Write a state file at once.
+    """Write a state file atomically.
 
     Raises:
-        OSError: it cannot be written; the old file is still there.
+        OSError: it cannot be written; the old file stays.
     """
     write_atomically(path, *pack(tables, final=final))
 
 
 def load(path: Path) -> Kept:
-    """The state in a file; empty where there is none. One that cannot be read is set aside, with a message."""
+    """Read a state file; empty if there is none. A file that cannot be read is renamed to ``.bad-TIME`` and logged."""
     try:
         with path.open("rb") as file:
             return unpack(file.read(MAX_BYTES + 1))
@@ -160,12 +160,12 @@ def load(path: Path) -> Kept:
 
 @contextlib.contextmanager
 def locked(folder: Path | None) -> Iterator[None]:
-    """Hold the state directory for one daemon; the lock goes with the process, however it ends.
+    """Lock the state directory for this daemon; the kernel releases the lock when the process ends.
 
-    Where the file system has no locks, or the folder cannot be written, the daemon runs without.
+    Without a lock (file systems without locks, folders without write permission) the daemon runs and logs a warning.
 
     Raises:
-        MonitorError: another daemon holds it.
+        MonitorError: another daemon holds the lock.
     """
     with contextlib.ExitStack() as stack:
         if folder is not None:

@@ -1,9 +1,9 @@
-"""Keeps the daemon's state: collects it from the workers that own it, saves it, gives it back to channels.
+"""Saves and restores the daemon's state: collects it from the workers, writes it, gives it back to channels.
 
-A channel that the state knows comes back when the daemon starts, before anybody can ask for metrics: silent, with the
-time of its last samples, its alarm state and its evidence, so a restart resolves no alert. Counters go on only from a
-save that was the last word of a run: after a kill they begin at 0, which Prometheus takes for the restart it is, while
-a counter that steps back a little would be taken for a jump of its whole value. Does not handle: the file's format.
+The start restores every saved channel before the HTTP server listens: silent, with the time of its last samples, its
+alarm state and its evidence. So a restart resolves no alert. Counters continue only after a clean stop. After a kill
+the saved values are older than the ones last scraped, and Prometheus would count a small step back as an increase by
+the whole value. So counters then start at 0, a reset that it handles. Does not handle: the file's format.
 """
 
 import asyncio
@@ -30,36 +30,37 @@ LOG = logging.getLogger(__name__)
 
 FILE_NAME = "state"
 SAVE_PERIOD_S = 30.0
-"""Seconds between two saves while no alarm state changes. Shorter: more writing. Longer: a kill loses more."""
+"""Seconds between two saves while no alarm state changes. Shorter: more disk writes. Longer: a kill loses more."""
 
 ANSWER_S = 5.0
-"""Longest wait for a worker, which answers between two batches. Longer: a hung one holds up the stop."""
+"""Longest wait for a worker, which answers between two batches. Shorter: a long batch loses a save. Longer: a hung
+worker delays the stop."""
 
 ASKED_ROWS = 512
-"""Rows that a worker is asked for at a time; 0.8 MB, 2 to 3 ms of the event loop and less of the worker. More: messages
-and blocks wait for longer. Fewer: more questions."""
+"""Rows in one question to a worker: 0.8 MB, 2 to 3 ms of the event loop and less of the worker. More: messages and
+blocks wait longer. Fewer: more questions."""
 
 COUNTERS = (*SERIES, *RARE, "blocks_incomplete")
-"""Fields of a channel that go on after a restart."""
+"""Counters of a channel that continue after a clean stop."""
 
 COUNTED = {"counters", "board"}
-"""Numbers that count, and go on only after a clean end."""
+"""Saved arrays that hold counters; they are used only after a clean stop."""
 
 
 Place = tuple[Known, Table, int]
-"""A channel of the run before, and its numbers: a table, and the place in it."""
+"""A channel of an earlier run: its identity, the table with its arrays, and its position in the table."""
 
 
 class Workers(Protocol):
-    """What is needed of :class:`monitor.runtime.lanes.workers.Inference`."""
+    """The part of :class:`monitor.runtime.lanes.workers.Inference` that is used here."""
 
     lane: Lane
 
     def restore(self, order: Restore) -> None:
-        """Give a row back what a run before knew of it."""
+        """Restore what an earlier run saved of a row."""
 
     def collect(self, part: int, rows: Sequence[int], *, last: bool = False) -> "Future[Arrays]":
-        """Ask what is known of rows of one part."""
+        """Ask for the state of rows of one part."""
 
 
 Question = tuple[Workers, int, list[Channel]]
@@ -72,25 +73,25 @@ class Memory:
     def __init__(
         self, folder: Path | None, clock: Callable[[], float], wall_offset_s: Callable[[], float], most: int
     ) -> None:
-        """Load what there is; without a folder nothing is kept.
+        """Load the saved state; without a folder nothing is saved.
 
         Args:
             folder: the state directory.
-            clock: monotonic seconds.
-            wall_offset_s: what to add to them to get UNIX seconds.
-            most: channels in the file; those that did not come back for longest go first.
+            clock: returns monotonic seconds.
+            wall_offset_s: returns the offset from monotonic to UNIX seconds.
+            most: limit for the channels in the file; channels that have been away longest are dropped first.
         """
         self._clock = clock
         self._wall_offset_s = wall_offset_s
         self._most = most
         self.write_failures = 0
         self.clean = False
-        """Whether the run before came to its end, so that the retained events say what the state says."""
+        """Whether the previous run stopped cleanly, so that the broker's retained events agree with the state."""
         self._path = folder / FILE_NAME if folder is not None else None
         self._log = RepeatedLog(LOG, clock)
         self._writing = threading.Lock()
         self._waiting: dict[tuple[str, ...], Place] = {}
-        """Of the run before, for channels that have not come back yet, by their labels."""
+        """Channels that are saved but do not exist in the daemon, by their labels."""
         if self._path is not None:
             _remove_left_overs(self._path)
             kept = load(self._path)
@@ -99,18 +100,18 @@ class Memory:
                 for at, line in enumerate(table.channels):
                     known = Known.of_line(line)
                     self._waiting[known.labels] = known, table, at
-            # From now on the file is not the last word: a kill must not find it claiming to be.
+            # The file must not claim a clean stop while this run counts: it may be killed.
             if not kept.final or not self._write(self._path, [], list(self._waiting.values()), final=False):
                 for table in kept.tables:
                     for name in COUNTED & table.arrays.keys():
                         del table.arrays[name]
 
     def waiting(self) -> list[Known]:
-        """The channels of the run before that have not come back yet."""
+        """The saved channels that do not exist in the daemon."""
         return [known for known, _, _ in self._waiting.values()]
 
     def put_back(self, channels: Iterable[Channel], label_names: tuple[str, ...]) -> None:
-        """Wait for channels that a reload took away, as for those of an earlier run; their numbers are over."""
+        """Keep channels that a reload removed like channels of an earlier run, but without their arrays."""
         for channel in channels:
             if not _was_heard(channel):
                 continue
@@ -120,15 +121,15 @@ class Memory:
             del self._waiting[labels]
 
     def restore(self, channel: Channel, inference: Workers, label_names: tuple[str, ...]) -> State | None:
-        """Give a channel what the run before knew of it, once a run; its numbers only if they are still its own.
+        """Restore the saved state of a new channel; its arrays only if their key is the channel's key.
 
         Args:
-            channel: just made and configured.
-            inference: its lane's workers, who have its calibration.
+            channel: a channel that was just created and configured.
+            inference: the workers of its lane, which have its calibration.
             label_names: names of its labels.
 
         Returns:
-            The alarm state that it begins with; None without a calibration.
+            The alarm state that it starts with; None without a calibration.
         """
         calibrated = channel.calibration is not None
         fresh = State.OK if calibrated else None
@@ -151,7 +152,7 @@ class Memory:
         return State(int(arrays["alarm"][0])) if calibrated and "alarm" in arrays else fresh
 
     def monotonic_s(self, known: Known) -> float:
-        """Monotonic instant of a channel's last samples; a clock that was set back makes it now, never later."""
+        """Monotonic instant of a channel's last samples; at most now, even if the wall clock was set back."""
         return min(known.last_sample_at_s - self._wall_offset_s(), self._clock())
 
     async def save(
@@ -163,14 +164,14 @@ class Memory:
         final: bool = False,
         forget_after_s: float = float("inf"),
     ) -> None:
-        """Save the state of the channels as it is now; a failure is counted and logged.
+        """Save the present state of the channels; a failure is counted and logged.
 
         Args:
-            channels: whose, by their labels.
+            channels: the channels by their labels.
             lanes: the workers by model name.
-            label_names: names of the channels' labels, which a reload may change meanwhile.
-            final: the last word of a run: the workers end, and nothing may arrive any more.
-            forget_after_s: channels that have sent nothing for so long, and did not come back, are left out.
+            label_names: returns the names of the channels' labels, which a reload may change meanwhile.
+            final: whether this is the save of a clean stop: the workers end, and no samples may arrive any more.
+            forget_after_s: saved channels that have been away for longer than this are dropped.
         """
         if self._path is None:
             return
@@ -180,16 +181,16 @@ class Memory:
         fresh = []
         try:
             for inference, part, asked in questions:
-                # After a reload a row may be another channel's.
+                # After a reload a row may belong to another channel.
                 current = [channel for channel in asked if channels.get(channel.labels) is channel]
-                # A line is made at once: so many objects would keep the garbage collector busy.
+                # Lines, not objects: so many objects would keep the garbage collector busy.
                 lines = [self._known(channel, label_names(), channel.key).line() for channel in current]
                 counters = _counters(current, inference.lane)
                 answer = inference.collect(part, [channel.row for channel in current], last=final)
                 arrays = await asyncio.wait_for(asyncio.wrap_future(answer), ANSWER_S)
                 fresh.append(Table(lines, {**arrays, "counters": counters}))
         except TimeoutError:
-            self._failed("an inference process does not answer")
+            self._failed(f"an inference process did not answer within {ANSWER_S:g} s")
             return
         await asyncio.to_thread(self._write, self._path, fresh, away, final=final)
 
@@ -204,12 +205,12 @@ class Memory:
             del self._waiting[labels]
 
     def _write(self, path: Path, fresh: list[Table], away: Sequence[Place], *, final: bool) -> bool:
-        """Write tables, and what has not come back: ``away``, each a table and the place in it."""
+        """Write the ``fresh`` tables, and the channels that are ``away``; returns whether it succeeded."""
         left: dict[int, tuple[Table, list[int]]] = {}
         for _, table, at in away:
             left.setdefault(id(table), (table, []))[1].append(at)
         tables = [*fresh, *(table.take(places) for table, places in left.values())]
-        # A save that was cancelled leaves its thread behind, which must not meet the next one's.
+        # The thread of a cancelled save goes on; it must not meet the thread of the next save.
         with self._writing:
             try:
                 save(path, list(self._within_limit(tables)), final=final)
@@ -230,17 +231,17 @@ class Memory:
 
 
 def _identity(label_names: tuple[str, ...], channel: Channel) -> tuple[str, ...]:
-    """A channel's labels with their names, so that it stays the same when other channels get further labels."""
+    """A channel's non-empty labels with their names: they stay the same when other sensors get further labels."""
     return tuple(f"{name}={value}" for name, value in zip(label_names, channel.labels, strict=True) if value)
 
 
 def _was_heard(channel: Channel) -> bool:
-    """Whether it has ever sent: what is only expected is the configuration's to remember."""
+    """Whether it has ever sent; the configuration creates expected channels again, so they need not be saved."""
     return channel.heard or channel.samples_received > 0
 
 
 def _counters(channels: list[Channel], lane: Lane) -> Int64:
-    """(channels, counters) what counts on the event loop, and the blocks received."""
+    """(channels, counters) the counters of the event loop, and the blocks received."""
     own = [[*(getattr(channel, name) for name in COUNTERS), -channel.first_block] for channel in channels]
     counters = np.array(own, np.int64).reshape(len(channels), len(COUNTERS) + 1)
     counters[:, -1] += lane.rings.blocks_received(np.array([channel.row for channel in channels], np.intp))
@@ -248,7 +249,7 @@ def _counters(channels: list[Channel], lane: Lane) -> Int64:
 
 
 def _questions(channels: list[Channel], lanes: dict[str, Workers], *, together: bool) -> list[Question]:
-    """Who is to be asked about which channels; ``together``: one question a part, also about none."""
+    """The questions to the workers about all channels; ``together``: one for each part, even if it has no channel."""
     found: list[Question] = []
     for name, inference in lanes.items():
         rings = inference.lane.rings
@@ -264,7 +265,7 @@ def _questions(channels: list[Channel], lanes: dict[str, Workers], *, together: 
 
 
 def _remove_left_overs(path: Path) -> None:
-    """Delete what a run that was killed left half written; a folder that refuses costs no start."""
+    """Delete partial files of a run that was killed; an error does not stop the start."""
     with contextlib.suppress(OSError):
         for left_over in path.parent.glob(f".{path.name}.*.part"):
             left_over.unlink(missing_ok=True)

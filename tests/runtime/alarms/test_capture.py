@@ -308,7 +308,7 @@ def test_a_left_over_that_cannot_be_removed_does_not_stop_the_start(
     (tmp_path / ".x.npz.part").mkdir()
     with caplog.at_level(logging.WARNING):
         [name] = Bench(tmp_path).keep(capture())
-    assert "left-over evidence not removed: folder=" in caplog.text
+    assert "partial evidence files not removed: folder=" in caplog.text
     assert (tmp_path / str(name)).is_file()
 
 
