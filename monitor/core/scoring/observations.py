@@ -1,9 +1,8 @@
-"""What an interval says about a channel: band energies of the whitened residual, its burstiness, its kurtosis.
+"""Measurements of an interval: band energies of the whitened residual, its burstiness and its kurtosis.
 
-Whitening needs a matrix of each channel's own, too large to fetch from memory for every block. So residuals are kept
-until a few blocks of a channel are together; then one product serves them all. What is left of a block are squares in
-some twenty bands, summed. Channels without a calibration have no whitening; only their kurtosis is measured. Refuses to
-know: limits, what is normal, time.
+Whitening multiplies by a matrix of the channel, which is too large to read from memory for every block. Residuals are
+therefore buffered, and several blocks of a channel are whitened in one product. Only the sums of squares in about
+twenty bands are kept. A channel without a calibration has no whitening; only its kurtosis is measured.
 """
 
 from dataclasses import dataclass
@@ -17,27 +16,28 @@ from monitor.core.scoring.bands import layout
 from monitor.core.scoring.whitening import history
 
 HELD_BLOCKS = 32
-"""Blocks kept before they are whitened together. Fewer: the matrices are read from memory more often (at 32, 2.5 kB a
-block). More: more memory, 400 bytes a block and channel."""
+"""Blocks buffered before they are whitened together. Fewer: the matrices are read from memory more often (at 32, 2.5 kB
+a block). More: more memory, 400 bytes a block and channel."""
 
 TURNS = 4
-"""Groups of channels that are whitened in different rounds. Fewer: when channels run in step, all wait while all are
-whitened (40 ms for a thousand). More: small products."""
+"""Groups of channels that are whitened in different batches. Fewer: if channels run in step, all are whitened at once
+and delay each other (40 ms for a thousand). More: products become small and inefficient."""
 
 TOGETHER = 16
-"""Channels that are whitened in one go: what it takes stays in the processor's cache."""
+"""Channels whitened in one pass, so that the data stay in the CPU cache."""
 
 
 @dataclass(frozen=True, slots=True)
 class Observations:
-    """What was measured over intervals that closed, one row each."""
+    """Measurements of closed intervals, one row each."""
 
     bands: Float32
-    """(n, bands) mean energy of the whitened residual, 1 when healthy; NaN without whitening."""
+    """(n, bands) mean energy of the whitened residual, about 1 when healthy; NaN without whitening."""
     bursts: Float32
-    """(n, parts) mean square over blocks of a wide part's energy / square of its mean, at least 1; NaN likewise."""
+    """(n, parts) burstiness: mean square of a wide part's block energies / square of their mean, at least 1; NaN
+    without whitening."""
     kurtosis: Float32
-    """(n,) fourth moment of the residual / square of the second; 3 for Gaussian noise."""
+    """(n,) kurtosis of the residual: fourth moment / square of the second; 3 for Gaussian noise."""
 
 
 class Evidence:
@@ -51,10 +51,10 @@ class Evidence:
         self._of_row: Int64 = np.full(channels, -1, np.int64)
         self._second: Float32 = np.zeros(channels, np.float32)
         self._fourth: Float32 = np.zeros(channels, np.float32)
-        # Slot 0 is the block before those that are held.
+        # Slot 0 holds the block before the buffered ones.
         self._held: Float32 = np.zeros((channels, HELD_BLOCKS + 1, block_samples), np.float32)
         self._count: Rows = np.zeros(channels, np.intp)
-        # Held blocks at which a channel is whitened: after a start at its turn, then every HELD_BLOCKS.
+        # Buffered blocks at which a channel is whitened: first as its group requires, then every HELD_BLOCKS.
         self._first: Rows = HELD_BLOCKS * (1 + np.arange(channels) * TURNS // channels) // TURNS
         self._full = self._first.copy()
         self._bands: Float32 = np.zeros((channels, bands), np.float32)
@@ -62,9 +62,9 @@ class Evidence:
         self._wide_squares: Float32 = np.zeros((channels, parts), np.float32)
 
     def assign(self, rows: Rows, whitening: Float32 | None) -> None:
-        """Give ``rows`` a whitening matrix, or take it away; their intervals restart.
+        """Assign a whitening matrix to ``rows``, or remove it with None; their intervals restart.
 
-        Rows given the same array object share their products.
+        Rows with the same array object are whitened together.
         """
         self.reset(rows)
         if whitening is None:
@@ -76,14 +76,14 @@ class Evidence:
             del self._whitening[key]
 
     def reset(self, rows: Rows) -> None:
-        """End the context of ``rows``: nothing is held, and the next block has none before it."""
+        """End the context of ``rows``: empty the buffer, and start without a previous block."""
         self._empty(rows)
         self._held[rows, 0] = 0.0
         self._count[rows] = 0
         self._full[rows] = self._first[rows]
 
     def add(self, batch: Residuals) -> None:
-        """Take one scored block of each of some channels; NaN makes figures of its own channel NaN."""
+        """Add one scored block of each channel in the batch; NaN makes the figures of its channel NaN."""
         rows = batch.rows
         count = self._count[rows] + 1
         self._held[rows, count] = batch.residual
@@ -94,7 +94,7 @@ class Evidence:
             self._full[rows[full]] = HELD_BLOCKS
 
     def close(self, rows: Rows, samples: Int64) -> Observations:
-        """What the intervals of ``rows``, ``samples`` long each (n,), say; empties them, the context goes on."""
+        """Return the measurements of the intervals of ``rows``, ``samples`` (n,) long, and start new ones."""
         self._flush(rows)
         self._full[rows] = self._first[rows]
         blocks = (samples // self.layout.block_samples).astype(np.float32)[:, None]
@@ -117,9 +117,9 @@ class Evidence:
         self._wide_squares[rows] = 0.0
 
     def _flush(self, rows: Rows) -> None:
-        """Take up what is held of ``rows``; the last block stays as the one before the next."""
+        """Add the buffered blocks of ``rows`` to their sums; the last one becomes the previous block."""
         keys, counts = self._of_row[rows], self._count[rows]
-        # Rows of one calibration that hold the same number of blocks share a product.
+        # Rows with the same calibration and the same number of buffered blocks share one product.
         order = np.lexsort((counts, keys))
         keys, counts, rows = keys[order], counts[order], rows[order]
         for count in np.unique(counts).tolist():
@@ -132,7 +132,7 @@ class Evidence:
         self._count[rows] = 0
 
     def _take(self, rows: Rows, keys: Int64, count: int) -> None:
-        """Whiten ``count`` held blocks of each of ``rows``, sorted by key, and add up their energies."""
+        """Whiten ``count`` buffered blocks of each of ``rows``, sorted by key, and sum their energies."""
         size = self.layout.block_samples
         before = history(size)
         pairs = np.empty((rows.size, count, before + size), np.float32)

@@ -1,7 +1,7 @@
-"""When an interval must not be scored: the signal is no measurement of a running machine.
+"""Plausibility: finds intervals that are not a measurement of a running machine and must not be scored.
 
-A dead sensor is perfectly forecast, and would look healthier than any machine. So before anything is scored, the signal
-itself is looked at. Refuses to know: forecasts, limits, what is done about it.
+The output of a dead sensor is easy to forecast, so it would score as healthier than any machine. The signal itself is
+therefore checked before scoring.
 """
 
 from enum import StrEnum
@@ -12,24 +12,26 @@ from monitor.core.arrays import Bool, Float32, Int8, Int64, Rows
 from monitor.core.gap import Residuals
 
 STOPPED_SHARE = 0.1
-"""A machine whose level is below this part of the calibrated one stands still. Lower: a machine running down is scored.
-Higher: a fault that makes a machine quieter is taken for a stop (a broken tooth measured 0.6)."""
+"""A machine has stopped if its level is below this fraction of the calibrated one. Lower: a machine that is running
+down is scored. Higher: a fault that makes a machine quieter is taken for a stop (with a broken tooth 0.6 was
+measured)."""
 
 CLIPPED_SHARE = 0.02
-"""Part of an interval's samples at its largest or smallest value that means clipping; a sine has next to none there."""
+"""Fraction of an interval's samples at its largest or smallest value that means clipping. Lower: coarse quantisation
+looks clipped. Higher: mild clipping passes."""
 
 COUNTED = 4
-"""One sample of so many is counted, the beginning of each block. Lower: more work. Higher: short intervals hold too few
-to tell clipping from a single peak."""
+"""Only the first 1/COUNTED of each block is counted for clipping. Lower: more work. Higher: in short intervals a single
+peak looks like clipping."""
 
 FLAT_SHARE = 1e-6
-"""RMS over largest magnitude (offset included) below which a signal is a flat line: float32 resolves no less."""
+"""RMS / largest magnitude (offset included) below which a signal is a flat line; about the resolution of float32."""
 
 
 IMPLAUSIBLE_MPS2 = np.float32(980.665)
-"""RMS of an interval above which no machine can have moved the sensor: 100 g. It is a wrong unit, scale or format, or
-the sensor is broken. Lower: shakers, hammer mills and the end of a bearing's life (measured 19 g) come near. Higher:
-packed samples read in the wrong format pass, whose values reach from thousands to the largest number that is taken."""
+"""RMS of an interval, 100 g, above which the unit, scale or format is wrong or the sensor is broken. Lower: shakers,
+hammer mills and bearings at the end of life (19 g measured) come near. Higher: packed samples decoded in the wrong
+format pass, whose values start at a few thousand."""
 
 
 class Skip(StrEnum):
@@ -42,31 +44,31 @@ class Skip(StrEnum):
 
 
 BY_WORKER = (Skip.WARM_UP, Skip.SPIKE, Skip.OVERLOAD)
-"""Those that a worker counts."""
+"""The reasons that a worker counts."""
 
 
 class Refusal(StrEnum):
-    """Why an interval has no score; the values of the label ``reason``."""
+    """Why an interval was not scored; the values of the label ``reason``."""
 
     NOT_FINITE = "not_finite"
     """A sample is NaN or infinite."""
     IMPLAUSIBLE_LEVEL = "implausible_level"
-    """The level is beyond 100 g; found with and without a calibration."""
+    """The RMS is above 100 g; detected with and without a calibration."""
     FLAT_LINE = "flat_line"
-    """The signal does not move."""
+    """The signal is constant."""
     CLIPPED = "clipped"
-    """It stays at its largest or smallest value."""
+    """Too many samples are at the largest or smallest value."""
     STOPPED = "stopped"
-    """The level is far below the calibrated one."""
+    """The level is far below the calibrated one: the machine has stopped."""
     WRONG_RATE = "wrong_rate"
-    """The sampling rate is not the calibration's, or samples arrive at another rate."""
+    """The sampling rate differs from the calibration's, or samples arrive at another rate than configured."""
 
 
 REFUSALS = tuple(Refusal)
-"""In the order of the codes, which start at 1."""
+"""All refusals in the order of their codes, which start at 1."""
 
 ACCEPTED = 0
-"""Code of an interval that may be scored."""
+"""Code of an interval that is plausible."""
 
 
 def code(reason: Refusal) -> int:
@@ -75,7 +77,7 @@ def code(reason: Refusal) -> int:
 
 
 class Plausibility:
-    """What the samples of the open interval of each channel look like."""
+    """Statistics of the samples of the open interval of each channel."""
 
     def __init__(self, channels: int) -> None:
         self._high: Float32 = np.zeros(channels, np.float32)
@@ -90,16 +92,16 @@ class Plausibility:
         self.reset(np.arange(channels))
 
     def assign(self, rows: Rows, level_mps2: float, *, wrong_rate: bool = False) -> None:
-        """Set the calibrated level of ``rows`` (0: any), and whether their rate is not the calibration's."""
+        """Set the calibrated level of ``rows`` (0: none), and whether their rate differs from the calibration's."""
         self._calibrated[rows] = level_mps2
         self._wrong_rate[rows] = wrong_rate
 
     def without_unit(self, rows: Rows) -> None:
-        """Take any level of ``rows`` for plausible: their samples are in a unit that nobody knows."""
+        """Accept any level of ``rows``, because the unit of their samples is unknown."""
         self._largest[rows] = np.inf
 
     def measure(self, rows: Rows, *, wrong_rate: bool) -> None:
-        """Say whether the samples of ``rows`` arrive at another rate than the configured one; lasts until said anew."""
+        """Set whether the samples of ``rows`` arrive at another rate than configured; holds until the next call."""
         self._other_rate[rows] = wrong_rate
 
     def reset(self, rows: Rows) -> None:
@@ -111,10 +113,10 @@ class Plausibility:
         self._finite[rows] = True
 
     def add(self, batch: Residuals) -> None:
-        """Take one block of each of some channels."""
+        """Add one block of each channel in the batch."""
         rows, high, low = batch.rows, batch.high, batch.low
         some = batch.samples[:, : max(1, batch.samples.shape[1] // COUNTED)]
-        self._finite[rows] &= np.isfinite(high) & np.isfinite(low)  # both are NaN where a sample is
+        self._finite[rows] &= np.isfinite(high) & np.isfinite(low)  # both are NaN if a sample is
         self._high[rows], self._at_high[rows] = _extreme(
             self._high[rows], self._at_high[rows], high, (some >= high[:, None]).sum(axis=1), np.float32(1)
         )
@@ -123,10 +125,10 @@ class Plausibility:
         )
 
     def close(self, rows: Rows, samples: Int64, rms_mps2: Float32) -> Int8:
-        """Codes of the intervals of ``rows``, ``samples`` long each, with this RMS; empties them.
+        """Judge the intervals of ``rows``, ``samples`` (n,) long with this RMS (n,), and start new ones.
 
         Returns:
-            (n,) int8: ``ACCEPTED``, or the code of the first reason that holds.
+            (n,) int8: ``ACCEPTED``, or the code of the first reason that applies.
         """
         high, low = self._high[rows], self._low[rows]
         finite = self._finite[rows] & np.isfinite(rms_mps2)
@@ -145,7 +147,7 @@ class Plausibility:
 def _extreme(
     value: Float32, count: Int64, block_value: Float32, block_count: Int64, sign: np.float32
 ) -> tuple[Float32, Int64]:
-    """The more extreme of two values, and how many samples have it."""
+    """The more extreme of two values, and the number of samples that have it."""
     with np.errstate(invalid="ignore"):
         further, same = sign * block_value > sign * value, block_value == value
     return np.where(further, block_value, value), np.where(further, block_count, count + np.where(same, block_count, 0))

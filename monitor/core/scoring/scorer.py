@@ -1,9 +1,9 @@
-"""The score: evidence of this interval and of the last seconds and minutes, against the calibration, as one number.
+"""The score: compares this interval and the last seconds and minutes with the calibration, in one number.
 
-Each kind of evidence on each time scale becomes a surprise, -log of the probability that a healthy machine shows as
-much. The smallest weighted probability counts; how these depend on one another is measured, not assumed: what comes out
-has a healthy distribution of its own. Two of the last three intervals must agree. The score is the surprise in units of
-the surprise at the limit. Scoring never changes a limit. Refuses to know: files, wall time, alarm states.
+Each kind of evidence on each time scale becomes a surprise: -log of the probability that a healthy machine shows as
+much. The smallest weighted probability counts. The kinds depend on each other, so the distribution of the result is
+measured on healthy data. Two of the last three intervals must agree. The score is the surprise divided by the surprise
+at the limit. Scoring never changes a limit.
 """
 
 from dataclasses import dataclass
@@ -33,26 +33,27 @@ ARRAYS = (
     "scale",
     "shape",
 )
-"""What of a calibration is needed for every interval."""
+"""The arrays of a calibration that scoring needs for every interval."""
 
 TOGETHER = 64
-"""Intervals that are scored in one go: what it takes stays in the processor's cache."""
+"""Intervals scored in one pass, so that the data stay in the CPU cache."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """What intervals that closed are worth, one row each."""
+    """Scores of closed intervals, one row each."""
 
     score: Float32
-    """(n,) 1 at the limit; NaN without a calibration, or where the interval holds NaN."""
+    """(n,) score, 1 at the limit; NaN without a calibration, or if the interval holds NaN."""
     p_value: Float64
     """(n,) probability that an interval of the healthy machine scores as high; NaN likewise."""
     evidence: Float32
-    """(n, kinds) the score that each kind alone would give, on its strongest time scale; NaN likewise."""
+    """(n, kinds) score that each kind alone would give, on its strongest time scale; NaN without a score."""
     dominant: Int64
-    """(n,) index into ``KINDS`` of the kind that weighs most; -1 without a score."""
+    """(n,) index into ``KINDS`` of the strongest kind; -1 without a score."""
     band: Float32
-    """(n, 2) lower and upper end of the band that stands out most, as parts of half the sampling rate; NaN likewise."""
+    """(n, 2) lower and upper end of the most conspicuous band, as fractions of half the sampling rate; NaN without a
+    score."""
 
 
 class Scorer:
@@ -74,7 +75,7 @@ class Scorer:
         self._plan = make_plan(self.layout)
 
     def assign(self, rows: Rows, calibration: Calibration | None, limit: float = 0.0) -> None:
-        """Give ``rows`` a calibration and a limit (a surprise), or take both away; they start without a past."""
+        """Assign a calibration and a limit (a surprise) to ``rows``, or remove both; accumulated evidence is reset."""
         self.forget(rows)
         if calibration is None:
             self._of_row[rows] = -1
@@ -85,7 +86,7 @@ class Scorer:
         self._stacked = False
 
     def _stack(self) -> None:
-        """Bring together what scoring needs of the calibrations: once for many channels that were assigned one."""
+        """Stack the arrays of all assigned calibrations; done once after any number of assignments."""
         for key in self._calibrations.keys() - set(np.unique(self._of_row).tolist()):
             del self._calibrations[key]
         known = list(self._calibrations.values())
@@ -97,17 +98,17 @@ class Scorer:
         self._stacked = True
 
     def forget(self, rows: Rows) -> None:
-        """Forget the accumulated evidence of ``rows``, as after a repair."""
+        """Reset the accumulated evidence of ``rows``, for example after a repair."""
         self._mean[rows] = 0.0
         self._count[rows] = 0
         self._last[rows] = np.nan
 
     def export(self, rows: Rows) -> dict[str, Numbers]:
-        """The accumulated evidence of ``rows``, for a restart."""
+        """The accumulated evidence of ``rows``, to be stored for a restart."""
         return {"mean": self._mean[rows], "count": self._count[rows], "last": self._last[rows]}
 
     def restore(self, rows: Rows, state: dict[str, Numbers]) -> bool:
-        """Take over what :meth:`export` gave for as many rows; False, and nothing changes, if it does not fit."""
+        """Restore ``rows`` from the result of :meth:`export`; if the shapes do not match, return False unchanged."""
         own = self.export(rows)
         if own.keys() != state.keys() or any(own[name].shape != state[name].shape for name in own):
             return False
@@ -117,7 +118,7 @@ class Scorer:
         return True
 
     def score(self, rows: Rows, seen: Observations, gaps: GapFigures) -> Scores:
-        """Score one closed interval of each of the distinct ``rows``; an interval with NaN leaves no trace."""
+        """Score one closed interval of each of the distinct ``rows``; an interval with NaN is ignored."""
         n = rows.size
         result = Scores(
             np.full(n, np.nan, np.float32),
@@ -155,13 +156,13 @@ class Scorer:
         result.p_value[at] = np.exp(-total.astype(np.float64))
         result.evidence[at] = by_kind / limit[:, None]
         result.dominant[at] = by_kind.argmax(axis=1)
-        # The narrowest windows come first among equals, and the strongest scale speaks.
+        # On the strongest time scale; among equal windows argmax takes the first, which is the narrowest.
         strongest = exponent[..., : self._plan.windows].max(axis=1).argmax(axis=1)
         edges = self.layout.edges[self.layout.window_bands[strongest]]
         result.band[at] = edges / self.layout.block_samples
 
     def _accumulate(self, rows: Rows, raw: Float32, low: Float32, high: Float32, count: Int64) -> Float32:
-        """Averages over the time scales, the interval itself first; (n, scales, raw)."""
+        """Update and return the averages over the time scales, (n, scales, raw); the first is the interval itself."""
         mean = self._mean[rows]
         tame = np.clip(raw, low, high)
         mean[:, 0] = raw

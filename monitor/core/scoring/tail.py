@@ -1,10 +1,9 @@
-"""From a statistic to the probability that a healthy machine shows as much: body from its quantiles, tail from a fit.
+"""The healthy distribution of a statistic: its body from quantiles, its tail from a fit.
 
-Limits lie far beyond anything that was seen while calibrating. Above a high quantile the excesses follow a generalised
-Pareto distribution (Pickands 1975; peaks over threshold, as in Coles, An Introduction to Statistical Modeling of
-Extreme Values, 4.2). The statistics here are logarithms of likelihood ratios, whose tail is exponential with scale
-about 1; that expectation enters the fit as a prior and carries it where the data are few.
-Refuses to know: channels, time.
+Limits lie far beyond the values in the healthy data. Excesses over a high quantile follow a generalised Pareto
+distribution (Pickands 1975; peaks over threshold, as in Coles, An Introduction to Statistical Modeling of Extreme
+Values, 4.2). The statistics here are logarithms of likelihood ratios, whose tail is exponential with a scale of about 1.
+The fit uses this as a prior, which dominates when data are few.
 """
 
 from dataclasses import dataclass
@@ -14,23 +13,23 @@ import numpy as np
 from monitor.core.arrays import Float64, Floats
 
 BODY = (0.1, 0.5, 0.8)
-"""Probabilities of the body's knots; above the last one the tail begins for few values."""
+"""Probabilities of the knots of the body. The fourth knot, the threshold of the tail, is added by :func:`fit_tail`."""
 
 PRIOR_EXCESSES = 20.0
-"""Weight of the expected scale, in excesses. Lower: ten values decide about a limit a million times rarer. Higher: a
-statistic with a heavier tail than expected gets a limit that is too low."""
+"""Weight of the prior scale, in excesses. Lower: ten values decide a limit that is a million times rarer. Higher: a
+statistic with a heavier tail than expected gets too low a limit."""
 
 SHAPE_SPREAD = 0.05
-"""Standard deviation of the prior of the tail's shape about 0, exponential. Lower: heavy tails are overlooked. Higher:
-chance makes limits of months too high or too low by factors (checked on surrogate data)."""
+"""Standard deviation of the prior of the tail's shape, about 0 (exponential). Lower: heavy tails are missed. Higher:
+random variation makes limits for months wrong by large factors (checked on surrogate data)."""
 
 LEAST_EXCESSES = 40
-"""Independent excesses that the tail is fitted on, where there are so many. More: the fit follows the near tail, which
-single intervals make, and misses the far one, which averages make (measured: with a tenth of 600 to 3600 values, five
-to ten times the false alarms asked for)."""
+"""Fewest independent excesses for the fit of the tail. Lower: the scale is uncertain. Higher: the fit follows the near
+tail, which single intervals make, and misses the far tail, which averages make (with a tenth of 600 to 3600 values,
+five to ten times the requested false alarms were measured)."""
 
 EXCESSES_BY_ROOT = 1.5
-"""With more values, this times the root of their number."""
+"""With more values, the number of excesses is this times the square root of the number of independent values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +37,13 @@ class Tail:
     """Distribution of a healthy statistic."""
 
     knots: Float64
-    """(4,) values at the body's probabilities, and the threshold at which the tail begins, ascending."""
+    """(4,) ascending: values at the probabilities of the body, then the threshold of the tail."""
     surprises: Float64
-    """(4,) -log of the probability of exceeding each."""
+    """(4,) -log of the probability of exceeding each knot."""
     scale: float
-    """Of the excesses over the threshold, positive."""
+    """Scale of the excesses over the threshold, positive."""
     shape: float
-    """Of the tail; 0 exponential, above heavier."""
+    """Shape of the tail: 0 is exponential, larger is heavier."""
 
     def surprise(self, values: Floats) -> Floats:
         """-log of the probability that a healthy value exceeds each of ``values``; monotone, NaN stays NaN."""
@@ -60,14 +59,14 @@ class Tail:
 
 
 def surprise(values: Floats, knots: Floats, surprises: Floats, scale: Floats, shape: Floats) -> Floats:
-    """As :meth:`Tail.surprise`, for arrays of tails.
+    """As :meth:`Tail.surprise`, for arrays of tails. Arguments are broadcast against each other over (...).
 
     Args:
-        values: (...), any shape.
-        knots: (..., 4) broadcast against ``values`` with a last axis added.
-        surprises: (..., 4) likewise.
-        scale: (...) likewise without it.
-        shape: (...) likewise, not negative.
+        values: (...) values of statistics.
+        knots: (..., 4) as in :class:`Tail`.
+        surprises: (..., 4) as in :class:`Tail`.
+        scale: (...) as in :class:`Tail`.
+        shape: (...) as in :class:`Tail`, not negative.
     """
     result = np.zeros(np.broadcast_shapes(values.shape, np.shape(scale)), values.dtype)
     below = knots[..., 0] - np.maximum(knots[..., 1] - knots[..., 0], 1e-9)
@@ -84,15 +83,15 @@ def surprise(values: Floats, knots: Floats, surprises: Floats, scale: Floats, sh
 
 
 def fit_tail(values: Float64, independent: float, expected_scale: float = 1.0) -> Tail:
-    """Fit to healthy values.
+    """Fit the distribution to healthy values.
 
     Args:
         values: (n,) finite values of a statistic with an exponential tail; need not be independent.
-        independent: how many independent values they are worth, at least 1.
-        expected_scale: scale of the tail before anything is seen.
+        independent: equivalent number of independent values, at least 1.
+        expected_scale: prior scale of the tail.
 
     Returns:
-        The distribution.
+        The healthy distribution.
     """
     independent = min(float(values.size), max(1.0, independent))
     excesses = max(LEAST_EXCESSES, EXCESSES_BY_ROOT * independent**0.5)
@@ -105,7 +104,7 @@ def fit_tail(values: Float64, independent: float, expected_scale: float = 1.0) -
 
 
 def _fit_excesses(excesses: Float64, worth: float, expected: float) -> tuple[float, float]:
-    """Posterior mode of scale and shape; the excesses count as ``worth`` independent ones."""
+    """Posterior mode of scale and shape; the excesses have the weight of ``worth`` independent ones."""
     weight = worth / max(1, excesses.size)
 
     def loss(parameters: Float64) -> float:
@@ -119,7 +118,7 @@ def _fit_excesses(excesses: Float64, worth: float, expected: float) -> tuple[flo
         return float(weight * density + prior)
 
     mean = (float(excesses.sum()) * weight + PRIOR_EXCESSES * expected) / (worth + PRIOR_EXCESSES)
-    from scipy.optimize import minimize  # late: the daemon never fits
+    from scipy.optimize import minimize  # imported here: the daemon never fits
 
     found = minimize(loss, np.array([np.log(mean), 0.5 * SHAPE_SPREAD]), method="Nelder-Mead")
     return float(np.exp(found.x[0])), float(abs(found.x[1]))
