@@ -2,7 +2,7 @@
 
 Limits lie far beyond the values in the healthy data. Excesses over a high quantile follow a generalised Pareto
 distribution (Pickands 1975; peaks over threshold, as in Coles, An Introduction to Statistical Modeling of Extreme
-Values, 4.2). The statistics here are logarithms of likelihood ratios, whose tail is exponential with a scale of about 1.
+Values, 4.2). The statistics here are logarithms of likelihood ratios, whose tail is exponential with a scale near 1.
 The fit uses this as a prior, which dominates when data are few.
 """
 
