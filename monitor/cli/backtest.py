@@ -60,8 +60,8 @@ def command(
     from monitor.model.engines.engines import load_engine
     from monitor.offline.backtest import backtest
     from monitor.offline.calibration_run import Cut, cut
-    from monitor.offline.drive import between
     from monitor.recording.fit import length_s, require_rate
+    from monitor.recording.part import between
     from monitor.recording.source import open_recordings
 
     artefact = load_artefact(model)
@@ -92,9 +92,9 @@ def command(
     if csv_file is not None:
         _write_csv(csv_file, results)
     if plot_file is not None:
-        from monitor.cli.backtest_figure import draw
+        from monitor.cli.figures import plot_backtest
 
-        draw(results, plot_file)
+        plot_backtest(plot_file, results)
     if as_json:
         click.echo(json.dumps({"channels": [channel.document() for channel in results]}))
         return

@@ -43,8 +43,8 @@ def command(
     from monitor.model.calibration_file import load_calibrations, save_calibrations
     from monitor.model.engines.engines import load_engine
     from monitor.offline.calibration_run import calibrate_channels, cut
-    from monitor.offline.drive import between
     from monitor.recording.fit import require_rate
+    from monitor.recording.part import between
     from monitor.recording.source import open_recordings
 
     artefact = load_artefact(model)

@@ -1,17 +1,21 @@
-"""The figures of ``forecast``: what came against what was forecast, and the gap ratio along the block."""
+"""The figures of commands: forecasts, and the course of a backtest."""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from monitor.core.scoring.alarm import State
 from monitor.errors import ConfigurationError, MonitorError
 from monitor.model.artefact.card import FORECASTERS
 from monitor.model.forecast_ahead import Look
 from monitor.model.training.report import Comparison
+from monitor.offline.backtest import ChannelResult
 
 SHOWN_CONTEXT_BLOCKS = 2
 """Blocks shown before the forecast."""
+
+COLOURS = {State.WARNING: "#d9a400", State.ALARM: "#c0392b"}
 
 
 def plot_forecast(file: Path, look: Look, title: str, sampling_rate_hz: float, unit: str) -> None:
@@ -57,6 +61,31 @@ def plot_positions(file: Path, comparison: Comparison, title: str) -> None:
     axes.set_ylim(0.0, 1.5)
     axes.legend(loc="upper right")
     save_figure(file, figure)
+
+
+def plot_backtest(path: Path, results: list[ChannelResult]) -> None:
+    """Write one figure: level, gaps, and score with limit and alarms, of the channels above each other."""
+    figure, axes = new_figure(path, 3 * len(results), row_height_in=2.0)
+    for number, channel in enumerate(results):
+        level, gaps, score = axes[3 * number : 3 * number + 3]
+        time_s = np.array([interval.start_s for interval in channel.intervals])
+        level.plot(time_s, [interval.rms for interval in channel.intervals], color="#4a6fa5", lw=1)
+        level.set(title=channel.name, ylabel="RMS in m/s²")
+        gaps.plot(time_s, [interval.gap_ratio for interval in channel.intervals], label="gap ratio", lw=1)
+        gaps.plot(time_s, [interval.gap_whitened for interval in channel.intervals], label="whitened gap", lw=1)
+        gaps.set(ylabel="gap", yscale="log")
+        gaps.legend(loc="upper left")
+        score.plot(time_s, [interval.score for interval in channel.intervals], color="#333333", lw=1)
+        score.axhline(1.0, color=COLOURS[State.ALARM], ls="--", lw=1, label="limit")
+        states = np.array([interval.alarm_state for interval in channel.intervals])
+        for state, colour in COLOURS.items():
+            score.fill_between(
+                time_s, 0, 1, where=states == state, transform=score.get_xaxis_transform(), color=colour, alpha=0.25,
+                label=state.name.lower(), step="post",
+            )  # fmt: skip
+        score.set(xlabel="s", ylabel="score")
+        score.legend(loc="upper left")
+    save_figure(path, figure)
 
 
 def new_figure(file: Path, rows: int, row_height_in: float = 3.2) -> tuple[Any, Any]:

@@ -62,10 +62,10 @@ def command(
 
     Example: vibration-monitor train pump.npz fan.wav --channel all --out models/mine
     """
-    from monitor.cli.described_recordings import open_described
     from monitor.model.network import Shape
     from monitor.model.training.training import TUTORIAL, Recipe
     from monitor.model.training.training_run import run_course
+    from monitor.recording.described import open_described
 
     given = {key: value for key, value in recipe_options.items() if value is not None}
     recipe = replace(TUTORIAL if tutorial else Recipe(), **given)

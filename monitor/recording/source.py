@@ -19,9 +19,8 @@ from monitor.core.units import UNITS_MPS2
 from monitor.errors import MonitorError, RecordingError
 from monitor.recording.decimate import Decimator
 from monitor.recording.formats import read_contents
-from monitor.recording.missing_library import named_missing_library
 from monitor.recording.options import ALL_CHANNELS, RecordingOptions
-from monitor.recording.readers.contents import Layout
+from monitor.recording.readers.contents import Layout, named_missing_library
 from monitor.recording.selection import Selection, select
 
 PIECE_SAMPLES = 2**16

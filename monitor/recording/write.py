@@ -18,8 +18,7 @@ import numpy as np
 from monitor.core.arrays import Numbers
 from monitor.core.units import UNITS_MPS2
 from monitor.errors import ConfigurationError, MonitorError, RecordingError
-from monitor.recording.missing_library import named_missing_library
-from monitor.recording.readers.contents import Layout, arrange
+from monitor.recording.readers.contents import Layout, arrange, named_missing_library
 
 
 @dataclass(frozen=True)

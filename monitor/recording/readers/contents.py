@@ -6,6 +6,7 @@ samples come later, a piece at a time. Refuses to know: options, units' meaning,
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -161,3 +162,23 @@ def refuse_whole(what: str, array_bytes: int) -> None:
             f"{what} would take {array_bytes:,} bytes of memory at once, more than {MAX_WHOLE_BYTES:,}; save it as "
             "row-ordered .npy, .npz or .h5, which are read piece by piece, or split it"
         )
+
+
+@contextmanager
+def named_missing_library(what: str, suffix: str) -> Iterator[None]:
+    """Turn a failed import inside the block into a message that says what to install.
+
+    Args:
+        what: the recording, for the message.
+        suffix: its format.
+
+    Raises:
+        RecordingError: an import failed.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise RecordingError(
+            f"{what}: the format {suffix} needs the library {error.name}, which is not installed; "
+            "pip install 'vibration-monitor[recordings]'"
+        ) from error

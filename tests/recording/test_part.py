@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from monitor.core.arrays import Float32
-from monitor.offline.drive import between, due_blocks
+from monitor.offline.drive import due_blocks
 from monitor.recording.options import RecordingOptions
+from monitor.recording.part import between
 from monitor.recording.source import Recording, open_recording
 from monitor.recording.write import write_recording
 
