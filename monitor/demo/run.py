@@ -14,7 +14,6 @@ from pathlib import Path
 
 from monitor.config import Config
 from monitor.core.scoring.alarm import State
-from monitor.core.scoring.kinds import KINDS
 from monitor.demo.plant import SAMPLING_RATE_HZ, Plant, Story, plant_channels
 from monitor.model.artefact.artefact import load_artefact
 from monitor.model.calibration_file import ANY_REGIME, save_calibrations
@@ -23,7 +22,7 @@ from monitor.offline.calibration_run import calibrate_channels, cut
 from monitor.recording.source import open_recording
 from monitor.recording.write import write_recording
 from monitor.runtime.daemon import Daemon
-from monitor.runtime.web.families import ChannelTable
+from monitor.runtime.web.table import ChannelTable, read_table
 from monitor.shipped import shipped
 
 MODEL = "models/demo"
@@ -68,11 +67,11 @@ class Narrator:
 
     def look(self) -> None:
         """Look once."""
-        table = ChannelTable(self._daemon.view())
+        table = read_table(self._daemon.view())
         now_s = self._clock()
-        columns = [table.column(key) for key in ("gap_ratio", "rms", "score", "alarm_state", "evidence")]
-        for channel, silent, ratio, rms, score, state, evidence in zip(
-            table.channels, table.silent, *columns, strict=True
+        columns = [table.figures[key].tolist() for key in ("gap_ratio", "rms", "score", "alarm_state")]
+        for place, (channel, silent, ratio, rms, score, state) in enumerate(
+            zip(table.channels, table.silent.tolist(), *columns, strict=True)
         ):
             watched = self._watched.setdefault(channel.name, Watched())
             if silent:
@@ -89,7 +88,7 @@ class Narrator:
             if math.isfinite(score):
                 watched.peak_score = max(watched.peak_score, score)
             if state == State.ALARM:
-                text = f"ALARM: score {score:.2f} (limit 1), driven by {_loudest(evidence)}"
+                text = f"ALARM: score {score:.2f} (limit 1), driven by {_loudest(table, place)}"
                 self._once(watched, "alarm", now_s, channel.name, text + self._rms_text(watched, rms))
             if watched.rms and now_s >= BASELINE_S and rms > 2 * _median(watched.rms):
                 self._once(watched, "rms", now_s, channel.name, self._late(watched, now_s))
@@ -114,10 +113,10 @@ class Narrator:
 
     def summary(self) -> list[dict[str, object]]:
         """The channels with their healthy and present gap ratio and RMS."""
-        table = ChannelTable(self._daemon.view())
-        rows = zip(table.channels, table.column("gap_ratio"), table.column("rms"), strict=True)
+        table = read_table(self._daemon.view())
+        figures = (table.figures[key].tolist() for key in ("gap_ratio", "rms"))
         result: list[dict[str, object]] = []
-        for channel, ratio, rms in rows:
+        for channel, ratio, rms in zip(table.channels, *figures, strict=True):
             watched = self._watched.get(channel.name, Watched())
             result.append(
                 {
@@ -137,8 +136,8 @@ def _median(values: list[float]) -> float:
     return sorted(values)[len(values) // 2] if values else math.nan
 
 
-def _loudest(evidence: list[float]) -> str:
-    return max(zip(evidence, KINDS, strict=True))[1].value
+def _loudest(table: ChannelTable, place: int) -> str:
+    return max((values[place], name) for name, values in table.evidence.items())[1]
 
 
 def calibrate_plant(folder: Path) -> None:

@@ -16,7 +16,7 @@ from monitor.runtime.intake.ingest import Ingest
 from monitor.runtime.lanes.lane import Lane, LaneShape
 from monitor.runtime.lanes.orders import Collect, Order
 from monitor.runtime.lanes.workers import _Process
-from monitor.runtime.web import families
+from monitor.runtime.web.table import read_table
 from monitor.runtime.web.view import View
 from tests.support.daemons import SENSOR
 from tests.support.servers import free_port
@@ -99,7 +99,7 @@ def test_a_worker_that_hangs_in_the_middle_of_a_batch_spoils_no_figures_of_anoth
     writer.start()
     try:
         with hung.writing():
-            tables = [families.ChannelTable(view) for _ in range(30)]
+            tables = [read_table(view) for _ in range(30)]
     finally:
         going = False
         writer.join()
@@ -107,7 +107,7 @@ def test_a_worker_that_hangs_in_the_middle_of_a_batch_spoils_no_figures_of_anoth
     seen = [
         (rms, peak)
         for table in tables
-        for row, rms, peak in zip(rows, table.column("rms"), table.column("peak"), strict=True)
+        for row, rms, peak in zip(rows, table.figures["rms"], table.figures["peak"], strict=True)
         if row >= 2
     ]
     assert len(seen) == 60

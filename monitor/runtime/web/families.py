@@ -9,17 +9,20 @@ import math
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from monitor import __version__
+from monitor.core.arrays import Float64
 from monitor.core.messages.decode import Reason
-from monitor.core.scoring.kinds import KINDS
 from monitor.core.scoring.plausibility import BY_WORKER, REFUSALS, Skip
-from monitor.runtime.intake.channel import COUNTERS, RARE, Channel
+from monitor.runtime.intake.channel import COUNTERS, RARE
 from monitor.runtime.internal_errors import Where
 from monitor.runtime.lanes.histogram import Histogram
 from monitor.runtime.lanes.lane import Lane
 from monitor.runtime.web import procfs
 from monitor.runtime.web.connections import Dropped
 from monitor.runtime.web.exposition import MetricsPage, label_text
+from monitor.runtime.web.table import ChannelTable, read_table
 from monitor.runtime.web.view import View, oldest_s
 
 FIGURES = {
@@ -33,54 +36,29 @@ FIGURES = {
 }
 """Column of the board: metric name and help. A figure that does not exist is absent, never 0."""
 
-OTHERS = ("blocks_scored", "scored_at_s", "calibrated", "alarm_state", "evidence", "dominant", "band")
-"""Further columns of the board."""
+COUNTS = ("blocks_scored", "scored_at_s", "calibrated", *BY_WORKER, *REFUSALS)
+"""Further columns of the boards."""
 
 
-class ChannelTable:
-    """The channels of a view with their figures, read from the boards once."""
-
-    def __init__(self, view: View) -> None:
-        self.view = view
-        self.channels: list[Channel] = list(view.ingest.channels.values())
-        self.labels = [label_text(view.label_names, channel.labels) for channel in self.channels]
-        self.silent = [view.now_s - channel.last_sample_s > view.silent_after_s for channel in self.channels]
-        self._columns: dict[str, dict[str, list[Any]]] = {}
-        self._received: dict[str, list[int]] = {}
-        for name, lane in view.lanes.items():
-            seen = lane.board.read((*FIGURES, *OTHERS, *lane.board.skipped, *lane.board.refused))
-            columns = {key: column.tolist() for key, column in seen.items()}
-            columns["blocks_received"] = lane.rings.blocks_received().tolist()
-            self._columns[name] = columns
-
-    def column(self, key: str) -> list[Any]:
-        """One value a channel, from the boards."""
-        columns = self._columns
-        return [columns[channel.model][key][channel.row] for channel in self.channels]
-
-    def figures(self, key: str) -> list[tuple[str, float]]:
-        """Label text and value of the channels that have this figure and are not silent."""
-        triples = zip(self.labels, self.column(key), self.silent, strict=True)
-        return [(labels, value) for labels, value, silent in triples if value == value and not silent]  # noqa: PLR0124
-
-    def counts(self, key: str) -> list[tuple[str, float]]:
-        """Label text and count of every channel, from the boards."""
-        return list(zip(self.labels, self.column(key), strict=True))
-
-
-def write_channels(page: MetricsPage, table: ChannelTable) -> None:
+def write_channels(page: MetricsPage, view: View) -> None:
     """The families with one series a channel."""
-    view = table.view
+    table = read_table(view, more=COUNTS)
+    names = [label_text(view.label_names, channel.labels) for channel in table.channels]
+    silences = table.silent.tolist()
+
+    def counts(key: str) -> list[tuple[str, float]]:
+        return list(zip(names, table.columns[key].tolist(), strict=True))
+
     for key, (name, text) in FIGURES.items():
-        page.family(name, "gauge", text, table.figures(key))
-    _write_alarms(page, table)
+        page.family(name, "gauge", text, _known(names, table.figures[key]))
+    _write_alarms(page, table, names)
     for key, (name, text) in COUNTERS.items():
         values = (getattr(channel, key) for channel in table.channels)
-        page.family(name, "counter", text, zip(table.labels, values, strict=True))
+        page.family(name, "counter", text, zip(names, values, strict=True))
     for key, (name, text) in RARE.items():
-        pairs = ((labels, getattr(channel, key)) for labels, channel in zip(table.labels, table.channels, strict=True))
+        pairs = ((labels, getattr(channel, key)) for labels, channel in zip(names, table.channels, strict=True))
         page.family(name, "counter", text, (pair for pair in pairs if pair[1]))
-    triples = zip(table.labels, table.channels, table.silent, strict=True)
+    triples = zip(names, table.channels, silences, strict=True)
     page.family(
         "vibration_sampling_rate_measured_hertz",
         "gauge",
@@ -93,30 +71,30 @@ def write_channels(page: MetricsPage, table: ChannelTable) -> None:
         "Whole blocks received.",
         (
             (labels, count - channel.first_block)
-            for (labels, count), channel in zip(table.counts("blocks_received"), table.channels, strict=True)
+            for (labels, count), channel in zip(counts("blocks_received"), table.channels, strict=True)
         ),
     )
     page.family(
         "vibration_blocks_scored_total",
         "counter",
         "Blocks compared with their forecast.",
-        table.counts("blocks_scored"),
+        counts("blocks_scored"),
     )
     skipped = [
         (f'{labels},reason="{reason}"', value)
         for reason in BY_WORKER
-        for labels, value in table.counts(reason)
+        for labels, value in counts(reason)
         if value or reason is not Skip.SPIKE
     ]
     skipped += [
         (f'{labels},reason="{reason}"', value)
         for reason in REFUSALS
-        for labels, value in table.counts(reason)
+        for labels, value in counts(reason)
         if value  # six more series a channel only where there is something to tell
     ]
     skipped += [
         (f'{labels},reason="{Skip.INCOMPLETE}"', float(channel.blocks_incomplete))
-        for labels, channel in zip(table.labels, table.channels, strict=True)
+        for labels, channel in zip(names, table.channels, strict=True)
     ]
     page.family("vibration_blocks_skipped_total", "counter", "Blocks not compared, by reason.", skipped)
     page.family(
@@ -125,60 +103,54 @@ def write_channels(page: MetricsPage, table: ChannelTable) -> None:
         "When the channel's last samples arrived.",
         (
             (labels, channel.last_sample_s + view.wall_offset_s)
-            for labels, channel in zip(table.labels, table.channels, strict=True)
+            for labels, channel in zip(names, table.channels, strict=True)
         ),
     )
     page.family(
         "vibration_last_score_timestamp_seconds",
         "gauge",
         "When the last sample of the channel's last scored interval arrived.",
-        ((labels, at_s + view.wall_offset_s) for labels, at_s in table.counts("scored_at_s") if at_s > 0),
+        ((labels, at_s + view.wall_offset_s) for labels, at_s in counts("scored_at_s") if at_s > 0),
     )
 
 
-def _write_alarms(page: MetricsPage, table: ChannelTable) -> None:
-    rows = list(
-        zip(
-            table.labels,
-            table.channels,
-            table.silent,
-            *(table.column(key) for key in ("calibrated", "alarm_state", "score", "evidence", "dominant", "band")),
-            strict=True,
-        )
-    )
+def _write_alarms(page: MetricsPage, table: ChannelTable, names: list[str]) -> None:
+    triples = zip(names, table.columns["calibrated"].tolist(), table.silent.tolist(), strict=True)
     page.family(
         "vibration_channel_calibrated",
         "gauge",
         "Whether the channel has a calibration.",
-        ((labels, int(calibrated)) for labels, _, silent, calibrated, *_ in rows if not silent),
+        ((labels, int(calibrated)) for labels, calibrated, silent in triples if not silent),
     )
     page.family(
         "vibration_alarm_state",
         "gauge",
         "0 ok, 1 warning, 2 alarm, after hysteresis.",
-        ((labels, state) for labels, _, silent, _, state, *_ in rows if state > 0 or (state == 0 and not silent)),
+        _known(names, table.figures["alarm_state"]),
     )
-    scored = [row for row in rows if row[5] == row[5] and not row[2]]
+    scores, kinds = table.figures["score"].tolist(), [values.tolist() for values in table.evidence.values()]
     page.family(
         "vibration_evidence_score",
         "gauge",
         "The score that each kind of evidence alone would give.",
         (
             (f'{labels},evidence="{kind}"', value)
-            for labels, *_, evidence, _, _ in scored
-            for kind, value in zip(KINDS, evidence, strict=True)
+            for labels, score, *evidence in zip(names, scores, *kinds, strict=True)
+            if not math.isnan(score)
+            for kind, value in zip(table.evidence, evidence, strict=True)
         ),
     )
     page.family(
         "vibration_evidence_band_hertz",
         "gauge",
         "Centre of the frequency band that stands out most.",
-        (
-            (labels, (band[0] + band[1]) / 2 * channel.sensor.sampling_rate_hz / 2)
-            for labels, channel, *_, band in scored
-            if band[0] == band[0]
-        ),
+        _known(names, np.where(np.isnan(table.figures["score"]), np.nan, table.band_hz.mean(axis=1))),
     )
+
+
+def _known(names: list[str], values: Float64) -> list[tuple[str, float]]:
+    """Label text and value of the channels that have a value."""
+    return [(labels, value) for labels, value in zip(names, values.tolist(), strict=True) if not math.isnan(value)]
 
 
 def write_service(page: MetricsPage, view: View) -> None:
@@ -315,5 +287,5 @@ def render(view: View) -> bytes:
     """The whole page except the process's own metrics."""
     page = MetricsPage()
     write_service(page, view)
-    write_channels(page, ChannelTable(view))
+    write_channels(page, view)
     return page.text()

@@ -5,49 +5,18 @@ not; what a browser gets is made from these arrays, so asking never reaches the 
 HTTP, browsers, forecasts.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from monitor.core.arrays import Bool, Float32, Float64, Floats, Rows
-from monitor.core.scoring.alarm import State
-from monitor.core.scoring.kinds import KINDS
-from monitor.core.scoring.plausibility import REFUSALS
-from monitor.runtime.intake.channel import Channel
+from monitor.core.arrays import Float32, Floats, Rows
 from monitor.runtime.lanes.lane import Lane
+from monitor.runtime.web.table import EMPTY, ChannelTable, Places, read_table
 from monitor.runtime.web.view import View
-
-FIGURES = ("score", "alarm_state", "gap", "gap_ratio", "gap_whitened", "rms", "peak", "coverage")
-"""Figures of an interval, as the boards name them; NaN: there is none."""
 
 HISTORY_SAMPLES = 300
 """Samples of history, one a second. Fewer: a fault's growth does not show. More: memory, and nobody looks at it."""
 
-REASONS = (None, *REFUSALS)
-"""Why an interval was refused, by its code."""
-
 CHANNEL_LIMIT = 10_000
 """Most channels on the page. More cost the browser too much to be of use; the metrics hold them all."""
-
-
-@dataclass(frozen=True)
-class Table:
-    """The channels at one instant, one row of every array each."""
-
-    channels: tuple[Channel, ...]
-    """The channels, in order of their first appearance."""
-    figures: dict[str, Float64]
-    """Each of :data:`FIGURES`; NaN: there is none. A silent channel has none but the alarm state that it is left in."""
-    evidence: dict[str, Float64]
-    """What speaks for a fault, by its name, on the scale of the score; NaN without one."""
-    band_hz: Float64
-    """(n, 2) the band that stands out most; NaN: there is none."""
-    refusal: list[str | None]
-    """Why the last interval was not scored, None if it was."""
-    age_s: Float64
-    """Seconds since the last samples."""
-    silent: Bool
-    """Which channels have been without samples for longer than the configuration allows."""
 
 
 class Fleet:
@@ -57,55 +26,26 @@ class Fleet:
         size = min(channel_limit, CHANNEL_LIMIT)
         self.generation = 0
         """Counts the changes of which channels there are."""
-        self.table = _empty_table(())
+        self.table = EMPTY
         self.places: dict[tuple[str, ...], int] = {}
         """Where the channel with these labels stands in the table."""
         self.beyond_limit = 0
         """Channels that are not shown."""
         self._size = size
-        self._places: list[tuple[Lane, Rows, Rows]] = []
+        self._places = Places((), {})
         self._score: Float32 = np.full((HISTORY_SAMPLES, size), np.nan, np.float32)
         self._ratio: Float32 = np.full((HISTORY_SAMPLES, size), np.nan, np.float32)
         self._alarm: Float32 = np.full((HISTORY_SAMPLES, size), np.nan, np.float32)
         self.samples = 0
         """Samples of history ever taken."""
 
-    def sample(self, view: View) -> Table:
+    def sample(self, view: View) -> ChannelTable:
         """Read the boards and take one sample of history."""
         self._place(view)
-        channels = self.table.channels
-        count = len(channels)
-        figures = {name: np.full(count, np.nan) for name in FIGURES}
-        evidence = {kind.value: np.full(count, np.nan) for kind in KINDS}
-        band = np.full((count, 2), np.nan)
-        refusal = np.zeros(count, np.intp)
-        for lane, places, rows in self._places:
-            seen = lane.board.read((*FIGURES, "evidence", "band", "refusal"), rows)
-            for name, values in figures.items():
-                values[places] = seen[name]
-            for kind, values in zip(KINDS, seen["evidence"].T, strict=True):
-                evidence[kind][places] = values
-            band[places] = seen["band"]
-            refusal[places] = seen["refusal"]
-        figures["alarm_state"][figures["alarm_state"] < 0] = np.nan
-        rates_hz = np.array([channel.sensor.sampling_rate_hz for channel in channels])
-        age_s = view.now_s - np.array([channel.last_sample_s for channel in channels])
-        silent = age_s > view.silent_after_s
-        in_alarm = figures["alarm_state"] > State.OK
-        for name, values in (*figures.items(), *evidence.items()):
-            values[silent & ~in_alarm if name == "alarm_state" else silent] = np.nan
-        self.table = Table(
-            channels,
-            figures,
-            evidence,
-            band * rates_hz[:, None] / 2,
-            [REASONS[code] for code in refusal.tolist()],
-            age_s,
-            silent,
-        )
-        at = self.samples % HISTORY_SAMPLES
+        self.table = read_table(view, self._places)
+        at, count = self.samples % HISTORY_SAMPLES, len(self.table.channels)
         for history, name in ((self._score, "score"), (self._ratio, "gap_ratio"), (self._alarm, "alarm_state")):
-            history[at, :count] = figures[name]
+            history[at, :count] = self.table.figures[name]
         self.samples += 1
         return self.table
 
@@ -135,11 +75,7 @@ class Fleet:
 
     def lane_row(self, place: int) -> tuple[Lane, int]:
         """The lane of a channel and its row there."""
-        for lane, places, rows in self._places:
-            found = np.flatnonzero(places == place)
-            if found.size:
-                return lane, int(rows[found[0]])
-        raise KeyError(place)
+        return self._places.lane_row(place)
 
     def _order(self) -> Rows:
         """Positions of the history's samples, oldest first."""
@@ -147,14 +83,12 @@ class Fleet:
 
     def _place(self, view: View) -> None:
         """Follow the channels as they come and go; history moves with its channel."""
-        everyone = list(view.ingest.channels.values())
+        everyone = tuple(view.ingest.channels.values())
         channels = everyone[: self._size]
         self.beyond_limit = len(everyone) - len(channels)
-        before = self.table.channels
-        lanes_kept = all(view.lanes.get(lane.name) is lane for lane, _, _ in self._places)
-        if lanes_kept and len(before) == len(channels) and all(a is b for a, b in zip(before, channels, strict=True)):
+        if self._places.hold(channels, view.lanes):
             return
-        old_places = {id(channel): place for place, channel in enumerate(before)}
+        old_places = {id(channel): place for place, channel in enumerate(self._places.channels)}
         came_from = np.array([old_places.get(id(channel), -1) for channel in channels], np.intp)
         new = came_from < 0
         count = len(channels)
@@ -163,19 +97,9 @@ class Fleet:
             moved[:, new] = np.nan
             history[:, count:] = np.nan
             history[:, :count] = moved
-        self._places = []
-        for name, lane in view.lanes.items():
-            own = [i for i, channel in enumerate(channels) if channel.model == name]
-            places = np.array(sorted(own, key=lambda i: channels[i].row), np.intp)
-            rows = np.array([channels[i].row for i in places], np.intp)
-            self._places.append((lane, places, rows))
+        self._places = Places(channels, view.lanes)
         self.generation += 1
         self.places = {channel.labels: place for place, channel in enumerate(channels)}
-        self.table = _empty_table(tuple(channels))
-
-
-def _empty_table(channels: tuple[Channel, ...]) -> Table:
-    return Table(channels, {}, {}, np.zeros((0, 2)), [], np.zeros(0), np.zeros(0, np.bool_))
 
 
 def significant(values: Floats, digits: int = 3) -> list[float | None]:

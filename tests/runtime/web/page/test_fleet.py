@@ -98,3 +98,9 @@ def test_significant_digits() -> None:
     assert significant(values) == [0.0, 1230.0, -0.00123, None, None, 10.0, 1e-9]
     assert significant(np.array([0.30624, 2.0], np.float32)) == [0.306, 2.0]
     assert significant(np.array([], np.float32)) == []
+
+
+def test_a_fleet_without_channels_has_a_table() -> None:
+    fleet = Fleet(2)
+    table = fleet.sample(Plant(channels=2).view())
+    assert (table.channels, table.figures["score"].size) == ((), 0)
