@@ -1,4 +1,4 @@
-"""Certificates: loading ours into a TLS context, and when those of a configuration expire.
+"""TLS: loads our certificates into contexts, and reads when the configured certificates expire.
 
 Only the expiry date is read here; OpenSSL checks everything else about a certificate during the handshake.
 """
@@ -17,19 +17,19 @@ _PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re
 
 
 def load_certificate(context: ssl.SSLContext, cert_file: Path, key_file: Path, key: str) -> None:
-    """Load our certificate and its key; connections made later use them.
+    """Load our certificate and its key into a context; later connections use them.
 
     Args:
-        context: to load into.
+        context: the TLS context.
         cert_file: PEM, with intermediate certificates after ours.
         key_file: PEM without a passphrase.
-        key: of the configuration, for the message.
+        key: configuration key of ``cert_file``, for the error message.
 
     Raises:
         ConfigurationError: they cannot be read, or do not belong together.
     """
     try:
-        # Without a password of its own OpenSSL would ask on the terminal, and wait.
+        # Without a password argument OpenSSL would prompt on the terminal and wait.
         context.load_cert_chain(credential(cert_file), credential(key_file), password="")
     except (OSError, ssl.SSLError) as error:
         raise ConfigurationError(
@@ -39,7 +39,7 @@ def load_certificate(context: ssl.SSLContext, cert_file: Path, key_file: Path, k
 
 
 def tls_context(settings: Mqtt) -> ssl.SSLContext:
-    """The TLS settings towards the broker, which is always verified.
+    """The TLS context for the broker, whose certificate is always verified.
 
     Raises:
         ConfigurationError: a certificate or key cannot be read.
@@ -55,13 +55,13 @@ def tls_context(settings: Mqtt) -> ssl.SSLContext:
 
 
 def certificate_expiries(config: Config) -> dict[str, float]:
-    """UNIX seconds at which the certificates in use expire, by their file.
+    """UNIX seconds at which the certificates in use expire, by file.
 
-    Of our own chain the first that expires counts, of the trusted authorities the last: among those, old ones stay
-    beside new ones on purpose.
+    For our own chain it is the first certificate that expires. For the trusted authorities it is the last one, because
+    old ones are kept beside new ones on purpose.
 
     Raises:
-        ConfigurationError: a file holds no certificate.
+        ConfigurationError: a file cannot be read or holds no certificate.
     """
     wanted: list[tuple[Path | None, Callable[[Iterable[float]], float]]] = [(config.http.cert_file, min)]
     if config.mqtt.secure:
@@ -87,9 +87,9 @@ def not_after(der: bytes) -> float:
         der: the certificate in DER encoding.
 
     Raises:
-        ValueError: the bytes are no certificate.
+        ValueError: the bytes are not a certificate.
     """
-    # Late: it takes 50 ms and 17 MB, and most daemons have no certificate.
+    # Imported here: it takes 50 ms and 17 MB, and most daemons have no certificate.
     from cryptography import x509
 
     try:

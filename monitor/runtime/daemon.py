@@ -1,8 +1,8 @@
-"""The daemon: the only place that wires the parts together, and the order in which they start and end.
+"""The daemon: wires all parts together, and starts and stops them in order.
 
-Three coroutines tell the story: :meth:`Daemon.start`, :meth:`Daemon.serve`, :meth:`Daemon.close`. A bad configuration
-or model stops the start with a full message; a missing broker does not. A reload makes the whole new configuration
-first and swaps it in only when it is good.
+Its life is three coroutines: :meth:`Daemon.start`, :meth:`Daemon.serve`, :meth:`Daemon.close`. An invalid configuration
+or model stops the start with a full message; a missing broker does not. A reload prepares and checks everything new
+before it replaces anything.
 """
 
 import asyncio
@@ -43,18 +43,18 @@ from monitor.runtime.web.view import View, oldest_s
 LOG = logging.getLogger(__name__)
 
 STATUS_PERIOD_S = 5.0
-"""Seconds between two status lines for systemd; more often is noise, less often is stale."""
+"""Seconds between two status lines for systemd. Shorter: more messages. Longer: the line is stale."""
 
 RELEASE_PERIOD_S = 1.0
-"""Seconds between two looks for messages that wait for too long."""
+"""Seconds between two checks for messages that have waited too long for an earlier one."""
 
 HUNG_AFTER_S = 10.0
-"""Silence of a worker after which the watchdog is not answered. A batch takes milliseconds; shorter than this would
-restart a daemon whose machine swaps for a moment, longer would leave a hung one undetected."""
+"""Age of a worker's heartbeat above which the watchdog is not answered; a batch takes milliseconds. Shorter: systemd
+restarts a daemon whose machine swaps for a moment. Longer: a hung worker goes unnoticed for longer."""
 
 SAVE_REST = 4.0
-"""Pause after a save because of an alarm, in times of what it took: saving takes a fifth of the time at most. Lower: a
-plant whose alarm states flicker does little else. Higher: the next change waits for longer."""
+"""Pause after a save that an alarm caused, in multiples of its duration, so saving takes at most a fifth of the time.
+Lower: flickering alarm states keep the daemon busy with saving. Higher: the next change is saved later."""
 
 
 class Daemon:
@@ -77,13 +77,13 @@ class Daemon:
         self._reloading = asyncio.Lock()
         self._source_task: asyncio.Task[None] | None = None
         self._unsaved = asyncio.Event()
-        """Set when an alarm state changed that is not on disk."""
+        """Set when an alarm state changed since the last save."""
 
     async def start(self) -> None:
-        """Load the models, start their workers, open the HTTP server. The broker is not waited for.
+        """Load the models, start their workers, open the HTTP server. It does not wait for the broker.
 
         Raises:
-            MonitorError: what makes a run impossible.
+            MonitorError: the daemon cannot run.
         """
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._errors.in_loop)
@@ -122,7 +122,7 @@ class Daemon:
         self.address = await self._listen()
 
     async def serve(self) -> None:
-        """Take messages until cancelled or until something fails."""
+        """Process messages until cancelled, or until a worker fails."""
         self._start_source()
         self._notifier.ready(self._status())
         helpers = [
@@ -139,7 +139,7 @@ class Daemon:
             for task in helpers:
                 task.cancel()
             await asyncio.gather(*helpers, return_exceptions=True)
-            # What made a worker fail must not meet the next run again.
+            # State that may have made a worker fail must not reach the next run.
             sound = self._failure.cancelled() or isinstance(self._failure.exception(), MonitorError)
             if sound:
                 await self._save()
@@ -149,18 +149,18 @@ class Daemon:
                 await self._save(final=True)
 
     async def close(self) -> None:
-        """End everything that :meth:`start` began, in the opposite order."""
+        """Stop everything that :meth:`start` started, in reverse order."""
         await self._stack.aclose()
         self._notifier.close()
 
     async def reload(self) -> None:
-        """Load the configuration anew: all of it is good and swapped in, or nothing changes.
+        """Reload the configuration file; if any part of it is invalid, nothing changes.
 
         Raises:
-            MonitorError: why the old one stays.
+            MonitorError: why the old configuration stays.
         """
         if self._config_file is None:
-            raise ConfigurationError("there is no configuration file to load anew")
+            raise ConfigurationError("cannot reload: the daemon was started without a configuration file")
         async with self._reloading:
             self._notifier.reloading()
             reason = MonitorError("an internal error, see the log; restart the service")
@@ -186,14 +186,14 @@ class Daemon:
         )
         try:
             if self._tls is not None:
-                server.load_own_certificate(self._tls, prepared.config.http)  # perhaps renewed in place
+                server.load_own_certificate(self._tls, prepared.config.http)  # it may have been renewed in place
         except MonitorError:
             await asyncio.to_thread(stop_new, prepared.lanes, self._lanes)
             raise
         await self._swap(prepared)
 
     async def _swap(self, prepared: Prepared) -> None:
-        """Use a new configuration; nothing here may fail."""
+        """Replace the running configuration by a prepared one; nothing here may fail."""
         config, lanes = prepared.config, prepared.lanes
         before, gone = self.config, [old for name, old in self._lanes.items() if lanes.get(name) is not old]
         self._certificates, self._calibrations = prepared.certificates, prepared.calibrations
@@ -221,16 +221,16 @@ class Daemon:
             self._start_source()
 
     def metrics_page(self) -> bytes:
-        """The metrics page in the text format."""
+        """The metrics page in Prometheus' text format."""
         return families.render(self.view()) + exposition.process_metrics(self._process_registry)
 
     def unready(self) -> list[str]:
-        """Why the service is not ready, empty when it is."""
+        """The reasons why the service is not ready; empty when it is."""
         problem = self._mqtt.state.problem
         return [f"broker {self.config.mqtt.url}: {problem}"] if problem else []
 
     def view(self) -> View:
-        """Everything that metrics and page show, now."""
+        """The data behind the metrics and the page."""
         return View(
             label_names=self.config.label_names,
             ingest=self.ingest,
@@ -266,7 +266,7 @@ class Daemon:
 
     def _start_source(self) -> None:
         if self._failure.done():
-            return  # a reload that is overtaken by the end
+            return  # the daemon failed during a reload
         self._source_task = asyncio.create_task(supervised(self._mqtt.run, "mqtt", self._errors), name="mqtt")
 
     async def _stop_source(self) -> None:
@@ -279,7 +279,7 @@ class Daemon:
             self._failure.set_exception(error)
 
     async def _watch(self) -> None:
-        """Tell systemd how it goes, and that it goes on."""
+        """Send status and watchdog messages to systemd; no watchdog while a worker hangs."""
         watchdog_s = self._notifier.watchdog_s
         period_s = min(STATUS_PERIOD_S, watchdog_s / 3) if watchdog_s else STATUS_PERIOD_S
         hung_after_s = min(HUNG_AFTER_S, watchdog_s / 2) if watchdog_s else HUNG_AFTER_S
@@ -294,7 +294,7 @@ class Daemon:
             await asyncio.sleep(period_s)
 
     async def _release(self) -> None:
-        """Let no message wait for long for one that was lost before it."""
+        """Release messages that have waited too long for an earlier one."""
         while True:
             await asyncio.sleep(RELEASE_PERIOD_S)
             self.ingest.release_overdue()
@@ -323,7 +323,7 @@ class Daemon:
             )
 
     async def _bring_back(self) -> None:
-        """Make the channels that are known or expected, before anybody can miss them in a scrape."""
+        """Create the known and the expected channels before the first scrape."""
         absent.bring_back(self.ingest, self._memory, self.config, time.monotonic())
         if self.ingest.channels:
             for loaded in self._lanes.values():
@@ -351,7 +351,7 @@ class Daemon:
         labels = dict(zip(self.config.label_names, channel.labels, strict=True))
         self._events.channel(labels)
         payload = restored_payload(channel, labels, state, self._wall_clock.now_s())
-        # After a clean end a retained event is known, and no other can be; after a kill any may be wrong.
+        # After a clean stop the broker's retained event is known to be right. After a kill it may be wrong.
         if channel.event or (payload and not self._memory.clean):
             self._events.state(labels, payload)
         channel.event = payload if channel.event else ""
@@ -367,7 +367,7 @@ class Daemon:
             self._unsaved.set()
 
     def _configure_channel(self, channel: Channel) -> None:
-        """Give a channel's row its interval, warm-up and calibration."""
+        """Configure a channel's row: interval, warm-up, calibration and limit."""
         loaded = self._lanes[channel.model]
         shape, scoring, rate_hz = loaded.lane.shape, self.config.scoring, channel.sensor.sampling_rate_hz
         labels = dict(zip(self.config.label_names, channel.labels, strict=True))
@@ -376,7 +376,7 @@ class Daemon:
         warmup_blocks = scoring.warmup_blocks or shape.window_blocks
         limit, wrong_rate = 0.0, False
         if calibration is not None:
-            # The limits hold for the interval and the warm-up that the calibration was made with.
+            # The limits are valid only for the interval and the warm-up of the calibration.
             interval_blocks, warmup_blocks = calibration.interval_blocks, calibration.warmup_blocks
             limit = calibration.limit(scoring.false_alarms_per_month)
             wrong_rate = not same_rate(rate_hz, calibration.sampling_rate_hz)
@@ -393,5 +393,5 @@ class Daemon:
         self._http = server.Server(server.make_app(self, settings, self._errors), settings, self._tls, self._errors)
         self._stack.push_async_callback(self._http.close)
         if open_to_others(settings):
-            LOG.warning("anyone who reaches http.listen=%s can read everything: no auth is configured", settings.listen)
+            LOG.warning("no HTTP authentication is configured: any client can read http.listen=%s", settings.listen)
         return await self._http.start()

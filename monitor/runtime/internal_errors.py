@@ -1,8 +1,8 @@
-"""The last net: an error that nobody foresaw costs one item, is counted, and is logged with its traceback.
+"""The last net: an unexpected error costs one item, is counted, and is logged with its traceback.
 
-What comes from outside is checked where it comes in; what passes should raise nothing. Where it does all the same, the
-daemon goes on with the next item. The counts are the metric ``vibration_internal_errors_total{where}``, on which the
-rules alert: every one is a defect of the daemon. Helper tasks run under :func:`supervised`, which starts them again.
+Input is checked where it enters, so later code should not raise. If it does, the daemon goes on with the next item.
+The counts are the metric ``vibration_internal_errors_total{where}``. The rules alert on it, because each one is a
+defect of the daemon. Background tasks run under :func:`supervised`, which restarts them.
 """
 
 import asyncio
@@ -18,15 +18,15 @@ from monitor.runtime.repeated_log import RepeatedLog
 LOG = logging.getLogger(__name__)
 
 RESTART_FIRST_S = 1.0
-"""Wait before a helper task that failed is started again; it doubles with each failure. Shorter: a task that fails at
-once fills the log. Longer: what it does is missing for longer after a passing fault."""
+"""Wait before a failed background task is restarted; it doubles with each failure. Shorter: a task that always fails
+fills the log. Longer: a passing fault stops its work for longer."""
 
 RESTART_LONGEST_S = 60.0
-"""Longest wait before a helper task is started again."""
+"""Longest wait before a background task is restarted."""
 
 
 class Where(StrEnum):
-    """What was being handled; the values of the metric's label ``where``."""
+    """What was being handled: values of the metric's label ``where``."""
 
     MESSAGE = "message"
     REQUEST = "request"
@@ -38,29 +38,29 @@ class Where(StrEnum):
 
 
 class InternalErrors:
-    """Counts what should not have happened."""
+    """Counts and logs unexpected errors."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        """Make a net; ``clock`` gives monotonic seconds."""
+        """Make a counter; ``clock`` returns monotonic seconds."""
         self.counts: Counter[Where] = Counter()
         self._log = RepeatedLog(LOG, clock)
 
     @contextmanager
     def contained(self, where: Where, what: str) -> Iterator[None]:
-        """Let an error inside the block end with the block; ``what`` names the item, for example its topic."""
+        """Catch, count and log any error in the block; ``what`` names the item, for example its topic."""
         try:
             yield
-        except Exception as error:  # noqa: BLE001 - the net itself: counted, logged, and the item is lost
+        except Exception as error:  # noqa: BLE001 - the net itself: count, log, lose the item
             self.caught(where, what, error)
 
     def caught(self, where: Where, what: str, error: BaseException) -> None:
-        """Count an error that met one item, and log it with its traceback; one of a kind a period."""
+        """Count an error with one item, and log it with its traceback, rate-limited by kind."""
         self.counts[where] += 1
         kind = f"{where} {type(error).__name__} {_place(error)}"
         self._log.error(kind, f"internal error, one {where} is lost: {what!r:.300}", error)
 
     def in_loop(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """Count what a callback or a forgotten task raised: the event loop's exception handler."""
+        """The event loop's exception handler: counts errors of callbacks and of tasks that nothing awaits."""
         message = str(context.get("message"))
         self.caught(Where.TASK, message, context.get("exception") or RuntimeError(message))
 
@@ -79,18 +79,18 @@ async def supervised(
     errors: InternalErrors,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> Never:
-    """Run a helper task for ever: when it fails or returns, start it again after a wait that doubles.
+    """Run a background task for ever: restart it when it fails or returns, with exponential back-off.
 
     Args:
         run: the task.
-        name: its name, for the log.
-        errors: where failures are counted.
-        sleep: waits for seconds.
+        name: name of the task, for the log.
+        errors: counts its failures.
+        sleep: waits for a number of seconds.
     """
     wait_s = RESTART_FIRST_S
     while True:
         with errors.contained(Where.TASK, name):
             await run()
-        LOG.warning("helper task ended, starting it again: task=%s wait_s=%.0f", name, wait_s)
+        LOG.warning("background task ended, restarting it: task=%s wait_s=%.0f", name, wait_s)
         await sleep(wait_s)
         wait_s = min(2 * wait_s, RESTART_LONGEST_S)

@@ -1,6 +1,6 @@
 """How the daemon logs: key=value lines on a terminal, JSON by option, priorities under journald.
 
-A record is one line, and the lines of its traceback are indented: text from outside cannot forge a line.
+A record is one line, and the lines of its traceback are indented, so text from outside cannot forge a record.
 """
 
 import json
@@ -17,14 +17,14 @@ _PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ER
 
 
 _UNPRINTED = re.compile("[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""What JSON passes as it is, but a terminal does not."""
+"""Characters that JSON does not escape although a terminal interprets them."""
 
 
 class TextFormatter(logging.Formatter):
-    """One line a record, and a traceback below it."""
+    """Formats a record as one line, with the traceback below it."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name in the standard library
-        """The line, without what would end it or steer a terminal."""
+        """The line, with line breaks and terminal control characters escaped."""
         return printable(super().formatMessage(record))
 
     def formatException(  # noqa: N802 - the name in the standard library
@@ -36,10 +36,10 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, logger, message, and the traceback of an error."""
+    """Formats a record as a JSON object: time, level, logger, message, and the traceback of an error."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line."""
+        """The object on one line."""
         document = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
@@ -53,20 +53,20 @@ class JsonFormatter(logging.Formatter):
 
 
 class JournalFormatter(logging.Formatter):
-    """Puts the ``<N>`` priority that journald understands before another formatter's lines (sd-daemon(3))."""
+    """Adds journald's priority prefix ``<N>`` to the lines of another formatter (sd-daemon(3))."""
 
     def __init__(self, inner: logging.Formatter) -> None:
         super().__init__()
         self._inner = inner
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line; further lines of a traceback carry the priority too."""
+        """The record; every line of a traceback has the prefix."""
         prefix = f"<{_PRIORITIES.get(record.levelno, 6)}>"
         return prefix + self._inner.format(record).replace("\n", f"\n{prefix}")
 
 
 def _goes_to_journald() -> bool:
-    """Whether standard error is the stream that systemd made, and not a file or terminal of somebody below it."""
+    """Whether standard error is systemd's journal stream, and not redirected to a file or terminal."""
     try:
         status = os.fstat(sys.stderr.fileno())
     except (OSError, ValueError):
@@ -79,12 +79,12 @@ def configure_logging(style: str, level: str = "info") -> None:
     journald = _goes_to_journald()
     formatter: logging.Formatter = JsonFormatter()
     if style != "json":
-        # journald adds the time itself.
+        # journald adds the time.
         formatter = TextFormatter(f"{'' if journald else '%(asctime)s %(levelname)s '}%(name)s: %(message)s")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JournalFormatter(formatter) if journald else formatter)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.getLogger("aiohttp").setLevel(logging.WARNING)
     if level != "debug":
-        # What the library says of a connection that fails comes again in our own line, with the address.
+        # We log failed connections ourselves, with the address.
         logging.getLogger("mqtt").setLevel(logging.CRITICAL)

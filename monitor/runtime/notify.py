@@ -1,9 +1,8 @@
-"""Telling systemd how the service is: ready, reloading, stopping, alive, and one line of status.
+"""Notifies systemd of the service's state: ready, reloading, stopping, watchdog, and one line of status.
 
-The protocol (sd_notify(3)) is one datagram of ``KEY=value`` lines to the socket that NOTIFY_SOCKET names. Without that
-variable nothing is sent, so the daemon need not know whether systemd started it. A message that cannot be sent is
-logged and forgotten: the supervisor's trouble must not become the service's. Refuses to know: what makes the service
-ready, and when it is alive.
+The protocol (sd_notify(3)) sends datagrams of ``KEY=value`` lines to the socket in NOTIFY_SOCKET. Without that variable
+nothing is sent, so the daemon works the same without systemd. A message that cannot be sent is logged and dropped: a
+stuck systemd must not stop the service.
 """
 
 import logging
@@ -17,25 +16,25 @@ from monitor.runtime.printable import printable
 LOG = logging.getLogger(__name__)
 
 CHANGE_WAIT_S = 1.0
-"""Longest wait for room in systemd's queue, for changes of state, which must not get lost. Longer: a stuck systemd
-holds up start and stop. Status and watchdog do not wait at all: the next one comes soon."""
+"""Longest wait for room in systemd's queue when the state changes. Shorter: a busy systemd misses the change. Longer: a
+stuck systemd delays start and stop. Status and watchdog messages do not wait, since the next one comes soon."""
 
 
 class Notifier:
-    """Sends to one notify socket, or nowhere."""
+    """Sends to one notify socket, or discards everything without one."""
 
     def __init__(self, address: str | None, watchdog_s: float | None = None) -> None:
         """Open the socket.
 
         Args:
-            address: a path, or ``@name`` for an abstract socket; None or anything else sends nowhere.
-            watchdog_s: seconds within which systemd expects a :meth:`watchdog`; None if it expects none.
+            address: a path, or ``@name`` for an abstract socket; with None or anything else nothing is sent.
+            watchdog_s: seconds within which systemd expects a :meth:`watchdog` message; None: it expects none.
         """
         self.watchdog_s = watchdog_s
         self._address = address if address and address[0] in "/@" else None
         self._socket: socket.socket | None = None
         if address and not self._address:
-            LOG.warning("systemd is not told anything: NOTIFY_SOCKET is %r, neither a path nor @name", address)
+            LOG.warning("systemd is not notified: NOTIFY_SOCKET is %r, expected a path or @name", address)
         if self._address:
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
 
@@ -48,16 +47,16 @@ class Notifier:
         return cls(environment.get("NOTIFY_SOCKET"), watchdog_s)
 
     def ready(self, status: str = "") -> None:
-        """The start, or a reload, is complete."""
+        """Tell systemd that the start or a reload is complete."""
         self._send("READY=1", *_status_line(status), wait_s=CHANGE_WAIT_S)
 
     def reloading(self) -> None:
-        """A reload begins; :meth:`ready` ends it. The instant lets systemd tell this reload from an older one."""
+        """Tell systemd that a reload begins; :meth:`ready` ends it. The time tells this reload from an earlier one."""
         microseconds = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
         self._send("RELOADING=1", f"MONOTONIC_USEC={microseconds}", wait_s=CHANGE_WAIT_S)
 
     def stopping(self, status: str = "") -> None:
-        """The service is going down."""
+        """Tell systemd that the service is stopping."""
         self._send("STOPPING=1", *_status_line(status), wait_s=CHANGE_WAIT_S)
 
     def status(self, text: str) -> None:
@@ -65,11 +64,11 @@ class Notifier:
         self._send(*_status_line(text))
 
     def watchdog(self) -> None:
-        """The service is alive."""
+        """Tell systemd that the service is alive."""
         self._send("WATCHDOG=1")
 
     def close(self) -> None:
-        """Close the socket; further messages go nowhere."""
+        """Close the socket; further messages are discarded."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
@@ -82,7 +81,7 @@ class Notifier:
             self._socket.settimeout(wait_s)
             self._socket.sendto("\n".join(lines).encode(), name)
         except OSError as error:
-            LOG.warning("systemd was not told %s: socket=%s error=%s", lines[0], self._address, error)
+            LOG.warning("systemd was not notified of %s: socket=%s error=%s", lines[0], self._address, error)
 
 
 def _status_line(text: str) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
-"""What a configuration names outside itself: are the files there? Checked before a start, all at once.
+"""Checks before a start that the files which a configuration names exist, and reports all problems at once.
 
-Refuses to know: the contents of models and calibrations, which their loaders check.
+Does not handle: the contents of models and calibrations, which their loaders check.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ def preflight(config: Config, config_file: Path) -> None:
     """
     problems = list(chain(_models(config, config_file), _certificates(config), _secrets(config)))
     if config.mqtt.homeassistant.enabled and config.mqtt.events_topic is None:
-        problems.append("mqtt.homeassistant: shows alarm events, which need a topic; set mqtt.events_topic")
+        problems.append("mqtt.homeassistant: shows alarm events, which have no topic; set mqtt.events_topic")
     if problems:
         count = f"{len(problems)} problem{'s' if len(problems) != 1 else ''}"
         raise ConfigurationError("\n".join([f"{config_file}: {count}", *(f"  {line}" for line in problems)]))
@@ -30,12 +30,12 @@ def preflight(config: Config, config_file: Path) -> None:
 def _models(config: Config, config_file: Path) -> Iterator[str]:
     for name, path in config.models.items():
         if not _is_file(resolve(path, config_file) / "manifest.json"):
-            yield f"models.{name}: there is no model in {resolve(path, config_file)}"
+            yield f"models.{name}: no model in {resolve(path, config_file)}: expected a folder with manifest.json"
     for i, sensor in enumerate(config.sensors):
         if sensor.calibration and "{" not in sensor.calibration:
             file = resolve(sensor.calibration, config_file)
             if not _is_file(file):
-                yield f"sensors[{i}].calibration: there is no file {file}"
+                yield f"sensors[{i}].calibration: the file {file} does not exist or is not readable"
 
 
 def _certificates(config: Config) -> Iterator[str]:
@@ -48,11 +48,11 @@ def _certificates(config: Config) -> Iterator[str]:
     }
     for key, file in files.items():
         if file is not None and not _is_file(file):
-            yield f"{key}: there is no file {file} that can be read"
+            yield f"{key}: the file {file} does not exist or is not readable"
 
 
 def _is_file(path: Path) -> bool:
-    """Whether there is a file that can be looked at; a bare name may be a credential."""
+    """Whether ``path`` is a file that we may access; a bare name may be a systemd credential."""
     try:
         return credential(path).is_file()
     except OSError:

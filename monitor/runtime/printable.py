@@ -1,8 +1,8 @@
-r"""Text from outside, made fit for one line of a log, of the metrics or of a status: what does not print is escaped.
+r"""Escapes unprintable characters in text from outside, for one line of a log, of the metrics or of a status.
 
-A name in a message may hold a line feed, with which it would forge a line of the log; an escape character, with which
-it would steer a terminal; a mark that turns the direction of writing; or half a surrogate pair, which cannot be
-encoded. Such characters become ``\n``, ``\x1b``, ``\u202e``, ``\ud800``, as in a Python string.
+A name in a message may contain a line feed that forges a log line, an escape character that controls a terminal, a
+bidirectional override that reverses text, or a lone surrogate that cannot be encoded. They become ``\n``, ``\x1b``,
+``\u202e``, ``\ud800``, as in a Python string.
 """
 
 import re
@@ -15,12 +15,12 @@ _LINES = re.compile(f"(?![\n\t])[{_ODD}]")
 
 
 def printable(text: str) -> str:
-    """The text as one line."""
+    """The text as one line; unprintable characters are escaped."""
     return _LINE.sub(_escaped, text)
 
 
 def printable_lines(text: str) -> str:
-    """The text with its line feeds and tabs, and everything else escaped."""
+    """The text with its line feeds and tabs; other unprintable characters are escaped."""
     return _LINES.sub(_escaped, text)
 
 

@@ -1,7 +1,7 @@
-"""A new configuration, complete and checked, before any of it is used.
+"""Prepares a new configuration completely before any of it is used.
 
-All that takes time or may fail happens here, on a thread beside the event loop; what is left to the daemon is to swap
-the finished parts in. Does not handle: the swap.
+Everything slow, and everything that may fail, happens here, on a thread beside the event loop. The daemon then only
+swaps the finished parts in. Does not handle: the swap.
 """
 
 from collections.abc import Iterable
@@ -20,21 +20,21 @@ from monitor.runtime.preflight import preflight
 from monitor.runtime.web import server
 
 UNCHANGEABLE = ("http", "evidence", "state_dir")
-"""Keys of the configuration that hold for a whole run."""
+"""Keys of the configuration that a reload cannot change."""
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A configuration with everything that it needs in order to run."""
+    """A configuration with everything that it needs to run."""
 
     config: Config
-    """The configuration."""
+    """The new configuration."""
     lanes: dict[str, LoadedLane]
-    """Its lanes by model; those that it shares with the one that runs are the same objects."""
+    """Its lanes by model; lanes that did not change are the running objects."""
     calibrations: Calibrations
-    """Its calibrations, those of the channels that there are already read."""
+    """Its calibrations; those of the present channels are already read."""
     certificates: dict[str, float]
-    """When its certificates expire, UNIX seconds by file."""
+    """Expiry of its certificates, UNIX seconds by file."""
 
 
 def prepare(
@@ -45,23 +45,23 @@ def prepare(
     calibrations: Calibrations,
     channels: Iterable[tuple[str, str]],
 ) -> Prepared:
-    """Read, check and load a configuration; on an error nothing of it is left running.
+    """Read, check and load a configuration; on an error no new lane is left running.
 
     Args:
-        file: the configuration.
-        running: the one that runs.
-        loader: makes lanes.
-        present: the lanes that run.
-        calibrations: those in use.
-        channels: topic and axis of the channels that there are.
+        file: the configuration file.
+        running: the running configuration.
+        loader: starts lanes.
+        present: the running lanes by model.
+        calibrations: the calibrations in use.
+        channels: topic and axis of the present channels.
 
     Raises:
-        MonitorError: why it cannot run.
+        MonitorError: why the configuration cannot run.
     """
     config = with_state_directory(read_config(file))
     for key in UNCHANGEABLE:
         if getattr(config, key) != getattr(running, key):
-            raise ConfigurationError(f"{key}: cannot change while running; restart the service")
+            raise ConfigurationError(f"{key}: cannot be changed by a reload; restart the service")
     certificates = check_files(config, file)
     lanes = loader.load(config, file, present)
     try:
@@ -74,10 +74,10 @@ def prepare(
 
 
 def check_files(config: Config, file: Path | None) -> dict[str, float]:
-    """Check that all files which a configuration names can be used; returns when its certificates expire.
+    """Check that all files which a configuration names are usable; returns when its certificates expire.
 
     Raises:
-        ConfigurationError: which cannot.
+        ConfigurationError: a file is not usable.
     """
     if file is not None:
         preflight(config, file)
@@ -87,7 +87,7 @@ def check_files(config: Config, file: Path | None) -> dict[str, float]:
 
 
 def stop_new(lanes: dict[str, LoadedLane], present: dict[str, LoadedLane]) -> None:
-    """End the workers of those ``lanes`` that are not ``present``."""
+    """Stop the workers of the ``lanes`` that are not ``present``."""
     for name, loaded in lanes.items():
         if present.get(name) is not loaded:
             loaded.inference.stop()

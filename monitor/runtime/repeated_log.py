@@ -1,18 +1,18 @@
-"""Logging of faults that repeat: the first at once, then one line a period with the count of those left out.
+"""Rate-limited logging of repeated faults: the first at once, then one line each period with the number suppressed.
 
-A plant with one broken sensor must not fill the disk. Refuses to know: what the faults are.
+So a plant with one broken sensor does not fill the disk.
 """
 
 import logging
 from collections.abc import Callable
 
 PERIOD_S = 30.0
-"""Seconds between two lines of one kind. Shorter: more of the log is repetition. Longer: a fault that changes its
-details shows them later."""
+"""Seconds between two lines of one kind. Shorter: a more repetitive log. Longer: changed details of a fault show
+later."""
 
 
 class RepeatedLog:
-    """Rate-limits log lines by kind; ``clock`` gives monotonic seconds."""
+    """Rate-limits log lines by kind; ``clock`` returns monotonic seconds."""
 
     def __init__(self, logger: logging.Logger, clock: Callable[[], float], period_s: float = PERIOD_S) -> None:
         self._logger = logger
@@ -22,11 +22,11 @@ class RepeatedLog:
         self._left_out: dict[str, int] = {}
 
     def warning(self, kind: str, text: str) -> None:
-        """Log ``text``, unless one of the same ``kind`` was logged less than a period ago."""
+        """Log ``text`` as a warning, unless a line of the same ``kind`` was logged within the last period."""
         self._line(logging.WARNING, kind, text, None)
 
     def error(self, kind: str, text: str, error: BaseException | None = None) -> None:
-        """As :meth:`warning`, as an error, with the traceback of ``error``."""
+        """Like :meth:`warning`, but as an error, with the traceback of ``error``."""
         self._line(logging.ERROR, kind, text, error)
 
     def _line(self, level: int, kind: str, text: str, error: BaseException | None) -> None:

@@ -1,6 +1,6 @@
 """Secrets: read from files, never shown.
 
-A secret prints as ``***`` wherever it might end up: logs, errors, the configuration's representation.
+A secret prints as ``***`` everywhere: in logs, in errors, in the representation of the configuration.
 """
 
 import os
@@ -10,7 +10,7 @@ from monitor.errors import ConfigurationError
 
 
 class Secret:
-    """A text that does not print itself."""
+    """A text that prints as ``***``."""
 
     __slots__ = ("_text",)
 
@@ -18,7 +18,7 @@ class Secret:
         self._text = text
 
     def reveal(self) -> str:
-        """The text itself, for the one call that needs it."""
+        """The text, for the call that needs it."""
         return self._text
 
     def __repr__(self) -> str:
@@ -41,7 +41,7 @@ def read_secret(path: Path, key: str) -> Secret:
     A bare file name is looked up in systemd's credentials directory first.
 
     Raises:
-        ConfigurationError: naming ``key``, when the file cannot be read or is empty.
+        ConfigurationError: the file cannot be read or is empty; the message names the configuration ``key``.
     """
     try:
         path = credential(path)

@@ -1,7 +1,6 @@
-"""A run of the daemon in a process of its own: what its signals do.
+"""Runs the daemon as a process that obeys signals.
 
-SIGTERM and SIGINT end it cleanly, a second one at once; SIGHUP loads the configuration anew. Does not handle: what the
-daemon does in between.
+SIGTERM and SIGINT stop it cleanly, a second one stops it at once. SIGHUP reloads the configuration.
 """
 
 import asyncio
@@ -18,14 +17,14 @@ LOG = logging.getLogger(__name__)
 
 
 async def run_daemon(daemon: Daemon, announce: Callable[[str], None] | None = None) -> None:
-    """Start, serve until SIGTERM or SIGINT, end cleanly; a second signal ends the process at once.
+    """Start, serve until SIGTERM or SIGINT, stop cleanly; a second signal ends the process at once.
 
-    SIGHUP loads the configuration anew; one that comes during the start does so after it. ``announce`` is told the
-    HTTP server's address once it listens.
+    SIGHUP reloads the configuration; if it comes during the start, the reload follows the start. ``announce`` is called
+    with the HTTP server's address once it listens.
 
     Raises:
-        MonitorError: the daemon cannot run.
-        WorkerError: it cannot run any longer.
+        MonitorError: the daemon cannot start.
+        WorkerError: a worker ended unexpectedly.
     """
     loop = asyncio.get_running_loop()
     stop, reload = asyncio.Event(), asyncio.Event()
@@ -42,13 +41,13 @@ async def run_daemon(daemon: Daemon, announce: Callable[[str], None] | None = No
         while True:
             await reload.wait()
             reload.clear()
-            with contextlib.suppress(MonitorError):  # logged and counted where it happened
+            with contextlib.suppress(MonitorError):  # reload has logged and counted it
                 await daemon.reload()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_stop, number)
     loop.add_signal_handler(signal.SIGHUP, reload.set)
-    # Those that the command kept waiting come now.
+    # A SIGHUP that was blocked since the command began is delivered now.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
     try:
         await daemon.start()

@@ -1,8 +1,8 @@
-"""From monotonic instants to wall time, in one place.
+"""Converts monotonic instants to wall time.
 
-Durations and instants inside the daemon are monotonic. What leaves it (metrics, events, captures) carries UNIX seconds.
-The difference between the two clocks is kept, so that one instant always maps to one wall time, until the wall clock
-steps (NTP after a start, a person, a resumed virtual machine): then it is taken anew.
+Durations and instants inside the daemon are monotonic. Metrics, events and captures carry UNIX seconds. The offset
+between the two clocks is stored, so an instant always maps to the same wall time. It is measured again only when the
+wall clock steps: NTP after a start, a manual change, a resumed virtual machine.
 """
 
 import logging
@@ -11,19 +11,19 @@ from collections.abc import Callable
 LOG = logging.getLogger(__name__)
 
 STEP_S = 1.0
-"""Deviation from which the wall clock counts as stepped. Smaller: an NTP client that slews the clock makes the time
-stamps of silent channels wander. Larger: stamps are wrong by as much."""
+"""Deviation above which the wall clock counts as stepped. Smaller: time stamps of silent channels drift while an NTP
+client slews the clock. Larger: time stamps may be wrong by as much."""
 
 
 class WallClock:
     """Maps monotonic seconds to UNIX seconds."""
 
     def __init__(self, wall: Callable[[], float], monotonic: Callable[[], float]) -> None:
-        """Take the difference of two clocks.
+        """Measure the offset between two clocks.
 
         Args:
-            wall: UNIX seconds.
-            monotonic: monotonic seconds.
+            wall: returns UNIX seconds.
+            monotonic: returns monotonic seconds.
         """
         self._wall = wall
         self._monotonic = monotonic
@@ -31,7 +31,7 @@ class WallClock:
 
     @property
     def offset_s(self) -> float:
-        """Add to a monotonic instant to get UNIX seconds."""
+        """UNIX seconds minus monotonic seconds; checks for a step of the wall clock."""
         offset_s = self._wall() - self._monotonic()
         stepped_s = offset_s - self._offset_s
         if abs(stepped_s) > STEP_S:

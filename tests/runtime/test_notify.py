@@ -78,7 +78,7 @@ def test_a_socket_that_is_gone_costs_a_warning_only(tmp_path: Path, caplog: pyte
     notifier = Notifier(str(tmp_path / "nobody"))
     with caplog.at_level(logging.WARNING, notify.__name__):
         notifier.ready()
-    assert "systemd was not told READY=1" in caplog.text
+    assert "systemd was not notified of READY=1" in caplog.text
     notifier.close()
 
 

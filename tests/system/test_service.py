@@ -233,7 +233,7 @@ def test_a_reload_refuses_what_cannot_change(tmp_path: Path) -> None:
             with pytest.raises(urllib.error.HTTPError) as refused:
                 urllib.request.urlopen(urllib.request.Request(f"{daemon.address}/-/reload", method="POST"), timeout=10)
             assert refused.value.read().decode() == (
-                f"not reloaded: {key}: cannot change while running; restart the service\n"
+                f"not reloaded: {key}: cannot be changed by a reload; restart the service\n"
             )
             refused.value.close()
 
@@ -276,7 +276,7 @@ def test_what_cannot_run_says_why_and_how_it_ends(tmp_path: Path) -> None:
         code, text = run(f"http: {{listen: '127.0.0.1:{taken.getsockname()[1]}'}}\n")
     assert (code, "is another instance running?" in text) == (4, True)
     code, text = run("models: {default: nowhere}\nhttp: {listen: '127.0.0.1:0'}\n")
-    assert (code, "there is no model in" in text) == (2, True)
+    assert (code, "no model in" in text) == (2, True)
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "manifest.json").write_text("{}")
     code, text = run("models: {default: broken}\nhttp: {listen: '127.0.0.1:0'}\n")

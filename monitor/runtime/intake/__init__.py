@@ -1,1 +1,1 @@
-"""From the broker to the rings."""
+"""From the broker to the rings: connection, messages, channels."""

@@ -1,1 +1,1 @@
-"""Forecasts and scores, in worker processes over shared memory."""
+"""Forecasts and scores, computed by worker processes over shared memory."""
