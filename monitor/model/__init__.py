@@ -1,1 +1,1 @@
-"""The forecasting network: its shape, training, the artefact that carries it, and the engines that run it."""
+"""The forecasting network: its shape, its training, the model directory, and the engines that run it."""

@@ -1,7 +1,6 @@
-"""Calibrations in a file: one ``.npz`` with a JSON header, one entry a regime, tied to the model it was made with.
+"""Calibration files: a ``.npz`` with a JSON header and one calibration a regime, valid for one model only.
 
-The file comes from outside and is read with suspicion: bounded size, no pickle, every array of the expected shape and
-finite, the contents as hashed. Refuses to know: what the numbers mean.
+The file is not trusted. Reading it checks size, hash, and shape and finiteness of every array; pickles are not loaded.
 """
 
 import hashlib
@@ -20,7 +19,7 @@ from monitor.core.scoring.calibration import Calibration
 from monitor.errors import ArtefactError, MonitorError
 
 MOST_BYTES = 64 * 2**20
-"""Largest file, packed or not; one regime has about 0.2 MB."""
+"""Largest file, packed and unpacked; one regime takes about 0.2 MB."""
 
 FACTS = (
     "block_samples",
@@ -34,54 +33,54 @@ FACTS = (
     "gap_ratio",
     "episode_intervals",
 )
-"""Single numbers of a calibration; they stand in the header."""
+"""Scalars of a calibration, stored in the header."""
 
 ARRAYS = tuple(field.name for field in fields(Calibration) if field.name not in FACTS)
-"""The rest."""
+"""Arrays of a calibration, stored as such."""
 
 ANY_REGIME = ""
-"""Name of the regime where none is told apart."""
+"""Name of the regime if only one is used."""
 
 
 class Header(BaseModel):
-    """The header."""
+    """The JSON header of a calibration file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     format: Literal["vibration-monitor calibration"] = "vibration-monitor calibration"
-    """What this is."""
+    """Identifies the file format."""
     format_version: Literal[1] = 1
-    """Of the file's layout."""
+    """Version of the file's layout."""
     model_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    """Of the model's manifest."""
+    """SHA-256 of the manifest of the model that it belongs to."""
     channel: str = Field(max_length=1000)
     """Name of the channel it was made for."""
     made: dict[str, Any]
-    """Recordings, versions: for people."""
+    """Recordings and versions, for information only."""
     regimes: tuple[str, ...] = Field(min_length=1, max_length=100)
-    """Operating regimes, in the order of the arrays' names; empty: any."""
+    """Names of the operating regimes, in the order of the arrays; an empty name is any regime."""
     facts: tuple[dict[str, float], ...]
-    """Single numbers of each."""
+    """Scalars of each regime's calibration."""
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    """Of the arrays."""
+    """SHA-256 of the arrays."""
 
 
 @dataclass(frozen=True)
 class CalibrationFile:
-    """The contents of a file."""
+    """The contents of a calibration file, checked."""
 
     path: Path
-    """Where it was read."""
+    """File that it was read from."""
     header: Header
-    """What it says."""
+    """The parsed header."""
     regimes: dict[str, Calibration]
-    """By the regime's name."""
+    """Calibrations by the name of the regime."""
 
     def check(self, model_sha256: str) -> None:
-        """Refuse a calibration that was made with another model.
+        """Reject a calibration that was made with another model.
 
         Raises:
-            ArtefactError: it was.
+            ArtefactError: the model is another one.
         """
         if self.header.model_sha256 != model_sha256:
             raise ArtefactError(
@@ -93,17 +92,17 @@ class CalibrationFile:
 def save_calibrations(
     path: Path, regimes: dict[str, Calibration], *, model_sha256: str, channel: str, made: dict[str, Any]
 ) -> None:
-    """Write a file at once: it is complete or not there.
+    """Write a file atomically: it is complete or absent.
 
     Args:
         path: the file.
         regimes: calibrations by regime.
-        model_sha256: of the model's manifest.
+        model_sha256: SHA-256 of the model's manifest.
         channel: name of the channel.
-        made: anything JSON takes, for people.
+        made: any JSON data, for information only.
 
     Raises:
-        MonitorError: the file cannot be written; an old one is still there.
+        MonitorError: the file cannot be written; an existing one is unchanged.
     """
     arrays = {
         f"{number}.{name}": np.asarray(getattr(calibration, name))
@@ -133,7 +132,7 @@ def load_calibrations(path: Path) -> CalibrationFile:
     """Read and check a file.
 
     Raises:
-        ArtefactError: it cannot be read, is damaged, or is no calibration.
+        ArtefactError: the file cannot be read, is damaged, or is not a calibration.
     """
     try:
         arrays = _arrays(path)
@@ -141,8 +140,8 @@ def load_calibrations(path: Path) -> CalibrationFile:
         raise
     except OSError as error:
         raise ArtefactError(f"cannot read the calibration {path}: {error.strerror or error}") from error
-    except Exception as error:  # whatever zipfile, zlib or NumPy say about a damaged file
-        raise ArtefactError(f"{path}: is no calibration, or a damaged one ({error}); calibrate again") from error
+    except Exception as error:  # zipfile, zlib and NumPy raise many types for a damaged file
+        raise ArtefactError(f"{path}: is not a calibration, or is damaged ({error}); calibrate again") from error
     header = _header(path, arrays)
     regimes = {
         regime: _calibration(path, header.facts[number], arrays, f"{number}.")
@@ -152,19 +151,19 @@ def load_calibrations(path: Path) -> CalibrationFile:
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
-    """The arrays of a file, not looked into."""
+    """The arrays of a file, unchecked."""
     if path.stat().st_size > MOST_BYTES:
-        raise ArtefactError(f"{path}: has more than {MOST_BYTES} bytes; this is no calibration")
+        raise ArtefactError(f"{path}: has more than {MOST_BYTES} bytes; this is not a calibration")
     data = path.read_bytes()
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         if sum(entry.file_size for entry in archive.infolist()) > MOST_BYTES:
-            raise ArtefactError(f"{path}: unpacks to more than {MOST_BYTES} bytes; this is no calibration")
+            raise ArtefactError(f"{path}: unpacks to more than {MOST_BYTES} bytes; this is not a calibration")
     with np.load(io.BytesIO(data), allow_pickle=False) as stored:
         return {name: stored[name] for name in stored.files}
 
 
 def _header(path: Path, arrays: dict[str, np.ndarray[Any, Any]]) -> Header:
-    """Take the header out of the arrays and check it against them."""
+    """Remove the header from the arrays, and check it against them."""
     try:
         text = arrays.pop("header").astype(np.uint8).tobytes()
         header = Header.model_validate_json(text)
@@ -174,7 +173,7 @@ def _header(path: Path, arrays: dict[str, np.ndarray[Any, Any]]) -> Header:
     if arrays.keys() != expected or len(header.facts) != len(header.regimes):
         raise ArtefactError(f"{path}: its arrays are not those that its header announces; calibrate again")
     if _digest(arrays) != header.sha256:
-        raise ArtefactError(f"{path}: its contents are not as hashed, it was changed or damaged; copy it again")
+        raise ArtefactError(f"{path}: its contents do not match its hash; it was changed or damaged, copy it again")
     return header
 
 

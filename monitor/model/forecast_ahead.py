@@ -1,8 +1,7 @@
-"""One look at a model's forecasts: from a sample of a record, one block or many fed back, against what came.
+"""Forecasts one or more blocks from a position in a record and compares them with the observed samples.
 
-The context is run through the engine exactly as the daemon does it: running level, state carried from zero. Fed back
-means that the forecast of a block is taken for the block when the next is forecast; the level stays where the context
-left it. Refuses to know: files, figures.
+The context is run through the engine exactly as in the daemon, with the running level and a state carried from zero.
+With more than one block, each forecast is fed back as the input of the next one; the level then stays constant.
 """
 
 from dataclasses import dataclass
@@ -15,25 +14,25 @@ from monitor.core.recompute import recompute
 from monitor.errors import RecordingError
 
 CONTEXT_BLOCKS = 200
-"""Most blocks of context: two time constants of the level; more changes nothing."""
+"""Most blocks of context, two time constants of the level. More: no different forecast. Fewer: another level."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """Forecast and observation, in the unit of the record."""
+    """A forecast and the observed samples, in the unit of the record."""
 
     at_sample: int
     """Index of the first forecast sample."""
     context: Float32
-    """(n,) samples before it, those that were fed to the network."""
+    """(n,) samples before it that were fed to the network."""
     mean: float
-    """Running mean at the end of the context; the gap ratio's signal is about it."""
+    """Running mean at the end of the context; signal energy is measured about it."""
     level: float
     """Running RMS about the mean at the end of the context."""
     forecast: Float32
-    """(blocks, block_samples)."""
+    """(blocks, block_samples) forecast samples."""
     observed: Float32
-    """(blocks, block_samples), what came."""
+    """(blocks, block_samples) observed samples."""
 
     @property
     def gap(self) -> float:
@@ -46,7 +45,7 @@ class Look:
         return float(self.block_gap_ratios(together=True)[0])
 
     def block_gap_ratios(self, *, together: bool = False) -> Float32:
-        """The gap ratio of each block, (blocks,) float32, or (1,) of all together."""
+        """The gap ratio of each block, (blocks,) float32; with ``together`` one of all blocks, (1,)."""
         residual = ((self.observed - self.forecast) ** 2).sum(axis=1)
         signal = ((self.observed - np.float32(self.mean)) ** 2).sum(axis=1)
         if together:
@@ -57,17 +56,17 @@ class Look:
 
 
 def look(engine: Engine, record: Float32, at_sample: int, blocks: int, time_constant_blocks: int) -> Look:
-    """Forecast from a sample of a record.
+    """Forecast from a position in a record.
 
     Args:
         engine: runs the network.
         record: (n,) contiguous samples, any unit, finite.
         at_sample: first sample to forecast; at least ``window_blocks`` blocks must lie before it.
-        blocks: forecast blocks; from the second on the forecast before is the input.
-        time_constant_blocks: of the level.
+        blocks: blocks to forecast; from the second on, the previous forecast is the input.
+        time_constant_blocks: time constant of the level.
 
     Raises:
-        RecordingError: too little lies before or after the sample.
+        RecordingError: the record is too short before or after the sample.
     """
     size = engine.block_samples
     least, most = engine.window_blocks * size, record.size - blocks * size

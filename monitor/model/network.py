@@ -1,8 +1,8 @@
 """The network's shape, and how Keras builds it.
 
-Two LSTM layers and two dense ones; a block of samples goes in at each step, the forecast of the next block comes out.
-The dense layers are linear, as in the tutorial the network comes from. Refuses to know: data, files, engines.
-TensorFlow is imported when a network is built, not before.
+Two LSTM layers and two dense layers. Each step takes a block of samples and returns the forecast of the next block. The
+dense layers are linear, as in the tutorial that the network comes from. TensorFlow is imported only when a network is
+built.
 """
 
 import os
@@ -29,7 +29,7 @@ class Shape(BaseModel):
     units: tuple[Units, Units] = (100, 100)
     """Units of the LSTM layers."""
     hidden: int = Field(default=100, ge=1, le=4096)
-    """Units of the first dense layer; the second has ``block_samples``."""
+    """Units of the first dense layer; the second has ``block_samples`` units."""
 
     @property
     def layers(self) -> tuple[tuple[str, int], ...]:
@@ -44,7 +44,7 @@ class Shape(BaseModel):
 
     @property
     def parameters(self) -> int:
-        """All parameters."""
+        """Number of all parameters."""
         return sum(count for _, count in self.layers)
 
     @property
@@ -66,11 +66,11 @@ class Shape(BaseModel):
 
 
 CHATTER = (b"oneDNN custom operations are on", b"before absl::InitializeLog()")
-"""What TensorFlow 2.21 writes on standard error whatever its log level says."""
+"""Messages that TensorFlow 2.21 writes to standard error at any log level."""
 
 
 def quiet_tensorflow() -> None:
-    """Import TensorFlow without its start-up messages, taking a GPU's memory only as it is needed."""
+    """Import TensorFlow without its start-up messages, and let it allocate GPU memory only as needed."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     is_first = "tensorflow" not in sys.modules
     with _without_chatter() if is_first else nullcontext():
@@ -79,17 +79,17 @@ def quiet_tensorflow() -> None:
         for gpu in tf.config.list_physical_devices("GPU"):
             tf.config.experimental.set_memory_growth(gpu, enable=True)
         if is_first:
-            # The first operation says it all again.
+            # The first operation repeats the messages.
             with tf.device("/CPU:0"):
                 tf.matmul(tf.ones((1, 1)), tf.ones((1, 1)))
 
 
 @contextmanager
 def _without_chatter() -> Iterator[None]:
-    """Hold standard error back, the file descriptor itself, and pass on at the end what is no chatter."""
+    """Redirect the file descriptor of standard error, and write all lines except the chatter to it at the end."""
     try:
         kept = os.dup(2)
-    except OSError:  # there is no standard error
+    except OSError:  # standard error is closed
         yield
         return
     with tempfile.TemporaryFile() as held:
@@ -111,10 +111,11 @@ def build_network(shape: Shape, *, every_block: bool) -> Any:
     Args:
         shape: the dimensions.
         every_block: forecast after every block, (n, blocks, block_samples) to the same shape, for training on all of
-            them; otherwise only after the last, (n, window_blocks, block_samples) to (n, block_samples).
+            them; if False only after the last, (n, window_blocks, block_samples) to (n, block_samples).
 
     Returns:
-        A ``keras.Sequential`` whose layers are named as in :attr:`Shape.layers`; weights are the same either way.
+        A ``keras.Sequential`` with layers named as in :attr:`Shape.layers`; its weights do not depend on
+        ``every_block``.
     """
     quiet_tensorflow()
     import keras

@@ -56,7 +56,7 @@ def rewrite(path: Path, change: dict[str, np.ndarray | None]) -> None:
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"0.scale": np.array(2.0)}, "not as hashed"),
+        ({"0.scale": np.array(2.0)}, "do not match its hash"),
         ({"0.centre": None}, "not those that its header announces"),
         ({"extra": np.zeros(1)}, "not those that its header announces"),
         ({"header": None}, "no header"),

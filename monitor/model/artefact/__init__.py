@@ -1,1 +1,1 @@
-"""The model directory: written, checked, read."""
+"""The model directory: writing, checking and reading its files."""

@@ -1,8 +1,8 @@
-"""A model directory: what is in it, how it is written, and how it is checked before anything reads it.
+"""A model directory: its contents, and the checks before any of its files is used.
 
-The manifest says the size and SHA-256 of every other file; a file is hashed before a parser sees it, the network is
-built from the manifest's shape, and only numbers are taken from the files. Golden vectors say what the network answered
-when it was written; an engine that answers otherwise is refused. Refuses to know: training, engines.
+The manifest states the size and SHA-256 of every other file. A file is hashed before it is parsed. The network is built
+from the shape in the manifest, and only numbers are read from the files. Golden vectors record the forecasts at the
+time of writing; an engine whose forecasts differ is rejected.
 """
 
 import hashlib
@@ -27,40 +27,41 @@ from monitor.model.network import Shape
 
 MANIFEST = "manifest.json"
 FILES = ("model.keras", "model.onnx", "golden.npz", "README.md")
-"""Files beside the manifest; nothing else is read."""
+"""Files besides the manifest; no others are read."""
 
 MAX_MANIFEST_BYTES = 1 << 20
 MAX_FILE_BYTES = 256 << 20
-"""Far above any model of this shape; a larger file is something else."""
+"""Largest file: far above any model of this kind. Higher: a wrong file takes more memory before it is rejected."""
 
 MAX_GOLDEN_WORK = 10**11
-"""Multiplications for the golden vectors; the reference has 2 * 10**7. A hostile model would take hours."""
+"""Most multiplications for the golden vectors; the reference model needs 2 * 10**7. Higher: a hostile model can delay
+the start by hours."""
 
 GOLDEN_TOLERANCE = 1e-4
 """Largest deviation from the golden vectors, relative to their largest value. Engines agree to 1e-6; a wrong weight
-shows as 1e-2 and more."""
+causes 1e-2 and more."""
 
 
 class Scaling(BaseModel):
-    """How samples are brought to unit level."""
+    """How samples are normalised before the network."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["running_rms"] = "running_rms"
-    """The only kind."""
+    """Division by the running RMS; no other kind exists."""
     time_constant_blocks: int = Field(default=100, ge=1, le=1_000_000)
-    """Of the level."""
+    """Time constant of the level, in blocks."""
 
 
 class FileEntry(BaseModel):
-    """What a file must be."""
+    """Expected size and hash of a file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     size_bytes: int = Field(ge=1, le=MAX_FILE_BYTES)
-    """Exactly."""
+    """Exact size in bytes."""
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    """Of its bytes."""
+    """SHA-256 of the contents, in hexadecimal."""
 
 
 class Manifest(BaseModel):
@@ -69,28 +70,28 @@ class Manifest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal["vibration-monitor model"] = "vibration-monitor model"
-    """What this is."""
+    """Identifies the file format."""
     format_version: Literal[1] = 1
-    """Of the directory's layout."""
+    """Version of the directory's layout."""
     shape: Shape
-    """The network."""
+    """Dimensions of the network."""
     parameters: int
     """Number of weights."""
     scaling: Scaling
-    """Before the network."""
+    """Normalisation before the network."""
     sampling_rates_hz: tuple[float, ...]
     """Rates of the recordings it was trained on."""
     warmup_blocks: int = Field(ge=1)
     """Blocks after a reset that are not scored."""
     training: dict[str, Any]
-    """Recordings, recipe, losses, report."""
+    """Recordings, recipe, losses and report of the training."""
     versions: dict[str, str]
-    """Of the libraries that made it."""
+    """Versions of the libraries that made it, by name."""
     files: dict[str, FileEntry]
-    """The other files."""
+    """Expected size and hash of the other files, by name."""
 
     def untrained_rate(self, found_hz: float, who: str) -> str:
-        """The warning that ``who`` has a rate that the model was not trained at; empty if it was."""
+        """The warning for ``who`` if the model was not trained at its rate; empty if it was."""
         if same_rate(found_hz, *self.sampling_rates_hz):
             return ""
         rates = ", ".join(f"{rate:g}" for rate in self.sampling_rates_hz)
@@ -99,23 +100,23 @@ class Manifest(BaseModel):
 
 @dataclass(frozen=True)
 class Artefact:
-    """A checked model directory, in memory."""
+    """A model directory, checked and loaded into memory."""
 
     path: Path
-    """Where it was read."""
+    """Directory that it was read from."""
     manifest: Manifest
-    """What it says."""
+    """The parsed ``manifest.json``."""
     sha256: str
-    """Of the manifest, and so of everything."""
+    """SHA-256 of the manifest, which covers all files through their hashes."""
     contents: dict[str, bytes]
-    """The bytes of the files, as hashed."""
+    """Contents of the files by name, as hashed."""
 
     def golden(self) -> tuple[Float32, Float32]:
         """Golden windows (n, window_blocks, block_samples) and their forecasts (n, block_samples)."""
         return read_golden(self.path / "golden.npz", self.contents["golden.npz"], self.manifest.shape)
 
     def weights(self) -> list[Float32]:
-        """The weights in ``model.keras``, read as numbers; nothing in the file is executed.
+        """Read the weights in ``model.keras`` as plain numbers; nothing in the file is executed.
 
         Raises:
             ArtefactError: shapes differ from the manifest's, or a weight is not finite.
@@ -123,13 +124,13 @@ class Artefact:
         return read_keras_weights(self.path / "model.keras", self.contents["model.keras"], self.manifest.shape)
 
     def check_golden(self, engine: Engine) -> float:
-        """Compare an engine with the golden vectors, in windowed and carried mode.
+        """Compare an engine with the golden vectors, in the windowed and the carried mode.
 
         Returns:
             The largest deviation, relative to the largest value.
 
         Raises:
-            ArtefactError: it is above the tolerance.
+            ArtefactError: the deviation is above the tolerance, or the check would take too long.
         """
         windows, forecasts = self.golden()
         work = len(windows) * windows.shape[1] * self.manifest.parameters
@@ -161,7 +162,7 @@ def load_artefact(path: Path) -> Artefact:
     """Read and check a model directory.
 
     Raises:
-        ArtefactError: something is missing, damaged, too large, or not what the manifest says.
+        ArtefactError: a file is missing, damaged, too large, or does not match the manifest.
     """
     if not path.is_dir():
         raise ArtefactError(f"model {path}: there is no such directory; give one that 'train' wrote")
@@ -195,21 +196,23 @@ def load_artefact(path: Path) -> Artefact:
                 f"{file}: has {len(content)} bytes, the manifest says {entry.size_bytes}; copy it again"
             )
         if hashlib.sha256(content).hexdigest() != entry.sha256:
-            raise ArtefactError(f"{file}: its SHA-256 is not the manifest's; it was changed or damaged, copy it again")
+            raise ArtefactError(
+                f"{file}: its SHA-256 differs from the manifest's; it was changed or damaged, copy it again"
+            )
         contents[name] = content
     return Artefact(path.resolve(), manifest, hashlib.sha256(data).hexdigest(), contents)
 
 
 def save_artefact(path: Path, manifest: dict[str, Any], contents: dict[str, bytes]) -> Artefact:
-    """Write a model directory at once: it is complete or not there.
+    """Write a model directory atomically: it is complete or absent.
 
     Args:
         path: the directory; an existing model there is replaced.
-        manifest: everything of :class:`Manifest` but ``files``.
-        contents: bytes of each of ``FILES``.
+        manifest: all fields of :class:`Manifest` except ``files``.
+        contents: contents of each of ``FILES``.
 
     Returns:
-        The artefact, as read back.
+        The artefact, read back from the disk.
     """
     files = {
         name: {"size_bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in contents.items()
@@ -217,7 +220,7 @@ def save_artefact(path: Path, manifest: dict[str, Any], contents: dict[str, byte
     text = Manifest.model_validate({**manifest, "files": files}).model_dump_json(indent=2) + "\n"
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists() and not (path / MANIFEST).is_file() and any(path.iterdir() if path.is_dir() else [path]):
-        raise ArtefactError(f"{path}: exists and is no model; give another directory")
+        raise ArtefactError(f"{path}: exists and is not a model; give another directory")
     fresh = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     try:
         for name, data in {**contents, MANIFEST: text.encode()}.items():
@@ -241,7 +244,7 @@ def _read_bounded(file: Path, most: int) -> bytes:
     try:
         found = file.stat()
         if not stat.S_ISREG(found.st_mode):
-            raise ArtefactError(f"{file}: is no regular file; copy the model again")
+            raise ArtefactError(f"{file}: is not a regular file; copy the model again")
         if found.st_size > most:
             raise ArtefactError(f"{file}: has {found.st_size} bytes, at most {most} were expected; copy it again")
         with file.open("rb") as stream:

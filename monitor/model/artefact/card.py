@@ -1,4 +1,4 @@
-"""The model card: ``README.md`` of a model directory, written from what the manifest says and nothing else."""
+"""The model card: the ``README.md`` of a model directory, written from the manifest alone."""
 
 import itertools
 from typing import Any
@@ -10,15 +10,15 @@ FORECASTERS = {
     "zero": "zero",
     "persistence": "last block again",
 }
-"""How the tables call the forecasters of :mod:`monitor.model.training.report`."""
+"""Column titles for the forecasters of :mod:`monitor.model.training.report`."""
 
 
 def card(name: str, manifest: dict[str, Any]) -> str:
-    """The card's text.
+    """Write the text of the card.
 
     Args:
-        name: of the model.
-        manifest: everything of :class:`monitor.model.artefact.artefact.Manifest` but ``files``.
+        name: name of the model.
+        manifest: all fields of :class:`monitor.model.artefact.artefact.Manifest` except ``files``.
 
     Returns:
         Markdown.
@@ -32,13 +32,13 @@ def card(name: str, manifest: dict[str, Any]) -> str:
         (
             f"Forecasts the next {size} samples of a healthy vibration signal from the samples before them. "
             f"LSTM {first}, LSTM {second}, dense {shape['hidden']}, dense {size}: {manifest['parameters']:,} "
-            "parameters. Input is brought to unit level by a running RMS over "
-            f"{manifest['scaling']['time_constant_blocks']} blocks, so gain does not matter."
+            "parameters. Input is divided by a running RMS over "
+            f"{manifest['scaling']['time_constant_blocks']} blocks, so the gain does not matter."
         ),
         "",
         (
-            "Meant for: the forecast gap of `vibration-monitor`, after a calibration on healthy data of the channel. "
-            "Not meant for: saying by itself whether a machine is healthy."
+            "Intended use: the forecast gap of `vibration-monitor`, after calibration on healthy data of the channel. "
+            "By itself, the model does not tell whether a machine is healthy."
         ),
         "",
         *_recordings(training.get("recordings", [])),
@@ -110,7 +110,7 @@ def _report(report: list[dict[str, Any]], size: int) -> list[str]:
 
 
 def quarters(by_position: list[float]) -> str:
-    """The mean of each quarter of a block, as text."""
+    """Format the mean of each quarter of a block."""
     size = len(by_position)
     ends = [size * k // 4 for k in range(5)]
     parts = [by_position[a:b] for a, b in itertools.pairwise(ends)]

@@ -1,7 +1,6 @@
-"""Reading ``golden.npz``: two plain float32 arrays, taken apart by hand so that nothing in the file decides anything.
+"""Reads ``golden.npz``: two plain float32 arrays, parsed here because the file is not trusted.
 
-How much is unpacked is bounded by the model's shape before it is unpacked, and the arrays' headers must say exactly
-what is there. Refuses to know: engines.
+The model's shape bounds the unpacked size before anything is unpacked. The headers must describe the arrays exactly.
 """
 
 import io
@@ -15,25 +14,25 @@ from monitor.errors import ArtefactError
 from monitor.model.network import Shape
 
 MAX_WINDOWS = 64
-"""Most golden windows."""
+"""Most golden windows in a file."""
 
 HEADER_BYTES = 1024
-"""More than an array's header takes."""
+"""Upper bound for the size of an array's header."""
 
 
 def read_golden(file: Path, data: bytes, shape: Shape) -> tuple[Float32, Float32]:
-    """The golden windows and their forecasts.
+    """Read the golden windows and their forecasts.
 
     Args:
-        file: for messages.
-        data: its bytes.
-        shape: the model's.
+        file: path for error messages.
+        data: contents of the file.
+        shape: dimensions of the model.
 
     Returns:
         (n, window_blocks, block_samples) and (n, block_samples) float32, finite, 1 to ``MAX_WINDOWS`` of them.
 
     Raises:
-        ArtefactError: damaged, too large, of other types or dimensions, or not finite.
+        ArtefactError: the file is damaged, too large, has wrong types or dimensions, or is not finite.
     """
     windows = _array(file, data, "windows", (shape.window_blocks, shape.block_samples))
     forecasts = _array(file, data, "forecasts", (shape.block_samples,))
@@ -47,12 +46,12 @@ def _array(file: Path, data: bytes, name: str, expected: tuple[int, ...]) -> Flo
     try:
         stream = io.BytesIO(_unpacked(file, data, name, most))
         if np.lib.format.read_magic(stream) != (1, 0):
-            raise ValueError(f"'{name}' is no plain array of the first .npy version")  # noqa: TRY301 - one message
+            raise ValueError(f"'{name}' is not a plain array of .npy version 1")  # noqa: TRY301 - one message
         found, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
     except ArtefactError:
         raise
-    except Exception as error:  # whatever zipfile, zlib or NumPy say about a damaged file
-        raise ArtefactError(f"{file}: is no archive of two plain arrays: {error}; train the model again") from error
+    except Exception as error:  # zipfile, zlib and NumPy raise many types for a damaged file
+        raise ArtefactError(f"{file}: is not an archive of two plain arrays: {error}; train the model again") from error
     if dtype != np.dtype("<f4") or fortran or found[1:] != expected or not 1 <= found[0] <= MAX_WINDOWS:
         raise ArtefactError(
             f"{file}: '{name}' is {dtype} {found}; the manifest's shape needs float32 (1..{MAX_WINDOWS}, "

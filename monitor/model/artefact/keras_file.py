@@ -1,8 +1,8 @@
-"""Reading the weights out of a ``.keras`` archive, as numbers.
+"""Reads the weights from a ``.keras`` archive, without Keras.
 
-Only ``config.json`` and ``model.weights.h5`` are opened. The configuration says which classes Keras would build; it is
-compared with the layers the manifest asks for and never obeyed. Of the weights only the arrays the shape asks for are
-read, plain ones: nothing compressed, linked or kept elsewhere. Refuses to know: engines, Keras.
+Only ``config.json`` and ``model.weights.h5`` are opened. The configuration is compared with the layers in the manifest;
+no class that it names is built. Only the weight arrays of the shape are read, and only if they are plain: compressed,
+linked or external data are rejected.
 """
 
 import io
@@ -18,22 +18,22 @@ from monitor.errors import ArtefactError
 from monitor.model.network import Shape
 
 KERAS_GROUPS = ("lstm", "lstm_1", "dense", "dense_1")
-"""What Keras calls the groups of the weights: by the layers' kinds in their order, not by their names."""
+"""Names of the weight groups in the file; Keras derives them from the kinds of the layers, not from their names."""
 
 MAX_CONFIG_BYTES = 1 << 20
-"""Of ``config.json``; this network's has 5 kB."""
+"""Largest ``config.json``; this network's has 5 kB."""
 
 
 def read_keras_weights(file: Path, data: bytes, shape: Shape) -> list[Float32]:
-    """The weights in the order of ``shape.weight_shapes``.
+    """Read the weights in the order of ``shape.weight_shapes``.
 
     Args:
-        file: for messages.
-        data: its bytes.
-        shape: the model's.
+        file: path for error messages.
+        data: contents of the file.
+        shape: dimensions of the model.
 
     Raises:
-        ArtefactError: not such an archive, too large, other layers, other shapes, or a weight that is not finite.
+        ArtefactError: no such archive, too large, wrong layers or shapes, or a weight that is not finite.
     """
     try:
         import h5py
@@ -43,7 +43,7 @@ def read_keras_weights(file: Path, data: bytes, shape: Shape) -> list[Float32]:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             _check_layers(file, _unpack(file, archive, "config.json", MAX_CONFIG_BYTES), shape)
-            # An optimiser's two numbers a weight may be in it.
+            # The file may also hold the state of an optimiser, two numbers a weight.
             stored = _unpack(file, archive, "model.weights.h5", 4 * 4 * shape.parameters + MAX_CONFIG_BYTES)
         with h5py.File(io.BytesIO(stored), "r") as h5:
             weights = [
@@ -52,15 +52,15 @@ def read_keras_weights(file: Path, data: bytes, shape: Shape) -> list[Float32]:
             ]
     except ArtefactError:
         raise
-    except Exception as error:  # whatever zipfile, json or HDF5 say about a damaged file
-        raise ArtefactError(f"{file}: is no Keras archive of this network: {error}; train it again") from error
+    except Exception as error:  # zipfile, json and HDF5 raise many types for a damaged file
+        raise ArtefactError(f"{file}: is not a Keras archive of this network: {error}; train it again") from error
     if not all(np.isfinite(array).all() for array in weights):
         raise ArtefactError(f"{file}: holds weights that are NaN or infinite; the training failed, train it again")
     return weights
 
 
 def _places() -> list[tuple[str, int]]:
-    """Where the weights lie: the group's path and the number in it."""
+    """Locations of the weights: the path of the group and the number in it."""
     return [
         (f"layers/{group}/cell/vars/" if group.startswith("lstm") else f"layers/{group}/vars/", number)
         for group in KERAS_GROUPS
@@ -85,7 +85,7 @@ def _dataset(file: Path, h5: Any, place: str, expected: tuple[int, ...]) -> Floa
         node = node[part]
     plain = isinstance(node, h5py.Dataset) and node.chunks is None and not node.external and not node.is_virtual
     if not plain or node.dtype != np.dtype("<f4"):
-        raise ArtefactError(f"{file}: {place} is no plain float32 array; train the model again")
+        raise ArtefactError(f"{file}: {place} is not a plain float32 array; train the model again")
     if node.shape != expected:
         raise ArtefactError(f"{file}: {place} has the shape {node.shape}, the manifest's needs {expected}")
     return np.asarray(node)

@@ -1,11 +1,11 @@
-"""Whether a graph in a file is the one that this package writes, before ONNX Runtime sees it.
+"""Checks that an ONNX file holds the graph that this package writes, before ONNX Runtime loads it.
 
-A graph can loop for ever, read other files or use all memory, and ONNX Runtime does what it says. The only thing that
-differs between two models of one shape is the weights, so everything else is compared with what
+A hostile graph can loop forever, read other files or use all memory, and ONNX Runtime would execute it. Two models of
+one shape differ only in their weights, so everything else is compared with what
 :mod:`monitor.model.artefact.onnx_graph` writes: operators, their order, names, attributes, and the shapes of all
-constants. The file is read here by hand (protocol buffers: tag, length, value), so that a CPU daemon needs no library
-for it. Source of the field numbers: onnx.proto, ONNX 1.18. Does not handle: what the weights forecast; golden vectors
-tell.
+constants. The file is parsed here (protocol buffers: tag, length, value), so that a CPU daemon needs no library for it.
+Source of the field numbers: onnx.proto, ONNX 1.18. Does not handle: whether the weights are right; the golden vectors
+check that.
 """
 
 import math
@@ -16,13 +16,13 @@ from monitor.model.artefact.onnx_graph import OPSET, Node, graph_integers, graph
 from monitor.model.network import Shape
 
 MAX_FIELDS = 10_000
-"""Fields in one message of the file; the graph has some forty."""
+"""Most fields in one message of the file; the graph has about forty."""
 
 FLOAT, INT64 = 1, 7
-"""Element types of constants."""
+"""ONNX element types of the constants."""
 
 INTEGER = 2
-"""Type of an attribute that is a whole number."""
+"""ONNX type of an integer attribute."""
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 
@@ -30,14 +30,14 @@ Fields = dict[int, list[int | bytes]]
 
 
 def check_graph(data: bytes, shape: Shape) -> None:
-    """Refuse a graph that is not the one written for this shape, whatever its weights.
+    """Reject a graph that differs from the one written for this shape in anything but the weights.
 
     Args:
-        data: the file.
-        shape: the manifest's.
+        data: contents of the file.
+        shape: dimensions from the manifest.
 
     Raises:
-        ArtefactError: no ONNX file, or anything in it but weights is different.
+        ArtefactError: it is not an ONNX file, or the graph differs.
     """
     try:
         model = _fields(data)
@@ -46,7 +46,7 @@ def check_graph(data: bytes, shape: Shape) -> None:
             imported = _fields(opset)
             _require(_text(imported, 1) == "" and imported.get(2) == [OPSET], "it uses other operator sets")
         _require(len(model.get(8, [])) == 1, "it uses other operator sets")
-        _require(len(model.get(7, [])) == 1, "it holds no graph")
+        _require(len(model.get(7, [])) == 1, "it has no graph")
         graph = _fields(model[7][0])
         _only(graph, {1: "node", 2: "name", 5: "initializer", 11: "input", 12: "output"})
         expected = graph_nodes(shape)
@@ -62,15 +62,15 @@ def _check_node(found: Fields, expected: Node) -> None:
     _only(found, {1: "input", 2: "output", 3: "name", 4: "op_type", 5: "attribute", 7: "domain"})
     operator = _text(found, 4)
     what = f"operator {operator[:40]!r}"
-    _require(operator == expected.operator, f"{what} stands where {expected.operator} is expected")
-    _require(_text(found, 7) == "", f"{what} is of another domain")
+    _require(operator == expected.operator, f"{what} found where {expected.operator} is expected")
+    _require(_text(found, 7) == "", f"{what} belongs to another domain")
     names = [[_decoded(name) for name in found.get(number, [])] for number in (1, 2)]
-    _require(names == [list(expected.inputs), list(expected.outputs)], f"{what} is connected otherwise")
+    _require(names == [list(expected.inputs), list(expected.outputs)], f"{what} has other inputs or outputs")
     attributes = {}
     for each in found.get(5, []):
         attribute = _fields(each)
         _only(attribute, {1: "name", 3: "i", 20: "type"})
-        _require(attribute.get(20) == [INTEGER], f"{what} has an attribute that is no whole number")
+        _require(attribute.get(20) == [INTEGER], f"{what} has an attribute that is not an integer")
         attributes[_text(attribute, 1)] = attribute.get(3)
     _require(attributes == {name: [value] for name, value in expected.attributes.items()}, f"{what} has other settings")
 
@@ -89,8 +89,8 @@ def _check_constants(graph: Fields, shape: Shape) -> None:
         dims = weights[name] if values is None else values.shape
         kind, size = (FLOAT, 4) if values is None else (INT64, 8)
         _require(tensor.get(1) == list(dims), f"{what} has other dimensions than {dims}")
-        _require(tensor.get(2) == [kind], f"{what} is of another type")
-        _require(isinstance(raw, bytes) and len(raw) == size * math.prod(dims), f"{what} is not filled")
+        _require(tensor.get(2) == [kind], f"{what} has another type")
+        _require(isinstance(raw, bytes) and len(raw) == size * math.prod(dims), f"{what} has the wrong number of bytes")
         if values is not None:
             _require(raw == values.astype("<i8").tobytes(), f"{what} has other values")
 
@@ -101,7 +101,7 @@ def _require(holds: bool, otherwise: str) -> None:
 
 
 def _only(found: Fields, known: dict[int, str]) -> None:
-    """Refuse fields that the written file has not: subgraphs, functions, data in other files, sparse constants."""
+    """Reject all other fields, such as subgraphs, functions, external data and sparse constants."""
     strange = sorted(found.keys() - known.keys())
     _require(not strange, f"field {strange[:1]} beside {', '.join(known.values())}")
 
@@ -112,18 +112,18 @@ def _text(found: Fields, number: int) -> str:
 
 def _decoded(value: int | bytes) -> str:
     if isinstance(value, int):
-        raise TypeError("a number stands where a name is expected")
+        raise TypeError("found a number where a name is expected")
     return value.decode("utf-8")
 
 
 def _fields(message: int | bytes) -> Fields:
-    """The fields of one message by number, not looked into.
+    """The fields of one message by number; nested messages are not parsed.
 
     Raises:
-        ValueError: it is no message.
+        ValueError: it is not a message.
     """
     if isinstance(message, int):
-        raise TypeError("a number stands where a message is expected")
+        raise TypeError("found a number where a message is expected")
     found: Fields = {}
     for count, (number, value) in enumerate(_read(message)):
         _require(count < MAX_FIELDS, f"a message has more than {MAX_FIELDS} fields")
@@ -140,9 +140,9 @@ def _read(message: bytes) -> Iterator[tuple[int, int | bytes]]:
         if kind == VARINT:
             value, at = _varint(message, at)
         else:
-            _require(kind in {FIXED64, BYTES, FIXED32}, "it is no ONNX file")
+            _require(kind in {FIXED64, BYTES, FIXED32}, "it is not an ONNX file")
             size, at = _varint(message, at) if kind == BYTES else ({FIXED64: 8, FIXED32: 4}[kind], at)
-            _require(size <= len(message) - at, "it is cut short")
+            _require(size <= len(message) - at, "it is truncated")
             value, at = message[at : at + size], at + size
         yield number, value
 
@@ -150,10 +150,10 @@ def _read(message: bytes) -> Iterator[tuple[int, int | bytes]]:
 def _varint(message: bytes, at: int) -> tuple[int, int]:
     value = 0
     for shift in range(0, 70, 7):
-        _require(at < len(message), "it is cut short")
+        _require(at < len(message), "it is truncated")
         byte = message[at]
         at += 1
         value |= (byte & 127) << shift
         if byte < 128:
             return value, at
-    raise ValueError("it is no ONNX file")
+    raise ValueError("it is not an ONNX file")

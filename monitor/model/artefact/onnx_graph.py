@@ -1,10 +1,10 @@
-"""The network as an ONNX graph, written from its weights, node by node.
+"""Writes the network as an ONNX graph, node by node, from its weights.
 
-One graph serves both uses: ``blocks`` has any number of steps, ``state`` is what the last call returned or zero. The
-graph is written here rather than converted from TensorFlow, so its inputs and its operator set are ours and the same
-weights always give the same bytes. It uses the LSTM operator: one step written out as matrix products was measured at
-the same speed in a graph of its own, and 10 % slower beside the operator in one graph. Source of the operators: ONNX
-operator set 17 (LSTM: gates in the order i, o, f, c; Keras keeps them as i, f, c, o).
+One graph serves both modes: ``blocks`` has any number of steps, and ``state`` is zero or the result of the last call.
+The graph is written here instead of converted from TensorFlow. This fixes its inputs and operator set, and the same
+weights always give the same bytes. It uses the LSTM operator: a step written as matrix products had the same speed in
+a separate graph, and was 10 % slower in the same graph. Operators: ONNX operator set 17 (LSTM: gates in the order
+i, o, f, c; Keras has i, f, c, o).
 """
 
 from typing import Any, NamedTuple
@@ -22,17 +22,17 @@ class Node(NamedTuple):
     """One operator of the graph."""
 
     operator: str
-    """Of the standard set."""
+    """Name in the standard operator set."""
     inputs: tuple[str, ...]
-    """Names; empty: not given."""
+    """Names of the inputs; an empty name leaves an optional input out."""
     outputs: tuple[str, ...]
-    """Names."""
+    """Names of the outputs."""
     attributes: dict[str, int]
-    """All attributes are whole numbers."""
+    """Attributes by name; all are integers."""
 
 
 def graph_nodes(shape: Shape) -> list[Node]:
-    """The operators in the order in which they run."""
+    """The operators of the graph, in the order in which they run."""
     return [
         Node("Split", ("state", "split"), STATES, {"axis": 1}),
         *(Node("Unsqueeze", (name, "axis0"), (f"{name}_in",), {}) for name in STATES),
@@ -46,7 +46,7 @@ def graph_nodes(shape: Shape) -> list[Node]:
 
 
 def graph_integers(shape: Shape) -> dict[str, Int64]:
-    """The constants that are no weights, by name."""
+    """The integer constants, which are not weights, by name."""
     first, second = shape.units
     return {
         "split": np.array([first, first, second, second], np.int64),
@@ -66,20 +66,20 @@ def graph_weights(shape: Shape) -> dict[str, tuple[int, ...]]:
 
 
 def onnx_bytes(shape: Shape, weights: list[Float32]) -> bytes:
-    """The serialised graph.
+    """Serialise the graph.
 
     Args:
-        shape: the dimensions.
-        weights: as :attr:`Shape.weight_shapes` says.
+        shape: dimensions of the network.
+        weights: arrays as in :attr:`Shape.weight_shapes`.
 
     Returns:
-        A model with inputs ``blocks`` (steps, n, block_samples) and ``state`` (n, units of h1, c1, h2, c2 side by
-        side), outputs ``forecast`` (n, block_samples), the one after the last block, and ``new_state``. All float32.
+        A model, all float32. Inputs: ``blocks`` (steps, n, block_samples) and ``state`` (n, units of h1, c1, h2, c2
+        side by side). Outputs: ``forecast`` (n, block_samples) of the block after the last one, and ``new_state``.
     """
     from onnx import TensorProto, helper, numpy_helper
 
     kernel1, recurrent1, bias1, kernel2, recurrent2, bias2, dense1, offset1, dense2, offset2 = weights
-    # Two linear layers are one: the product is taken in float64 and stored in float32.
+    # Two linear layers are merged into one; the product is computed in float64 and stored in float32.
     product = (dense1.astype(np.float64) @ dense2.astype(np.float64)).astype(np.float32)
     offset = (offset1.astype(np.float64) @ dense2.astype(np.float64) + offset2).astype(np.float32)
     constants: dict[str, Any] = {

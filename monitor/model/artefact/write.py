@@ -1,8 +1,7 @@
-"""From trained weights to a model directory: the Keras file, the graph, golden vectors, the card.
+"""Writes a model directory from trained weights: the Keras file, the ONNX graph, the golden vectors and the card.
 
-The Keras file is written by Keras from the network that forecasts after a whole window, so it opens in any Keras
-program; the graph is ours. Golden forecasts come from Keras, not from the engine they will test. Refuses to know:
-recordings, how training went; it writes down what it is told.
+Keras itself writes the Keras file, with the network that forecasts after a whole window, so any Keras program can open
+it. The golden forecasts come from Keras, not from the engine that they will test.
 """
 
 import io
@@ -22,7 +21,7 @@ from monitor.model.artefact.onnx_graph import onnx_bytes
 from monitor.model.network import Shape, build_network
 
 GOLDEN_WINDOWS = 4
-"""Enough to see a wrong weight or gate; more only makes the file larger."""
+"""Golden windows per model. Fewer: a wrong weight or gate may pass. More: only a larger file."""
 
 LIBRARIES = ("keras", "numpy", "onnx", "onnxruntime")
 
@@ -35,21 +34,21 @@ def write_model(
     sampling_rates_hz: list[float],
     training: dict[str, Any],
 ) -> Artefact:
-    """Write a model directory, all of it or nothing.
+    """Write a model directory atomically.
 
     Args:
         path: the directory; a model in it is replaced.
-        shape: the network.
-        weights: as :attr:`Shape.weight_shapes` says.
-        scaling: how samples are brought to unit level.
-        sampling_rates_hz: of the recordings.
-        training: JSON-like: ``recordings``, ``recipe``, ``losses``, ``validation_losses``, ``seconds``, ``report``.
+        shape: dimensions of the network.
+        weights: arrays as in :attr:`Shape.weight_shapes`.
+        scaling: normalisation before the network.
+        sampling_rates_hz: sampling rates of the recordings.
+        training: JSON data with ``recordings``, ``recipe``, ``losses``, ``validation_losses``, ``seconds``, ``report``.
 
     Returns:
         The model, read back and checked.
 
     Raises:
-        ArtefactError: the directory is something else.
+        ArtefactError: the directory exists and is not a model.
     """
     network = build_network(shape, every_block=False)
     network.set_weights(weights)
@@ -89,7 +88,7 @@ def _golden(shape: Shape, network: Any) -> bytes:
 
 
 def golden_windows(shape: Shape) -> Float32:
-    """Made-up vibration at unit level, the same for ever: two tones and noise in each window.
+    """Synthetic vibration of unit RMS, always the same: two tones and noise in each window.
 
     Returns:
         (GOLDEN_WINDOWS, window_blocks, block_samples) float32.

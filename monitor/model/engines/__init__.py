@@ -1,1 +1,1 @@
-"""What runs the network: ONNX Runtime or TensorFlow."""
+"""Engines, which run the network: ONNX Runtime or TensorFlow."""

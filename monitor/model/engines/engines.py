@@ -1,7 +1,7 @@
-"""Choosing and making the engine that runs a model.
+"""Selects and creates the engine that runs a model.
 
-``auto`` takes TensorFlow where a GPU is visible and TensorFlow is installed, else ONNX Runtime; TensorFlow is not
-imported otherwise. Every engine answers the golden vectors before it is used.
+``auto`` selects TensorFlow if a GPU is visible and TensorFlow is installed, else ONNX Runtime. TensorFlow is imported
+only if selected. Every engine is checked against the golden vectors before use.
 """
 
 import importlib.util
@@ -16,26 +16,26 @@ EngineName = Literal["auto", "onnxruntime", "tensorflow"]
 
 
 def gpu_visible() -> bool:
-    """Whether the kernel shows an NVIDIA GPU to this process."""
+    """Whether an NVIDIA GPU is visible to this process."""
     return Path("/dev/nvidiactl").exists()
 
 
 def chosen(engine: EngineName) -> EngineName:
-    """What ``auto`` means here: TensorFlow where it is installed and a GPU is visible, else ONNX Runtime."""
+    """Resolve ``auto``: TensorFlow if it is installed and a GPU is visible, else ONNX Runtime."""
     if engine != "auto":
         return engine
     return "tensorflow" if gpu_visible() and importlib.util.find_spec("tensorflow") is not None else "onnxruntime"
 
 
 def load_engine(artefact: Artefact, engine: EngineName = "auto") -> Engine:
-    """The engine for a model, checked against its golden vectors.
+    """Create the engine for a model and check it against the golden vectors.
 
     Args:
         artefact: the model.
-        engine: which.
+        engine: name of the engine, or ``auto``.
 
     Raises:
-        ArtefactError: the engine is not installed, or does not agree with the model.
+        ArtefactError: the engine is not installed, or its forecasts differ from the golden vectors.
     """
     made: Engine
     if chosen(engine) == "tensorflow":

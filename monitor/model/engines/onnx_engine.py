@@ -1,8 +1,7 @@
-"""The network on the CPU with ONNX Runtime.
+"""Runs the network on the CPU with ONNX Runtime.
 
-The state of all channels is one array, a row a channel. A batch is cut into tiles whose intermediate results stay in
-the processor's cache. It runs on one core: more cores are for more processes, none of which waits for another between
-two operators. Refuses to know: how the graph came about, units, time.
+The state of all channels is one array with one row a channel. A batch is split into tiles whose intermediate results
+stay in the CPU cache. An engine uses one core; more cores are used by more processes, which never wait for each other.
 """
 
 import math
@@ -18,8 +17,8 @@ from monitor.model.artefact.onnx_border import check_graph
 from monitor.model.network import Shape
 
 TILE_ROWS = 128
-"""Rows of one run. Lower: the cost of a run (30 microseconds) shows. Higher: the gates of the rows no longer fit the
-second-level cache; 1,024 rows in a run cost a tenth more a row, 4,096 a quarter (EPYC, 1 MiB a core)."""
+"""Rows per run. Lower: the fixed cost of a run (30 microseconds) matters. Higher: the gates no longer fit the
+second-level cache; a row costs 10 % more with 1,024 rows, 25 % more with 4,096 (EPYC, 1 MiB a core)."""
 
 
 class HostState:
@@ -29,25 +28,25 @@ class HostState:
         self.values: Float32 = np.zeros((channels, width), np.float32)
 
     def reset(self, rows: Rows) -> None:
-        """Zero state for ``rows``."""
+        """Set the state of ``rows`` to zero."""
         self.values[rows] = 0.0
 
 
 class OnnxEngine:
-    """See :class:`monitor.core.forecaster.Engine`."""
+    """Runs the network on one CPU core; see :class:`monitor.core.forecaster.Engine`."""
 
     name = "onnxruntime"
     device = "cpu"
 
     def __init__(self, shape: Shape, graph: bytes) -> None:
-        """Make a session.
+        """Create an ONNX Runtime session.
 
         Args:
-            shape: the network's dimensions.
-            graph: what :func:`monitor.model.artefact.onnx_graph.onnx_bytes` gives.
+            shape: dimensions of the network.
+            graph: the result of :func:`monitor.model.artefact.onnx_graph.onnx_bytes`.
 
         Raises:
-            ArtefactError: the graph is not ours, or ONNX Runtime does not take it.
+            ArtefactError: the graph differs from the expected one, or ONNX Runtime cannot load it.
         """
         check_graph(graph, shape)
         import onnxruntime as ort
@@ -61,7 +60,7 @@ class OnnxEngine:
         options.log_severity_level = 3
         try:
             self._session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # ONNX Runtime's exceptions share no base class of their own
+        except Exception as error:  # ONNX Runtime's exceptions have no common base class
             raise ArtefactError(f"ONNX Runtime cannot use the graph: {error}") from error
         inputs = {node.name: node.shape for node in self._session.get_inputs()}
         expected = {"blocks": ["steps", "n", self.block_samples], "state": ["n", self._width]}
@@ -69,11 +68,11 @@ class OnnxEngine:
             raise ArtefactError(f"the graph's inputs are {inputs}, the manifest's shape asks for {expected}")
 
     def new_state(self, channels: int) -> HostState:
-        """A zero state."""
+        """A zero state for ``channels`` rows."""
         return HostState(channels, self._width)
 
     def step(self, blocks: Float32, state: CarriedState, rows: Rows) -> Float32:
-        """One step of the carried mode; see :class:`monitor.core.forecaster.Engine`."""
+        """Run one step of the carried mode; see :class:`monitor.core.forecaster.Engine`."""
         assert isinstance(state, HostState)  # noqa: S101 - states are made by new_state of the same engine
         if len(rows) <= TILE_ROWS:
             return self._step_tile(blocks, state.values, rows)
@@ -87,14 +86,14 @@ class OnnxEngine:
         index = index_of(rows)
         before = values[index]
         forecast, after = self._run(blocks[None], before)
-        # One number of the state tells for all of a row. The sum over all rows is enough while nothing is wrong.
+        # A NaN spreads over the whole state of its row, so one number a row is enough. Usually their sum is finite.
         if not math.isfinite(float(np.einsum("ij->", blocks)) + float(np.einsum("i->", before[:, 0]))):
             _keep_nan(~np.isfinite(np.einsum("ij->i", blocks) + before[:, 0]), forecast, after)
         values[index] = after
         return forecast
 
     def forecast_windows(self, windows: Float32) -> Float32:
-        """Whole windows from a zero state; see :class:`monitor.core.forecaster.Engine`."""
+        """Forecast from whole windows and a zero state; see :class:`monitor.core.forecaster.Engine`."""
         forecasts = np.empty((len(windows), self.block_samples), np.float32)
 
         for first in range(0, len(windows), TILE_ROWS):
@@ -110,7 +109,7 @@ class OnnxEngine:
 
 
 def _keep_nan(tainted: Bool, *arrays: Float32) -> None:
-    """Put NaN back into the rows that had one: ONNX Runtime's activations clamp it to a number."""
+    """Set the rows whose input had a NaN to NaN again: ONNX Runtime's activations clamp NaN to a number."""
     if tainted.any():
         for array in arrays:
             array[tainted] = np.nan

@@ -1,10 +1,10 @@
-"""The network with TensorFlow, for a GPU: the state of all channels stays on the device.
+"""Runs the network with TensorFlow, for a GPU. The state of all channels stays on the device.
 
-One compiled function gathers the state of a batch's rows, takes a step and scatters the state back; only new blocks go
-up and forecasts come down. A batch is filled up to one of few sizes, each run once beforehand, so that no first use
-stalls. The rows that fill up belong to no channel. Refuses to know: how weights came about, units, time.
+One compiled function gathers the state of a batch's rows, runs a step and scatters the state back. Only blocks and
+forecasts are copied between host and device. Batches are padded to a few sizes, and each size is run once at start, so
+that no batch waits for a compilation. The padding rows belong to no channel.
 
-The arithmetic is float32 throughout: TensorFloat-32, which GPUs otherwise use for products, keeps ten bits.
+All arithmetic is float32. TensorFloat-32, the default for products on GPUs, keeps only ten bits and is turned off.
 """
 
 from collections.abc import Callable
@@ -17,22 +17,22 @@ from monitor.core.forecaster import CarriedState
 from monitor.model.network import Shape, quiet_tensorflow
 
 LARGEST_POWER = 4096
-"""Batches up to here are filled to a power of two, larger ones to a multiple of it: at most a half is wasted, little
-where it counts."""
+"""Batches up to this size are padded to a power of two, larger ones to a multiple of this. Lower: more sizes to
+compile. Higher: more padding in large batches."""
 
 MAX_WINDOWS = 4096
-"""Most windows at once; 25 blocks each take memory on the device."""
+"""Most windows per call. Higher: more device memory. Lower: more calls."""
 
 
 def filled(count: int) -> int:
-    """The size a batch of ``count`` rows is filled up to."""
+    """The size that a batch of ``count`` rows is padded to."""
     if count > LARGEST_POWER:
         return -(-count // LARGEST_POWER) * LARGEST_POWER
     return 1 << max(count - 1, 0).bit_length()
 
 
 class DeviceState:
-    """The state of some channels on the device; one more row takes what fills up a batch."""
+    """The state of some channels on the device, plus one spare row for the padding of batches."""
 
     def __init__(self, values: Any, clear: Callable[[Any, Any], None], channels: int) -> None:
         self.values = values
@@ -40,28 +40,28 @@ class DeviceState:
         self._clear = clear
 
     def rows(self, rows: Rows) -> Rows:
-        """The rows of a batch, filled up with the spare one."""
+        """The rows of a batch, padded with the spare row."""
         padded = np.full(filled(len(rows)), self.spare_row, np.int64)
         padded[: len(rows)] = rows
         return padded
 
     def reset(self, rows: Rows) -> None:
-        """Zero state for ``rows``."""
+        """Set the state of ``rows`` to zero."""
         if len(rows):
             self._clear(self.values, self.rows(rows))
 
 
 class TensorflowEngine:
-    """See :class:`monitor.core.forecaster.Engine`."""
+    """Runs the network on a GPU; see :class:`monitor.core.forecaster.Engine`."""
 
     name = "tensorflow"
 
     def __init__(self, shape: Shape, weights: list[Float32]) -> None:
-        """Put the weights on the first GPU, or the CPU without one.
+        """Copy the weights to the first GPU, or to the CPU if there is none.
 
         Args:
-            shape: the network's dimensions.
-            weights: as :attr:`Shape.weight_shapes` says.
+            shape: dimensions of the network.
+            weights: arrays as in :attr:`Shape.weight_shapes`.
 
         Raises:
             ImportError: TensorFlow is not installed.
@@ -82,7 +82,7 @@ class TensorflowEngine:
             self._step, self._windows, self._clear = _functions(shape, weights)
 
     def new_state(self, channels: int) -> DeviceState:
-        """A zero state; every batch size up to ``channels`` that can occur is run once."""
+        """A zero state for ``channels`` rows; also runs every possible batch size once."""
         import tensorflow as tf
 
         with tf.device(self._device):
@@ -101,7 +101,7 @@ class TensorflowEngine:
         self._clear(state.values, rows)
 
     def step(self, blocks: Float32, state: CarriedState, rows: Rows) -> Float32:
-        """One step of the carried mode; see :class:`monitor.core.forecaster.Engine`."""
+        """Run one step of the carried mode; see :class:`monitor.core.forecaster.Engine`."""
         assert isinstance(state, DeviceState)  # noqa: S101 - states are made by new_state of the same engine
         padded = state.rows(rows)
         if len(padded) != len(blocks):
@@ -110,7 +110,7 @@ class TensorflowEngine:
         return forecast
 
     def forecast_windows(self, windows: Float32) -> Float32:
-        """Whole windows from a zero state; see :class:`monitor.core.forecaster.Engine`."""
+        """Forecast from whole windows and a zero state; see :class:`monitor.core.forecaster.Engine`."""
         parts = []
         for first in range(0, len(windows), MAX_WINDOWS):
             part = windows[first : first + MAX_WINDOWS]
@@ -121,15 +121,15 @@ class TensorflowEngine:
 
 
 def _functions(shape: Shape, weights: list[Float32]) -> tuple[Any, Any, Any]:
-    """Step, windows and clear as TensorFlow functions on the current device."""
+    """Compile step, windows and clear as TensorFlow functions on the current device."""
     import tensorflow as tf
 
     kernel1, recurrent1, bias1, kernel2, recurrent2, bias2, dense1, offset1, dense2, offset2 = weights
     first, second = shape.units
-    # Two linear layers are one: the product is taken in float64 and stored in float32.
+    # Two linear layers are merged into one; the product is computed in float64 and stored in float32.
     product = dense1.astype(np.float64) @ dense2.astype(np.float64)
     offset = offset1.astype(np.float64) @ dense2.astype(np.float64) + offset2
-    # Input and recurrent products are one product of both side by side.
+    # Input and recurrent kernels are stacked, so that one product computes both.
     both1 = tf.constant(np.concatenate([kernel1, recurrent1]))
     both2 = tf.constant(np.concatenate([kernel2, recurrent2]))
     add1, add2 = tf.constant(bias1), tf.constant(bias2)

@@ -1,1 +1,1 @@
-"""From recordings to a trained network and its report."""
+"""Training: from recordings to a trained network and its report."""

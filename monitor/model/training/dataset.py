@@ -1,7 +1,7 @@
-"""Training windows from healthy records: unit level, causal, at any sample offset.
+"""Training windows from healthy records, normalised by a causal level.
 
-The level is the daemon's (see :mod:`monitor.core.level`), taken at every sample instead of once a block, so that a
-window may start anywhere: the network must not learn where blocks begin. Refuses to know: files, Keras.
+The level is that of the daemon (see :mod:`monitor.core.level`), but updated at every sample instead of once a block. A
+window can therefore start at any sample, and the network does not learn where blocks begin.
 """
 
 from dataclasses import dataclass
@@ -17,24 +17,24 @@ class Record:
     """One contiguous healthy record with its level after each sample."""
 
     samples: Float32
-    """(n,) in any unit."""
+    """(n,) samples in any unit."""
     mean: Float32
     """(n,) running mean up to and including each sample."""
     rms: Float32
-    """(n,) running RMS about the mean, likewise."""
+    """(n,) running RMS about the mean, up to and including each sample."""
     recording: int = 0
-    """Number of the recording that the record is of."""
+    """Number of the recording that the record belongs to."""
 
 
 def samples_before(sizes: list[int], fraction: float) -> list[int]:
-    """How many samples of each record lie in the first part of a recording.
+    """The number of samples of each record that lie in the first part of a recording.
 
     Args:
         sizes: samples of the recording's records, in the order of time.
-        fraction: of all samples, 0 to 1.
+        fraction: the first part's fraction of all samples, 0 to 1.
 
     Returns:
-        One count a record: all of the early ones, none of the late ones, a part of the one that is cut.
+        One count a record: all samples of early records, none of late ones, some of the record that is split.
     """
     left = round(fraction * sum(sizes))
     counts = []
@@ -45,7 +45,7 @@ def samples_before(sizes: list[int], fraction: float) -> list[int]:
 
 
 def split_in_time(records: list[Float32], fraction: float) -> tuple[list[Float32], list[Float32]]:
-    """Cut one recording in two after ``fraction`` of its samples; parts without samples are left out."""
+    """Split the records of one recording in two after ``fraction`` of the samples; empty parts are left out."""
     counts = samples_before([record.size for record in records], fraction)
     first = [record[:count] for record, count in zip(records, counts, strict=True) if count]
     last = [record[count:] for record, count in zip(records, counts, strict=True) if count < record.size]
@@ -53,7 +53,7 @@ def split_in_time(records: list[Float32], fraction: float) -> tuple[list[Float32
 
 
 def make_record(samples: Float32, block_samples: int, time_constant_blocks: int, recording: int = 0) -> Record:
-    """A record with its level: an average over all samples at first, exponential with the time constant after that."""
+    """Compute the level of a record: at first an average over all samples, then exponential."""
     constant = time_constant_blocks * block_samples
     values = samples.astype(np.float64)
     count = np.minimum(np.arange(1, values.size + 1), constant)
@@ -73,7 +73,7 @@ def make_record(samples: Float32, block_samples: int, time_constant_blocks: int,
 
 
 class Windows:
-    """Input and target blocks of many windows, made when they are asked for."""
+    """Input and target blocks of many windows, computed on demand."""
 
     def __init__(self, records: list[Record], block_samples: int, window_blocks: int, stride: int) -> None:
         """Windows at every ``stride`` samples of every record; each needs ``window_blocks + 1`` blocks."""
@@ -81,7 +81,7 @@ class Windows:
         self.block_samples = block_samples
         self.window_blocks = window_blocks
         span = (window_blocks + 1) * block_samples
-        # The first block of a record has no level before it that means anything: windows start after it.
+        # The level is not meaningful within the first block of a record, so windows start after it.
         pairs = [
             np.stack([np.full(starts.size, i), starts], axis=1)
             for i, record in enumerate(records)
@@ -93,10 +93,10 @@ class Windows:
         return len(self.index)
 
     def evenly(self, rng: np.random.Generator, count: int) -> Int64:
-        """Numbers of at most ``count`` different windows, as evenly from all recordings as they have windows."""
+        """Numbers of at most ``count`` different windows, spread over all recordings as evenly as possible."""
         order = rng.permutation(len(self.index))
         recordings = np.array([record.recording for record in self.records], np.int64)[self.index[order, 0]]
-        # The rank of each window within its recording: low ranks of all recordings come first.
+        # Each window gets a random rank within its recording; the lowest ranks of all recordings are taken.
         by_recording = np.argsort(recordings, kind="stable")
         sizes = np.bincount(recordings)
         rank = np.empty(len(order), np.int64)
@@ -104,14 +104,14 @@ class Windows:
         return order[np.argsort(rank, kind="stable")[:count]]
 
     def batch(self, which: Int64) -> tuple[Float32, Float32]:
-        """Inputs and targets of some windows.
+        """Compute inputs and targets of some windows.
 
         Args:
             which: (n,) numbers of windows.
 
         Returns:
-            Two (n, window_blocks, block_samples) float32: block k at the level after block k, and block k + 1 at that
-            same level.
+            Two (n, window_blocks, block_samples) float32: block k, and block k + 1, both normalised by the level after
+            block k.
         """
         size, blocks = self.block_samples, self.window_blocks
         inputs = np.empty((len(which), blocks, size), np.float32)

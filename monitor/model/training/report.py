@@ -1,8 +1,7 @@
-"""Did the network earn its place? Its forecasts on held-out healthy data beside those of much simpler forecasters.
+"""The training report: compares the network with much simpler forecasters on held-out healthy data.
 
-Everyone is given the same blocks at the same running level and forecasts the next block. The gap ratio is residual
-energy over signal energy about the running mean, in the recording's unit: 0 is perfect, 1 is no better than forecasting
-no vibration at all. Refuses to know: files, how the network was trained.
+All forecasters get the same blocks at the same running level and forecast the next block. The gap ratio is residual
+energy over signal energy about the running mean: 0 is perfect, 1 is no better than forecasting no vibration.
 """
 
 from dataclasses import dataclass
@@ -15,17 +14,18 @@ from monitor.core.level import unit_blocks
 from monitor.core.recompute import recompute
 
 FIT_ROWS = 1 << 12
-"""Samples taken at once when the linear forecaster is fitted; float32 within a piece, float64 across them."""
+"""Samples per piece in the fit of the linear forecaster; float32 within a piece, float64 over all. Higher: less
+precise. Lower: slower."""
 
 
 @dataclass(frozen=True)
 class GapRatio:
-    """How well one forecaster did on one recording."""
+    """The gap ratio of one forecaster on one recording."""
 
     overall: float
-    """Residual energy over signal energy, all positions."""
+    """Residual energy over signal energy, over all positions in the block."""
     by_position: list[float]
-    """The same for each sample of the block: the first is one sample ahead, the last a whole block."""
+    """Gap ratio at each position in the block; the first is one sample ahead, the last a whole block."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class Comparison:
     """All forecasters on the held-out part of one recording."""
 
     blocks: int
-    """Blocks compared; those of the warm-up are not."""
+    """Number of compared blocks, without warm-up."""
     ratios: dict[str, GapRatio]
-    """By forecaster: network, persistence, zero, linear, linear_own."""
+    """Gap ratio by forecaster: network, persistence, zero, linear, linear_own."""
 
 
 def linear_forecaster(recordings: list[list[Float32]], block_samples: int, time_constant_blocks: int) -> Float64:
@@ -45,13 +45,13 @@ def linear_forecaster(recordings: list[list[Float32]], block_samples: int, time_
     S. L. Marple, Digital Spectral Analysis, chapter 8), each recording with the same weight, as in training.
 
     Args:
-        recordings: of each its contiguous records, (n,) float32, any unit.
+        recordings: the contiguous records of each recording, (n,) float32, any unit.
         block_samples: order and horizon.
-        time_constant_blocks: of the level.
+        time_constant_blocks: time constant of the level.
 
     Returns:
-        (block_samples, block_samples): a block at unit level times this is the forecast of the next. Zero where no
-        record has two blocks.
+        (block_samples, block_samples): a normalised block times this matrix is the forecast of the next block. Zero if
+        no record has two blocks.
     """
     order = block_samples
     gram = np.zeros((order + 1, order + 1))
@@ -73,7 +73,7 @@ def linear_forecaster(recordings: list[list[Float32]], block_samples: int, time_
         return np.zeros((order, order))
     ridge = 1e-7 * np.trace(gram) / (order + 1) * np.eye(order)
     coefficients = np.linalg.solve(gram[:-1, :-1] + ridge, gram[:-1, -1])
-    # Each column says how one sample is made of the block's; a forecast sample joins the history of the next.
+    # Each column computes one sample from the block; a forecast sample is part of the history of the next one.
     history = np.eye(order)
     for _ in range(order):
         history = np.concatenate([history[:, 1:], (history @ coefficients)[:, None]], axis=1)
@@ -87,18 +87,18 @@ def compare(
     time_constant_blocks: int,
     warmup_blocks: int,
 ) -> Comparison:
-    """Let the network (carried state, as in the daemon) and the simpler forecasters forecast held-out records.
+    """Compare the network (carried mode, as in the daemon) with simpler forecasters on held-out records.
 
     Args:
         engine: runs the network.
         records: contiguous held-out records of one recording, (n,) float32 each, finite.
-        linear: matrices of :func:`linear_forecaster`, by name.
-        time_constant_blocks: of the level.
-        warmup_blocks: blocks at the start of each record that do not count; in a record of fewer than twice as many
-            its first half.
+        linear: matrices from :func:`linear_forecaster`, by name.
+        time_constant_blocks: time constant of the level.
+        warmup_blocks: blocks at the start of each record that are not compared; in a record with fewer than twice as
+            many blocks, its first half.
 
     Returns:
-        The gap ratios; NaN where nothing could be compared.
+        The gap ratios; NaN if no block could be compared.
     """
     size = engine.block_samples
     names = ["network", "persistence", "zero", *linear]

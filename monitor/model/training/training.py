@@ -1,9 +1,9 @@
-"""Training: windows in, weights out.
+"""Training: from recordings to weights.
 
-Two recipes. ``every-block`` puts the loss on the forecast after each block of a window and lets the learning rate fall
-as a cosine (measured better); ``last-block`` is the tutorial's: the loss on the forecast after the last block, a
-constant rate. Early stopping looks at the last part of the time axis, never at random segments. Refuses to know: files,
-the daemon.
+There are two recipes. ``every-block`` takes the loss of the forecasts after every block of a window, with a learning
+rate that falls as a cosine; it was measured to be better. ``last-block`` is the tutorial's recipe: the loss of the
+forecast after the last block, with a constant learning rate. Early stopping validates on the end of each recording,
+never on random segments.
 """
 
 import math
@@ -22,70 +22,70 @@ from monitor.model.training.dataset import Record, Windows, make_record, samples
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train."""
+    """Settings of a training."""
 
     loss: Literal["every-block", "last-block"] = "every-block"
-    """Where the loss is put."""
+    """Forecasts that the loss is computed of: after every block, or after the last block of a window."""
     epochs: int = 6
     """Passes over the windows."""
     batch: int = 64
-    """Windows in a step."""
+    """Windows per training step."""
     learning_rate: float = 3e-3
-    """Highest rate; 1e-3 is Keras' default for Adam and the tutorial's."""
+    """Highest learning rate; 1e-3 is the default of Adam in Keras, and the tutorial's."""
     cosine: bool = True
-    """Whether the rate falls to zero as a cosine."""
+    """Whether the learning rate falls to zero as a cosine."""
     stride: int = 5
-    """Samples between the starts of two windows."""
+    """Samples from the start of one window to the next."""
     windows: int | None = 10_000
-    """Most windows an epoch (the first ones, as in the tutorial, for ``last-block``; a random choice otherwise)."""
+    """Most windows an epoch: for ``last-block`` the first ones, as in the tutorial; else a random choice."""
     validation: float = 0.15
-    """Part at the end of each recording that stops the training and is not trained on."""
+    """Fraction at the end of each recording that is used for early stopping, not for training."""
     patience: int = 3
     """Epochs without improvement after which training stops."""
     seed: int = 1
-    """Of the weights and of the order."""
+    """Random seed of the initial weights and of the order of windows."""
 
 
 TUTORIAL = Recipe(loss="last-block", epochs=3, batch=32, learning_rate=1e-3, cosine=False, windows=5000, validation=0.0)
-"""5000 windows, stride 5, batch 32, Adam, mean squared error, 3 epochs."""
+"""The tutorial's recipe: 5000 windows, stride 5, batch 32, Adam, mean squared error, 3 epochs."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a training is."""
+    """Progress of a training."""
 
     epoch: int
-    """From 1."""
+    """Current epoch, from 1."""
     epochs: int
-    """At most."""
+    """Most epochs."""
     fraction: float
-    """Of the whole training, 0 to 1."""
+    """Completed fraction of the whole training, 0 to 1."""
     loss: float
-    """Running mean of the epoch."""
+    """Mean training loss of the epoch so far."""
     validation_loss: float | None
-    """After the epoch; None within it, or without validation."""
+    """Validation loss after the epoch; None during it, or without validation."""
     epoch_over: bool
-    """Whether this closes an epoch."""
+    """Whether the epoch is complete."""
     windows_per_s: float
-    """Rate."""
+    """Windows trained per second."""
     remaining_s: float
-    """Estimate."""
+    """Estimated seconds until the end."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What came out."""
+    """The result of a training."""
 
     weights: list[Float32]
-    """As in :attr:`Shape.weight_shapes`."""
+    """Arrays as in :attr:`Shape.weight_shapes`."""
     losses: list[float]
     """Mean training loss of each epoch."""
     validation_losses: list[float]
     """Mean validation loss after each epoch; empty without validation."""
     seconds: float
-    """How long it took."""
+    """Duration of the training in seconds."""
     interrupted: bool
-    """Whether a person stopped it; the weights are the best so far."""
+    """Whether a user stopped it; the weights are then the best so far."""
 
 
 def train(
@@ -98,14 +98,14 @@ def train(
     """Train a fresh network on healthy recordings.
 
     Args:
-        recordings: of each its contiguous records in the order of time, (n,) float32 each.
-        shape: the network.
-        recipe: how.
-        time_constant_blocks: of the level.
-        report: told several times an epoch.
+        recordings: the contiguous records of each recording in the order of time, (n,) float32 each.
+        shape: dimensions of the network.
+        recipe: settings of the training.
+        time_constant_blocks: time constant of the level.
+        report: called with the progress several times an epoch.
 
     Returns:
-        The best weights by validation loss, the last without validation. KeyboardInterrupt ends it early.
+        The weights with the best validation loss; without validation the last ones. KeyboardInterrupt ends it early.
 
     Raises:
         RecordingError: the records are too short for a single window.
@@ -127,7 +127,7 @@ def train(
 
 
 class _Run:
-    """One training under way: network, optimiser, and the best weights so far."""
+    """The state of one training: network, optimiser, and the best weights so far."""
 
     def __init__(
         self,
@@ -160,14 +160,15 @@ class _Run:
 
     @property
     def out_of_patience(self) -> bool:
-        """Whether the validation loss has not improved for too long."""
+        """Whether the validation loss has not improved for ``patience`` epochs."""
         losses = self.validation_losses
         return bool(losses) and len(losses) - 1 - int(np.argmin(losses)) >= self.recipe.patience
 
     def epoch(self) -> None:
-        """One pass over the windows, and a look at the validation."""
+        """Run one pass over the windows, then the validation."""
         recipe = self.recipe
-        # The tutorial takes the first windows; the better recipe any, anew each time, evenly from all records.
+        # ``last-block`` takes the first windows, as in the tutorial; ``every-block`` draws new ones from all
+        # recordings.
         order = np.arange(self.per_epoch)
         if self.every_block:
             order = self.training.evenly(self.rng, self.per_epoch)
@@ -210,7 +211,7 @@ class _Run:
 
 
 def _compiled(network: Any, optimizer: Any) -> tuple[Any, Any]:
-    """A training step and an evaluation, (inputs, targets) to mean squared error, as TensorFlow functions."""
+    """Compile a training step and an evaluation as TensorFlow functions: (inputs, targets) to mean squared error."""
     import tensorflow as tf
 
     optimizer.build(network.trainable_variables)

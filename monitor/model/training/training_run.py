@@ -1,7 +1,6 @@
-"""The whole way from recordings to a model directory: hold out, train, compare, write.
+"""From recordings to a model directory: splits the data, trains, compares and writes.
 
-What is held out is the end of each recording, so nothing the report is made of has been near the training. Refuses to
-know: command lines, screens.
+The end of each recording is held out for the report and never used in training.
 """
 
 import hashlib
@@ -23,7 +22,7 @@ from monitor.model.training.training import Progress, Recipe, train
 from monitor.recording.source import Recording
 
 Material = list[tuple[Recording, list[Float32]]]
-"""Recordings with their records."""
+"""Recordings, each with its contiguous records."""
 
 
 def run_course(
@@ -39,19 +38,19 @@ def run_course(
 
     Args:
         material: the recordings, each with its contiguous records.
-        shape: the network.
-        recipe: how to train.
-        holdout: part at the end of each recording that is not trained on, 0 to 0.9.
-        time_constant_blocks: of the level.
+        shape: dimensions of the network.
+        recipe: settings of the training.
+        holdout: fraction at the end of each recording that is held out, 0 to 0.9.
+        time_constant_blocks: time constant of the level.
         out: the model directory.
-        report: told how far the training is.
+        report: called with the progress of the training.
 
     Returns:
         The model; its manifest holds the losses and the report.
 
     Raises:
-        RecordingError: too little to train on.
-        ArtefactError: ``out`` is something else.
+        RecordingError: there are too few samples for training.
+        ArtefactError: ``out`` exists and is not a model.
     """
     parts = [split_in_time(records, 1.0 - holdout) for _, records in material]
     trained = train([first for first, _ in parts], shape, recipe, time_constant_blocks, report)

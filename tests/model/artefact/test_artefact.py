@@ -101,7 +101,7 @@ def test_a_flipped_byte(model: Path, name: str) -> None:
     data = bytearray((model / name).read_bytes())
     data[len(data) // 2] ^= 1
     (model / name).write_bytes(data)
-    refused(model, rf"{name}: its SHA-256 is not the manifest's")
+    refused(model, rf"{name}: its SHA-256 differs from the manifest's")
 
 
 @pytest.mark.parametrize("name", ["model.keras", "model.onnx", "golden.npz", "README.md"])
@@ -125,7 +125,7 @@ def test_a_missing_file(model: Path) -> None:
 def test_a_pipe_in_place_of_a_file(model: Path) -> None:
     (model / "golden.npz").unlink()
     os.mkfifo(model / "golden.npz")
-    refused(model, r"golden\.npz: is no regular file")
+    refused(model, r"golden\.npz: is not a regular file")
 
 
 def test_no_such_directory(tmp_path: Path) -> None:
@@ -193,7 +193,7 @@ def test_a_manifest_of_an_impossible_shape(model: Path, units: int) -> None:
 
 def test_a_swapped_keras_file(model: Path, other: Path) -> None:
     shutil.copy(other / "model.keras", model / "model.keras")
-    refused(model, r"model\.keras: its SHA-256 is not the manifest's|model\.keras: has")
+    refused(model, r"model\.keras: its SHA-256 differs from the manifest's|model\.keras: has")
     rehash(model)
     refused(model, r"tensorflow deviates by .* from the golden vectors")
 
@@ -244,7 +244,7 @@ def test_a_pickle_in_place_of_the_keras_file(model: Path) -> None:
 def test_a_pickle_in_place_of_the_golden_vectors(model: Path) -> None:
     (model / "golden.npz").write_bytes(pickle.dumps(Bomb(model / "trace")))
     rehash(model)
-    refused(model, r"golden\.npz: is no archive of two plain arrays")
+    refused(model, r"golden\.npz: is not an archive of two plain arrays")
     assert not (model / "trace").exists()
 
 
@@ -303,7 +303,7 @@ def test_a_chunked_dataset_that_would_unpack_to_much(model: Path) -> None:
         place.create_dataset("1", (8,), "f4", maxshape=(None,), chunks=(1 << 26,), compression="gzip")
 
     change_weights(model, change)
-    refused(model, r"dense_1/vars/1 is no plain float32 array")
+    refused(model, r"dense_1/vars/1 is not a plain float32 array")
 
 
 def test_weights_kept_in_another_file(model: Path, tmp_path: Path) -> None:
@@ -320,7 +320,7 @@ def test_weights_kept_in_another_file(model: Path, tmp_path: Path) -> None:
         h5["layers/dense_1"] = h5py.ExternalLink(str(secret), "/")
 
     change_weights(model, external)
-    refused(model, r"dense_1/vars/1 is no plain float32 array")
+    refused(model, r"dense_1/vars/1 is not a plain float32 array")
     parts_of_link = shutil.copytree(model, tmp_path / "linked")
     change_weights(Path(parts_of_link), link)
     refused(Path(parts_of_link), r"is not there, or a link to elsewhere")
@@ -379,6 +379,6 @@ def test_what_is_no_model_is_not_overwritten(model: Path, tmp_path: Path) -> Non
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "thesis.txt").write_text("years of work")
-    with pytest.raises(ArtefactError, match=r"exists and is no model"):
+    with pytest.raises(ArtefactError, match=r"exists and is not a model"):
         save_artefact(mine, artefact.manifest.model_dump(exclude={"files"}), artefact.contents)
     assert (mine / "thesis.txt").read_text() == "years of work"

@@ -45,13 +45,13 @@ def tampered(kind: str) -> bytes:
     ("kind", "message"),
     [
         ("operator", "operator 'MatMul' stands where Gemm is expected"),
-        ("domain", "operator 'Gemm' is of another domain"),
-        ("wiring", "operator 'Gemm' is connected otherwise"),
+        ("domain", "operator 'Gemm' belongs to another domain"),
+        ("wiring", "operator 'Gemm' has other inputs or outputs"),
         ("attribute", "operator 'Split' has other settings"),
         ("function", r"field \[25\] beside ir_version"),
         ("constant", "its constants have other names"),
         ("split", "constant 'split' has other values"),
-        ("short", "constant 'dense' is not filled"),
+        ("short", "constant 'dense' has the wrong number of bytes"),
         ("opset", "it uses other operator sets"),
     ],
 )

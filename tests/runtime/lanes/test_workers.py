@@ -207,7 +207,7 @@ def test_an_answer_that_cannot_be_handled_is_told(
 
 def test_an_unusable_model_is_refused(artefact: Artefact) -> None:
     broken = replace(artefact, contents={**artefact.contents, "model.onnx": b"nothing"})
-    with running(broken) as inference, pytest.raises(ArtefactError, match="it is no ONNX file"):
+    with running(broken) as inference, pytest.raises(ArtefactError, match="it is not an ONNX file"):
         inference.wait_until_ready()
 
 
