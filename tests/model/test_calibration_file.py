@@ -61,7 +61,7 @@ def rewrite(path: Path, change: dict[str, np.ndarray | None]) -> None:
         ({"extra": np.zeros(1)}, "not those that its header announces"),
         ({"header": None}, "no header"),
         ({"header": np.frombuffer(b"{}", np.uint8)}, "no header"),
-        ({"0.scale": np.array([{}], dtype=object)}, "no calibration, or a damaged one"),
+        ({"0.scale": np.array([{}], dtype=object)}, "not a calibration, or is damaged"),
     ],
 )
 def test_a_changed_file_is_refused(
