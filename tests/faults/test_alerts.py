@@ -166,11 +166,12 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Phase]:
         wait_for(lambda: settled(take()), "every machine to show what it is there for", 60)
 
         def worse() -> Page | None:
-            """A page with a warning; until there is one, the damage grows a little each time."""
+            """A page with a warning; until there is one, the damage grows a little each time, or shrinks in an alarm."""
             page = take()
-            if state_of(page, "failing") == 1 and covered(page):
+            state = state_of(page, "failing")
+            if state == 1 and covered(page):
                 return page
-            channels["failing"].damage = 1.07 * channels["failing"].damage or 0.02
+            channels["failing"].damage = (0.9 if state == 2 else 1.07) * channels["failing"].damage or 0.02
             time.sleep(2 * INTERVAL_S)  # a score takes some intervals to follow
             return None
 

@@ -25,6 +25,7 @@ COLUMNS = {
 }
 SENSORS = """
 models: {{default: models/demo}}
+limits: {{buffer: 30s}} # the whole recording: none of it may be skipped on a busy machine
 sensors:
 - topic: plant/{{machine}}/{{axis}}
   payload: {{format: float32}}
