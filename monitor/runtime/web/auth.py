@@ -1,7 +1,4 @@
-"""Who may ask: HTTP basic authentication or a bearer token for everything the server serves.
-
-Refuses to know: what is served.
-"""
+"""HTTP authentication: basic, or a bearer token, for everything that the server serves."""
 
 import binascii
 import ipaddress
@@ -17,10 +14,10 @@ from monitor.runtime.secret import Secret, read_secret
 
 
 def auth_middleware(settings: Http) -> Middleware | None:
-    """The middleware that asks for what the configuration says; None if it asks for nothing.
+    """The middleware that checks the configured credentials; None if the configuration has none.
 
     Raises:
-        ConfigurationError: a secret's file cannot be read.
+        ConfigurationError: the file of a secret cannot be read.
     """
     if settings.basic_auth is not None:
         secret = read_secret(settings.basic_auth.password_file, "http.basic_auth.password_file")
@@ -32,7 +29,7 @@ def auth_middleware(settings: Http) -> Middleware | None:
 
 
 def open_to_others(settings: Http) -> bool:
-    """Whether the server listens beyond loopback without asking for anything."""
+    """Whether the server listens beyond loopback without authentication."""
     host, _ = settings.address
     try:
         local = ipaddress.ip_address(host).is_loopback
@@ -76,5 +73,5 @@ def _bearer(token: Secret) -> Callable[[str], bool]:
 
 
 def _bytes(header: str) -> bytes:
-    """What came over the wire; aiohttp gives bytes that are not UTF-8 as surrogates."""
+    """The header's bytes as received; aiohttp decodes invalid UTF-8 to surrogates."""
     return header.encode(errors="surrogateescape")

@@ -1,13 +1,13 @@
-"""The HTTP server's connections: how many there are at most, and how long each may keep the server waiting.
+"""Limits on the HTTP server's connections: their number, and the time that a slow client may take.
 
-aiohttp bounds the size of a request, but neither the number of connections nor the time that a client takes to send a
-request or to read the answer. So connections are accepted here, and each is watched from outside: a
-:class:`Connection` stands between the transport and aiohttp's protocol.
+aiohttp limits the size of a request, but neither the number of connections nor the time that a client takes to send a
+request or to read the answer. So connections are accepted here, and each is watched: a :class:`Connection` stands
+between the transport and aiohttp's protocol.
 
-When all places are taken, a newcomer gets the place of somebody who is not being served: first of the address that has
-the most connections; of those, one whose request is not complete, then one between two requests, then one that does
-not take its answer; the oldest first. A scraper thus gets through while others sit and wait. Does not handle: what is
-asked, and who may ask (``request_border``, ``auth``).
+At the limit a new connection evicts one that is not being served: first of the address with the most connections;
+among those, one with an incomplete request, then an idle one, then one that does not read its answer; the oldest first.
+So a scraper gets through although slow clients hold connections. Does not handle: requests and authentication
+(``request_border``, ``auth``).
 """
 
 import asyncio
@@ -30,57 +30,57 @@ from monitor.runtime.repeated_log import RepeatedLog
 LOG = logging.getLogger(__name__)
 
 CONNECTIONS = 256
-"""Most connections. Fewer: a control room with its screens (64 streams, and what browsers keep open) takes the places
-of scrapers. More: each may hold 200 kB in buffers."""
+"""Most connections. Fewer: a control room (64 streams, and the idle connections of its browsers) evicts scrapers. More:
+each may hold 200 kB in buffers."""
 
 DESCRIPTOR_SHARE = 4
-"""At most one of so many of the process's file descriptors is a connection's. Fewer: where the limit is low, HTTP
-leaves too few to files and the broker."""
+"""Connections use at most this fraction (1/n) of the process's file descriptors. Fewer: under a low limit HTTP leaves
+too few for files and the broker. More: a low limit allows few connections."""
 
 REQUEST_S = 10.0
-"""Time for the TLS handshake, and again for a complete request. Shorter: a phone on a bad network is cut off. Longer:
-who sends a byte a second holds a place for longer."""
+"""Time for the TLS handshake, and again for a complete request. Shorter: a phone on a bad network is cut off. Longer: a
+client that sends a byte a second holds a connection for longer."""
 
 KEEPALIVE_S = 75.0
-"""Time that a connection may wait for its next request. Shorter than a scrape interval (1 min is common): every scrape
-is a new connection. Longer: places are held for nothing."""
+"""Longest idle time between two requests. Shorter than a scrape interval (1 min is common): every scrape opens a new
+connection. Longer: idle connections take up places."""
 
 UNREAD_S = 10.0
-"""A client that takes nothing of an answer for so long is dropped. Shorter: a laptop that sleeps for a moment loses its
-stream. Longer: its memory is held for longer."""
+"""A client that reads nothing of an answer for this long is dropped. Shorter: a laptop that sleeps for a moment loses
+its stream. Longer: its memory is held for longer."""
 
 REQUEST_BYTES = 65_536
-"""Most bytes of a request's head. aiohttp bounds each line and the number of them, which together is 1 MB."""
+"""Most bytes of a request's head. aiohttp limits each line and their number, which together allows 1 MB."""
 
 SEND_BYTES = 65_536
-"""Bytes of an answer that may wait in the transport, and again (doubled by Linux) in the kernel."""
+"""Size of the send buffer in the transport, and again (doubled by Linux) in the kernel."""
 
 RECEIVE_BYTES = 65_536
-"""Bytes from a client that may wait in the kernel."""
+"""Size of the receive buffer in the kernel."""
 
 CHECK_PERIOD_S = 1.0
-"""Time between two looks at all connections."""
+"""Time between two checks of all connections."""
 
 ACCEPT_RETRY_S = 0.2
-"""Wait before accepting again when there is no place, or no descriptor left. Shorter: a busy loop. Longer: newcomers
+"""Wait before accepting again when no place or file descriptor is free. Shorter: a busy loop. Longer: new connections
 wait in the kernel's queue for longer."""
 
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 class Dropped(StrEnum):
-    """Why a connection was ended by the server; the values of a metric's label ``reason``."""
+    """Why the server closed a connection: values of the metric's label ``reason``."""
 
     SLOW_REQUEST = "slow_request"
     """The request was not complete in time, or too large."""
     UNREAD_ANSWER = "unread_answer"
     """The answer was not read."""
     CROWDED = "crowded"
-    """Somebody else needed the place."""
+    """The limit was reached and a new connection needed the place."""
 
 
 class State(IntEnum):
-    """What a connection does; of two, the lower gives up its place first."""
+    """State of a connection; a lower state is evicted first."""
 
     REQUESTING = 0
     """Its request is not complete."""
@@ -91,18 +91,18 @@ class State(IntEnum):
 
 
 class Connection(asyncio.Protocol):
-    """One connection: passes everything on to aiohttp's protocol, and knows since when nothing has happened."""
+    """One connection: passes everything on to aiohttp's protocol, and records when it last made progress."""
 
     def __init__(self, registry: "set[Connection]", inner: asyncio.Protocol, address: str, now_s: float) -> None:
         """Watch a connection that was accepted at ``now_s`` (the loop's time) from ``address``."""
         self.address = address
         self.state = State.REQUESTING
         self.since_s = now_s
-        """When the state began."""
+        """Loop time at which the state began."""
         self.stream: asyncio.Task[None] | None = None
-        """Sends an answer that may take any time, while it is read; cancelled when the client has left."""
+        """Task that sends an endless answer; cancelled when the client has left."""
         self.opening: asyncio.Task[None] | None = None
-        """Makes the transport, with TLS's handshake."""
+        """Task that opens the transport, including the TLS handshake."""
         self._registry = registry
         self._inner = inner
         self._transport: asyncio.Transport | None = None
@@ -112,13 +112,13 @@ class Connection(asyncio.Protocol):
         registry.add(self)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The transport is there."""
+        """The transport is open."""
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=SEND_BYTES)
         self._inner.connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
-        """Bytes of a request."""
+        """Bytes of a request arrived."""
         if self.state is State.IDLE:
             self._enter(State.REQUESTING)
         if self.state is State.REQUESTING:
@@ -130,31 +130,31 @@ class Connection(asyncio.Protocol):
         return self._inner.eof_received()
 
     def pause_writing(self) -> None:
-        """The client takes less than it is sent."""
+        """The send buffer is full."""
         self._inner.pause_writing()
 
     def resume_writing(self) -> None:
-        """The client has taken most of what waited."""
+        """The send buffer has room again."""
         self._inner.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is over."""
+        """The connection is closed."""
         self._registry.discard(self)
         if self.stream is not None:
             self.stream.cancel()
         self._inner.connection_lost(exc)
 
     def request_begins(self) -> None:
-        """A complete head of a request has come; its answer is being made."""
+        """The head of a request is complete; its answer is being made."""
         self._enter(State.ANSWERING)
 
     def request_ends(self) -> None:
-        """The answer is on its way."""
+        """The answer is complete, at least in the send buffer."""
         self.stream = None
         self._enter(State.IDLE)
 
     def check(self, now_s: float) -> Dropped | None:
-        """Why the connection must go, None if it may stay. Call it every :data:`CHECK_PERIOD_S`."""
+        """Why the connection must be dropped; None: it may stay. Call it every :data:`CHECK_PERIOD_S`."""
         unsent = self._transport.get_write_buffer_size() if self._transport is not None else 0
         if not unsent or unsent != self._unsent_bytes:
             self._progress_s = now_s
@@ -167,17 +167,17 @@ class Connection(asyncio.Protocol):
         return None
 
     def unused(self, now_s: float) -> bool:
-        """Whether the connection has waited too long for its next request."""
+        """Whether the connection has been idle for too long."""
         return self.state is State.IDLE and now_s - self.since_s > KEEPALIVE_S
 
     def may_go(self, now_s: float) -> bool:
-        """Whether somebody else may have the place."""
+        """Whether a new connection may evict this one."""
         if self.state is not State.ANSWERING:
             return True
         return bool(self._unsent_bytes) or (self.stream is None and now_s - self.since_s > UNREAD_S)
 
     def drop(self) -> None:
-        """End the connection, whatever waits to be sent."""
+        """Close the connection at once; unsent data is lost."""
         self._registry.discard(self)
         if self._transport is not None:
             self._transport.abort()
@@ -191,27 +191,27 @@ class Connection(asyncio.Protocol):
 
 
 def connection_of(request: web.Request) -> Connection | None:
-    """The connection of a request; None where another server than :class:`Connections` accepted it, or it is over."""
+    """The connection of a request; None if it is closed, or was not accepted by :class:`Connections`."""
     protocol = request.transport.get_protocol() if request.transport is not None else None
     return protocol if isinstance(protocol, Connection) else None
 
 
 class Connections:
-    """Accepts connections on some addresses and watches them."""
+    """Accepts connections and enforces the limits on them."""
 
     def __init__(
         self, server: web.Server, tls: ssl.SSLContext | None, errors: InternalErrors, limit: int = CONNECTIONS
     ) -> None:
-        """Make a watch over connections.
+        """Make an acceptor; :meth:`listen` opens the addresses.
 
         Args:
-            server: makes aiohttp's protocol of each connection (``web.AppRunner.server``).
-            tls: for HTTPS.
-            errors: where unforeseen errors are counted.
-            limit: most connections, where there are file descriptors enough.
+            server: makes aiohttp's protocol for each connection (``web.AppRunner.server``).
+            tls: TLS context for HTTPS; None: plain HTTP.
+            errors: counts unexpected errors.
+            limit: most connections, if there are enough file descriptors.
         """
         self.dropped: Counter[Dropped] = Counter()
-        """Connections ended by the server, by reason."""
+        """Connections that the server closed, by reason."""
         self.open: set[Connection] = set()
         self._server = server
         self._tls = tls
@@ -223,17 +223,17 @@ class Connections:
         self._limit = max(8, min(limit, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // DESCRIPTOR_SHARE))
 
     async def listen(self, host: str, port: int) -> list[tuple[str, int]]:
-        """Begin; returns the addresses, with the port that was taken for port 0.
+        """Listen and accept; returns the addresses, with the chosen port instead of port 0.
 
         Raises:
-            OSError: the address is not known, not ours, or taken.
+            OSError: the address is unknown, not local, or in use.
         """
         found = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         for family, _, _, _, address in dict.fromkeys(found):
             listener = socket.create_server(address[:2], family=family, backlog=128)
             self._listeners.append(listener)
             listener.setblocking(False)
-            # Accepted connections inherit them. Left alone, the kernel grows each buffer to megabytes.
+            # Accepted connections inherit the sizes. Otherwise the kernel grows each buffer to megabytes.
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
         runs: list[Callable[[], Awaitable[None]]] = [self._watch]
@@ -242,7 +242,7 @@ class Connections:
         return [listener.getsockname()[:2] for listener in self._listeners]
 
     async def stop_listening(self) -> None:
-        """Accept nobody any more; those who are connected stay."""
+        """Stop accepting; open connections stay."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -250,7 +250,7 @@ class Connections:
             listener.close()
 
     def drop_all(self) -> None:
-        """End every connection."""
+        """Close every connection at once."""
         for connection in list(self.open):
             connection.drop()
 
@@ -267,7 +267,7 @@ class Connections:
             try:
                 while len(self.open) >= self._limit and not self._give_up_one():  # noqa: ASYNC110 - patience frees places
                     await asyncio.sleep(ACCEPT_RETRY_S)
-                # An accept that need not wait does not yield to the loop: many newcomers must not hold it.
+                # An accept that need not wait does not yield: a flood of connections must not block the event loop.
                 await asyncio.sleep(0)
             except asyncio.CancelledError:
                 client.close()
@@ -281,7 +281,7 @@ class Connections:
         def ended(_: asyncio.Task[None]) -> None:
             if connection.opening is not opening:
                 return
-            # Cancelled or failed: perhaps before there was a transport that would close the socket.
+            # Cancelled or failed, perhaps before a transport existed that would close the socket.
             self.open.discard(connection)
             client.close()
 
@@ -310,7 +310,7 @@ class Connections:
                     connection.drop()
 
     def _give_up_one(self) -> bool:
-        """Drop the connection that loses least by it; False if all are being served."""
+        """Evict the connection for which :class:`State` and age say so; False if all are being served."""
         now_s = self._loop.time()
         candidates = [connection for connection in self.open if connection.may_go(now_s)]
         if not candidates:

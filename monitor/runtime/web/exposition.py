@@ -1,9 +1,8 @@
-"""The metrics page: every family of the interface, from the ingest's counters and the lanes' boards.
+"""Prometheus' text format: families, histograms and labels, written directly.
 
-A thousand channels are some thirty thousand lines a scrape. prometheus-client renders them in about half a second, on
-the loop that takes the messages; joining prepared strings takes a twentieth of it. So the families of channels are
-written here in the text format, and prometheus-client does what it does best: the process's own metrics. Refuses to
-know: how figures come about.
+A thousand channels make about thirty thousand lines for each scrape. prometheus-client renders them in about half a
+second, on the event loop that processes the messages; joining prepared strings takes a twentieth of that. So only the
+metrics of the process come from prometheus-client. Does not handle: which families there are (``families``).
 """
 
 import math
@@ -20,10 +19,10 @@ _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
 
 def label_text(names: Iterable[str], values: Iterable[str]) -> str:
-    """Label pairs as in the text format, without braces: ``machine="fan",axis="x"``.
+    """Label pairs in the text format, without braces: ``machine="fan",axis="x"``.
 
-    Any value gives a page that can be read: of what the format does not escape itself, control characters and half
-    surrogate pairs are shown as escapes. The border should have refused them.
+    Any value gives a valid page: control characters and lone surrogates, which the format does not escape, are written
+    as escapes. The intake should have rejected them.
     """
     return ",".join(f'{name}="{_label_value(value)}"' for name, value in zip(names, values, strict=True))
 
@@ -35,7 +34,7 @@ def _label_value(value: str) -> str:
 
 
 def number(value: float) -> str:
-    """A value as in the text format."""
+    """A value in the text format."""
     if isinstance(value, int):
         return str(value)
     if math.isnan(value):
@@ -47,19 +46,19 @@ def number(value: float) -> str:
 
 @dataclass
 class MetricsPage:
-    """A page being written."""
+    """A metrics page that is being written."""
 
     lines: list[str] = field(default_factory=list)
-    """Finished lines."""
+    """The lines so far."""
 
     def family(self, name: str, kind: str, text: str, samples: Iterable[tuple[str, float]]) -> None:
-        """Add a family; ``samples`` are pairs of label text (see :func:`label_text`) and value. None: not shown."""
+        """Add a family; ``samples`` are pairs of label text and value. A family without samples is left out."""
         rows = [f"{name}{{{labels}}} {number(v)}" if labels else f"{name} {number(v)}" for labels, v in samples]
         if rows:
             self.lines += (*_head(name, kind, text), *rows)
 
     def histogram(self, name: str, text: str, parts: Iterable[tuple[str, list[tuple[str, int]], float]]) -> None:
-        """Add a histogram family; ``parts`` are label text, cumulative buckets, sum."""
+        """Add a histogram family; ``parts`` are triples of label text, cumulative buckets and sum."""
         self.lines += _head(name, "histogram", text)
         for labels, buckets, total in parts:
             comma = "," if labels else ""
@@ -68,13 +67,13 @@ class MetricsPage:
             self.lines += (f"{name}_sum{braces} {number(total)}", f"{name}_count{braces} {buckets[-1][1]}")
 
     def text(self) -> bytes:
-        """The whole page."""
-        # What cannot be encoded must not cost the page.
+        """The whole page as UTF-8."""
+        # A character that cannot be encoded must not cost the page.
         return ("\n".join(self.lines) + "\n").encode(errors="backslashreplace")
 
 
 def _head(name: str, kind: str, text: str) -> tuple[str, str]:
-    """The two lines before a family's samples."""
+    """The HELP and TYPE lines of a family."""
     escaped = text.replace("\\", r"\\").replace("\n", r"\n")
     return f"# HELP {name} {escaped}", f"# TYPE {name} {kind}"
 
@@ -88,5 +87,5 @@ def process_registry() -> CollectorRegistry:
 
 
 def process_metrics(registry: CollectorRegistry) -> bytes:
-    """The metrics of the process, as text."""
+    """The metrics of the process in the text format."""
     return generate_latest(registry)

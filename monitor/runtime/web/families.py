@@ -1,8 +1,7 @@
-"""Which metrics there are: their names, types, texts and where each value comes from.
+"""All metrics: their names, types and help texts, and where each value comes from.
 
-Names are fixed by the interface. A channel that fell silent keeps only its counters, the time of its last sample, and
-its alarm state while that is not ok: a machine that was in alarm when its sensor died is still in alarm.
-Refuses to know: HTTP, the text format, how figures come about.
+The names are part of the interface. A silent channel keeps only its counters, the time of its last sample, and its
+alarm state if that is not ok: a machine that was in alarm when its sensor died is still in alarm.
 """
 
 import math
@@ -41,7 +40,7 @@ COUNTS = ("blocks_scored", "scored_at_s", "calibrated", *BY_WORKER, *REFUSALS)
 
 
 def write_channels(page: MetricsPage, view: View) -> None:
-    """The families with one series a channel."""
+    """Write the families that have series for each channel."""
     table = read_table(view, more=COUNTS)
     names = [label_text(view.label_names, channel.labels) for channel in table.channels]
     silences = table.silent.tolist()
@@ -62,7 +61,7 @@ def write_channels(page: MetricsPage, view: View) -> None:
     page.family(
         "vibration_sampling_rate_measured_hertz",
         "gauge",
-        "Samples that arrive a second, over the last minute without a break.",
+        "Measured samples per second, over the last uninterrupted minute.",
         ((labels, c.rate_hz) for labels, c, silent in triples if not silent and not math.isnan(c.rate_hz)),
     )
     page.family(
@@ -90,7 +89,7 @@ def write_channels(page: MetricsPage, view: View) -> None:
         (f'{labels},reason="{reason}"', value)
         for reason in REFUSALS
         for labels, value in counts(reason)
-        if value  # six more series a channel only where there is something to tell
+        if value  # else six more series for each channel
     ]
     skipped += [
         (f'{labels},reason="{Skip.INCOMPLETE}"', float(channel.blocks_incomplete))
@@ -154,14 +153,14 @@ def _known(names: list[str], values: Float64) -> list[tuple[str, float]]:
 
 
 def write_service(page: MetricsPage, view: View) -> None:
-    """The families about the service itself."""
+    """Write the families about the service itself."""
     ingest, mqtt = view.ingest, view.mqtt
     rejected = [(f'reason="{reason}"', float(ingest.rejected[reason])) for reason in Reason]
-    page.family("vibration_messages_rejected_total", "counter", "Messages not used, by reason.", rejected)
+    page.family("vibration_messages_rejected_total", "counter", "Messages rejected, by reason.", rejected)
     page.family(
         "vibration_internal_errors_total",
         "counter",
-        "Errors that should not have happened; each cost the one item that was being handled.",
+        "Unexpected errors, defects of the daemon; each cost the item that was being handled.",
         ((f'where="{where}"', view.internal_errors.get(where, 0)) for where in Where),
     )
     singles = (
@@ -200,13 +199,13 @@ def write_service(page: MetricsPage, view: View) -> None:
     page.family(
         "vibration_evidence_write_failures_total",
         "counter",
-        "Captures of alarms that were not written, by reason.",
+        "Captures of alarms that failed, by reason.",
         ((f'reason="{reason}"', count) for reason, count in view.evidence_failures.items()),
     )
     page.family(
         "vibration_state_write_failures_total",
         "counter",
-        "Times the state could not be saved.",
+        "Failed saves of the state.",
         [("", view.state_write_failures)],
     )
     page.family("vibration_events_dropped_total", "counter", "Alarm events not published.", [("", view.events_dropped)])
@@ -219,7 +218,7 @@ def write_service(page: MetricsPage, view: View) -> None:
     page.family(
         "vibration_http_connections_dropped_total",
         "counter",
-        "HTTP connections ended by the server because of their client, by reason.",
+        "HTTP connections that the server closed because of their client, by reason.",
         ((f'reason="{reason}"', view.http_dropped.get(reason, 0)) for reason in Dropped),
     )
     pids = [
@@ -230,13 +229,13 @@ def write_service(page: MetricsPage, view: View) -> None:
     page.family(
         "vibration_worker_cpu_seconds_total",
         "counter",
-        "Processor time of the processes that forecast.",
+        "CPU time of the worker processes.",
         [(labels, procfs.cpu_s(pid)) for labels, pid in pids],
     )
     page.family(
         "vibration_worker_resident_memory_bytes",
         "gauge",
-        "Resident memory of the processes that forecast, with the buffers that they share with the daemon.",
+        "Resident memory of the worker processes, including the buffers that they share with the daemon.",
         [(labels, procfs.resident_bytes(pid)) for labels, pid in pids],
     )
     names = ("model", "sha256", "engine", "device")
@@ -265,7 +264,7 @@ def _write_histograms(page: MetricsPage, view: View) -> None:
 
 
 def _totals(lane: Lane, histogram: Histogram) -> tuple[list[tuple[str, int]], float]:
-    """What a histogram holds; of each worker, what it wrote with one batch."""
+    """Cumulative buckets and sum of a histogram; the values of each worker are read without a torn read."""
     parts = range(lane.shape.parts)
     return histogram.totals(lane.board.consistent(part, partial(histogram.part_totals, part)) for part in parts)
 
@@ -284,7 +283,7 @@ def _buffer_bytes(view: View) -> int:
 
 
 def render(view: View) -> bytes:
-    """The whole page except the process's own metrics."""
+    """The whole page except the metrics of the process."""
     page = MetricsPage()
     write_service(page, view)
     write_channels(page, view)

@@ -1,7 +1,4 @@
-"""What the kernel says of a process. Refuses to know: what the process does.
-
-Source: proc(5).
-"""
+"""CPU time, memory and children of a process, from the kernel's ``/proc`` (proc(5))."""
 
 import os
 import resource
@@ -9,7 +6,7 @@ from pathlib import Path
 
 
 def cpu_s(pid: int) -> float:
-    """Processor seconds of a process so far; 0 once it is gone."""
+    """CPU seconds used by a process so far; 0 if it has ended."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
     except OSError:
@@ -19,7 +16,7 @@ def cpu_s(pid: int) -> float:
 
 
 def resident_bytes(pid: int) -> int:
-    """Resident memory of a process, with all of what it shares; 0 once it is gone."""
+    """Resident memory of a process, including all shared pages; 0 if it has ended."""
     try:
         pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
     except OSError:
@@ -28,15 +25,15 @@ def resident_bytes(pid: int) -> int:
 
 
 def proportional_bytes(pid: int) -> int:
-    """Resident memory of a process; of pages that it shares with others, its share. For processes of our own user.
+    """Proportional set size of a process: shared pages are divided among their processes. For our own user only.
 
     Raises:
-        OSError: the process is gone.
+        OSError: the process has ended.
     """
     text = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
     return next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:")) * 1024
 
 
 def children(pid: int) -> list[int]:
-    """The processes that a process has started and that still run."""
+    """Identifiers of the running child processes of a process."""
     return [int(child) for tasks in Path(f"/proc/{pid}/task").glob("*/children") for child in tasks.read_text().split()]

@@ -1,10 +1,10 @@
-"""The border of the HTTP server: what every request must keep to before a handler sees it, and every answer after.
+"""The checks around every HTTP handler: size, time, rate, ``Host`` and ``Origin``.
 
-A request's body is small and comes soon. Its ``Host`` is a name of ours, else a web page whose name was bound to our
-address (DNS rebinding) could read ours in the user's browser; only metrics and health are given to any name, since
-programs ask for them. A request that changes something comes from no other web page (``Origin``). Requests are taken
-in order and not too fast; a large answer is sent in pieces of the same bytes for all clients, and must be read soon. A
-handler that fails costs its request only. Does not handle: passwords (``auth``), the number of connections
+A request's body must be small and complete within a time limit. Its ``Host`` must be a name of this server; else a web
+page could read ours in the user's browser by DNS rebinding. Metrics and health answer to any name, because programs ask
+for them. A request that changes something must not come from another web page (``Origin``). Requests are handled in
+order, at a limited rate. A large answer is sent in pieces that share memory, and must be read within a time limit. A
+failing handler costs its request only. Does not handle: passwords (``auth``), the number of connections
 (``connections``).
 """
 
@@ -31,28 +31,28 @@ BODY_BYTES = 65_536
 """Largest body of a request."""
 
 ANSWER_S = 300.0
-"""Time to take a whole answer. Shorter: the chart library (1.4 MB) does not come through a slow phone. Longer: a client
-that takes a byte now and then is held for longer."""
+"""Time limit for reading a whole answer. Shorter: the chart library (1.4 MB) does not reach a slow phone. Longer: a
+client that reads a byte now and then holds its connection for longer."""
 
 PIECE_BYTES = 65_536
-"""A longer answer is handed to the transport in pieces of this size; each client then holds one, not all of it."""
+"""A longer answer goes to the transport in pieces of this size, so each client buffers one piece, not the whole."""
 
 REQUESTS_A_SECOND = 100.0
-"""Requests taken a second, beyond :data:`BURST`; the others wait in their order. Fewer: many browsers at once load
-slowly. More: one client that asks without pause delays the messages (a page of metrics of 1,000 channels takes 3 ms of
-the event loop to send)."""
+"""Requests handled per second beyond :data:`BURST`; others wait in order. Fewer: many browsers at once load slowly.
+More: a client that asks without pause delays the messages (sending the metrics of 1,000 channels takes 3 ms of the
+event loop)."""
 
 BURST = 200
-"""Requests taken without a wait after a pause."""
+"""Requests handled without a wait after a pause."""
 
 FOR_ANY_HOST = frozenset({"/metrics", "/-/healthy", "/-/ready"})
-"""Paths that are answered whatever ``Host`` says: programs ask for them, by any name that leads here."""
+"""Paths that are answered whatever ``Host`` says: programs ask for them by any name of this machine."""
 
 CHANGES_NOTHING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 def border(settings: Http, errors: InternalErrors) -> Middleware:
-    """The middleware around all others."""
+    """The outermost middleware."""
     names = _Names(settings)
     turns = _Turns()
 
@@ -69,7 +69,7 @@ def border(settings: Http, errors: InternalErrors) -> Middleware:
         except (TimeoutError, ConnectionError):  # the client left, or takes too long
             if request.transport is not None:
                 request.transport.abort()
-            return web.Response()  # aiohttp finds that it cannot be sent, and is silent about it
+            return web.Response()  # aiohttp cannot send it, and logs nothing
         finally:
             if connection is not None:
                 connection.request_ends()
@@ -79,14 +79,14 @@ def border(settings: Http, errors: InternalErrors) -> Middleware:
 
 
 class _Turns:
-    """Lets requests through in order, at a bounded rate."""
+    """Lets requests through in order, at a limited rate."""
 
     def __init__(self) -> None:
         self._turn = asyncio.Lock()
         self._next_s = 0.0
 
     async def wait(self, request: web.Request) -> None:
-        """Return when it is this request's turn; one whose client has left takes none."""
+        """Return when it is this request's turn; a request whose client has left uses up no turn."""
         loop = asyncio.get_running_loop()
         async with self._turn:
             if request.transport is None:
@@ -112,11 +112,11 @@ async def _handled(
         return answer
     if request.writer.output_size:
         raise ConnectionResetError("the answer failed half-way")
-    return web.Response(status=500, text="internal error; the daemon's log tells which\n")
+    return web.Response(status=500, text="internal error; see the daemon's log\n")
 
 
 async def _body_refused(request: web.Request) -> web.Response | None:
-    """Read the body; the answer to one that is late or malformed, None if it is there."""
+    """Read the body; returns the answer to a late or malformed one, None if it is complete."""
     if not request.body_exists:
         return None
     try:
@@ -137,7 +137,7 @@ async def _send(request: web.Request, answer: web.StreamResponse) -> None:
 
 
 class _Pieces(payload.Payload):
-    """A body that is written in pieces, each after the client has taken most of what came before it."""
+    """A body that is written in pieces; each waits until the send buffer has room."""
 
     def __init__(self, body: bytes) -> None:
         super().__init__(body)
@@ -155,7 +155,7 @@ class _Pieces(payload.Payload):
 
 
 class _Names:
-    """By which names the server may be asked, and from which web pages."""
+    """The host names that the server answers to, and the web pages that may change something."""
 
     def __init__(self, settings: Http) -> None:
         self._configured = frozenset(name.lower() for name in settings.allowed_hosts)
@@ -163,7 +163,7 @@ class _Names:
         self._known = self._configured | {"localhost", settings.address[0].lower(), own, own.partition(".")[0]}
 
     def refused(self, request: web.Request) -> web.Response | None:
-        """The answer to a request of a foreign name or web page, None if it is neither."""
+        """The answer to a request with a foreign ``Host`` or ``Origin``; None if both are allowed."""
         changes_nothing = request.method in CHANGES_NOTHING
         if changes_nothing and request.path in FOR_ANY_HOST:
             return None
@@ -179,7 +179,7 @@ class _Names:
         return None
 
     def _is_known(self, host: str) -> bool:
-        """Whether a ``Host`` names this server. An address does: a browser binds no foreign name to it."""
+        """Whether ``Host`` names this server. Any IP address does: DNS rebinding needs a host name."""
         name = _host_name(f"//{host}")
         try:
             ipaddress.ip_address(name)
@@ -193,7 +193,7 @@ class _Names:
 
 
 def _host_name(address: str) -> str:
-    """The host of an address, empty if there is none."""
+    """The host of a URL; empty if there is none."""
     try:
         return (urlsplit(address).hostname or "").rstrip(".")
     except ValueError:
@@ -205,25 +205,25 @@ def _forbidden(text: str) -> web.Response:
 
 
 class ServerLog(logging.Logger):
-    """What aiohttp's protocol has to say: malformed requests a line now and then, all else is for the net."""
+    """Receives aiohttp's log records: rate-limits malformed requests, and counts other errors as internal errors."""
 
     def __init__(self, errors: InternalErrors, clock: Callable[[], float]) -> None:
-        """Make a logger outside the hierarchy; ``clock`` gives monotonic seconds."""
+        """Make a logger outside the hierarchy; ``clock`` returns monotonic seconds."""
         super().__init__(__name__, logging.WARNING)
         self._errors = errors
         self._repeated = RepeatedLog(LOG, clock)
 
     def handle(self, record: logging.LogRecord) -> None:
-        """Sort one record."""
+        """Log, count or drop one record."""
         error = record.exc_info[1] if record.exc_info else None
-        # aiohttp's refusals quote the request, which need not be encodable (UnicodeError).
+        # aiohttp's error messages quote the request, which may not be encodable (UnicodeError).
         if isinstance(error, HttpProcessingError | UnicodeError):
             reason = str(error.message if isinstance(error, HttpProcessingError) else error).partition("\n")[0]
             self._repeated.warning(
                 "malformed", f"malformed request refused: {record.getMessage()} reason={reason!r:.200}"
             )
         elif isinstance(error, ConnectionError):
-            return  # the client left before its request came to a handler
+            return  # the client left before its request reached a handler
         elif error is not None:
             self._errors.caught(Where.REQUEST, record.getMessage(), error)
         else:

@@ -1,7 +1,4 @@
-"""The HTTP server: metrics, health, readiness, reload, and the page's data.
-
-Refuses to know: how anything it shows comes about; it asks its service.
-"""
+"""The HTTP server: metrics, health, readiness, reload, and the live page."""
 
 import ssl
 import time
@@ -28,12 +25,12 @@ def make_app(service: Service, settings: Http, errors: InternalErrors | None = N
     """The application with its routes.
 
     Args:
-        service: what is shown.
-        settings: the section of the configuration.
-        errors: where errors of handlers are counted.
+        service: the daemon.
+        settings: the section ``http`` of the configuration.
+        errors: counts errors of handlers; None: it makes its own counter.
 
     Raises:
-        ConfigurationError: a secret's file cannot be read.
+        ConfigurationError: the file of a secret cannot be read.
     """
     errors = errors or InternalErrors(time.monotonic)
     check = auth_middleware(settings)
@@ -75,7 +72,7 @@ async def _reload(request: web.Request) -> web.Response:
 
 
 class Server:
-    """The application on its address."""
+    """Serves the application on its address."""
 
     def __init__(
         self, app: web.Application, settings: Http, tls: ssl.SSLContext | None, errors: InternalErrors
@@ -95,10 +92,10 @@ class Server:
         )
 
     async def start(self) -> str:
-        """Listen; returns the address.
+        """Listen; returns the URL.
 
         Raises:
-            MonitorError: the address cannot be listened on.
+            MonitorError: it cannot listen on the address.
         """
         await self._runner.setup()
         assert self._runner.server is not None  # noqa: S101 - setup has made it
@@ -115,16 +112,16 @@ class Server:
 
     @property
     def connections(self) -> int:
-        """How many are connected."""
+        """Number of open connections."""
         return len(self._connections.open) if self._connections is not None else 0
 
     @property
     def dropped(self) -> dict[Dropped, int]:
-        """Connections that the server ended, by reason."""
+        """Connections that the server closed, by reason."""
         return dict(self._connections.dropped) if self._connections is not None else {}
 
     async def close(self) -> None:
-        """Accept nobody any more, let handlers finish for a moment, end every connection."""
+        """Stop accepting, give handlers a moment to finish, close every connection."""
         if self._connections is not None:
             await self._connections.stop_listening()
         await self._runner.cleanup()
@@ -133,7 +130,7 @@ class Server:
 
 
 def tls_context(settings: Http) -> ssl.SSLContext | None:
-    """The server's TLS, None for plain HTTP.
+    """The server's TLS context; None for plain HTTP.
 
     Raises:
         ConfigurationError: the certificate or key cannot be read.
@@ -146,7 +143,7 @@ def tls_context(settings: Http) -> ssl.SSLContext | None:
 
 
 def load_own_certificate(context: ssl.SSLContext, settings: Http) -> None:
-    """Load the server's certificate as it is on disk now, for connections from now on.
+    """Load the server's certificate from disk; later connections use it.
 
     Raises:
         ConfigurationError: the certificate or key cannot be read.

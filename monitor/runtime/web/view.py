@@ -1,7 +1,7 @@
-"""What the daemon hands to its HTTP server: the parts that metrics and page are read from.
+"""The interface between the daemon and its HTTP server: the data behind metrics and page.
 
-A view copies nothing: who makes a page reads channels, boards and rings once, on the event loop, and without waiting in
-between, so that what stands on one page belongs together.
+A view copies nothing. A page is made on the event loop without waiting in between, so all figures on it belong
+together.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from monitor.runtime.web.connections import Dropped
 
 @dataclass(frozen=True)
 class View:
-    """What metrics and page are made of: counts of one instant, but channels, lanes and connection as they live on."""
+    """The data behind metrics and page: counts are of one instant; channels, lanes and connection are live objects."""
 
     label_names: tuple[str, ...]
     """Names of the channels' labels."""
@@ -28,61 +28,61 @@ class View:
     lanes: Mapping[str, Lane]
     """The lanes by model name; their boards and rings are live."""
     mqtt: MqttState
-    """The connection; live."""
+    """The connection to the broker; live."""
     models: tuple[ModelInfo, ...]
     """The models in use."""
     now_s: float
-    """Monotonic now."""
+    """Monotonic instant at which the view was made."""
     wall_offset_s: float
-    """Add to a monotonic instant to get UNIX seconds."""
+    """UNIX seconds minus monotonic seconds."""
     silent_after_s: float
-    """Silence after which a channel loses its gauges."""
+    """Seconds without samples after which a channel is silent and loses its gauges."""
     channel_limit: int
-    """Most channels."""
+    """Most channels (``limits.channels``)."""
     reload_successful: bool
-    """Whether the configuration in the file is the one that runs."""
+    """Whether the last reload succeeded."""
     reloaded_at_s: float
     """UNIX seconds of the last successful load of the configuration."""
     evidence_written: int = 0
     """Captures of alarms that were written."""
     evidence_failures: Mapping[str, int] = field(default_factory=dict)
-    """Captures that were not, by reason."""
+    """Captures that failed, by reason."""
     state_write_failures: int = 0
-    """Times the state could not be saved."""
+    """Failed saves of the state."""
     events_dropped: int = 0
     """Alarm events that could not be published."""
     workers: Mapping[str, Sequence[int]] = field(default_factory=dict)
-    """Processes that forecast, by model."""
+    """Process identifiers of the workers, by model."""
     certificates: Mapping[str, float] = field(default_factory=dict)
     """UNIX seconds at which certificates expire, by file."""
     internal_errors: Mapping[Where, int] = field(default_factory=dict)
-    """Errors that nobody foresaw, by what was being handled."""
+    """Unexpected errors, by what was being handled."""
     http_connections: int = 0
-    """HTTP connections open now."""
+    """Open HTTP connections."""
     http_dropped: Mapping[Dropped, int] = field(default_factory=dict)
-    """HTTP connections that the server ended, by reason."""
+    """HTTP connections that the server closed, by reason."""
 
 
 class Service(Protocol):
-    """What the server and the page ask of the daemon."""
+    """The part of the daemon that the server and the page use."""
 
     config: Config
-    """The configuration that runs."""
+    """The running configuration."""
 
     def view(self) -> View:
-        """What metrics and page show, now."""
+        """The data behind metrics and page, now."""
 
     def metrics_page(self) -> bytes:
-        """The metrics in the text format."""
+        """The metrics in Prometheus' text format."""
 
     def unready(self) -> list[str]:
-        """Why the service is not ready; empty when it is."""
+        """The reasons why the service is not ready; empty when it is."""
 
     async def reload(self) -> None:
-        """Load the configuration anew; raises MonitorError and keeps the old one on failure."""
+        """Reload the configuration; on failure it raises MonitorError and keeps the old one."""
 
 
 def oldest_s(view: View) -> float:
-    """Age of the oldest block that waits for its score, seconds; 0 if none waits."""
+    """Age in seconds of the oldest block that waits for its score; 0 if none waits."""
     oldest = [at_s for lane in view.lanes.values() if (at_s := lane.rings.oldest_arrival_s()) is not None]
     return max(0.0, view.now_s - min(oldest)) if oldest else 0.0

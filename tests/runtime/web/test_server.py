@@ -172,7 +172,7 @@ def test_an_error_in_a_handler_costs_its_request(caplog: pytest.LogCaptureFixtur
                 async with session.get(server.make_url("/metrics")) as answer:
                     assert (answer.status, await answer.text()) == (
                         500,
-                        "internal error; the daemon's log tells which\n",
+                        "internal error; see the daemon's log\n",
                     )
             async with session.get(server.make_url("/-/healthy")) as answer:
                 assert answer.status == 200
