@@ -1,4 +1,4 @@
-"""TLS: loads our certificates into contexts, and reads when the configured certificates expire.
+"""TLS: the contexts for the broker and for our server, and when the configured certificates expire.
 
 Only the expiry date is read here; OpenSSL checks everything else about a certificate during the handshake.
 """
@@ -9,7 +9,7 @@ import ssl
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from monitor.config import Config, Mqtt
+from monitor.config import Config, Http, Mqtt
 from monitor.errors import ConfigurationError
 from monitor.runtime.secret import credential
 
@@ -38,7 +38,7 @@ def load_certificate(context: ssl.SSLContext, cert_file: Path, key_file: Path, k
         ) from error
 
 
-def tls_context(settings: Mqtt) -> ssl.SSLContext:
+def broker_context(settings: Mqtt) -> ssl.SSLContext:
     """The TLS context for the broker, whose certificate is always verified.
 
     Raises:
@@ -52,6 +52,29 @@ def tls_context(settings: Mqtt) -> ssl.SSLContext:
     if tls.cert_file is not None and tls.key_file is not None:
         load_certificate(context, tls.cert_file, tls.key_file, "mqtt.tls.cert_file")
     return context
+
+
+def server_context(settings: Http) -> ssl.SSLContext | None:
+    """The TLS context of our HTTP server; None for plain HTTP.
+
+    Raises:
+        ConfigurationError: the certificate or key cannot be read.
+    """
+    if settings.cert_file is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    load_server_certificate(context, settings)
+    return context
+
+
+def load_server_certificate(context: ssl.SSLContext, settings: Http) -> None:
+    """Load the server's certificate from disk; later connections use it.
+
+    Raises:
+        ConfigurationError: the certificate or key cannot be read.
+    """
+    if settings.cert_file is not None and settings.key_file is not None:
+        load_certificate(context, settings.cert_file, settings.key_file, "http.cert_file")
 
 
 def certificate_expiries(config: Config) -> dict[str, float]:

@@ -19,8 +19,10 @@ from monitor.core.units import same_rate
 from monitor.errors import ConfigurationError, MonitorError
 from monitor.runtime.alarms.capture import EvidenceWriter
 from monitor.runtime.alarms.capture_names import evidence_dir
-from monitor.runtime.alarms.desk import AlarmDesk, restored_payload
+from monitor.runtime.alarms.desk import AlarmDesk
+from monitor.runtime.alarms.event import restored_payload
 from monitor.runtime.alarms.publisher import EventPublisher
+from monitor.runtime.certificates import load_server_certificate, server_context
 from monitor.runtime.intake.channel import Channel
 from monitor.runtime.intake.connection import MqttSource
 from monitor.runtime.intake.ingest import Ingest
@@ -89,7 +91,7 @@ class Daemon:
         loop.set_exception_handler(self._errors.in_loop)
         self._failure: asyncio.Future[None] = loop.create_future()
         self._certificates = check_files(self.config, self._config_file)
-        self._tls = server.tls_context(self.config.http)
+        self._tls = server_context(self.config.http)
         self._stack.enter_context(locked(self.config.state_dir))
 
         def on_failure(error: BaseException) -> None:
@@ -186,7 +188,7 @@ class Daemon:
         )
         try:
             if self._tls is not None:
-                server.load_own_certificate(self._tls, prepared.config.http)  # it may have been renewed in place
+                load_server_certificate(self._tls, prepared.config.http)  # it may have been renewed in place
         except MonitorError:
             await asyncio.to_thread(stop_new, prepared.lanes, self._lanes)
             raise

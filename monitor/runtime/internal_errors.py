@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from enum import StrEnum
 from typing import Any, Never
 
-from monitor.runtime.repeated_log import RepeatedLog
+from monitor.runtime.logs import RepeatedLog
 
 LOG = logging.getLogger(__name__)
 

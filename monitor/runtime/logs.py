@@ -1,6 +1,7 @@
 """How the daemon logs: key=value lines on a terminal, JSON by option, priorities under journald.
 
-A record is one line, and the lines of its traceback are indented, so text from outside cannot forge a record.
+A record is one line, and the lines of its traceback are indented, so text from outside cannot forge a record. A fault
+that repeats is logged once a period, with the count of the lines left out: one broken sensor must not fill the disk.
 """
 
 import json
@@ -9,15 +10,19 @@ import os
 import re
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
 
 from monitor.runtime.printable import printable, printable_lines
 
 _PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
 
-
 _UNPRINTED = re.compile("[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """Characters that JSON does not escape although a terminal interprets them."""
+
+REPEAT_PERIOD_S = 30.0
+"""Seconds between two lines of one kind. Shorter: a more repetitive log. Longer: changed details of a fault show
+later."""
 
 
 class TextFormatter(logging.Formatter):
@@ -88,3 +93,32 @@ def configure_logging(style: str, level: str = "info") -> None:
     if level != "debug":
         # We log failed connections ourselves, with the address.
         logging.getLogger("mqtt").setLevel(logging.CRITICAL)
+
+
+class RepeatedLog:
+    """Rate-limits log lines by kind; ``clock`` returns monotonic seconds."""
+
+    def __init__(self, logger: logging.Logger, clock: Callable[[], float], period_s: float = REPEAT_PERIOD_S) -> None:
+        self._logger = logger
+        self._clock = clock
+        self._period_s = period_s
+        self._next_s: dict[str, float] = {}
+        self._left_out: dict[str, int] = {}
+
+    def warning(self, kind: str, text: str) -> None:
+        """Log ``text`` as a warning, unless a line of the same ``kind`` was logged within the last period."""
+        self._line(logging.WARNING, kind, text, None)
+
+    def error(self, kind: str, text: str, error: BaseException | None = None) -> None:
+        """Like :meth:`warning`, but as an error, with the traceback of ``error``."""
+        self._line(logging.ERROR, kind, text, error)
+
+    def _line(self, level: int, kind: str, text: str, error: BaseException | None) -> None:
+        now = self._clock()
+        if now < self._next_s.get(kind, 0.0):
+            self._left_out[kind] = self._left_out.get(kind, 0) + 1
+            return
+        self._next_s[kind] = now + self._period_s
+        left_out = self._left_out.pop(kind, 0)
+        more = f" (and {left_out} more of this kind)" if left_out else ""
+        self._logger.log(level, "%s%s", text, more, exc_info=error)

@@ -12,12 +12,11 @@ from monitor.config import Config
 from monitor.config_file import read_config, with_state_directory
 from monitor.core.messages.topics import TopicPattern
 from monitor.errors import ConfigurationError
-from monitor.runtime.certificates import certificate_expiries
+from monitor.runtime.certificates import certificate_expiries, server_context
 from monitor.runtime.intake.direct_client import client_options
 from monitor.runtime.lanes.calibrations import Calibrations
 from monitor.runtime.lanes.loading import Lanes, LoadedLane
 from monitor.runtime.preflight import preflight
-from monitor.runtime.web import server
 
 UNCHANGEABLE = ("http", "evidence", "state_dir")
 """Keys of the configuration that a reload cannot change."""
@@ -82,7 +81,7 @@ def check_files(config: Config, file: Path | None) -> dict[str, float]:
     if file is not None:
         preflight(config, file)
     client_options(config.mqtt)
-    server.tls_context(config.http)
+    server_context(config.http)
     return certificate_expiries(config)
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from monitor.config import Evidence, Sensor
 from monitor.core.rings import Rings
-from monitor.runtime.alarms.capture import Capture, EvidenceWriter, prune
+from monitor.runtime.alarms.capture import EvidenceWriter, prune
+from monitor.runtime.alarms.event import Capture
 from monitor.runtime.intake.channel import Channel
 from tests.support.daemons import SENSOR
 from tests.support.page_plant import EchoEngine

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.runtime.logs import configure_logging
-from monitor.runtime.repeated_log import RepeatedLog
+from monitor.runtime.logs import RepeatedLog, configure_logging
 from tests.support.daemons import SENSOR
 from tests.support.servers import free_port, process, wait_for
 

@@ -14,7 +14,6 @@ import os
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +26,7 @@ from monitor.core.recompute import recompute
 from monitor.core.rings import Rings
 from monitor.runtime.alarms.capture_figure import draw_capture
 from monitor.runtime.alarms.capture_names import NAME, evidence_stem
+from monitor.runtime.alarms.event import Capture
 from monitor.runtime.intake.channel import Channel
 from monitor.runtime.internal_errors import InternalErrors, Where
 
@@ -38,28 +38,6 @@ plant-wide event fills memory."""
 
 FAILURES = ("io_error", "too_many", "internal_error")
 """Why a capture was not written: values of the metric's label ``reason``."""
-
-
-@dataclass(frozen=True)
-class Capture:
-    """The figures of an alarm that are written with the samples."""
-
-    channel: str
-    """Name of the channel."""
-    labels: dict[str, str]
-    """Values of the channel's labels, by name."""
-    at_s: float
-    """UNIX seconds at which the alarm rose."""
-    score: float
-    """Score of the interval that raised the alarm."""
-    evidence: dict[str, float]
-    """Score of each kind of evidence alone, in that interval."""
-    band_hz: tuple[float, float] | None
-    """Frequency band that stood out most; None: none did."""
-    sampling_rate_hz: float
-    """Sampling rate of the channel."""
-    model_sha256: str
-    """Hash of the model that forecast the samples."""
 
 
 class EvidenceWriter:

@@ -1,22 +1,19 @@
 """Publishes alarm events over MQTT, and the messages by which Home Assistant discovers the channels.
 
-Pure functions make topics and payloads; one publisher sends them in order. While the broker is down, only the newest
-event of each channel waits, because an older one is out of date.
+One message is sent after the other. While the broker is down, only the newest event of each channel waits, because an
+older one is out of date.
 """
 
 import asyncio
-import hashlib
-import json
 import logging
-import re
 import time
 from collections.abc import Awaitable, Callable
 
-from monitor import __version__
 from monitor.config import Mqtt
-from monitor.runtime.alarms.desk import AlarmEvent
+from monitor.runtime.alarms.event import AlarmEvent, event_topic
+from monitor.runtime.alarms.home_assistant import discovery
 from monitor.runtime.internal_errors import InternalErrors, Where
-from monitor.runtime.repeated_log import RepeatedLog
+from monitor.runtime.logs import RepeatedLog
 
 LOG = logging.getLogger(__name__)
 
@@ -31,55 +28,6 @@ Labels = tuple[tuple[str, str], ...]
 """A channel's labels: pairs of name and value."""
 
 Publish = Callable[[str, str, bool], Awaitable[bool]]
-
-_UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
-
-
-def event_topic(prefix: str, labels: dict[str, str]) -> str:
-    """The topic of a channel's events: prefix and label values; characters that a topic cannot contain become ``_``."""
-    levels = [re.sub(r"[+#/\x00]", "_", value) for value in labels.values() if value]
-    return "/".join([prefix, *levels])
-
-
-def discovery(settings: Mqtt, labels: dict[str, str]) -> list[tuple[str, str]]:
-    """Topics and payloads for Home Assistant's discovery of a channel: its alarm, and the score at the last change.
-
-    Source: Home Assistant, MQTT discovery, MQTT binary sensor, MQTT sensor.
-    """
-    name = " ".join(value for value in labels.values() if value)
-    readable = _UNSAFE.sub("_", "_".join(value for value in labels.values() if value))
-    # The hash keeps channels apart whose names are equal after the replacement.
-    unique = f"vibration_{readable}_{hashlib.sha256(json.dumps(labels).encode()).hexdigest()[:8]}"
-    topic = event_topic(settings.events_topic or "", labels)
-    common = {
-        "state_topic": topic,
-        "json_attributes_topic": topic,
-        "availability_topic": settings.status_topic,
-        # Our status is "stopped" after a clean end; Home Assistant knows only "online" and "offline".
-        "availability_template": "{{ 'online' if value == 'online' else 'offline' }}",
-        "device": {
-            "identifiers": [f"vibration-monitor-{settings.client_id}"],
-            "name": "vibration-monitor",
-            "sw_version": __version__,
-        },
-    }
-    alarm = {
-        "name": f"{name} vibration",
-        "unique_id": unique,
-        "device_class": "problem",
-        "value_template": "{{ 'ON' if value_json.state == 'alarm' else 'OFF' }}",
-    }
-    score = {
-        "name": f"{name} vibration score at the last change",
-        "unique_id": f"{unique}_score",
-        "state_class": "measurement",
-        "value_template": "{{ value_json.score }}",
-    }
-    prefix = settings.homeassistant.prefix
-    return [
-        (f"{prefix}/binary_sensor/{unique}/config", json.dumps(alarm | common)),
-        (f"{prefix}/sensor/{unique}_score/config", json.dumps(score | common)),
-    ]
 
 
 class EventPublisher:

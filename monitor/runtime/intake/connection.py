@@ -19,7 +19,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from monitor.config import Mqtt
 from monitor.errors import MonitorError
 from monitor.runtime.intake.direct_client import Deliver, DirectClient, PublishRefusedError, client_options
-from monitor.runtime.repeated_log import RepeatedLog
+from monitor.runtime.logs import RepeatedLog
 
 LOG = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from monitor.config import Mqtt
-from monitor.runtime.certificates import tls_context
+from monitor.runtime.certificates import broker_context
 from monitor.runtime.secret import read_secret
 
 Deliver = Callable[[str, bytes, bool], None]
@@ -295,6 +295,6 @@ def client_options(settings: Mqtt) -> dict[str, Any]:
         "protocol": aiomqtt.ProtocolVersion.V5 if modern else aiomqtt.ProtocolVersion.V311,
         "clean_session": None if modern else True,
         "keepalive": settings.keepalive_s,
-        "tls_context": tls_context(settings) if settings.secure else None,
+        "tls_context": broker_context(settings) if settings.secure else None,
         "timeout": 10.0,
     }

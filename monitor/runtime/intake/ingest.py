@@ -18,7 +18,7 @@ from monitor.core.rings import Rings
 from monitor.runtime.intake.channel import Channel
 from monitor.runtime.intake.route import Axes, Route, require_label
 from monitor.runtime.internal_errors import InternalErrors, Where
-from monitor.runtime.repeated_log import RepeatedLog
+from monitor.runtime.logs import RepeatedLog
 
 LOG = logging.getLogger(__name__)
 

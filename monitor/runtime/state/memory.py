@@ -23,7 +23,7 @@ from monitor.runtime.intake.channel import COUNTERS as SERIES
 from monitor.runtime.intake.channel import RARE, Channel
 from monitor.runtime.lanes.lane import Lane
 from monitor.runtime.lanes.orders import Restore
-from monitor.runtime.repeated_log import RepeatedLog
+from monitor.runtime.logs import RepeatedLog
 from monitor.runtime.state.file import Known, Table, load, save
 
 LOG = logging.getLogger(__name__)

@@ -25,7 +25,7 @@ from typing import cast
 from aiohttp import web
 
 from monitor.runtime.internal_errors import InternalErrors, supervised
-from monitor.runtime.repeated_log import RepeatedLog
+from monitor.runtime.logs import RepeatedLog
 
 LOG = logging.getLogger(__name__)
 

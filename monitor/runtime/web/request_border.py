@@ -22,7 +22,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from monitor.config import Http
 from monitor.runtime.internal_errors import InternalErrors, Where
-from monitor.runtime.repeated_log import RepeatedLog
+from monitor.runtime.logs import RepeatedLog
 from monitor.runtime.web.connections import REQUEST_S, connection_of
 
 LOG = logging.getLogger(__name__)

@@ -7,7 +7,6 @@ from aiohttp import web
 
 from monitor.config import Http
 from monitor.errors import MonitorError
-from monitor.runtime.certificates import load_certificate
 from monitor.runtime.internal_errors import InternalErrors
 from monitor.runtime.web import exposition
 from monitor.runtime.web.auth import auth_middleware
@@ -127,26 +126,3 @@ class Server:
         await self._runner.cleanup()
         if self._connections is not None:
             self._connections.drop_all()
-
-
-def tls_context(settings: Http) -> ssl.SSLContext | None:
-    """The server's TLS context; None for plain HTTP.
-
-    Raises:
-        ConfigurationError: the certificate or key cannot be read.
-    """
-    if settings.cert_file is None:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    load_own_certificate(context, settings)
-    return context
-
-
-def load_own_certificate(context: ssl.SSLContext, settings: Http) -> None:
-    """Load the server's certificate from disk; later connections use it.
-
-    Raises:
-        ConfigurationError: the certificate or key cannot be read.
-    """
-    if settings.cert_file is not None and settings.key_file is not None:
-        load_certificate(context, settings.cert_file, settings.key_file, "http.cert_file")

@@ -16,8 +16,9 @@ from matplotlib.figure import Figure
 from monitor.config import Evidence, Sensor
 from monitor.core.arrays import Float32
 from monitor.core.rings import Rings
-from monitor.runtime.alarms.capture import MOST_AT_ONCE, Capture, EvidenceWriter, join, prune
+from monitor.runtime.alarms.capture import MOST_AT_ONCE, EvidenceWriter, join, prune
 from monitor.runtime.alarms.capture_names import NAME, is_of_channel
+from monitor.runtime.alarms.event import Capture
 from monitor.runtime.intake.channel import Channel
 from tests.support.daemons import SENSOR
 from tests.support.page_plant import EchoEngine

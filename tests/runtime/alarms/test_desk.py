@@ -15,7 +15,8 @@ from monitor.config import Evidence
 from monitor.core.scoring.alarm import Changes, State
 from monitor.core.scoring.kinds import KINDS
 from monitor.runtime.alarms.capture import EvidenceWriter
-from monitor.runtime.alarms.desk import AlarmDesk, AlarmEvent, restored_payload
+from monitor.runtime.alarms.desk import AlarmDesk
+from monitor.runtime.alarms.event import AlarmEvent, restored_payload
 from monitor.runtime.internal_errors import InternalErrors, Where
 from monitor.runtime.lanes.loading import LoadedLane, ModelInfo
 from tests.support.page_plant import Plant

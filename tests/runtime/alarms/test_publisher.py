@@ -12,8 +12,9 @@ import pytest
 from monitor.config import Config, Mqtt
 from monitor.core.scoring.alarm import State
 from monitor.errors import ConfigurationError
-from monitor.runtime.alarms.desk import AlarmEvent
-from monitor.runtime.alarms.publisher import EventPublisher, discovery, event_topic
+from monitor.runtime.alarms.event import AlarmEvent, event_topic
+from monitor.runtime.alarms.home_assistant import discovery
+from monitor.runtime.alarms.publisher import EventPublisher
 from monitor.runtime.internal_errors import InternalErrors, Where
 from monitor.runtime.preflight import preflight
 from tests.support.daemons import SENSOR

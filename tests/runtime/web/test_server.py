@@ -10,10 +10,11 @@ from aiohttp.test_utils import TestServer
 
 from monitor.config import Config, Http
 from monitor.errors import ConfigurationError, MonitorError
+from monitor.runtime.certificates import server_context
 from monitor.runtime.internal_errors import InternalErrors, Where
 from monitor.runtime.web.auth import open_to_others
 from monitor.runtime.web.made_once import MadeOnce
-from monitor.runtime.web.server import make_app, tls_context
+from monitor.runtime.web.server import make_app
 from monitor.runtime.web.view import View
 
 
@@ -292,6 +293,6 @@ def test_a_broken_certificate_is_refused(tmp_path: Path) -> None:
         (tmp_path / name).write_text("nonsense")
     http = settings(cert_file=tmp_path / "cert.pem", key_file=tmp_path / "key.pem")
     with pytest.raises(ConfigurationError, match=r"http\.cert_file"):
-        tls_context(http)
-    assert tls_context(settings()) is None
+        server_context(http)
+    assert server_context(settings()) is None
     assert isinstance(make_app(Service(), settings()), aioweb.Application)
