@@ -78,7 +78,7 @@ def test_what_is_no_calibration_is_refused(tmp_path: Path) -> None:
         load_calibrations(tmp_path / "none.npz")
     text = tmp_path / "text.npz"
     text.write_text("hello")
-    with pytest.raises(ArtefactError, match="is no calibration"):
+    with pytest.raises(ArtefactError, match="is not a calibration"):
         load_calibrations(text)
     bomb = tmp_path / "bomb.npz"
     with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -237,7 +237,7 @@ def test_one_layer_more(model: Path) -> None:
 def test_a_pickle_in_place_of_the_keras_file(model: Path) -> None:
     (model / "model.keras").write_bytes(pickle.dumps(Bomb(model / "trace")))
     rehash(model)
-    refused(model, r"model\.keras: is no Keras archive")
+    refused(model, r"model\.keras: is not a Keras archive")
     assert not (model / "trace").exists()
 
 

@@ -44,7 +44,7 @@ def tampered(kind: str) -> bytes:
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ("operator", "operator 'MatMul' stands where Gemm is expected"),
+        ("operator", "operator 'MatMul' found where Gemm is expected"),
         ("domain", "operator 'Gemm' belongs to another domain"),
         ("wiring", "operator 'Gemm' has other inputs or outputs"),
         ("attribute", "operator 'Split' has other settings"),
