@@ -6,8 +6,6 @@ then renamed. Pickles are read but never written. Refuses to know: where samples
 
 import gzip
 import io
-import os
-import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from monitor.atomic_file import replacing
 from monitor.core.arrays import Numbers
 from monitor.core.units import UNITS_MPS2
 from monitor.errors import ConfigurationError, MonitorError, RecordingError
@@ -76,19 +75,13 @@ def write_recording(
     content = _checked(path, samples, sampling_rate_hz, unit, start_s, channels)
     if suffix in ONE_RECORD and content.layout.records > 1:
         raise ConfigurationError(f"{path}: {suffix} holds one record, not {content.layout.records}; write .npz or .h5")
-    partial = path.with_name(f".{path.name[: -len(suffix)]}-{secrets.token_hex(4)}{suffix}")
     try:
-        with named_missing_library(str(path), suffix):
-            WRITERS[suffix](partial, content)
-        with partial.open("rb") as written:
-            os.fsync(written.fileno())
-        partial.replace(path)
+        with named_missing_library(str(path), suffix), replacing(path, suffix) as fresh:
+            WRITERS[suffix](fresh, content)
     except OSError as error:
         raise MonitorError(
             f"{path}: cannot be written: {error.strerror or error}; check folder and free space"
         ) from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _checked(

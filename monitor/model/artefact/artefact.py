@@ -6,10 +6,7 @@ time of writing; an engine whose forecasts differ is rejected.
 """
 
 import hashlib
-import os
-import shutil
 import stat
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from monitor.atomic_file import write_folder_atomically
 from monitor.core.arrays import Float32
 from monitor.core.forecaster import Engine
 from monitor.core.units import same_rate
@@ -218,25 +216,9 @@ def save_artefact(path: Path, manifest: dict[str, Any], contents: dict[str, byte
         name: {"size_bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in contents.items()
     }
     text = Manifest.model_validate({**manifest, "files": files}).model_dump_json(indent=2) + "\n"
-    path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists() and not (path / MANIFEST).is_file() and any(path.iterdir() if path.is_dir() else [path]):
         raise ArtefactError(f"{path}: exists and is not a model; give another directory")
-    fresh = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-    try:
-        for name, data in {**contents, MANIFEST: text.encode()}.items():
-            with (fresh / name).open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-        fresh.chmod(0o755)
-        load_artefact(fresh)
-        old = fresh.with_name(f"{fresh.name}-old")
-        if path.exists():
-            path.rename(old)
-        fresh.rename(path)
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
+    write_folder_atomically(path, {**contents, MANIFEST: text.encode()}, check=load_artefact)
     return load_artefact(path)
 
 
