@@ -166,7 +166,7 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Phase]:
         wait_for(lambda: settled(take()), "every machine to show what it is there for", 60)
 
         def worse() -> Page | None:
-            """A page with a warning; until there is one, the damage grows a little each time, or shrinks in an alarm."""
+            """A page with a warning; until there is one, the damage grows a little each time; in an alarm it shrinks."""
             page = take()
             state = state_of(page, "failing")
             if state == 1 and covered(page):
