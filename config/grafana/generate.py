@@ -1,9 +1,8 @@
 # ruff: noqa: INP001 - scripts beside their output, not a package
-"""Writes the Grafana dashboards: Fleet (which machine?), Machine (what is it doing?), Service (is the monitor well?).
+"""Writes the Grafana dashboards: Fleet (which machine?), Machine (how is it?), Service (is the monitor healthy?).
 
-``panels.py`` beside this file says what they show; everything that Grafana wants around that is the same for all and
-stands here once. The committed JSON is exactly what this script writes: ``python config/grafana/generate.py [FOLDER]``.
-Knows Grafana's JSON and no metric.
+``panels.py`` beside this file defines their content; this script adds the JSON around it that Grafana needs. The
+committed JSON is exactly its output: ``python config/grafana/generate.py [FOLDER]``.
 """
 
 import json
@@ -42,7 +41,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 
 def variable_json(variable: Variable) -> dict[str, Any]:
-    """A choice among the values of a label."""
+    """A selector for the values of a label."""
     query = f"label_values({variable.series}, {variable.label})"
     return {
         "name": variable.label,
@@ -153,7 +152,7 @@ def dashboard_json(name: str, dashboard: Dashboard) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Write the dashboards into the folder that is named, or into ``dashboards`` beside this file."""
+    """Write the dashboards into the folder given as argument, or into ``dashboards`` beside this file."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "dashboards"
     folder.mkdir(parents=True, exist_ok=True)
     for name, dashboard in DASHBOARDS.items():

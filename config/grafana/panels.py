@@ -1,8 +1,8 @@
 # ruff: noqa: INP001 - scripts beside their output, not a package
-"""What the dashboards show: titles, units, descriptions and queries.
+"""The content of the dashboards: titles, units, descriptions and queries.
 
-A panel whose description says "Empty ..." may rightly have no data; every other one has some as soon as a daemon with a
-calibrated channel is scraped. Knows metric names and PromQL; how Grafana writes it down is ``generate.py``'s.
+A panel whose description says "Empty ..." may have no data. Every other panel has data as soon as a daemon with a
+calibrated channel is scraped. Does not handle: Grafana's JSON (``generate.py``).
 """
 
 from dataclasses import dataclass, field
@@ -28,42 +28,42 @@ TO_MACHINE = {
 
 @dataclass(frozen=True)
 class Panel:
-    """One panel; where ``description`` says "Empty ...", no data is a good answer."""
+    """One panel; if its ``description`` says "Empty ...", it may have no data."""
 
     title: str
     """Heading."""
     unit: str
     """Grafana's name of the unit, or ``suffix:`` and a text."""
     description: str
-    """What it shows and what to read from it."""
+    """What it shows and how to read it."""
     queries: dict[str, str]
     """Legend to PromQL."""
     kind: str = "timeseries"
     """Grafana's panel type."""
     width: int = 12
-    """Of 24 columns."""
+    """Width, in 24ths of the page."""
     height: int = 8
-    """In Grafana's rows."""
+    """Height, in Grafana's grid rows."""
     steps: dict[float, str] = field(default_factory=dict)
-    """Thresholds: from this value on, this colour."""
+    """Thresholds: the colour from each value on."""
     limits: tuple[float | None, float | None] = (0, None)
-    """Ends of the axis; None is automatic."""
+    """Ends of the value axis; None: automatic."""
     mappings: list[dict[str, Any]] = field(default_factory=list)
-    """Texts for values."""
+    """Texts shown instead of values."""
     links: list[dict[str, str]] = field(default_factory=list)
-    """Where a click on a series leads."""
+    """Links of a series."""
 
 
 @dataclass(frozen=True)
 class Variable:
-    """A choice above the panels among the values of a label."""
+    """A selector above the panels for the values of a label."""
 
     label: str
-    """The label, and the variable's name."""
+    """Name of the label and of the variable."""
     series: str
     """The series whose values are offered."""
     every: str | None
-    """The pattern that stands for all; None takes the values that were found."""
+    """Pattern for "All"; None: all values that were found."""
 
 
 @dataclass(frozen=True)
@@ -75,13 +75,13 @@ class Dashboard:
     description: str
     """The question that it answers."""
     variables: list[Variable]
-    """Choices."""
+    """The selectors above the panels."""
     panels: list[Panel]
-    """In reading order."""
+    """The panels in reading order."""
 
 
 SEEN = "vibration_last_sample_timestamp_seconds"
-# "All" daemons are those that were found, so that other processes' metrics of the same name stay out.
+# "All" stands for the daemons that were found, which excludes metrics of the same name from other processes.
 DAEMONS = [Variable("instance", "vibration_build_info", None)]
 CHANNELS = [
     *DAEMONS,
@@ -106,7 +106,7 @@ def quantile(share: float, metric: str, by: str = "instance") -> str:
 
 FLEET = [
     Panel(
-        "Channels", "none", "Channels that the chosen daemons know, silent ones included.",
+        "Channels", "none", "All channels of the selected daemons, including silent ones.",
         {"channels": f"count({SEEN}{{{CHANNEL}}})"}, "stat", 4, 4,
     ),
     Panel(
@@ -118,21 +118,21 @@ FLEET = [
         {"warning": f"count(vibration_alarm_state{{{CHANNEL}}} == 1) or vector(0)"}, "stat", 4, 4, {1.0: "orange"},
     ),
     Panel(
-        "Silent", "none", "Channels that should send samples and send none: nobody watches their machines.",
+        "Silent", "none", "Channels that have stopped sending samples: their machines are not monitored.",
         {"silent": f"count({SILENT}) or vector(0)"}, "stat", 4, 4, {1.0: "orange"},
     ),
     Panel(
-        "Without calibration", "none", "Channels that send samples but have no calibration, hence no score.",
+        "Without calibration", "none", "Channels that send samples but have no calibration, and so no score.",
         {"uncalibrated": f"count(vibration_channel_calibrated{{{CHANNEL}}} == 0) or vector(0)"},
         "stat", 4, 4, {1.0: "orange"},
     ),
     Panel(
-        "Lowest coverage", "percentunit", "Blocks scored / blocks received of the channel that has least.",
+        "Lowest coverage", "percentunit", "Blocks scored / blocks received, of the channel with the lowest value.",
         {"coverage": f"min(vibration_coverage_ratio{{{CHANNEL}}})"}, "stat", 4, 4, limits=(0, 1),
     ),
     Panel(
         "Worst channels", "none",
-        "The twenty highest anomaly scores now; 1 is the calibrated limit. A click leads to the channel.",
+        "The twenty highest anomaly scores now; 1 is the calibrated limit. Click one to show the channel.",
         {NAME: f"sort_desc(topk(20, vibration_anomaly_score{{{CHANNEL}}}))"},
         "bargauge", 12, 12, RED_ABOVE_ONE, links=[TO_MACHINE],
     ),
@@ -147,18 +147,18 @@ FLEET = [
     ),
     Panel(
         "Coverage of each machine", "percentunit",
-        "Blocks scored / blocks received, of the machine's channel that has least. Under 100 %: samples are missing, "
-        "the machine stands still, or the daemon is overloaded.",
+        "Blocks scored / blocks received, of the machine's channel with the lowest value. Under 100 %: samples are "
+        "missing, the machine is stopped, or the daemon is overloaded.",
         {"{{machine}}": f"min by (machine) (vibration_coverage_ratio{{{CHANNEL}}})"}, limits=(0, 1),
     ),
     Panel(
-        "Longest without samples", "s", "Time since the last samples, of the twenty channels that waited longest.",
+        "Longest without samples", "s", "Time since the last samples, of the twenty channels with the longest.",
         {NAME: f"sort_desc(topk(20, time() - {SEEN}{{{CHANNEL}}}))"},
         "bargauge", 12, 10, {45.0: "orange"}, links=[TO_MACHINE],
     ),
     Panel(
         "Samples missing", "percentunit",
-        "Samples known to be missing between messages, as a share of those that should have come.",
+        "Samples known to be missing between messages, as a share of the expected samples.",
         {
             "{{machine}}": f"{rate('vibration_samples_missing_total', 'machine', CHANNEL)} / "
             f"({rate('vibration_samples_missing_total', 'machine', CHANNEL)} + "
@@ -170,7 +170,7 @@ FLEET = [
 
 MACHINE = [
     Panel(
-        "Anomaly score", "none", "0 is as forecast, 1 the calibrated limit, above 1 anomalous.",
+        "Anomaly score", "none", "0: as forecast. 1: at the calibrated limit. Above 1: anomalous.",
         {NAME: f"vibration_anomaly_score{{{CHANNEL}}}"}, steps=RED_ABOVE_ONE, width=16, height=10,
     ),
     Panel(
@@ -179,31 +179,32 @@ MACHINE = [
     ),
     Panel(
         "Evidence", "none",
-        "Which kind of evidence drives the score, each against its own limit of 1, highest of the chosen channels.",
+        "Score of each kind of evidence alone; its limit is 1. Highest of the selected channels.",
         {"{{evidence}}": f"max by (evidence) (vibration_evidence_score{{{CHANNEL}}})"}, steps=RED_ABOVE_ONE,
     ),
     Panel(
-        "Driving band", "hertz",
-        "Centre of the frequency band in which the residual stands out most; compare it with bearing and gear "
-        "frequencies and with resonances.",
+        "Band that stands out", "hertz",
+        "Centre of the frequency band in which the residual exceeds its healthy level most. Compare it with bearing and "
+        "gear frequencies and with resonances.",
         {NAME: f"vibration_evidence_band_hertz{{{CHANNEL}}}"},
     ),
     Panel(
-        "Forecast gap", "accMS2", "RMS of observed minus forecast over the interval, in the sensor's unit.",
+        "Forecast gap", "accMS2", "RMS of the observed minus the forecast acceleration over the interval.",
         {NAME: f"vibration_forecast_gap{{{CHANNEL}}}"},
     ),
     Panel(
         "Gap ratio", "percentunit",
-        "Residual energy / signal energy: 0 is fully predictable, 100 % as bad as forecasting nothing. Gain and load "
-        "alone do not move it.",
+        "Residual energy / signal energy. 0: perfectly forecast. 100 %: no better than no forecast. A change of gain "
+        "alone does not change it.",
         {NAME: f"vibration_forecast_gap_ratio{{{CHANNEL}}}"},
     ),
     Panel(
-        "Whitened gap", "none", "Residual energy measured in what is usual for each frequency; about 1 when healthy.",
+        "Whitened gap", "none",
+        "Residual energy relative to its healthy level at each frequency; about 1 when healthy.",
         {NAME: f"vibration_forecast_gap_whitened{{{CHANNEL}}}"},
     ),
     Panel(
-        "RMS and peak", "accMS2", "The classical figures of the same intervals, for comparison.",
+        "RMS and peak", "accMS2", "Classical vibration figures of the same intervals, for comparison.",
         {
             f"RMS {NAME}": f"vibration_acceleration_rms{{{CHANNEL}}}",
             f"peak {NAME}": f"vibration_acceleration_peak{{{CHANNEL}}}",
@@ -214,22 +215,23 @@ MACHINE = [
         {NAME: f"vibration_coverage_ratio{{{CHANNEL}}}"}, limits=(0, 1),
     ),
     Panel(
-        "Blocks not scored", "suffix: blocks/s", "Why blocks were not scored.",
+        "Blocks not scored", "suffix: blocks/s", "Blocks that were not scored, by reason.",
         {"{{reason}}": rate("vibration_blocks_skipped_total", "reason", CHANNEL)},
     ),
     Panel(
         "Sampling rate", "hertz",
-        "Samples that arrive a second, over the last minute without a break; a channel that is off by more than "
-        "scoring.rate_tolerance is not scored.",
+        "Measured samples per second, over the last uninterrupted minute. A channel that differs from its configured "
+        "rate by more than scoring.rate_tolerance is not scored.",
         {NAME: f"vibration_sampling_rate_measured_hertz{{{CHANNEL}}}"}, limits=(None, None),
     ),
     Panel(
         "Clock steps", "none",
-        "Times a sensor's clock was found to be set anew, in the time shown. Empty where none was.",
+        "Steps found in the sensors' clocks, in the time shown. Empty if there were none.",
         {NAME: f"increase(vibration_clock_steps_total{{{CHANNEL}}}[$__range])"}, "stat",
     ),
     Panel(
-        "Samples missing, repeated, late", "suffix: samples/s", "What the transport did to the stream.",
+        "Samples missing, repeated, late", "suffix: samples/s",
+        "Samples lost, duplicated or delayed on the way from the sensor.",
         {
             "missing": f"sum(rate(vibration_samples_missing_total{{{CHANNEL}}}{RATE}))",
             "repeated": f"sum(rate(vibration_samples_repeated_total{{{CHANNEL}}}{RATE}))",
@@ -237,7 +239,8 @@ MACHINE = [
         },
     ),
     Panel(
-        "Age of the last samples and score", "s", "Rises while a channel is silent, or not scored.",
+        "Age of the last samples and score", "s",
+        "Age of the last samples and of the last score; it rises while a channel is silent or not scored.",
         {
             f"samples {NAME}": f"time() - {SEEN}{{{CHANNEL}}}",
             f"score {NAME}": f"time() - vibration_last_score_timestamp_seconds{{{CHANNEL}}}",
@@ -247,15 +250,16 @@ MACHINE = [
 
 SERVICE_PANELS = [
     Panel(
-        "Answers", "none", "Whether Prometheus reaches the metrics page.",
+        "Answers", "none", "Whether Prometheus can scrape the daemon.",
         {"{{instance}}": f'up{{job="vibration-monitor",{SERVICE}}}'}, "stat", 4, 4, mappings=YES_NO,
     ),
     Panel(
-        "Broker", "none", "Whether the subscriptions are active.",
+        "Broker", "none", "Whether the daemon is connected to the broker and subscribed.",
         {"{{instance}}": f"vibration_mqtt_connected{{{SERVICE}}}"}, "stat", 4, 4, mappings=YES_NO,
     ),
     Panel(
-        "Configuration taken", "none", "Whether the last reload succeeded; if not, the one before is in use.",
+        "Configuration loaded", "none",
+        "Whether the last reload succeeded; if not, the previous configuration is in use.",
         {"{{instance}}": f"vibration_config_last_reload_successful{{{SERVICE}}}"}, "stat", 4, 4, mappings=YES_NO,
     ),
     Panel(
@@ -280,11 +284,11 @@ SERVICE_PANELS = [
         {"{{instance}}": rate("vibration_mqtt_bytes_received_total")}, width=8,
     ),
     Panel(
-        "Messages rejected", "suffix: messages/s", "Messages that were not used, by reason.",
+        "Messages rejected", "suffix: messages/s", "Rejected messages, by reason.",
         {"{{reason}}": rate("vibration_messages_rejected_total", "reason")}, width=8,
     ),
     Panel(
-        "Blocks", "suffix: blocks/s", "Received and scored; the two lines lie on each other when all is well.",
+        "Blocks", "suffix: blocks/s", "Blocks received and scored; the two lines coincide when all is well.",
         {
             "received {{instance}}": rate("vibration_blocks_received_total"),
             "scored {{instance}}": rate("vibration_blocks_scored_total"),
@@ -292,11 +296,13 @@ SERVICE_PANELS = [
         width=8,
     ),
     Panel(
-        "Blocks not scored", "suffix: blocks/s", "By reason; overload means that the machine is too small.",
+        "Blocks not scored", "suffix: blocks/s",
+        "Blocks that were not scored, by reason. Overload: this host is too slow for its channels.",
         {"{{reason}}": rate("vibration_blocks_skipped_total", "reason")}, width=8,
     ),
     Panel(
-        "Coverage", "percentunit", "Blocks scored / blocks received over all channels, and of the channel with least.",
+        "Coverage", "percentunit",
+        "Blocks scored / blocks received, over all channels and of the channel with the lowest value.",
         {
             "all {{instance}}": f"{rate('vibration_blocks_scored_total')} / {rate('vibration_blocks_received_total')}",
             "least {{instance}}": f"min by (instance) (vibration_coverage_ratio{{{SERVICE}}})",
@@ -304,7 +310,7 @@ SERVICE_PANELS = [
         width=8, limits=(0, 1),
     ),
     Panel(
-        "Sample to score", "s", "From the arrival of a block's last sample to its score.",
+        "Sample to score", "s", "Time from the arrival of a block's last sample to its score.",
         {
             "median {{instance}}": quantile(0.5, "vibration_sample_to_score_seconds"),
             "99 % {{instance}}": quantile(0.99, "vibration_sample_to_score_seconds"),
@@ -312,7 +318,7 @@ SERVICE_PANELS = [
         width=8,
     ),
     Panel(
-        "Time of a batch", "s", "Duration of one batch through the engine.",
+        "Time of a batch", "s", "Time that the pipeline takes for a batch.",
         {
             "median {{engine}}": quantile(0.5, "vibration_inference_duration_seconds", "engine"),
             "99 % {{engine}}": quantile(0.99, "vibration_inference_duration_seconds", "engine"),
@@ -320,7 +326,7 @@ SERVICE_PANELS = [
         width=8,
     ),
     Panel(
-        "Blocks in a batch", "none", "Fuller batches cost less a block.",
+        "Blocks in a batch", "none", "Larger batches cost less per block.",
         {
             "mean {{engine}}": f"{rate('vibration_inference_batch_size_sum', 'engine')} / "
             f"{rate('vibration_inference_batch_size_count', 'engine')}",
@@ -330,22 +336,22 @@ SERVICE_PANELS = [
     ),
     Panel(
         "Oldest waiting block", "s",
-        "Age of the oldest block without a score. Overloaded, it reaches three quarters of limits.buffer, then the "
-        "backlog is given up; beyond that, an inference process hangs.",
+        "Age of the oldest block without a score. Under overload it reaches three quarters of limits.buffer, then the "
+        "backlog is dropped. If it goes beyond, an inference process hangs.",
         {"{{instance}}": f"vibration_oldest_unscored_block_age_seconds{{{SERVICE}}}"}, width=8,
     ),
     Panel(
-        "Queue", "percentunit", "Samples waiting for inference, as a share of what may wait.",
+        "Queue", "percentunit", "Samples waiting for inference, as a share of the buffers' capacity.",
         {"{{instance}}": f"vibration_queue_bytes{{{SERVICE}}} / vibration_queue_limit_bytes{{{SERVICE}}}"},
         width=8, limits=(0, 1), steps={0.75: "red"},
     ),
     Panel(
-        "Channels", "percentunit", "Channels known, as a share of limits.channels; further ones are rejected.",
+        "Channels", "percentunit", "Number of channels, as a share of limits.channels; further channels are rejected.",
         {"{{instance}}": f"vibration_channels{{{SERVICE}}} / vibration_channels_limit{{{SERVICE}}}"},
         width=8, limits=(0, 1), steps={0.9: "orange"},
     ),
     Panel(
-        "Memory", "bytes", "Resident memory of each process, shared buffers in each; it stays flat whatever the load.",
+        "Memory", "bytes", "Resident memory of each process, including shared buffers. It is constant under any load.",
         {
             "{{instance}}": f"process_resident_memory_bytes and on (instance) vibration_build_info{{{SERVICE}}}",
             "{{instance}} {{model}} {{worker}}": f"vibration_worker_resident_memory_bytes{{{SERVICE}}}",
@@ -353,7 +359,7 @@ SERVICE_PANELS = [
         width=8,
     ),
     Panel(
-        "Processor", "none", "Processor cores in use by each process.",
+        "CPU", "none", "CPU cores used by each process.",
         {
             "{{instance}}": f"rate(process_cpu_seconds_total{RATE}) "
             f"and on (instance) vibration_build_info{{{SERVICE}}}",
@@ -362,7 +368,7 @@ SERVICE_PANELS = [
         width=8,
     ),
     Panel(
-        "Open files", "none", "File descriptors in use, and HTTP connections among them.",
+        "Open files", "none", "Open file descriptors, and the HTTP connections among them.",
         {
             "{{instance}}": f"process_open_fds and on (instance) vibration_build_info{{{SERVICE}}}",
             "HTTP {{instance}}": f"vibration_http_connections{{{SERVICE}}}",
@@ -371,7 +377,7 @@ SERVICE_PANELS = [
     ),
     Panel(
         "Internal errors", "none",
-        "What should not have happened, in the time shown, by what was being handled; the log has the tracebacks.",
+        "Unexpected errors in the time shown, by what was being handled. The log has the tracebacks.",
         {"{{where}}": f"increase(vibration_internal_errors_total{{{SERVICE}}}[$__range])"}, "stat", 8, 6, {1.0: "red"},
     ),
     Panel(
@@ -379,7 +385,7 @@ SERVICE_PANELS = [
         {"{{instance}}": f"increase(vibration_mqtt_reconnects_total{{{SERVICE}}}[$__range])"}, "stat", 8, 6,
     ),
     Panel(
-        "Files", "none", "Evidence files written, and writes of evidence and state that failed, in the time shown.",
+        "Files", "none", "Evidence files written, and failed writes of evidence and state, in the time shown.",
         {
             "evidence": f"sum(increase(vibration_evidence_files_written_total{{{SERVICE}}}[$__range]))",
             "evidence failed": f"sum(increase(vibration_evidence_write_failures_total{{{SERVICE}}}[$__range]))",
@@ -396,12 +402,12 @@ SERVICE_PANELS = [
 
 DASHBOARDS = {
     "fleet": Dashboard(
-        "Vibration: fleet", "Which machine needs somebody, and which is not watched?", CHANNELS, FLEET
+        "Vibration: fleet", "Which machine needs attention, and which is not monitored?", CHANNELS, FLEET
     ),
     "machine": Dashboard(
-        "Vibration: machine", "What is this machine doing, since when, and what says so?", CHANNELS, MACHINE
+        "Vibration: machine", "How is this machine, since when, and what is the evidence?", CHANNELS, MACHINE
     ),
     "service": Dashboard(
-        "Vibration: service", "Is the monitor itself well, and how much room has it?", DAEMONS, SERVICE_PANELS
+        "Vibration: service", "Is the monitor healthy, and how much headroom does it have?", DAEMONS, SERVICE_PANELS
     ),
 }  # fmt: skip
