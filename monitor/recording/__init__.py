@@ -1,1 +1,1 @@
-"""Recordings: reading, writing and simulating them."""
+"""Recordings: reading and writing them."""

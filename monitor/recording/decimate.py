@@ -1,10 +1,9 @@
-"""Keep one sample of q without letting what lies above the new Nyquist frequency fold back.
+"""Decimation by a factor q with an anti-alias filter.
 
-A linear-phase low-pass filter (Kaiser window) is evaluated only where a sample is kept. It is centred, so output k is
-the filtered signal at input sample k q: nothing is delayed. At both ends the signal is continued by its point
-reflection, which keeps level and slope; the first and last ``half / q`` outputs (about 25) therefore rest partly on
-continued samples. The result does not depend on how the input was cut into pieces, to the last bit. Refuses to know:
-rates in Hz, records, files.
+A linear-phase low-pass filter (Kaiser window) is evaluated only at the samples that stay. It is centred: output k is
+the filtered signal at input sample k q, without delay. At both ends the signal is extended by its point reflection,
+which preserves level and slope; about 25 outputs at each end depend on it. The result is bit-identical however the
+input is split into pieces.
 """
 
 from functools import cache
@@ -14,15 +13,16 @@ import numpy as np
 from monitor.core.arrays import Float64, Numbers
 
 STOP_BAND_DB = 90.0
-"""Attenuation from the new Nyquist frequency on. Lower shows strong high frequencies, higher costs length."""
+"""Attenuation above the new Nyquist frequency. Lower: strong high frequencies alias. Higher: a longer filter."""
 
 PASS_BAND = 0.8
-"""Part of the new band that stays flat; the transition ends at the new Nyquist frequency, so nothing folds back."""
+"""Fraction of the new band that stays flat. Lower: high frequencies are lost. Higher: a longer filter, since the
+transition ends at the new Nyquist frequency."""
 
 
 @cache
 def low_pass(factor: int) -> Float64:
-    """The filter's coefficients, an odd number, symmetric, of sum 1.
+    """The coefficients of the filter: an odd number, symmetric, with sum 1.
 
     Kaiser's formulas for length and shape: J. F. Kaiser, "Nonrecursive digital filter design using the I0-sinh window
     function", ISCAS 1974, as in ``scipy.signal.kaiserord``.
@@ -35,10 +35,10 @@ def low_pass(factor: int) -> Float64:
 
 
 class Decimator:
-    """Decimates one contiguous record given in pieces.
+    """Decimates one contiguous record, piece by piece.
 
-    Feed every piece with :meth:`push`, then take the end with :meth:`finish`. Together they return ``ceil(n / factor)``
-    samples for n. NaN or infinity spoils the outputs within half a filter of it.
+    Pass every piece to :meth:`push`, then call :meth:`finish`. Together they return ``ceil(n / factor)`` samples for n
+    inputs. NaN or infinity affects the outputs within half a filter length.
     """
 
     def __init__(self, factor: int) -> None:
@@ -49,7 +49,7 @@ class Decimator:
         self._started = False
 
     def push(self, samples: Numbers) -> Float64:
-        """Take the next samples (n,), return the outputs (m,) that are settled by now, float64."""
+        """Take the next samples (n,), return the outputs (m,) float64 that no later sample affects."""
         piece = samples.astype(np.float64)
         if self.factor == 1:
             return piece
@@ -62,7 +62,7 @@ class Decimator:
         return self._settled()
 
     def finish(self) -> Float64:
-        """The outputs (m,) that needed the record's end; the decimator is then ready for another record."""
+        """Return the last outputs (m,) and reset the decimator for another record."""
         if self.factor == 1 or not self._held.size:
             return np.empty(0)
         before = 0 if self._started else self._half
@@ -73,10 +73,10 @@ class Decimator:
         return outputs
 
     def _settled(self) -> Float64:
-        """Evaluate the filter wherever it lies wholly inside what is held, and let go of what is used up.
+        """Evaluate the filter where it lies within the buffer, and drop the samples no longer needed.
 
-        ``_held`` begins half a filter before the next output. What stays is longer than half a filter, so it is enough
-        to reflect when the record ends.
+        ``_held`` begins half a filter before the next output. The rest is longer than half a filter, which is enough
+        for the reflection at the end of the record.
         """
         from scipy.signal import upfirdn
 
@@ -84,7 +84,7 @@ class Decimator:
         count = (self._held.size - whole - 1) // self.factor + 1
         if count <= 0:
             return np.empty(0)
-        # upfirdn's output j stands at input j * factor; leading zeros bring the first whole overlap onto that grid.
+        # Output j of upfirdn is at input j * factor; leading zeros align the first full overlap with that grid.
         lead = -whole % self.factor
         padded = np.concatenate((np.zeros(lead), self._held))
         first = (whole + lead) // self.factor

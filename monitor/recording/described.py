@@ -1,7 +1,7 @@
-"""Recordings that each say for themselves how they are read: ``FILE#key?decimate=4&unit=g``.
+"""Recordings with their own reading options in the address: ``FILE#key?decimate=4&unit=g``.
 
-Several recordings of one command often differ in rate, unit or channel; what stands after the question mark goes before
-the command's own options. ``first=0.25`` takes only the first part, such as the healthy beginning of a run to failure.
+The recordings of one command often differ in rate, unit or channel. Options after the question mark override those of
+the command. ``first=0.25`` takes only the first quarter, such as the healthy beginning of a run-to-failure test.
 """
 
 from dataclasses import dataclass, replace
@@ -19,15 +19,15 @@ KEYS = ("sampling-rate-hz", "channel", "decimate", "unit", "first")
 
 @dataclass(frozen=True)
 class Described:
-    """One channel with the part of it that is asked for."""
+    """One channel, and the part of it to be read."""
 
     recording: Recording
-    """The channel."""
+    """The channel, opened."""
     first: float
-    """Part from its beginning, 0 to 1."""
+    """Fraction from its beginning, 0 to 1."""
 
     def load(self) -> list[Float32]:
-        """Its records, (n,) float32 each; with several records whole ones."""
+        """Load the part as records, (n,) float32 each; several records are never split."""
         records = self.recording.load()
         if len(records) > 1:
             return records[: max(1, round(self.first * len(records)))]

@@ -1,4 +1,4 @@
-"""Whether a recording fits what is asked of it: its rate and its length. Refuses to know: models, commands."""
+"""Checks that a recording has the required sampling rate and length."""
 
 from monitor.core.units import RATE_TOLERANCE, same_rate
 from monitor.errors import RecordingError
@@ -7,12 +7,12 @@ from monitor.recording.source import Recording
 
 
 def require_rate(recording: Recording, expected_hz: float, who: str) -> None:
-    """Refuse a recording whose rate is not the expected one.
+    """Reject a recording with another sampling rate than expected.
 
     Args:
-        recording: its rate after decimation counts.
-        expected_hz: what is needed.
-        who: needs it, for the message, for example ``the model models/reference``.
+        recording: its rate after decimation is compared.
+        expected_hz: the required rate.
+        who: what requires it, for the error message, for example ``the model models/reference``.
 
     Raises:
         RecordingError: the rates differ by more than 0.1 %.
@@ -30,25 +30,25 @@ def require_rate(recording: Recording, expected_hz: float, who: str) -> None:
 
 
 def longest_record_samples(recording: Recording) -> int:
-    """Samples of the longest record after decimation; reads the recording through where only that tells."""
+    """Samples of the longest record after decimation; reads all samples if necessary."""
     if recording.record_samples is not None:
         return recording.record_samples
     return max((piece.start_sample + piece.samples.size for piece in recording.pieces()), default=0)
 
 
 def length_s(recording: Recording) -> float:
-    """Seconds from the start of the first record to the end of the last; read through where only that tells."""
+    """Seconds from the start of the first record to the end of the last; reads all samples if necessary."""
     from_first_to_last_s = recording.record_start_s(recording.records - 1) - recording.record_start_s(0)
     return from_first_to_last_s + longest_record_samples(recording) / recording.sampling_rate_hz
 
 
 def require_samples(recording: Recording, needed: int, purpose: str) -> None:
-    """Refuse a recording without a single record that is long enough.
+    """Reject a recording if all its records are too short.
 
     Args:
         recording: its longest record counts; records are never joined.
-        needed: samples in one record, after decimation.
-        purpose: what they are needed for, for the message, for example ``to train on windows of 25 blocks``.
+        needed: required samples in one record, after decimation.
+        purpose: why they are needed, for the error message, for example ``to train on windows of 25 blocks``.
 
     Raises:
         RecordingError: all records are shorter.

@@ -1,4 +1,4 @@
-"""Which reader a file's name asks for. The name decides, not the content: a file is never tried as several formats."""
+"""The reader for a file. Only the suffix of its name decides; the content is never tried as several formats."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +15,7 @@ from monitor.recording.readers.wav import read_wav
 
 
 def read_matlab(path: Path) -> Contents:
-    """A ``.mat`` file of any version."""
+    """Read the headers of a ``.mat`` file of any version."""
     return read_mat73(path) if is_hdf5(path) else read_mat(path)
 
 
@@ -36,10 +36,10 @@ READERS: dict[str, Callable[[Path], Contents]] = {
 
 
 def suffix_of(path: Path) -> str:
-    """The known suffix of a file name, in lower case.
+    """The suffix of a file name, in lower case.
 
     Raises:
-        RecordingError: none of the known ones.
+        RecordingError: the suffix is not supported.
     """
     name = path.name.lower()
     for suffix in sorted(READERS, key=len, reverse=True):
@@ -49,10 +49,10 @@ def suffix_of(path: Path) -> str:
 
 
 def read_contents(path: Path) -> Contents:
-    """The arrays and facts of a file, from its headers.
+    """Read the arrays and metadata of a file from its headers.
 
     Raises:
-        RecordingError: the format is not known or the file is refused.
-        Exception: the format's library could not read it; which one depends on the format.
+        RecordingError: the format is not supported or the file is rejected.
+        Exception: the library cannot read the file; the type depends on the format.
     """
     return READERS[suffix_of(path)](path)

@@ -1,6 +1,6 @@
-"""What a caller says about a recording that its file does not say itself.
+"""What the user states about recordings because their files do not.
 
-One small object goes unchanged from the command line to every recording of a command. Refuses to know: files.
+One immutable object passes from the command line to every recording of a command.
 """
 
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ from monitor.core.units import UNITS_MPS2
 from monitor.errors import ConfigurationError
 
 ALL_CHANNELS = "all"
-"""The value of ``channel`` that stands for every channel of an array."""
+"""The value of ``channel`` that selects every channel of an array."""
 
 MAX_DECIMATE = 1000
-"""More than this is a mistake: the anti-alias filter would be longer than most records."""
+"""Largest decimation factor; with more, the anti-alias filter would be longer than most records."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,15 +20,15 @@ class RecordingOptions:
     """How recordings are to be read; the same for all recordings of one command."""
 
     sampling_rate_hz: float | None = None
-    """Rate of the samples in the file, before decimation, where the file does not say; must not contradict it."""
+    """Sampling rate in the file, before decimation, if the file does not state it; must not contradict it."""
     channel: str | None = None
-    """Name or index of the channel in an array with several, or ``all``."""
+    """Name or index of the channel in an array with several channels, or ``all``."""
     decimate: int = 1
     """Keep one sample of this many, after an anti-alias filter."""
     unit: str | None = None
-    """``g``, ``mg`` or ``m/s2`` where the file does not say; must not contradict it."""
+    """``g``, ``mg`` or ``m/s2`` if the file does not state it; must not contradict it."""
     record_interval_s: float | None = None
-    """Seconds from the start of one record to that of the next, where the file gives no ``start_s``."""
+    """Seconds from the start of one record to the start of the next, if the file has no ``start_s``."""
 
     def __post_init__(self) -> None:
         problems = []

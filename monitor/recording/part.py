@@ -1,4 +1,4 @@
-"""A part of a recording: what lies between two times, such as the healthy beginning of a run to failure."""
+"""A part of a recording between two times, such as the healthy beginning of a run-to-failure test."""
 
 import math
 from collections.abc import Iterator
@@ -8,9 +8,9 @@ from monitor.recording.source import PIECE_SAMPLES, Piece, Recording
 
 
 def between(recording: Recording, first_s: float | None, last_s: float | None) -> Recording:
-    """The same recording, only from ``first_s`` until ``last_s``.
+    """The part of a recording from ``first_s`` to ``last_s``, in seconds; None: no limit.
 
-    With several records the times are those of the records' starts; with one, of its samples.
+    If there are several records, those that start in this time are taken; from a single record, its samples.
     """
     if first_s is None and last_s is None:
         return recording
@@ -18,7 +18,7 @@ def between(recording: Recording, first_s: float | None, last_s: float | None) -
 
 
 class _Part(Recording):
-    """A recording that gives only a part of its samples."""
+    """A recording that returns only a part of its samples."""
 
     def __init__(self, whole: Recording, first_s: float, last_s: float) -> None:
         super().__init__(**{field.name: getattr(whole, field.name) for field in fields(whole)})
@@ -35,7 +35,7 @@ class _Part(Recording):
         return next((r for r, start_s in enumerate(starts_s) if start_s >= self.__dict__["_first_s"]), self.records)
 
     def record_start_s(self, record: int) -> float:
-        """As the whole recording's; a single record starts where it is cut."""
+        """The start of a record in seconds; a single record starts at the cut."""
         whole: Recording = self.__dict__["_whole"]
         start_s: float = whole.record_start_s(record)
         if self.records > 1:
@@ -44,7 +44,7 @@ class _Part(Recording):
         return start_s + skipped / self.sampling_rate_hz
 
     def pieces(self, max_samples: int = PIECE_SAMPLES, *, own_unit: bool = False) -> Iterator[Piece]:
-        """As the whole recording's, without what lies outside; starts count from the first sample given."""
+        """Read the part, as :meth:`Recording.pieces`; positions count from its first sample."""
         first_s, last_s = self.__dict__["_first_s"], self.__dict__["_last_s"]
         offset = self.record_start_s(0) if self.records > 1 else 0.0
         skipped = round(first_s * self.sampling_rate_hz)

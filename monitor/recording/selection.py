@@ -1,7 +1,7 @@
-"""From all that lies in a file to the one channel that is meant, with its rate and unit.
+"""Selects the channel of a file to be read, with its sampling rate and unit.
 
-What the file says and what the caller says must agree; where neither says it, the error tells how to. Nothing is
-guessed. Refuses to know: formats, samples.
+Nothing is guessed. If the file and the user's options contradict each other, or if both leave a choice open, the error
+message says which option to use.
 """
 
 import difflib
@@ -17,13 +17,13 @@ from monitor.recording.options import ALL_CHANNELS, RecordingOptions
 from monitor.recording.readers.contents import RATE_NAMES, Contents, Layout, Stored, arrange
 
 UNIT_ENDINGS = {"_mg": "mg", "_g": "g", "_mps2": "m/s2"}
-"""An array or column whose name ends so is in that unit."""
+"""Units by the ending of an array's or a column's name."""
 
 UNIT_SPELLINGS = {"m/s^2": "m/s2", "m/s²": "m/s2", "m/s**2": "m/s2", "mps2": "m/s2", "G": "g"}
-"""Other ways in which files spell a unit."""
+"""Other spellings of units in files."""
 
 LISTED = 20
-"""Most keys listed in a message."""
+"""Most keys listed in an error message."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Selection:
     """One channel of one array of a file."""
 
     stored: Stored
-    """The array."""
+    """The selected array."""
     layout: Layout
     """The array as (records, samples, channels), before decimation."""
     channel: int
@@ -39,26 +39,26 @@ class Selection:
     channel_names: tuple[str, ...]
     """Names of all channels of the array."""
     sampling_rate_hz: float
-    """Before decimation."""
+    """Sampling rate before decimation."""
     unit: str | None
-    """One of ``UNITS_MPS2``, None if nobody says."""
+    """One of ``UNITS_MPS2``; None if unknown."""
     start_s: tuple[float, ...] | None
-    """Start of each record, where the file says."""
+    """Start of each record in seconds; None if the file does not state it."""
 
     @property
     def channel_name(self) -> str:
-        """The channel's name."""
+        """Name of the selected channel."""
         return self.channel_names[self.channel]
 
 
 def select(address: str, key: str | None, contents: Contents, options: RecordingOptions) -> Iterator[Selection]:
-    """The selected channel, or every channel where ``options`` says ``all``.
+    """Select a channel, or every channel if ``options`` has ``all``.
 
     Args:
-        address: for messages.
-        key: what stands behind ``#`` in it.
-        contents: of the file.
-        options: of the command.
+        address: the recording's address, for error messages.
+        key: the part of the address after ``#``.
+        contents: contents of the file.
+        options: options of the command.
 
     Yields:
         Selections in the order of the channels.
@@ -78,14 +78,14 @@ def select(address: str, key: str | None, contents: Contents, options: Recording
         wanted = key
     rate = _rate(address, facts, options)
     if starts is not None and starts.size != layout.records:
-        starts = None  # it belongs to another array of the file
+        starts = None  # the starts belong to another array of the file
     for channel in _channels(address, wanted, names, by_key=contents.key_is_channel):
         unit = _unit(address, facts, (names[channel], stored.key), options)
         yield Selection(stored, layout, channel, names, rate, unit, None if starts is None else tuple(starts.tolist()))
 
 
 OWN_KEY = "acceleration"
-"""What this package calls the samples in files that it writes; beside other arrays it is the recording."""
+"""Name of the samples in files that this package writes; it is preferred over other arrays."""
 
 
 def _array(address: str, key: str | None, contents: Contents) -> Stored:
@@ -186,7 +186,7 @@ def _unit(address: str, facts: Mapping[str, Any], names: Sequence[str], options:
 
 
 def text(value: Any) -> str:
-    """A fact as text, whether the file keeps it as text, bytes or an array of one."""
+    """A metadata value as text, from text, bytes or an array of one value."""
     array = np.asarray(value).ravel()
     if not array.size:
         return ""

@@ -1,9 +1,9 @@
-"""A recording: the samples of one channel in a file, in contiguous records, read a piece at a time.
+"""A recording: the samples of one channel of a file, in contiguous records, read piece by piece.
 
-``FILE`` or ``FILE#key`` and one :class:`RecordingOptions` are all that is needed; format, rate, unit and the start of
-each record come from the file where it says them. Between two records samples are missing, so whoever keeps a context
-starts a new one. Samples come as float32 in m/s² where the unit is known, else as they are in the file. Nothing is
-guessed: where a file leaves a choice, the error lists what there is to choose.
+A recording is opened by ``FILE`` or ``FILE#key`` and a :class:`RecordingOptions`. Format, rate, unit and the start of
+each record come from the file if it states them. Samples are missing between records, so each record starts a new
+context. Samples are float32 in m/s² if the unit is known, else in the unit of the file. Nothing is guessed: if a choice
+is open, the error message lists the possibilities.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,20 +24,19 @@ from monitor.recording.readers.contents import Layout, named_missing_library
 from monitor.recording.selection import Selection, select
 
 PIECE_SAMPLES = 2**16
-"""Samples read at once: 5 s at 12 kHz. Lower costs calls, higher memory; the result is the same."""
+"""Samples read at once: 5 s at 12 kHz. Lower: more calls. Higher: more memory. The result is the same."""
 
 READ_SAMPLES = 2**16
-"""Most samples of the file read at once for one decimated piece; bounds memory where the factor is large."""
+"""Most samples of the file read at once for one decimated piece; limits memory if the factor is large."""
 
 MAX_MAGNITUDE = 1e15
-"""Largest sample taken, in the file's unit; squares of more than 1.8e19 leave the range of float32, and integer samples
-of 32 bits stay far below."""
+"""Largest magnitude of a sample, in the file's unit: above all 32-bit integers, and its square still fits float32."""
 
 LONGEST_COMPLAINT = 300
-"""Characters that are shown of what a library says about a damaged file: some quote the file."""
+"""Most characters of a library's error message that are shown; some quote the file."""
 
 MAX_LOADED_SAMPLES = 2**28
-"""Most samples that :meth:`Recording.load` puts into memory: 1 GiB, 6 hours at 12 kHz."""
+"""Most samples that :meth:`Recording.load` loads: 1 GiB, 6 hours at 12 kHz."""
 
 
 class Piece(NamedTuple):
@@ -53,38 +52,38 @@ class Piece(NamedTuple):
 
 @dataclass(frozen=True)
 class Recording:
-    """One channel of a file; reading it again starts from the beginning, and no file stays open in between."""
+    """One channel of a file. Every read starts from the beginning; no file stays open between reads."""
 
     address: str
     """As given: ``FILE`` or ``FILE#key``."""
     name: str
-    """The address without its folder, and the channel in brackets where it was one of several."""
+    """The address without the folder, with the channel in brackets if the array has several."""
     path: Path
-    """The file."""
+    """Path of the file."""
     channel: str
-    """The channel's name in the array, a number where it has none."""
+    """Name of the channel in the array; its number if it has none."""
     channels: tuple[str, ...]
     """Names of all channels of the array."""
     sampling_rate_hz: float
-    """After decimation."""
+    """Sampling rate after decimation."""
     unit: str | None
-    """``g``, ``mg``, ``m/s2`` or None: what one unit of the file is; not what :meth:`pieces` gives."""
+    """Unit of the samples in the file: ``g``, ``mg``, ``m/s2`` or None. :meth:`pieces` converts to m/s²."""
     decimate: int
-    """Samples of the file for one sample of the recording."""
+    """Decimation factor: samples of the file per sample of the recording."""
     records: int
-    """Contiguous records."""
+    """Number of contiguous records."""
     record_samples: int | None
-    """Samples of each record after decimation; None for a CSV, where only reading tells."""
+    """Samples of each record after decimation; None for a CSV, whose length is unknown until it is read."""
     start_s: tuple[float, ...] | None
-    """Start of each record, seconds, where the file gives it."""
+    """Start of each record in seconds; None if the file does not state it."""
     record_interval_s: float | None
-    """What the caller said about the distance of the records."""
+    """Seconds from one record to the next, from the options; None if not given."""
     selection: Selection
-    """Where in the file the samples are."""
+    """The selected array and channel of the file."""
 
     @property
     def factor_mps2(self) -> float:
-        """What a sample in the file's unit is multiplied by to be in m/s²; 1 where the unit is not known."""
+        """Factor from the unit of the file to m/s²; 1 if the unit is unknown."""
         return UNITS_MPS2[self.unit] if self.unit else 1.0
 
     @property
@@ -93,9 +92,9 @@ class Recording:
         return 0
 
     def record_start_s(self, record: int) -> float:
-        """The start of a record in seconds: the file's own, else index times interval, else end to end.
+        """The start of a record in seconds: from the file, else index times interval, else end to end.
 
-        A single record without a start of its own begins at 0.
+        A single record without a start in the file begins at 0.
         """
         if self.start_s is not None:
             return self.start_s[record]
@@ -109,15 +108,15 @@ class Recording:
         """Read the recording in order, in pieces that never span two records.
 
         Args:
-            max_samples: most samples of a piece, at least 1. The samples are the same for every value.
-            own_unit: give them in the file's own unit (:attr:`unit`), as the sensor sent them, and not in m/s².
+            max_samples: most samples of a piece, at least 1; does not change the samples.
+            own_unit: return the unit of the file (:attr:`unit`) instead of m/s².
 
         Yields:
             Pieces of (1 .. max_samples,) float32, finite.
 
         Raises:
-            RecordingError: a sample is NaN, infinite or above 1e15, or the file is damaged; what lies before it has
-                been given.
+            RecordingError: a sample is NaN, infinite or above 1e15, or the file is damaged; earlier samples were
+                yielded.
         """
         factor = 1.0 if own_unit else self.factor_mps2
         decimator = Decimator(self.decimate)
@@ -152,7 +151,7 @@ class Recording:
             rest = samples[whole * block_samples :]
 
     def load(self, *, own_unit: bool = False) -> list[Float32]:
-        """The whole recording: one (samples,) float32 array a record.
+        """Load the whole recording: one (samples,) float32 array a record.
 
         Raises:
             RecordingError: as :meth:`pieces`, or more than ``MAX_LOADED_SAMPLES``.
@@ -172,7 +171,7 @@ class Recording:
         return [np.concatenate(record) for record in parts]
 
     def _settled(self, decimator: Decimator, chunk: int) -> Iterator[Piece]:
-        """Decimated float32 samples in the file's unit, and where they start."""
+        """Iterate over decimated float32 samples in the file's unit, with their positions."""
         record, position = 0, 0
         for index, ends, raw in self._stretches(chunk):
             if index != record:
@@ -187,7 +186,7 @@ class Recording:
             yield Piece(record, position, tail.astype(np.float32))
 
     def _stretches(self, chunk: int) -> Iterator[tuple[int, bool, Numbers]]:
-        """Raw finite samples cut at the ends of records: record, whether it ends here, samples."""
+        """Iterate over checked samples, split at the ends of records: record number, whether it ends here, samples."""
         layout = self.selection.layout
         done = 0
         for raw in self._raw(layout, chunk):
@@ -202,7 +201,7 @@ class Recording:
                 done += part.size
 
     def _raw(self, layout: Layout, chunk: int) -> Iterator[Numbers]:
-        """What the format's reader gives; its complaints become one message."""
+        """Iterate over the samples from the format's reader, and convert its errors to :class:`RecordingError`."""
         expected = None if layout.samples is None else layout.records * layout.samples
         done = 0
         with unreadable(self.address, self.path):
@@ -215,8 +214,8 @@ class Recording:
                 raise EOFError(f"{expected:,} samples were announced, not what is there")
 
     def _check(self, samples: Numbers, record: int, inside: int) -> None:
-        """Refuse what no forecast can be made from, and say where it is."""
-        with np.errstate(invalid="ignore"):  # NaN is found by the comparison, it need not warn on top
+        """Reject samples that are not finite or too large, with their position."""
+        with np.errstate(invalid="ignore"):  # the comparison finds NaN; no warning is needed
             usable = np.abs(samples.astype(np.float64)) <= MAX_MAGNITUDE
         if not usable.all():
             at = int(np.flatnonzero(~usable)[0])
@@ -230,7 +229,7 @@ class Recording:
 
 @contextmanager
 def unreadable(address: str, path: Path) -> Iterator[None]:
-    """Turn whatever a format's library says about a file into one :class:`RecordingError`."""
+    """Convert any exception of a format's library to a :class:`RecordingError`."""
     try:
         with named_missing_library(address, path.suffix):
             yield
@@ -250,13 +249,13 @@ def open_recording(address: str, options: RecordingOptions | None = None) -> Rec
     Args:
         address: ``FILE`` or ``FILE#key``: a variable of a .mat or .npz, a dataset of an .h5, a column of a .csv or
             .parquet, a channel of a .wav.
-        options: what the file does not say.
+        options: what the file does not state.
 
     Returns:
         The recording.
 
     Raises:
-        RecordingError: no such file or key, several to choose from, rate unknown, or the file cannot be used.
+        RecordingError: no such file or key, several candidates, unknown rate, or an unusable file.
     """
     found = open_recordings([address], options)
     if len(found) > 1:
@@ -306,7 +305,7 @@ def _open(address: str, options: RecordingOptions) -> Iterator[Recording]:
 
 
 def split_address(address: str) -> tuple[Path, str | None]:
-    """``FILE#key`` as file and key; a file whose name holds ``#`` goes before.
+    """Split ``FILE#key`` into file and key; an existing file whose name contains ``#`` takes precedence.
 
     Raises:
         RecordingError: there is no such file.

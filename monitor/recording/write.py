@@ -1,7 +1,7 @@
-"""Writing recordings so that reading them gives back the same samples, rate and unit.
+"""Writes recordings so that reading them returns the same samples, rate and unit.
 
-The suffix decides the format. A file appears whole or not at all: it is written beside its place under another name and
-then renamed. Pickles are read but never written. Refuses to know: where samples come from.
+The suffix selects the format. Files are written atomically: to a temporary file that is then renamed. Pickles are read
+but never written.
 """
 
 import gzip
@@ -22,21 +22,21 @@ from monitor.recording.readers.contents import Layout, arrange, named_missing_li
 
 @dataclass(frozen=True)
 class _Content:
-    """What is to be written."""
+    """A recording to be written."""
 
     samples: Numbers
     """(samples,), (samples, channels), (records, samples) or (records, samples, channels)."""
     layout: Layout
-    """The same as (records, samples, channels)."""
+    """Shape of the samples as (records, samples, channels)."""
     facts: dict[str, Any]
-    """Rate, unit, starts and channel names, as far as given."""
+    """Rate, unit, starts and channel names, if given."""
 
     def columns(self) -> Numbers:
-        """The samples as (samples, channels)."""
+        """The samples of a single record as (samples, channels)."""
         return self.samples.reshape(-1, self.layout.channels)
 
     def names(self) -> list[str]:
-        """A name for each column."""
+        """The name of each channel; ``acceleration``, with a number if there are several, if none was given."""
         given: list[str] | None = self.facts.get("channels")
         count = self.layout.channels
         return given or (["acceleration"] if count == 1 else [f"acceleration{k}" for k in range(count)])
@@ -55,17 +55,17 @@ def write_recording(
 
     Args:
         path: ends in ``.npz``, ``.npy``, ``.csv``, ``.csv.gz``, ``.mat``, ``.wav``, ``.parquet`` or ``.h5``. A ``.npy``
-            cannot keep rate and unit; its readers need ``--sampling-rate-hz`` and ``--unit``.
+            cannot store rate and unit; reading it needs ``--sampling-rate-hz`` and ``--unit``.
         samples: real and finite, (samples,), (samples, channels) with at most 64 channels, (records, samples), or
             (records, samples, channels); text, WAV and Parquet hold one record.
         sampling_rate_hz: of the samples; a whole number in a WAV.
         unit: ``g``, ``mg``, ``m/s2``, or None where it is not known.
-        start_s: start of each record in seconds; needs a format that holds several records.
-        channels: a name for each channel; WAV and ``.npy`` keep none.
+        start_s: start of each record in seconds; needs a format that stores several records.
+        channels: a name for each channel; WAV and ``.npy`` do not store names.
 
     Raises:
-        ConfigurationError: the suffix is not known, or the format cannot hold such a recording.
-        RecordingError: a sample is NaN or infinite, or there is none.
+        ConfigurationError: the suffix is not supported, or the format cannot store such a recording.
+        RecordingError: a sample is NaN or infinite, or there are no samples.
         MonitorError: the file cannot be written.
     """
     suffixes = [known for known in WRITERS if path.name.lower().endswith(known)]
@@ -140,7 +140,7 @@ def _write_csv(path: Path, content: _Content) -> None:
 def _write_mat(path: Path, content: _Content) -> None:
     from scipy.io import savemat
 
-    # MATLAB keeps a vector as a column; of several names each is a row of characters.
+    # MATLAB stores a vector as a column, and several names as rows of characters.
     savemat(path, {"acceleration": content.samples, **content.facts}, appendmat=False, oned_as="column")
 
 
@@ -189,4 +189,4 @@ WRITERS: dict[str, Callable[[Path, _Content], None]] = {
 """Writer by suffix, in lower case."""
 
 ONE_RECORD = frozenset({".csv", ".csv.gz", ".wav", ".parquet"})
-"""Formats that cannot say where one record ends."""
+"""Formats that can store only one record."""

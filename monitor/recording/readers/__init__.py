@@ -1,1 +1,1 @@
-"""One file a family of recording formats."""
+"""Readers, one module for each family of recording formats."""

@@ -1,8 +1,8 @@
-"""What lies in a recording file, before anybody decides which part of it is the recording.
+"""The contents of a recording file, before the recording in it is selected.
 
-Every format is one function from a path to :class:`Contents`: the arrays that could be vibration, the facts beside them
-(rate, unit, start of each record) and the arrays that cannot be used, with the reason. Opening reads headers only; the
-samples come later, a piece at a time. Refuses to know: options, units' meaning, decimation.
+Every format is one function from a path to :class:`Contents`: the usable arrays, the metadata ("facts": rate, unit,
+start of each record) and the unusable arrays with the reason. Opening reads headers only; the samples are read later,
+piece by piece.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -18,40 +18,42 @@ from monitor.errors import RecordingError
 Dtype = np.dtype[Any]
 
 MAX_CHANNELS = 64
-"""A last axis of at most this many values is read as channels, a longer one as the samples of a record. Lower: arrays
-of many axes are taken for records. Higher: very short records are taken for channels; 64 samples are no block yet."""
+"""A last axis of at most this length holds channels, a longer one the samples of a record. Lower: arrays of many
+channels are taken for records. Higher: very short records are taken for channels; 64 samples are shorter than a
+block."""
 
 MAX_WHOLE_BYTES = 2**30
-"""Largest array that is taken into memory at once, where its format leaves no other way. One GiB is 3 hours of float64
-at 12 kHz; higher and a file can use up a small machine's memory."""
+"""Largest array that is loaded into memory at once, if the format requires that: one GiB is 3 hours of float64 at 12
+kHz. Lower: such recordings are rejected. Higher: a file can exhaust the memory of a small machine."""
 
 MAX_EXPANSION = 200
 EXPANSION_FLOOR_BYTES = 2**26
-"""A compressed file that unpacks to more than ``MAX_EXPANSION`` times its size, and to more than 64 MiB, is a bomb:
-measured vibration shrinks 1.1 to 5 times. Below the floor even a silent recording (1000 times) may pass."""
+"""A compressed file is taken for a decompression bomb if it unpacks to more than ``MAX_EXPANSION`` times its size and
+to more than this (64 MiB). Measured vibration compresses by a factor of 1.1 to 5. Below this size even a silent
+recording (a factor of 1000) is accepted."""
 
 RATE_NAMES = ("sampling_rate_hz", "sampling_rate", "sample_rate", "fs", "Fs")
 FACT_NAMES = (*RATE_NAMES, "unit", "start_s", "channels")
-"""Names beside an array that are facts about it, never samples."""
+"""Names of metadata, which are never read as samples."""
 
 CLOCKS = frozenset({"", "#", "time", "time_s", "t", "t_s", "timestamp", "seconds", "sample", "index", "unnamed: 0"})
-"""Column names of tables that count time or rows and are no channels, in lower case."""
+"""Column names, in lower case, that hold time or row numbers and are not channels."""
 
 
 class Layout(NamedTuple):
-    """An array of any accepted shape seen as (records, samples, channels)."""
+    """The shape of an array as (records, samples, channels)."""
 
     records: int
-    """Contiguous stretches; between them samples are missing."""
+    """Number of records; a record is contiguous, and between records samples are missing."""
     samples: int | None
-    """Samples of a record; None when only reading tells (a CSV), and then there is one record."""
+    """Samples of a record; None if unknown until the file is read (a CSV), which then has one record."""
     channels: int
-    """Values at each instant."""
+    """Number of channels."""
 
 
 Frames = Callable[[Layout, int, int], Iterator[Numbers]]
-"""From a layout, a channel's index and a maximum of samples: the channel's samples in order, records one after
-another, in pieces of at most that many."""
+"""Called with a layout, the index of a channel and the most samples of a piece; yields the samples of the channel in
+order, record after record, in pieces."""
 
 
 @dataclass(frozen=True)
@@ -59,31 +61,31 @@ class Stored:
     """One array in a file that could be a recording."""
 
     key: str
-    """Its name in the file, empty where the format has none."""
+    """Name in the file; empty if the format has no names."""
     shape: tuple[int | None, ...]
-    """As in :class:`Layout` after :func:`arrange`; the first axis is None where only reading tells."""
+    """Shape in the file, one to three axes; the first is None if unknown until the file is read."""
     frames: Frames
-    """Reads it."""
+    """Reads the samples."""
     facts: Mapping[str, Any] = field(default_factory=dict)
-    """Facts about this array alone; they go before those of the file."""
+    """Metadata of this array alone; overrides that of the file."""
 
 
 @dataclass(frozen=True)
 class Contents:
-    """A file's arrays and facts."""
+    """The arrays and metadata of a file."""
 
     arrays: Mapping[str, Stored]
-    """What could be a recording, by key."""
+    """Arrays that could be a recording, by key."""
     facts: Mapping[str, Any] = field(default_factory=dict)
-    """Value of each of ``FACT_NAMES`` that the file gives."""
+    """Values of those of ``FACT_NAMES`` that the file states."""
     unusable: Mapping[str, str] = field(default_factory=dict)
-    """Why the other arrays cannot be a recording, by key."""
+    """Reason why each of the other arrays cannot be a recording, by key."""
     key_is_channel: bool = False
-    """``FILE#key`` names a column of the only array (CSV, WAV, Parquet)."""
+    """Whether the key in ``FILE#key`` is a column of the only array (CSV, WAV, Parquet)."""
 
 
 def why_unusable(shape: tuple[int, ...], dtype: Dtype) -> str | None:
-    """Why an array of this shape and type cannot be a recording; None if it can."""
+    """The reason why an array of this shape and type cannot be a recording; None if it can."""
     reasons = (
         (dtype.hasobject, "holds Python objects, never loaded because that can run code; save it as plain numbers"),
         (dtype.names is not None, "is a table of named fields; save the wanted field as an array of its own"),
@@ -97,19 +99,19 @@ def why_unusable(shape: tuple[int, ...], dtype: Dtype) -> str | None:
 
 
 def why_empty(samples: int) -> str | None:
-    """Why a table of this many rows cannot be a recording; None if it can."""
+    """The reason why a table of so many rows cannot be a recording; None if it can."""
     return None if samples > 1 else f"holds {samples} samples"
 
 
 def arrange(shape: tuple[int | None, ...], starts: int | None) -> Layout:
-    """See a shape as (records, samples, channels).
+    """Interpret a shape as (records, samples, channels).
 
     Two axes are (samples, channels) if the second is at most ``MAX_CHANNELS`` and the file does not give as many
     starts as there are rows; else (records, samples). A single row or column is one record of one channel.
 
     Args:
-        shape: one to three axes, the first None where only reading tells.
-        starts: how many ``start_s`` the file gives, None for no such array.
+        shape: one to three axes; the first is None if unknown until the file is read.
+        starts: number of ``start_s`` in the file; None if it has none.
     """
     if len(shape) == 1:
         return Layout(1, shape[0], 1)
@@ -127,7 +129,7 @@ def arrange(shape: tuple[int | None, ...], starts: int | None) -> Layout:
 
 
 def in_memory(array: Numbers) -> Frames:
-    """The reader of an array that is in memory already."""
+    """The reader of an array that is already in memory."""
 
     def frames(layout: Layout, channel: int, max_samples: int) -> Iterator[Numbers]:
         flat = array.reshape(-1, layout.channels)[:, channel]
@@ -138,7 +140,7 @@ def in_memory(array: Numbers) -> Frames:
 
 
 def refuse_bomb(what: str, stored_bytes: int, unpacked_bytes: int) -> None:
-    """Refuse data that unpacks to far more than measured vibration can.
+    """Reject data that unpacks to far more than measured vibration does.
 
     Raises:
         RecordingError: more than ``MAX_EXPANSION`` times the stored size and more than 64 MiB.
@@ -152,7 +154,7 @@ def refuse_bomb(what: str, stored_bytes: int, unpacked_bytes: int) -> None:
 
 
 def refuse_whole(what: str, array_bytes: int) -> None:
-    """Refuse to take more than ``MAX_WHOLE_BYTES`` into memory at once.
+    """Reject an array of more than ``MAX_WHOLE_BYTES``, which would have to be loaded at once.
 
     Raises:
         RecordingError: the array is larger.
@@ -169,8 +171,8 @@ def named_missing_library(what: str, suffix: str) -> Iterator[None]:
     """Turn a failed import inside the block into a message that says what to install.
 
     Args:
-        what: the recording, for the message.
-        suffix: its format.
+        what: the recording, for the error message.
+        suffix: suffix of its format.
 
     Raises:
         RecordingError: an import failed.

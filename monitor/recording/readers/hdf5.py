@@ -1,8 +1,8 @@
-"""HDF5 files (``.h5``) and MATLAB 7.3 files, which are HDF5 with the axes in reverse order.
+"""HDF5 files (``.h5``) and MATLAB 7.3 files, which are HDF5 with reversed axes.
 
-A dataset is read slice by slice. Rate, unit and starts are facts where an attribute or a dataset of that name stands at
-the dataset, in its group or in a group above. Links are not followed and data outside the file is not read, so that a
-recording from elsewhere cannot show other files of this machine.
+A dataset is read slice by slice. Rate, unit and starts come from attributes or datasets of that name, at the dataset
+itself, in its group or in a parent group. Links and external data are not followed, so that a foreign recording cannot
+expose other files of this machine.
 """
 
 import mmap
@@ -21,31 +21,32 @@ from monitor.recording.readers.contents import FACT_NAMES, Contents, Frames, Lay
 from monitor.recording.readers.mat import NUMERIC
 
 MAX_OBJECTS = 10_000
-"""Groups and datasets looked at; a recording has a handful."""
+"""Most groups and datasets in a file. Higher: a hostile file takes longer to open. Lower: large exports are
+rejected."""
 
 MAX_DEPTH = 32
-"""Groups within one another; HDF5 takes minutes for thousands of them, whose paths grow with their depth."""
+"""Deepest nesting of groups; HDF5 takes minutes for thousands of levels, because the paths grow with the depth."""
 
 MAX_CHUNK_BYTES = 2**27
-"""Largest chunk, and the cache for it: HDF5 unpacks a chunk at once. h5py's own choice stays below 1 MiB."""
+"""Largest chunk, which HDF5 unpacks at once, and the size of its cache. The default chunks of h5py are below 1 MiB."""
 
 MAX_FACT_BYTES = 2**26
-"""Largest fact (the starts of 8 million records)."""
+"""Largest metadata value (the starts of 8 million records)."""
 
 
 HEAP = re.compile(rb"GCOL\x01\0\0\0")
-"""Where a heap of texts begins."""
+"""Signature of a heap of strings."""
 
 OBJECT_HEADER_BYTES = 16
 
 
 def read_h5(path: Path) -> Contents:
-    """The numeric datasets of an HDF5 file, by their path in it without the leading slash."""
+    """Read the headers of an HDF5 file; keys are the paths of datasets without the leading slash."""
     return _read(path, matlab=False)
 
 
 def read_mat73(path: Path) -> Contents:
-    """The numeric matrices of a MATLAB 7.3 file."""
+    """Read the headers of a MATLAB 7.3 file."""
     return _read(path, matlab=True)
 
 
@@ -85,7 +86,7 @@ def _read(path: Path, *, matlab: bool) -> Contents:
 
 
 def _why_unusable(dataset: Any, *, matlab: bool) -> str | None:
-    """Why a dataset cannot be a recording; None if it can."""
+    """The reason why a dataset cannot be a recording; None if it can."""
     kind = _text(dataset.attrs.get("MATLAB_class", b"")) if matlab else ""
     if kind and kind not in NUMERIC:
         return f"is a MATLAB {kind}, not a numeric matrix"
@@ -102,7 +103,7 @@ def _why_unusable(dataset: Any, *, matlab: bool) -> str | None:
 
 
 def _chunk_bytes(dataset: Any) -> int:
-    """What HDF5 unpacks at once; a chunk may be larger than its dataset."""
+    """Bytes that HDF5 unpacks at once; a chunk may be larger than its dataset."""
     return prod(dataset.chunks) * int(dataset.dtype.itemsize) if dataset.chunks else 0
 
 
@@ -124,7 +125,7 @@ def _reader(path: Path, key: str, *, matlab: bool) -> Frames:
 
 
 def _index(shape: tuple[int, ...], layout: Layout, record: int, span: slice, channel: int) -> tuple[int | slice, ...]:
-    """Where some samples of one channel of one record lie in an array of this shape."""
+    """The index of some samples of one channel of one record in an array of this shape."""
     if len(shape) == 1:
         return (span,)
     if len(shape) == 3:
@@ -135,7 +136,7 @@ def _index(shape: tuple[int, ...], layout: Layout, record: int, span: slice, cha
 
 
 def _facts(file: Any, key: str, datasets: dict[str, Any]) -> dict[str, Any]:
-    """The facts that hold for a dataset; what stands nearer goes before."""
+    """The metadata that applies to a dataset; the nearest group takes precedence."""
     facts: dict[str, Any] = {}
     parts = key.split("/")
     for depth in range(len(parts)):
@@ -147,13 +148,13 @@ def _facts(file: Any, key: str, datasets: dict[str, Any]) -> dict[str, Any]:
 
 
 def _require_sound_texts(path: Path, items: list[Any]) -> None:
-    """Refuse a file whose texts of any length HDF5 would look for without end.
+    """Reject a file whose variable-length strings would send HDF5 into an endless loop.
 
-    They lie in heaps, one object after another, each with its size; an unused one of size zero is followed by itself.
+    Heaps store strings as objects with a size, one after another; HDF5 never gets past an unused object of size zero.
     Source of the layout: The HDF Group, "HDF5 File Format Specification 3.0", III.E.
 
     Raises:
-        RecordingError: there is such an object.
+        RecordingError: the file has such an object.
     """
     names = (*FACT_NAMES, "MATLAB_class")
     types = [item.attrs.get_id(name).dtype for item in items for name in names if name in item.attrs]
@@ -168,7 +169,7 @@ def _require_sound_texts(path: Path, items: list[Any]) -> None:
                 index, size = struct.unpack_from("<H6xQ", whole, at)
                 step = OBJECT_HEADER_BYTES + size + -size % 8 if index else size
                 if not step:
-                    raise RecordingError(f"{path.name}: its texts are damaged; copy or export it again")
+                    raise RecordingError(f"{path.name}: its strings are damaged; copy or export it again")
                 at += step
 
 
@@ -177,10 +178,10 @@ def _attributes(item: Any) -> dict[str, Any]:
 
 
 def _value(dataset: Any) -> Any:
-    """A fact's value; MATLAB keeps text as numbers of characters."""
+    """The value of a metadata dataset; MATLAB stores text as character codes."""
     elsewhere = dataset.external or dataset.is_virtual or dataset.shape is None
     if elsewhere or max(dataset.nbytes, _chunk_bytes(dataset)) > MAX_FACT_BYTES:
-        raise RecordingError(f"{dataset.name}: cannot be a fact about a recording; rename it")
+        raise RecordingError(f"{dataset.name}: is too large or external, and not read as metadata; rename it")
     value = dataset[()]
     if _text(dataset.attrs.get("MATLAB_class", b"")) == "char":
         return "".join(chr(code) for code in np.ravel(value))

@@ -1,8 +1,8 @@
-"""MATLAB files up to version 7.2; version 7.3 is HDF5 and read by :mod:`monitor.recording.readers.hdf5`.
+"""MATLAB files up to version 7.2. Version 7.3 is HDF5; :mod:`monitor.recording.readers.hdf5` reads it.
 
-The format keeps a matrix column by column, possibly packed, so a matrix is taken into memory whole. The few parts of
-the format that a recording needs are read here: in SciPy's reader one wrong byte ends the process. A matrix is read
-only after its header, its type and the bytes that are there agree. Source of the layout: MathWorks, "MAT-File Format",
+The format stores matrices column by column, possibly compressed, so a matrix is loaded as a whole. The parts of the
+format that a recording needs are parsed here, because one wrong byte can crash the process in SciPy's reader. A matrix
+is read only if its header, its type and its size in the file agree. Source of the layout: MathWorks, "MAT-File Format",
 levels 4 and 5. Does not handle: structures, objects, sparse and complex matrices.
 """
 
@@ -34,63 +34,64 @@ NUMERIC = {
     "double": "f8", "single": "f4", "int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2",
     "int32": "i4", "uint32": "u4", "int64": "i8", "uint64": "u8",
 }  # fmt: skip
-"""MATLAB classes that hold numbers, and their NumPy types."""
+"""NumPy types of the numeric MATLAB classes."""
 
 CLASSES = ("", "cell", "struct", "object", "char", "sparse", *NUMERIC, "function", "opaque", "object")
-"""Names of the classes of level 5, by their number."""
+"""Names of the level 5 classes, by their number."""
 
 ELEMENTS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
-"""How numbers are stored, by the type of the element; a matrix may be stored in a smaller type than its class."""
+"""Storage types of numbers, by element type; a matrix may be stored in a smaller type than that of its class."""
 
 TEXTS = {**ELEMENTS, 16: "u1", 17: "u2", 18: "u4"}
-"""How characters are stored; for what a fact says, ASCII, all agree."""
+"""Storage types of characters, by element type; all agree for ASCII, which metadata uses."""
 
 PLAIN_4 = ("f8", "f4", "i4", "i2", "u2", "u1")
-"""How numbers are stored in level 4, by the digit of the header."""
+"""Storage types of level 4, by the digit in the header."""
 
 MATRIX, PACKED = 14, 15
 HEADER_BYTES = 128
 STEP_BYTES = 2**16
 
 MAX_VARIABLES = 10_000
-"""Variables looked at, in a file or a cell; a recording has a handful."""
+"""Most variables in a file or a cell. Higher: a hostile file takes longer to open. Lower: large exports are
+rejected."""
 
 MAX_NAME_BYTES = 4096
-"""Longest name; MATLAB's own limit is 63."""
+"""Longest name in bytes; MATLAB's own limit is 63."""
 
 LOGICAL, COMPLEX = 0x200, 0x800
-"""Flags of a matrix."""
+"""Flags in the header of a matrix."""
 
 
 class Source(Protocol):
-    """Bytes that are read once, in order."""
+    """A stream of bytes, read once and in order."""
 
     def read(self, count: int, /) -> bytes:
-        """At most ``count`` bytes."""
+        """Read at most ``count`` bytes."""
 
 
 class Matrix(NamedTuple):
     """A variable whose header has been read; its values follow in the source."""
 
     name: str
-    """Empty inside a cell."""
+    """Name of the variable; empty inside a cell."""
     kind: str
-    """MATLAB's name of its class."""
+    """Name of its MATLAB class."""
     shape: tuple[int, ...]
-    """Axes, at least two."""
+    """Lengths of the axes, at least two."""
     complex: bool
-    """Whether imaginary parts follow the real ones."""
+    """Whether imaginary parts follow the real parts."""
 
 
 def is_hdf5(path: Path) -> bool:
-    """Whether a ``.mat`` file is of version 7.3, that is, HDF5 behind a MATLAB header."""
+    """Whether a ``.mat`` file has version 7.3, which is HDF5 after a MATLAB header."""
     with path.open("rb") as file:
         start = file.read(520)
     return start.startswith(b"MATLAB 7.3") or b"\x89HDF\r\n\x1a\n" in (start[:8], start[512:520])
 
 
 def read_mat(path: Path) -> Contents:
-    """The numeric matrices of a ``.mat`` file of version 4 to 7.2 and the facts beside them."""
+    """Read the headers and metadata of a ``.mat`` file of version 4 to 7.2."""
     arrays: dict[str, Stored] = {}
     facts: dict[str, Any] = {}
     unusable: dict[str, str] = {}
@@ -130,7 +131,7 @@ def _reader(path: Path, offset: int) -> Frames:
 
 
 class _Variable5:
-    """A variable of level 5, read in order: its header, then its values."""
+    """A level 5 variable; read its header first, then its values."""
 
     def __init__(self, source: Source, order: str) -> None:
         self._source, self._order = source, order
@@ -178,10 +179,10 @@ class _Variable5:
         return _texts(inner.values(matrix)) if matrix.kind == "char" else [""]
 
     def _element(self, kinds: Any, most_bytes: int) -> tuple[int, bytes]:
-        """The type and bytes of the next element."""
+        """Read the type and the bytes of the next element."""
         tag = _exactly(self._source, 8)
         kind, size = struct.unpack(self._order + "II", tag)
-        if kind >> 16:  # up to four bytes lie in the tag itself
+        if kind >> 16:  # up to four bytes are stored in the tag itself
             kind, size = kind & 0xFFFF, kind >> 16
             data = tag[4 : 4 + size]
         else:
@@ -197,7 +198,7 @@ class _Variable5:
 
 
 class _Variable4:
-    """A variable of level 4."""
+    """A level 4 variable; read its header first, then its values."""
 
     def __init__(self, source: Source, order: str, header: tuple[int, ...]) -> None:
         self._source, self._order = source, order
@@ -205,7 +206,7 @@ class _Variable4:
 
     @property
     def dtype(self) -> str:
-        """Of the values."""
+        """NumPy type of the values in the file."""
         return self._order + PLAIN_4[self._type // 10 % 10]
 
     def header(self) -> Matrix:
@@ -229,12 +230,12 @@ class _Variable4:
 
 
 def _texts(codes: Numbers) -> list[str]:
-    """The rows of a matrix of characters."""
+    """Decode the rows of a matrix of characters."""
     return ["".join(chr(int(code)) for code in row if 0 < code < 0xD800).strip() for row in codes]
 
 
 def _variables(path: Path, file: IO[bytes], start: int | None = None) -> Iterator[tuple[int, int, Any]]:
-    """The variables from ``start`` on: where each begins, its bytes in the file, and what reads it."""
+    """Iterate over the variables from ``start`` on: the offset of each, its size in bytes, and its reader."""
     size = path.stat().st_size
     header = file.read(HEADER_BYTES)
     if 0 in header[:4]:
@@ -292,14 +293,14 @@ def _exactly(source: Source, count: int) -> bytes:
 
 
 class _Unpacked:
-    """A packed element; no more of it is unpacked than is asked for."""
+    """A compressed element; unpacks only as much as is read."""
 
     def __init__(self, file: IO[bytes], count: int) -> None:
         self._file, self._left = file, count
         self._unpacker = zlib.decompressobj()
 
     def read(self, count: int, /) -> bytes:
-        """See :class:`Source`."""
+        """Read at most ``count`` unpacked bytes."""
         parts = bytearray()
         while len(parts) < count and not self._unpacker.eof:
             packed = self._unpacker.unconsumed_tail

@@ -1,8 +1,7 @@
-"""NumPy's own files: ``.npy``, one array, and ``.npz``, a zip of them.
+"""NumPy files: ``.npy``, which holds one array, and ``.npz``, a zip archive of arrays.
 
-Both are a short header and then the values in order, so they are read as a stream: no more is ever in memory than one
-piece, whatever the header or the zip directory promise. Arrays of Python objects are refused by their header, before
-any of their bytes are looked at.
+An array is a short header and then the values in order, so it is read as a stream. Only one piece is in memory at a
+time, whatever size the headers announce. Arrays of Python objects are rejected by their header and never unpickled.
 """
 
 import io
@@ -30,11 +29,11 @@ from monitor.recording.readers.contents import (
 Opener = Callable[[], AbstractContextManager[IO[bytes]]]
 
 MAX_FACT_BYTES = 2**26
-"""Largest fact beside an array (the starts of 8 million records)."""
+"""Largest metadata array (the starts of 8 million records)."""
 
 
 def read_npy(path: Path) -> Contents:
-    """The one array of a ``.npy`` file; its key is empty."""
+    """Read the header of a ``.npy`` file; the key of its array is empty."""
 
     def opener() -> AbstractContextManager[IO[bytes]]:
         return path.open("rb")
@@ -44,7 +43,7 @@ def read_npy(path: Path) -> Contents:
 
 
 def read_npz(path: Path) -> Contents:
-    """The arrays of a ``.npz`` file, compressed or not, and the facts beside them."""
+    """Read the headers and metadata of a ``.npz`` file, compressed or not."""
     arrays: dict[str, Stored] = {}
     facts: dict[str, Any] = {}
     unusable: dict[str, str] = {}
@@ -69,7 +68,7 @@ def read_npz(path: Path) -> Contents:
 
 
 class _ZipMember(AbstractContextManager[IO[bytes]]):
-    """A member of a zip file, opened for reading together with its archive."""
+    """A member of a zip archive, opened and closed together with the archive."""
 
     def __init__(self, path: Path, member: str) -> None:
         self.archive = zipfile.ZipFile(path)
@@ -84,7 +83,7 @@ class _ZipMember(AbstractContextManager[IO[bytes]]):
 
 
 def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, Dtype]:
-    """Shape, whether columns come first, and type; the stream then stands at the first value."""
+    """Read shape, order (True for column-major) and type; the stream is then at the first value."""
     version = np.lib.format.read_magic(stream)
     if version == (1, 0):
         return np.lib.format.read_array_header_1_0(stream)
@@ -94,7 +93,7 @@ def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, Dtype]:
 
 
 def _member(key: str, what: str, opener: Opener, size_bytes: int) -> tuple[Stored | None, str | None]:
-    """The array behind ``opener`` as a candidate, or the reason why it is none."""
+    """The array that ``opener`` opens, or the reason why it cannot be a recording."""
     with opener() as stream:
         shape, columns_first, dtype = _header(stream)
         header_bytes = stream.tell()
@@ -127,7 +126,7 @@ def _member(key: str, what: str, opener: Opener, size_bytes: int) -> tuple[Store
 
 
 def _exactly(stream: IO[bytes], count: int) -> bytes:
-    """The next ``count`` bytes; a zip member may give them in several parts."""
+    """Read exactly ``count`` bytes; a zip member may return them in several parts."""
     parts = bytearray()
     while len(parts) < count:
         part = stream.read(count - len(parts))
@@ -138,7 +137,7 @@ def _exactly(stream: IO[bytes], count: int) -> bytes:
 
 
 def _fact(what: str, opener: Opener, size_bytes: int) -> Numbers:
-    """A small array that says something about another one."""
+    """Read a metadata array."""
     if size_bytes > MAX_FACT_BYTES:
         raise RecordingError(f"{what} is {size_bytes:,} bytes, too large for a fact about a recording; rename it")
     with opener() as stream:

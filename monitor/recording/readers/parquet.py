@@ -1,7 +1,7 @@
-"""Parquet tables: one row an instant, one numeric column a channel, read a batch of rows at a time.
+"""Parquet tables: one row per sampling instant, one numeric column per channel, read in batches of rows.
 
-Rate and unit are facts where the table's metadata hold ``sampling_rate_hz`` and ``unit``. Columns that count time or
-rows are no channels.
+Rate and unit come from ``sampling_rate_hz`` and ``unit`` in the metadata of the table. Columns of times or row numbers
+are not channels.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ from monitor.recording.readers.contents import (
 
 
 def read_parquet(path: Path) -> Contents:
-    """The numeric columns of a ``.parquet`` file as one array (samples, columns)."""
+    """Read the headers of a ``.parquet`` file; its numeric columns are one array (samples, columns)."""
     import pyarrow as pa
     from pyarrow.parquet import ParquetFile
 
@@ -57,9 +57,9 @@ def read_parquet(path: Path) -> Contents:
 
 
 def _refuse_large_group(path: Path, group: Any) -> None:
-    """Parquet unpacks a column of a row group at once, or large parts of it.
+    """Reject a large row group, because Parquet unpacks a whole column of it at once.
 
-    The columns' own sizes are not asked for: where their statistics are damaged, that ends the process.
+    The sizes of single columns are not read: with damaged statistics that crashes the process.
     """
     if group.total_byte_size > MAX_WHOLE_BYTES:
         raise RecordingError(

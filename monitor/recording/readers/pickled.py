@@ -1,9 +1,9 @@
-"""A pickle that holds one plain numpy array, read without running anything of it.
+"""Pickles that hold one plain NumPy array, read without executing them.
 
-A pickle is a program for a small stack machine that can call any Python function. This module is such a machine that
-cannot call: it knows the few instructions of which an array consists, and where the program asks for one of numpy's
-four building functions it writes down what was asked. Only at the end, when shape, type and bytes agree, an array is
-made over the bytes. Anything else (another function, a list, a class) ends the reading with its name.
+A pickle is a program for a stack machine that can call any Python function. This module implements a restricted
+machine that calls nothing. It knows only the instructions that describe an array, and records the arguments for NumPy's
+four constructor functions. At the end, if shape, type and size agree, it makes an array over the bytes. Anything else
+(another function, a list, a class) is rejected with its name.
 """
 
 import math
@@ -27,7 +27,7 @@ BUILDERS = {
     ("numpy", "dtype"): "type",
     ("_codecs", "encode"): "encode",
 }
-"""The only names a pickle may mention, and what they stand for here."""
+"""The only functions that a pickle may name, and how they are recorded."""
 
 LITERALS = frozenset({
     "INT", "BININT", "BININT1", "BININT2", "LONG1", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8",
@@ -37,15 +37,15 @@ CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()
 TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 MAX_INSTRUCTIONS = 1000
-"""An array's program has 20 to 60, however large it is. Without a bound a file of pure instructions takes hours."""
+"""Most instructions; an array of any size needs 20 to 60. Without a limit a hostile file takes hours."""
 
 PLAIN_TYPE = re.compile(r"[A-Za-z]\d{0,4}")
-"""What a type's code looks like; records and dates with units are longer."""
+"""Type codes of plain numbers; records, and dates with units, have longer ones."""
 
 
 @dataclass
 class _Type:
-    """A numpy type as far as it has been described."""
+    """A NumPy type, as far as the program has described it."""
 
     code: str
     order: str = "="
@@ -53,7 +53,7 @@ class _Type:
 
 @dataclass
 class _Array:
-    """An array as far as it has been described."""
+    """An array, as far as the program has described it."""
 
     shape: Any = None
     type: Any = None
@@ -62,10 +62,10 @@ class _Array:
 
 
 def read_pickle(path: Path) -> Contents:
-    """The one array of a ``.pkl`` file.
+    """Read the array of a ``.pkl`` file.
 
     Raises:
-        RecordingError: the pickle holds or does anything else; nothing of it was run.
+        RecordingError: the pickle holds anything else; nothing of it was executed.
     """
     refuse_whole(path.name, path.stat().st_size)
     array = load_array(path.read_bytes(), path.name)
@@ -73,18 +73,18 @@ def read_pickle(path: Path) -> Contents:
 
 
 def load_array(program: bytes, what: str) -> Numbers:
-    """The array that a pickle describes, over the bytes in it.
+    """The array that a pickle describes; it uses the memory of ``program``.
 
     Args:
         program: the whole pickle, protocol 0 to 5.
-        what: its name, for messages.
+        what: name of the file, for error messages.
 
     Returns:
-        An array of integers or floats, of one to three axes, of at least two values.
+        An array of integers or floats with one to three axes and at least two values.
 
     Raises:
-        RecordingError: it is anything but one such array.
-        Exception: it is damaged; which one depends on the damage.
+        RecordingError: it is not exactly one such array.
+        Exception: it is damaged; the type depends on the damage.
     """
     machine = _Machine(what)
     for count, (operation, argument, _) in enumerate(pickletools.genops(program)):
@@ -104,7 +104,7 @@ def _refusal(what: str, found: str) -> RecordingError:
 
 
 class _Machine:
-    """The stack, the marks in it and the numbered memory of a pickle program."""
+    """The state of the machine: the stack, its marks and the memo."""
 
     def __init__(self, what: str) -> None:
         self.what = what
@@ -128,7 +128,7 @@ class _Machine:
             self.instructions[name] = lambda argument: self.stack.append(self.memory[argument])
 
     def step(self, name: str, argument: Any) -> None:
-        """Follow one instruction."""
+        """Process one instruction."""
         if name in LITERALS:
             self.stack.append(argument)
         elif name in CONSTANTS:
@@ -141,7 +141,7 @@ class _Machine:
             raise _refusal(self.what, f"holds more than an array (instruction {name})")
 
     def take(self, count: int) -> list[Any]:
-        """The last ``count`` values, off the stack."""
+        """Pop the last ``count`` values from the stack."""
         if len(self.stack) < count:
             raise ValueError("the pickle's stack is empty")
         taken = self.stack[-count:]
@@ -149,18 +149,18 @@ class _Machine:
         return taken
 
     def gather(self, start: int) -> None:
-        """Everything from ``start`` on becomes one tuple."""
+        """Replace everything on the stack from ``start`` on by one tuple."""
         if not 0 <= start <= len(self.stack):
             raise ValueError("the pickle's stack is empty")
         self.stack[start:] = [tuple(self.stack[start:])]
 
     def remember(self, slot: int) -> None:
-        """Keep the last value under a number."""
+        """Store the value on top of the stack in the memo."""
         self.memory[slot] = self.stack[-1]
 
     def mention(self, module: Any, name: Any) -> None:
-        """Put one of numpy's builders on the stack, as a word."""
-        # Only text is compared and shown: a few bytes make a tuple of tuples that takes for ever to hash or print.
+        """Push the name of one of NumPy's constructor functions."""
+        # Only strings are compared and shown: a few bytes can make nested tuples that take forever to hash or print.
         if not isinstance(module, str) or not isinstance(name, str):
             raise _refusal(self.what, "asks for a function without naming it")
         if (module, name) not in BUILDERS:
@@ -168,10 +168,10 @@ class _Machine:
         self.stack.append(("builder", BUILDERS[module, name]))
 
     def call(self, function: Any, arguments: Any) -> None:
-        """Write down what a builder was asked for."""
+        """Record the arguments of a constructor function."""
         match function, arguments:
             case ("builder", "encode"), (str() as characters, *_):
-                self.stack.append(characters)  # bytes, as protocol 0 to 2 write them; encoded when the array is made
+                self.stack.append(characters)  # bytes as written by protocols 0 to 2; encoded when the array is made
             case ("builder", "type"), (str() as code, *_):
                 self.stack.append(_Type(code))
             case ("builder", "blank"), _:
@@ -193,7 +193,7 @@ class _Machine:
 
 
 def _assemble(found: Any, what: str) -> Numbers:
-    """Make the array, if what was written down agrees."""
+    """Make the array if the recorded shape, type and bytes agree."""
     if not isinstance(found, _Array) or not isinstance(found.type, _Type):
         raise _refusal(what, "holds no array")
     shape, data = found.shape, found.data

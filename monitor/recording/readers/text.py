@@ -1,9 +1,9 @@
-"""CSV text, plain or gzipped: one row an instant, one column a channel.
+"""CSV text, plain or gzipped: one row per sampling instant, one column per channel.
 
-The delimiter (comma, semicolon, tab, blanks) and a decimal comma are recognised from the first rows; a first row that
-is not numbers names the columns. Lines that begin with ``#`` are remarks, and ``# sampling_rate_hz: 12000`` and
-``# unit: m/s2`` among them are facts. Columns that count time or rows are no channels. Read line by line, so a file may
-be larger than memory.
+The delimiter (comma, semicolon, tab, blanks) and a decimal comma are detected from the first rows. A first row that is
+not numeric gives the column names. Lines that begin with ``#`` are comments; ``# sampling_rate_hz: 12000`` and
+``# unit: m/s2`` are read as metadata. Columns of times or row numbers are not channels. The file is read line by line
+and may be larger than memory.
 """
 
 import gzip
@@ -20,33 +20,33 @@ from monitor.errors import RecordingError
 from monitor.recording.readers.contents import CLOCKS, FACT_NAMES, Contents, Layout, Stored, refuse_bomb
 
 MAX_LINE = 2**20
-"""Longest line in characters; a file without line ends must not fill the memory."""
+"""Longest line in characters; without a limit, a file without line ends would fill the memory."""
 
 
 class Dialect(NamedTuple):
-    """How the rows of one file are written."""
+    """The syntax of one file."""
 
     delimiter: str | None
-    """Between fields; None for any run of blanks."""
+    """Separator of fields; None for any run of blanks."""
     decimal_comma: bool
-    """Numbers are written as 1,5."""
+    """Whether numbers have a decimal comma, as in 1,5."""
     header_lines: int
     """Lines before the first row of numbers."""
     columns: tuple[str, ...]
-    """Names, or numbers from 0 where the file has no names."""
+    """Names of the columns; numbers from 0 if the file has no names."""
     facts: dict[str, str]
-    """From the remarks."""
+    """Metadata from the comments."""
 
 
 def read_csv(path: Path) -> Contents:
-    """The numeric columns of a ``.csv`` or ``.csv.gz`` as one array (samples, columns)."""
+    """Open a ``.csv`` or ``.csv.gz``; its numeric columns are one array (samples, columns)."""
     dialect = _dialect(path)
     chosen = [k for k, name in enumerate(dialect.columns) if name.lower() not in CLOCKS]
     if not chosen:
         chosen = list(range(len(dialect.columns)))
 
     def frames(layout: Layout, channel: int, max_samples: int) -> Iterator[Numbers]:
-        del layout  # one record, columns picked by the parser
+        del layout  # there is one record, and the parser selects the column
         lines = _lines(path)
         next(islice(lines, dialect.header_lines, dialect.header_lines), None)
         rows = (line.replace(",", ".") if dialect.decimal_comma else line for line in lines if line.strip())
@@ -59,7 +59,7 @@ def read_csv(path: Path) -> Contents:
 
 
 def _lines(path: Path) -> Iterator[str]:
-    """The lines of the file, unpacked if need be, none longer than ``MAX_LINE``."""
+    """The lines of the file, unpacked if compressed, none longer than ``MAX_LINE``."""
     packed = path.name.lower().endswith(".gz")
     stored_bytes = path.stat().st_size
     done = 0
@@ -77,7 +77,7 @@ def _lines(path: Path) -> Iterator[str]:
 
 
 def _dialect(path: Path) -> Dialect:
-    """How the file is written, from its first lines."""
+    """Detect the syntax of the file from its first lines."""
     facts: dict[str, str] = {}
     names: str | None = None
     count = 0
@@ -108,7 +108,7 @@ def _dialect(path: Path) -> Dialect:
 
 
 def _punctuation(row: str) -> tuple[str | None, bool]:
-    """Delimiter of a row of numbers, and whether its numbers have decimal commas."""
+    """Detect the delimiter of a row of numbers, and whether its numbers have decimal commas."""
     for delimiter in (";", "\t"):
         if delimiter in row:
             return delimiter, "," in row and "." not in row
@@ -128,7 +128,7 @@ def _is_number(text: str) -> bool:
 
 
 def _numbers(path: Path, batch: list[str], dialect: Dialect, column: int) -> Numbers:
-    """One column of a batch of rows as float64."""
+    """Parse one column of a batch of rows as float64."""
     try:
         table: Numbers = np.loadtxt(
             batch, np.float64, comments=None, delimiter=dialect.delimiter, usecols=[column], ndmin=2, quotechar='"'
@@ -139,7 +139,7 @@ def _numbers(path: Path, batch: list[str], dialect: Dialect, column: int) -> Num
 
 
 def _complaint(path: Path, dialect: Dialect, column: int) -> str | None:
-    """Where the first row stands that has no number in a column; reads the file again, since few have such a row."""
+    """Describe the first row without a number in a column; reads the file again, since this is rare."""
     for number, line in enumerate(_lines(path), 1):
         if number <= dialect.header_lines or not line.strip():
             continue

@@ -1,7 +1,7 @@
-"""WAV sound files, as many recorders write them: the channels interleaved, the rate in the header, no unit.
+"""WAV files, which many recorders write: interleaved channels, the rate in the header, no unit.
 
-Floating-point files hold what was written; integer ones are read as parts of full scale (-1 to 1), so their unit is
-whatever full scale was. A remark ``unit: m/s2`` in the file's comment is a fact.
+Floating-point samples are read as they are. Integer samples are read as fractions of full scale (-1 to 1), so their
+unit is whatever full scale means. A line ``unit: m/s2`` in the file's comment gives the unit.
 """
 
 import re
@@ -16,14 +16,14 @@ from monitor.recording.readers.contents import Contents, Layout, Stored, why_emp
 FORMATS = frozenset({"WAV", "WAVEX", "RF64", "W64"})
 
 SHORTER = re.compile(r"^data *: (\d+) \(should be (\d+)\)", re.MULTILINE)
-"""What libsndfile notes about a file that ends before its header says."""
+"""The note of libsndfile about a file that is shorter than its header states."""
 
 UNKNOWN_LENGTH = frozenset({0, 2**32 - 1})
-"""Lengths that a recorder writes while it does not know the length yet."""
+"""Lengths that a recorder writes while the length is still unknown."""
 
 
 def read_wav(path: Path) -> Contents:
-    """The channels of a ``.wav`` file as one array (samples, channels)."""
+    """Read the header of a ``.wav`` file; its channels are one array (samples, channels)."""
     import soundfile
 
     with soundfile.SoundFile(path) as file:
