@@ -184,8 +184,8 @@ MACHINE = [
     ),
     Panel(
         "Band that stands out", "hertz",
-        "Centre of the frequency band in which the residual exceeds its healthy level most. Compare it with bearing and "
-        "gear frequencies and with resonances.",
+        "Centre of the frequency band in which the residual exceeds its healthy level most. Compare it with bearing "
+        "and gear frequencies and with resonances.",
         {NAME: f"vibration_evidence_band_hertz{{{CHANNEL}}}"},
     ),
     Panel(
