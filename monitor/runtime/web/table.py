@@ -1,8 +1,8 @@
-"""One row a channel: what the lanes' boards say, gathered for whoever shows it, the metrics as well as the page.
+"""The figures of all channels in arrays with one row each, for the metrics and the page.
 
-Each board is read once for all of its channels, so what a table says of a channel comes from one batch. A figure that
-does not exist is NaN. A channel that fell silent has no figures either; it keeps its alarm state while that is not ok:
-a machine that was in alarm when its sensor died is still in alarm.
+Each board is read once for all of its channels, and all figures of a channel come from one batch. A missing figure is
+NaN. A silent channel has no figures, but keeps its alarm state if that is not ok: a machine that was in alarm when its
+sensor died is still in alarm.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,11 +22,11 @@ FIGURES = ("score", "alarm_state", "gap", "gap_ratio", "gap_whitened", "rms", "p
 """Figures of an interval, as the boards name them."""
 
 REASONS = (None, *REFUSALS)
-"""Why an interval was refused, by its code."""
+"""Why an interval has no score, by code; the first: it has one."""
 
 
 class Places:
-    """Where some channels stand in the lanes; valid as long as :meth:`hold` says."""
+    """Rows of channels in the lanes; valid while :meth:`hold` is true."""
 
     def __init__(self, channels: Sequence[Channel], lanes: Mapping[str, Lane]) -> None:
         self.channels = tuple(channels)
@@ -50,7 +50,7 @@ class Places:
         return all(before is now for before, now in zip(self.channels, channels, strict=True))
 
     def lane_row(self, place: int) -> tuple[Lane, int]:
-        """The lane of a channel and its row there."""
+        """The lane of the channel at ``place``, and its row there."""
         for lane, places, rows in self._places:
             found = np.flatnonzero(places == place)
             if found.size:
@@ -58,7 +58,7 @@ class Places:
         raise KeyError(place)
 
     def read(self, names: Sequence[str]) -> dict[str, AnyArray]:
-        """Columns of the boards, and ``blocks_received`` of the rings, with one row a channel: by name, (n, ...)."""
+        """Columns of the boards, and ``blocks_received`` of the rings: (channels, ...) by name."""
         found: dict[str, AnyArray] = {}
         for lane, places, rows in self._places:
             columns = lane.board.read(names, rows) | {"blocks_received": lane.rings.blocks_received()[rows]}
@@ -71,24 +71,24 @@ class Places:
 
 @dataclass(frozen=True)
 class ChannelTable:
-    """The channels at one instant, one row of every array each."""
+    """The figures of n channels at one instant; every array has a row for each."""
 
     channels: tuple[Channel, ...]
     """The channels, in order of their first appearance."""
     figures: dict[str, Float64]
-    """Each of :data:`FIGURES`; NaN: there is none."""
+    """(n,) each of :data:`FIGURES`, by name; NaN: missing."""
     evidence: dict[str, Float64]
-    """What speaks for a fault, by its name, on the scale of the score; NaN: there is none."""
+    """(n,) score of each kind of evidence alone, by kind; NaN: missing."""
     band_hz: Float64
-    """(n, 2) the band that stands out most; NaN: there is none."""
+    """(n, 2) edges of the frequency band that stands out most; NaN: none does."""
     refusal: list[str | None]
-    """Why the last interval was not scored, None if it was."""
+    """Why the last interval was not scored; None: it was scored."""
     age_s: Float64
     """Seconds since the last samples."""
     silent: Bool
-    """Which channels have been without samples for longer than the configuration allows."""
+    """(n,) whether a channel has sent nothing for longer than ``scoring.silent_after``."""
     columns: dict[str, AnyArray]
-    """Further columns of the boards, as they stand there, and ``blocks_received``."""
+    """Further columns of the boards, unchanged, and ``blocks_received``."""
 
 
 EMPTY = ChannelTable(
@@ -101,16 +101,16 @@ EMPTY = ChannelTable(
     np.zeros(0, np.bool_),
     {},
 )
-"""The table before anything was read."""
+"""A table without channels."""
 
 
 def read_table(view: View, places: Places | None = None, more: Sequence[str] = ()) -> ChannelTable:
     """Read the boards.
 
     Args:
-        view: whose channels.
-        places: of the channels that are wanted; all without.
-        more: further columns of the boards that are wanted.
+        view: the data to read.
+        places: rows of the wanted channels; None: all channels.
+        more: names of further columns of the boards to read.
     """
     places = places or Places(tuple(view.ingest.channels.values()), view.lanes)
     channels = places.channels

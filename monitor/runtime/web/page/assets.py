@@ -1,7 +1,6 @@
-"""The page's own files, and the chart library out of the installed plotly package.
+"""Serves the page's own files, and the chart library from the installed Python package plotly.
 
-Everything is read and compressed once; the files are few. Nothing of the chart library is in this repository. Refuses
-to know: what is in the files.
+Each file is read and compressed once. No part of the chart library is in this repository.
 """
 
 import gzip
@@ -14,7 +13,7 @@ from pathlib import Path
 from aiohttp import web
 
 KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
-"""Files that are served, and their types."""
+"""Content types of the files that are served, by suffix."""
 
 
 class Asset:
@@ -27,7 +26,7 @@ class Asset:
         self._tag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
 
     def answer(self, request: web.Request, headers: dict[str, str]) -> web.Response:
-        """The file, compressed where the browser takes it; 304 where the browser has it."""
+        """The file, compressed if the browser accepts that; 304 if the browser has it already."""
         headers = headers | {"ETag": self._tag, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
         if self._tag in request.headers.get("If-None-Match", ""):
             return web.Response(status=304, headers=headers)
@@ -48,7 +47,7 @@ def own_assets() -> dict[str, Asset]:
 
 @cache
 def chart_library() -> Asset | None:
-    """plotly.js as it comes with the Python package plotly, None where that is not installed."""
+    """plotly.js from the Python package plotly; None if that is not installed."""
     # find_spec, not import: plotly takes a second to import and is not needed for its file.
     found = importlib.util.find_spec("plotly")
     for folder in found.submodule_search_locations or () if found else ():

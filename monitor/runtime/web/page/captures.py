@@ -1,7 +1,6 @@
-"""The evidence of alarms as a list and for download: the files in ``state_dir/evidence``.
+"""Lists and serves the captures of alarms: the files in ``state_dir/evidence``.
 
-Only plain files with plain names are listed and served; a link, a folder or a name with a path in it does not exist
-here. Refuses to know: what the files hold.
+Only regular files with plain names are listed and served, never a link, a folder or a name with a path in it.
 """
 
 import asyncio
@@ -16,15 +15,15 @@ from monitor.runtime.web.page.stream import compact
 from monitor.runtime.web.view import Service
 
 LISTED = 500
-"""Files in the list at most, the newest."""
+"""Most files in the list; the newest are listed."""
 
 
 def list_evidence(folder: Path, channel: str = "") -> list[dict[str, Any]]:
-    """Name, size and time of each file, newest first; empty where there is no such folder.
+    """Name, size and time of each file, newest first; empty if the folder does not exist.
 
     Args:
-        folder: where the files are.
-        channel: name of a channel, to list only its files.
+        folder: folder of the files.
+        channel: name of a channel, to list only its files; empty: all.
     """
     found = []
     try:
@@ -37,15 +36,15 @@ def list_evidence(folder: Path, channel: str = "") -> list[dict[str, Any]]:
         try:
             status = file.lstat()
         except OSError:
-            continue  # its time was up
+            continue  # it has been pruned meanwhile
         if stat.S_ISREG(status.st_mode):
             found.append({"name": file.name, "bytes": status.st_size, "modified_at_s": round(status.st_mtime, 3)})
     return sorted(found, key=lambda entry: (entry["modified_at_s"], entry["name"]), reverse=True)[:LISTED]
 
 
 def add_evidence(app: web.Application, service: Service, headers: dict[str, str]) -> None:
-    """Add the routes of the evidence."""
-    one_at_a_time = asyncio.Lock()  # the daemon's threads are few, and a folder may be large
+    """Add the routes of the captures."""
+    one_at_a_time = asyncio.Lock()  # the daemon has few threads, and a folder may be large
 
     async def listing(request: web.Request) -> web.StreamResponse:
         folder = evidence_dir(service.config)

@@ -1,8 +1,8 @@
-"""What the page's browsers are told about the fleet: whole at first, then only what changed.
+"""The messages to the page's browsers about the fleet: everything at first, then only changes.
 
-A message is made once and sent to everyone. Rows are named by their place in the list of channels; when that list
-changes, everyone gets the whole again. A client that missed a message gets all rows, but not names and history, so no
-client can ask for more than one message a period. Refuses to know: sockets, how figures come about.
+A message is made once and sent to all clients. Rows are identified by their index in the list of channels. When that
+list changes, all clients get everything again. A client that missed a message gets all rows, but no names and no
+history, so a slow client cannot cost more than one message each period.
 """
 
 from collections.abc import AsyncGenerator
@@ -18,27 +18,27 @@ from monitor.runtime.web.page.stream import Feed, event
 from monitor.runtime.web.view import Service, View
 
 SPARKLINE_POINTS = 60
-"""Points of a sparkline."""
+"""Number of points in a sparkline."""
 
 SPARKLINE_STEP = 2
-"""Seconds of a point. Lower: a fault fills the line at once. Higher: a fault that begins takes long to show."""
+"""Seconds in a point. Fewer: a fault fills the line at once. More: a new fault takes long to show."""
 
 SPARKLINE_CHANNELS = 2_000
-"""Channels whose history is sent at first; the sparklines of further ones begin empty."""
+"""Most channels whose history is in the first message; the other sparklines start empty."""
 
 ROWS_A_SECOND = 2_000
-"""Rows sent to each client a second at most; with more channels messages come more seldom. A row is 40 bytes."""
+"""Most rows sent to each client per second; with more channels messages are less frequent. A row is 40 bytes."""
 
 FRESH_S = 3.0
-"""Age of the last samples that is shown as 0, so that a live channel's age does not change with every message."""
+"""Age of the last samples up to which it is sent as 0, so that a live channel's row does not change just by its age."""
 
 
 RECENT_SAMPLES = 15
-"""Seconds of history in every update of a channel."""
+"""Seconds of history in every update of a channel; it covers updates that a client missed."""
 
 
 class FleetMessages:
-    """Makes each message once."""
+    """Makes each message about the fleet once, for all clients."""
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
@@ -51,7 +51,7 @@ class FleetMessages:
         self._made: dict[str, bytes] = {}
 
     def publish(self, view: View, service: Service) -> None:
-        """After each sample of history: tell everyone what changed since the last message."""
+        """Send all clients what changed since the last message; call it after each sample of history."""
         fleet = self._fleet
         if fleet.samples % max(1, -(-len(fleet.places) // ROWS_A_SECOND)) and self._generation == fleet.generation:
             return
@@ -67,7 +67,7 @@ class FleetMessages:
             self._feed.publish(self._message("rows", list(places)))
 
     async def follow(self) -> AsyncGenerator[bytes]:
-        """What one client gets."""
+        """The messages for one client."""
         self._viewers += 1
         try:
             generation, version = self._generation, self._feed.version
@@ -132,7 +132,7 @@ def _states(values: Float64) -> list[int | None]:
 
 
 def service_document(fleet: Fleet, view: View, service: Service) -> dict[str, Any]:
-    """What the page says of the service as a whole."""
+    """The state of the service as a whole."""
     return {
         "version": __version__,
         "now_s": round(view.now_s + view.wall_offset_s, 3),
@@ -163,7 +163,7 @@ def channels_document(fleet: Fleet, view: View, service: Service) -> dict[str, A
 
 
 def figures_documents(fleet: Fleet, places: slice) -> list[dict[str, Any]]:
-    """The latest figures of some channels, one document each."""
+    """The latest figures of the channels at ``places``, one document each."""
     table = fleet.table
     columns = {
         "sample": [fleet.samples] * len(table.channels[places]),
@@ -190,13 +190,13 @@ def figures_documents(fleet: Fleet, places: slice) -> list[dict[str, Any]]:
 
 
 def update_document(fleet: Fleet, place: int) -> dict[str, Any]:
-    """The latest figures of one channel, and the last of its history in case that a message was missed."""
+    """The latest figures of one channel, and the last seconds of its history in case a message was missed."""
     recent = {name: significant(values[-RECENT_SAMPLES:]) for name, values in fleet.history(place).items()}
     return figures_documents(fleet, slice(place, place + 1))[0] | {"recent": recent}
 
 
 def introduction_document(fleet: Fleet, place: int, view: View, service: Service) -> dict[str, Any]:
-    """Who a channel is, with its history."""
+    """A channel's labels, sensor, model, calibration and history."""
     channel = fleet.table.channels[place]
     return {
         "service": service_document(fleet, view, service),
@@ -211,13 +211,13 @@ def introduction_document(fleet: Fleet, place: int, view: View, service: Service
 
 
 def _calibration_facts(fleet: Fleet, place: int, service: Service) -> list[tuple[str, str]]:
-    """What a person wants to know of a channel's calibration: titles and texts, empty without one."""
+    """The facts about a channel's calibration, as pairs of title and text; empty without a calibration."""
     found = fleet.table.channels[place].calibration
     if found is None:
         return []
     return [
         ("Calibration", str(fleet.table.channels[place].sensor.calibration)),
         ("Made from", f"{found.healthy_s / 3600:.3g} healthy hours, {found.intervals:.0f} intervals"),
-        ("Limit", f"{service.config.scoring.false_alarms_per_month:g} false alarms a month"),
-        ("Healthy then", f"RMS {found.level_mps2:.3g} m/s\u00b2, gap ratio {found.gap_ratio:.3g}"),
+        ("Limit set for", f"{service.config.scoring.false_alarms_per_month:g} false alarms per month"),
+        ("Healthy level", f"RMS {found.level_mps2:.3g} m/s\u00b2, gap ratio {found.gap_ratio:.3g}"),
     ]

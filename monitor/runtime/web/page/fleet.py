@@ -1,8 +1,7 @@
-"""The fleet: every channel's latest figures and a few minutes of history, in arrays with one row a channel.
+"""The fleet: the latest figures of every channel and a few minutes of history, in arrays with a row for each channel.
 
-The figures are gathered from the lanes' boards at once for all channels, once a second, whether a browser looks or
-not; what a browser gets is made from these arrays, so asking never reaches the inference thread. Refuses to know:
-HTTP, browsers, forecasts.
+The figures are read from the lanes' boards once a second for all channels, even if no browser is connected. All answers
+to browsers are made from these arrays, so their number does not affect the workers.
 """
 
 import numpy as np
@@ -13,31 +12,31 @@ from monitor.runtime.web.table import EMPTY, ChannelTable, Places, read_table
 from monitor.runtime.web.view import View
 
 HISTORY_SAMPLES = 300
-"""Samples of history, one a second. Fewer: a fault's growth does not show. More: memory, and nobody looks at it."""
+"""Samples of history, one per second. Fewer: a fault's growth does not show. More: memory for little use."""
 
 CHANNEL_LIMIT = 10_000
-"""Most channels on the page. More cost the browser too much to be of use; the metrics hold them all."""
+"""Most channels on the page. More: browsers become too slow. The metrics contain all channels."""
 
 
 class Fleet:
-    """The table of now, and the history behind it."""
+    """The present table of channels, and their history."""
 
     def __init__(self, channel_limit: int) -> None:
         size = min(channel_limit, CHANNEL_LIMIT)
         self.generation = 0
-        """Counts the changes of which channels there are."""
+        """Number of changes of the list of channels."""
         self.table = EMPTY
         self.places: dict[tuple[str, ...], int] = {}
-        """Where the channel with these labels stands in the table."""
+        """Index of each channel in the table, by its labels."""
         self.beyond_limit = 0
-        """Channels that are not shown."""
+        """Number of channels that are not shown because of the limit."""
         self._size = size
         self._places = Places((), {})
         self._score: Float32 = np.full((HISTORY_SAMPLES, size), np.nan, np.float32)
         self._ratio: Float32 = np.full((HISTORY_SAMPLES, size), np.nan, np.float32)
         self._alarm: Float32 = np.full((HISTORY_SAMPLES, size), np.nan, np.float32)
         self.samples = 0
-        """Samples of history ever taken."""
+        """Number of samples of history taken so far."""
 
     def sample(self, view: View) -> ChannelTable:
         """Read the boards and take one sample of history."""
@@ -59,10 +58,10 @@ class Fleet:
         }
 
     def sparklines(self, points: int, step: int, channels: int) -> Float32:
-        """The last scores of the first ``channels`` channels, or gap ratios: (channels, at most ``points``).
+        """The last scores, or else gap ratios, of the first ``channels`` channels: (channels, at most ``points``).
 
-        Each point is the largest value of ``step`` consecutive samples; the first of these has a number that is a
-        multiple of it, so that a browser can go on counting.
+        Each point is the largest value of ``step`` consecutive samples. The number of its first sample is a multiple of
+        ``step``, so that a browser can continue the points.
         """
         points = min(points, HISTORY_SAMPLES // step)
         first = max(0, ((self.samples - 1) // step - (points - 1)) * step)
@@ -74,7 +73,7 @@ class Fleet:
         return np.fmax.reduceat(values, np.arange(0, order.size, step), axis=0).T
 
     def lane_row(self, place: int) -> tuple[Lane, int]:
-        """The lane of a channel and its row there."""
+        """The lane of the channel at ``place``, and its row there."""
         return self._places.lane_row(place)
 
     def _order(self) -> Rows:
@@ -82,7 +81,7 @@ class Fleet:
         return np.arange(max(0, self.samples - HISTORY_SAMPLES), self.samples) % HISTORY_SAMPLES
 
     def _place(self, view: View) -> None:
-        """Follow the channels as they come and go; history moves with its channel."""
+        """Update the list of channels; history moves with its channel."""
         everyone = tuple(view.ingest.channels.values())
         channels = everyone[: self._size]
         self.beyond_limit = len(everyone) - len(channels)
@@ -103,7 +102,7 @@ class Fleet:
 
 
 def significant(values: Floats, digits: int = 3) -> list[float | None]:
-    """Values rounded to so many significant digits, None for what is not finite."""
+    """Values rounded to ``digits`` significant digits; None for values that are not finite."""
     numbers = values.astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         exponent = np.floor(np.log10(np.abs(numbers)))

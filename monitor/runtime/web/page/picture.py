@@ -1,7 +1,7 @@
-"""The picture of one channel: its latest samples, what was forecast for them, and their spectra.
+"""The picture of one channel: its latest samples, their forecasts, and the spectra of both.
 
-Forecasts are made again from the last samples in the ring (:mod:`monitor.core.recompute`), with an engine of their own,
-on another thread. The network's context starts a warm-up before what is shown. Does not handle: browsers, scores.
+The forecasts are computed again from the last samples in the ring (:mod:`monitor.core.recompute`), with a separate
+engine on another thread. The network's context begins one warm-up before the first shown sample, if the ring has it.
 """
 
 from base64 import b64encode
@@ -15,19 +15,19 @@ from monitor.core.forecaster import Engine, make_forecaster
 from monitor.core.recompute import recompute
 
 WAVE_SAMPLES = 2_000
-"""Samples of the waveform shown at most, however fast the sensor."""
+"""Most samples of the waveform that are shown, however fast the sensor."""
 
 WAVE_S = 0.12
-"""Seconds of the waveform shown, where that is not more than :data:`WAVE_SAMPLES`: a few turns of a shaft, and still
-single impacts can be told apart."""
+"""Seconds of the waveform that are shown, up to :data:`WAVE_SAMPLES`: a few revolutions of a shaft, short enough to
+tell single impacts apart."""
 
 SPECTRUM_BLOCKS = 32
-"""Blocks from which the spectra are made. More: finer lines and less noise, but every picture costs more steps of the
-network (measured with the reference network: 57 steps are 4 ms of one core)."""
+"""Blocks in the spectra. Fewer: coarser and noisier spectra. More: each picture costs more steps of the network
+(measured with the reference network: 57 steps take 4 ms of one core)."""
 
 LEVEL_BLOCKS = 40
-"""Blocks before the first forecast that settle the level, as far as the ring reaches. Fewer: the network's input is
-scaled by a level that a few blocks decide. More: 15 µs each, every time."""
+"""Most blocks before the first forecast over which the level settles. Fewer: a few blocks decide the level that scales
+the network's input. More: 15 µs each, for every picture."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,11 @@ class Picture:
     forecast_mps2: Float32
     """(n,) the forecast of each sample, made one block ahead, in m/s²."""
     warmup_samples: int
-    """So many of the first samples were forecast before the network had warmed up."""
+    """Number of first samples that were forecast before the network had warmed up."""
 
 
 def blocks_needed(window_blocks: int) -> int:
-    """How many of a channel's last blocks :func:`make_picture` can use."""
+    """Most blocks of a channel that :func:`make_picture` can use."""
     return LEVEL_BLOCKS + window_blocks + SPECTRUM_BLOCKS
 
 
@@ -53,14 +53,14 @@ def make_picture(engine: Engine, mode: str, start_sample: int, blocks: Float32, 
     """Forecast every block from the blocks before it.
 
     Args:
-        engine: runs the network; not the one that another thread uses.
+        engine: runs the network; no other thread may use it.
         mode: ``carried`` or ``windowed``.
         start_sample: stream index of the first sample.
         blocks: (n, block_samples) in m/s², consecutive blocks of one context.
         level_blocks: time constant of the level.
 
     Returns:
-        The last :data:`SPECTRUM_BLOCKS` blocks at most, None if there are fewer than two.
+        A picture of at most the last :data:`SPECTRUM_BLOCKS` blocks; None if there are fewer than two.
     """
     if len(blocks) < 2:
         return None
@@ -78,7 +78,7 @@ def make_picture(engine: Engine, mode: str, start_sample: int, blocks: Float32, 
 
 
 def amplitude_spectrum(signal: Float32) -> Float32:
-    """Amplitude of the sine at each frequency of a signal, in the signal's unit.
+    """Amplitude of the sine at each frequency of a signal, in the unit of the signal.
 
     Up to three half-overlapping segments, Hann window, powers averaged (P. D. Welch, IEEE Trans. Audio Electroacoust.
     15, 1967); a sine of amplitude a on a line gives a.
@@ -98,7 +98,7 @@ def amplitude_spectrum(signal: Float32) -> Float32:
 
 
 def picture_document(picture: Picture, rate_hz: float) -> dict[str, Any]:
-    """A picture for the browser; arrays are base64 of little-endian float32."""
+    """A picture as JSON for the browser; arrays are base64 of little-endian float32."""
     measured, forecast = picture.measured_mps2, picture.forecast_mps2
     shown = min(measured.size, WAVE_SAMPLES, max(200, int(WAVE_S * rate_hz)))
     return {

@@ -1,7 +1,7 @@
 """The page's routes: the page itself, its files, the channels as JSON, and the two streams.
 
-Everything comes from this server (a strict Content-Security-Policy says so to the browser), and nothing that a message
-named becomes markup: names travel as JSON and are set as text. Refuses to know: how a figure comes about.
+A strict Content-Security-Policy lets the browser load everything from this server only. Names from messages never
+become markup: they are sent as JSON and inserted as text.
 """
 
 import asyncio
@@ -31,15 +31,15 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
-"""On every answer of the page. The chart library sets styles in place (``unsafe-inline``) and saves pictures by way of
-``data:`` and ``blob:``."""
+"""Headers of every answer of the page. The chart library sets inline styles (``unsafe-inline``) and saves pictures
+through ``data:`` and ``blob:`` URLs."""
 
 
 class Page:
     """The page of one service."""
 
     def __init__(self, service: Service, errors: InternalErrors) -> None:
-        """Make a page; ``errors`` counts what its tasks did not foresee."""
+        """Make a page; ``errors`` counts unexpected errors of its tasks."""
         self.service = service
         self._errors = errors
         self.fleet = Fleet(service.config.limits.channels)
@@ -51,7 +51,7 @@ class Page:
         """Time between two samples of history."""
 
     async def running(self, _: web.Application) -> AsyncIterator[None]:
-        """Keep history and pictures going while the server runs."""
+        """Run the tasks of history and pictures while the server runs."""
         runs = {"page history": self._sample, "page pictures": self._draw}
         tasks = [asyncio.create_task(supervised(run, name, self._errors), name=name) for name, run in runs.items()]
         yield
@@ -61,7 +61,7 @@ class Page:
         self.watches.close()
 
     async def ending(self, _: web.Application) -> None:
-        """End the streams, so that the server need not wait for its clients."""
+        """Close the streams, so that the server does not wait for clients when it stops."""
         await self.streams.close()
 
     async def _sample(self) -> None:
@@ -72,7 +72,7 @@ class Page:
                 view = self.service.view()
                 self.fleet.sample(view)
                 self.messages.publish(view, self.service)
-            # A late round is not made up for: history is by the second, not by the count.
+            # A late sample is not made up for: history has at most one sample a second.
             due_s = max(due_s + self.sample_period_s, loop.time())
             await asyncio.sleep(due_s - loop.time())
 
@@ -83,7 +83,7 @@ class Page:
             await asyncio.sleep(max(PERIOD_S - spent_s, spent_s * (1 / WORK_SHARE - 1)))
 
     async def channels(self, _: web.Request) -> web.Response:
-        """What the page shows, as JSON."""
+        """All channels with their figures, as JSON."""
         return web.Response(body=self._channels.get(), content_type="application/json", headers=HEADERS)
 
     def _channels_body(self) -> bytes:
@@ -109,7 +109,7 @@ PAGE = web.AppKey("page", Page)
 
 
 def add_page(app: web.Application, service: Service, errors: InternalErrors) -> None:
-    """Add the page to a server: its routes, and its work in the background while the server runs."""
+    """Add the page to a server: its routes, and its background tasks while the server runs."""
     app[PAGE] = page = Page(service, errors)
     app.cleanup_ctx.append(page.running)
     app.on_shutdown.append(page.ending)

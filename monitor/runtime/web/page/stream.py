@@ -1,9 +1,8 @@
-"""Server-sent events for many browsers: one message made, many clients; a client that does not read is dropped.
+"""Server-sent events for many browsers: each message is made once, and a client that does not read is dropped.
 
-A feed holds the latest message only. Each client waits for a newer one, so a slow client misses messages instead of
-queueing them, and a stuck one holds one message until it is dropped. When there are as many streams as there may be, a
-newcomer from an address that has few gets the place of one from the address that has most. Server-sent events as in
-the HTML standard, section 9.2. Refuses to know: what a message says.
+A feed holds only the latest message. Each client waits for a newer one, so a slow client misses messages instead of
+queueing them, and a stuck client holds one message until it is dropped. At the limit of streams, a new client evicts a
+stream of the address that has the most. Server-sent events follow the HTML standard, section 9.2.
 """
 
 import asyncio
@@ -19,18 +18,18 @@ from aiohttp import web
 from monitor.runtime.web.connections import connection_of
 
 CLIENT_LIMIT = 64
-"""Most streams at a time; more get 503. Lower: a control room with many screens is refused. Higher: more memory and
-time for those who only look."""
+"""Most streams; further ones get 503. Lower: a control room with many screens is refused. Higher: viewers use more
+memory and CPU time."""
 
 STUCK_AFTER_S = 10.0
-"""A client that takes none of a message's next bytes for so long is dropped. Lower: a laptop that sleeps for a moment
-has to connect anew. Higher: stuck clients hold their message for longer."""
+"""A client that reads nothing of a message for this long is dropped. Lower: a laptop that sleeps for a moment has to
+reconnect. Higher: stuck clients hold their message for longer."""
 
 CHUNK_BYTES = 16_384
-"""A message is handed to the transport in pieces of this size, so that its buffer stays bounded."""
+"""Size of the pieces in which a message goes to the transport, which bounds the transport's buffer."""
 
 BUFFER_BYTES = 65_536
-"""Bytes of one client that may wait in the transport, and again in the kernel."""
+"""Size of a client's send buffer in the transport, and again in the kernel."""
 
 RETRY_AFTER_S = 5
 
@@ -40,13 +39,13 @@ class Feed:
 
     def __init__(self) -> None:
         self.version = 0
-        """Counts the messages."""
+        """Number of messages so far."""
         self.message = b""
-        """The latest."""
+        """The latest message."""
         self._news = asyncio.Event()
 
     def publish(self, message: bytes) -> None:
-        """Replace the latest message and wake everyone who waits."""
+        """Replace the latest message and wake all waiting clients."""
         self.version += 1
         self.message = message
         news, self._news = self._news, asyncio.Event()
@@ -60,21 +59,21 @@ class Feed:
 
 
 class Streams:
-    """Every open stream of the page."""
+    """All open streams of the page."""
 
     def __init__(self, limit: int = CLIENT_LIMIT, stuck_after_s: float = STUCK_AFTER_S) -> None:
         self.refused = 0
-        """Streams refused because there were too many."""
+        """Streams refused because of the limit."""
         self.dropped = 0
         """Clients dropped because they did not read."""
         self._limit = limit
         self.stuck_after_s = stuck_after_s
-        """A client that takes nothing for so long is dropped."""
+        """Seconds after which a client that reads nothing is dropped."""
         self._viewers: dict[asyncio.Task[None], str] = {}
 
     @property
     def open(self) -> int:
-        """Streams open now."""
+        """Number of open streams."""
         return len(self._viewers)
 
     async def serve(
@@ -89,7 +88,7 @@ class Streams:
             headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no", **headers}
         )
         _bound_buffers(request)
-        # The pump is a task of its own, so that the end of the server or of the client can cancel it without an error.
+        # The pump is a separate task, so that a stopping server or a leaving client can cancel it without an error.
         pump = asyncio.create_task(self._pump(request, response, make_messages()), name="page stream")
         self._viewers[pump] = request.remote or ""
         pump.add_done_callback(lambda _: self._viewers.pop(pump, None))
@@ -101,7 +100,7 @@ class Streams:
         return response
 
     def _make_room(self, address: str) -> bool:
-        """End the oldest stream of the address that has most; False if the newcomer's address would then have more."""
+        """Evict the oldest stream of the address with the most; False if ``address`` would then have more than it."""
         held = Counter(self._viewers.values())
         crowd, most = held.most_common(1)[0]
         if most <= held[address] + 1:
@@ -112,7 +111,7 @@ class Streams:
         return True
 
     async def close(self) -> None:
-        """End every stream."""
+        """Close all streams."""
         pumps = list(self._viewers)
         for pump in pumps:
             pump.cancel()
@@ -151,5 +150,5 @@ def event(kind: str, document: dict[str, Any]) -> bytes:
 
 
 def compact(document: Any) -> bytes:
-    """JSON without spaces; NaN is refused, JSON has none."""
+    """Compact JSON; raises ValueError on NaN, which JSON does not have."""
     return json.dumps(document, separators=(",", ":"), allow_nan=False).encode()

@@ -1,7 +1,7 @@
-"""The channels that somebody looks at: a new picture of each a few times a second, made once for all who look.
+"""The channels that viewers watch: a new picture of each several times a second, made once for all its viewers.
 
-Pictures are made one after the other on one thread, which rests nine times as long as it works. However many channels
-are watched, it takes a tenth of a core at most; pictures then come more seldom. Refuses to know: HTTP.
+Pictures are made one after the other on one thread, which pauses nine times as long as it works. So it uses at most a
+tenth of a core; with many watched channels, pictures are less frequent.
 """
 
 import asyncio
@@ -19,32 +19,34 @@ from monitor.runtime.web.page.picture import blocks_needed, make_picture, pictur
 from monitor.runtime.web.page.stream import Feed, event
 
 PERIOD_S = 0.33
-"""Shortest time between two pictures of a channel: live to the eye, and still cheap for a phone."""
+"""Shortest time between two pictures of a channel. Shorter: a phone draws all the time. Longer: it does not look
+live."""
 
 WORK_SHARE = 0.1
-"""Share of one core that the pictures may take. Higher: more channels stay fluent, less is left for scoring."""
+"""Largest share of one core that pictures may use. Lower: few channels are fluent. Higher: less CPU time for
+scoring."""
 
 Labels = tuple[str, ...]
 
 
 @dataclass
 class Watch:
-    """One channel that somebody looks at."""
+    """One watched channel."""
 
     feed: Feed = field(default_factory=Feed)
     """Its messages."""
     viewers: int = 0
-    """How many look."""
+    """Number of viewers."""
     end_sample: int = -1
-    """Where the latest picture ends."""
+    """Stream index of the latest picture's end."""
     fleet_samples: int = -1
-    """The history's length at the last message."""
+    """Number of history samples at the last message."""
     picture: dict[str, Any] | None = None
     """The latest picture."""
 
 
 class Watches:
-    """All channels that somebody looks at."""
+    """All watched channels."""
 
     def __init__(self, fleet: Fleet, errors: InternalErrors) -> None:
         """Watch channels of a fleet; a picture that fails is counted in ``errors``."""
@@ -55,7 +57,7 @@ class Watches:
         self._thread = ThreadPoolExecutor(1, "page")
 
     async def messages(self, labels: Labels, introduction: dict[str, Any]) -> AsyncGenerator[bytes]:
-        """What one viewer of a channel gets: who it is and its history, then its pictures and figures."""
+        """The messages for one viewer of a channel: its introduction and history, then pictures and figures."""
         watch = self._watches.setdefault(labels, Watch())
         watch.viewers += 1
         self._anyone.set()
@@ -74,15 +76,15 @@ class Watches:
 
     @property
     def watched(self) -> int:
-        """How many channels somebody looks at."""
+        """Number of watched channels."""
         return len(self._watches)
 
     def close(self) -> None:
-        """End the thread after its present picture."""
+        """Stop the thread after its present picture."""
         self._thread.shutdown(wait=True, cancel_futures=True)
 
     async def round(self) -> float:
-        """Make the pictures that are due; returns how long it took, in seconds."""
+        """Make the pictures that are due; returns the seconds it took."""
         loop = asyncio.get_running_loop()
         began_s = loop.time()
         for labels, watch in list(self._watches.items()):
@@ -91,7 +93,7 @@ class Watches:
         return loop.time() - began_s
 
     async def wait_for_viewers(self) -> None:
-        """Return at once while somebody looks, else when somebody comes."""
+        """Wait until there is a viewer."""
         await self._anyone.wait()
 
     async def _update(self, labels: Labels, watch: Watch) -> None:
@@ -119,7 +121,7 @@ class Watches:
 
 
 def _picture(lane: Lane, start_sample: int, blocks: Float32, rate_hz: float) -> dict[str, Any] | None:
-    """On the page's thread: the document of a channel's picture, None without one."""
+    """On the page's thread: the document of a channel's picture; None if there is none."""
     if lane.viewer is None:
         return None
     picture = make_picture(lane.viewer(), lane.shape.mode, start_sample, blocks, lane.shape.level_blocks)

@@ -1,4 +1,4 @@
-// The page's frame: which view is shown, the state of the service, and what goes wrong.
+// The page's frame: it selects the view, and shows the state of the service and errors.
 
 import { ChannelView } from "./channel.js";
 import { FleetView } from "./fleet.js";
@@ -10,7 +10,7 @@ let view = null;
 function showTrouble(reason) {
   const line = document.getElementById("trouble");
   line.hidden = !reason;
-  setText(line, reason ? `Not live: ${reason}. Trying again …` : "");
+  setText(line, reason ? `Not live: ${reason}. Retrying …` : "");
   document.body.classList.toggle("stale", Boolean(reason));
 }
 

@@ -1,4 +1,4 @@
-// One channel: its waveform beside the forecast, what was missed, and why the score is what it is.
+// One channel: its waveform with the forecast, the residual, and what drives the score.
 
 import { Charts, loadLibrary } from "./charts.js";
 import { age, announce, bytes, fromTemplate, make, number, percent, score, setState, setText, STATES, stateOf, words } from "./format.js";
@@ -14,7 +14,7 @@ const FIGURES = [
   ["RMS", "rms", (update) => number(update.rms), "m/s²"],
   ["Peak", "peak", (update) => number(update.peak), "m/s²"],
   ["Coverage", "coverage", (update) => percent(update.coverage), "of the last interval's blocks were scored"],
-  ["Last sample", "age", (update) => age(update.last_sample_age_s), "when samples came last"],
+  ["Last sample", "age", (update) => age(update.last_sample_age_s), "time since the last samples"],
 ];
 
 export class ChannelView {
@@ -46,7 +46,7 @@ export class ChannelView {
     if (this.closed) return;
     if (!plotly) {
       this.noCharts = true;
-      this.note("Charts need the Python package plotly beside the monitor: pip install 'vibration-monitor[page]'");
+      this.note("Charts need the Python package plotly on the monitor's host: pip install 'vibration-monitor[page]'");
       return;
     }
     this.charts = new Charts(plotly, this.frame.main);
@@ -100,7 +100,7 @@ export class ChannelView {
     if (!this.paused) this.draw(message);
   }
 
-  // An update repeats the last seconds of history, so a few that were missed leave no hole.
+  // An update repeats the last seconds of history, so a few missed updates leave no gap.
   remember(message) {
     const later = message.sample - this.sample;
     if (!this.history || later <= 0) return;
@@ -119,9 +119,9 @@ export class ChannelView {
     if (this.changed) this.drawHistory();
     if (message.picture && this.charts) this.charts.picture(message.picture, message.score > 0.7 ? message.band_hz : null);
     if (this.noCharts) return;
-    if (message.silent) this.note("No samples come. The charts show the last ones.");
+    if (message.silent) this.note("No samples arrive. The charts show the last ones.");
     else if (message.refusal) this.note(`Not scored: ${words(message.refusal)}.`);
-    else if (!message.picture) this.note("Waiting for enough samples without a break to forecast from.");
+    else if (!message.picture) this.note("Waiting for enough uninterrupted samples to forecast from.");
     else if (this.charts) this.note("");
     const spoken = `measured RMS ${number(message.rms)} m/s², residual RMS ${number(message.gap)} m/s²`;
     if (this.changed) this.part(".wave").setAttribute("aria-label", `Waveform, measured and forecast: ${spoken}`);
@@ -138,7 +138,7 @@ export class ChannelView {
     const entries = Object.entries(evidence).filter(([, value]) => value !== null).sort((a, b) => b[1] - a[1]);
     const place = this.part(".drivers");
     if (!entries.length) {
-      setText(place, "There is no score: this channel has no calibration, or nothing was scored yet.");
+      setText(place, "No score: this channel has no calibration, or no interval has been scored yet.");
       return;
     }
     const top = Math.max(2, entries[0][1]);
@@ -153,7 +153,7 @@ export class ChannelView {
       line.append(make("span", words(name), { class: "what" }), track, make("span", score(value), { class: "number" }));
       return line;
     }));
-    if (band) place.append(make("p", `The band that stands out most: ${Math.round(band[0])} to ${Math.round(band[1])} Hz.`, { class: "band" }));
+    if (band) place.append(make("p", `Band that stands out most: ${Math.round(band[0])} to ${Math.round(band[1])} Hz.`, { class: "band" }));
   }
 
   async listFiles() {
@@ -162,7 +162,7 @@ export class ChannelView {
     try {
       const answer = await fetch(`api/v1/evidence?${new URLSearchParams({ channel: this.channelName })}`);
       files = (await answer.json()).files;
-    } catch { /* the stream tells of the trouble */ }
+    } catch { /* the stream reports the error */ }
     if (this.closed) return;
     const alarms = Map.groupBy ? Map.groupBy(files, stem) : group(files);
     place.replaceChildren(...[...alarms.values()].map((parts) => {
@@ -173,7 +173,7 @@ export class ChannelView {
       }
       return line;
     }));
-    if (!alarms.size) place.replaceChildren(make("li", "None. Samples, forecasts and figures are kept here when an alarm rises."));
+    if (!alarms.size) place.replaceChildren(make("li", "None yet. Every alarm saves its samples, forecasts and figures here."));
   }
 
   note(text) {

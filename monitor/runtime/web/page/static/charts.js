@@ -1,11 +1,11 @@
 // The four charts of a channel, drawn with plotly.js in the colours of the style sheet.
 
-const RANGE_DECAY = 0.97; // an axis that follows every picture cannot be read; it widens at once and narrows slowly
-const DECADES = 4; // of the spectrum, below its highest line
+const RANGE_DECAY = 0.97; // an axis range widens at once but narrows slowly: one that follows every picture is unreadable
+const DECADES = 4; // shown of the spectrum, below its highest line
 
 let library = null;
 
-// Load plotly.js once; resolves to null where the server does not have it.
+// Load plotly.js once; resolves to null if the server does not have it.
 export function loadLibrary() {
   library ??= new Promise((resolve) => {
     const script = document.createElement("script");
@@ -23,7 +23,7 @@ export class Charts {
     this.places = Object.fromEntries(["wave", "residual", "spectrum", "history"].map((name) => [name, main.querySelector(`.${name}`)]));
     this.top = { wave: 0, spectrum: 0 };
     this.drawn = {};
-    this.touch = !matchMedia("(any-hover: hover)").matches; // a finger on a chart means to scroll
+    this.touch = !matchMedia("(any-hover: hover)").matches; // on a touch screen a drag on a chart scrolls the page
     this.scheme = matchMedia("(prefers-color-scheme: dark)");
     this.onScheme = () => Object.entries(this.drawn).forEach(([name, draw]) => draw());
     this.scheme.addEventListener("change", this.onScheme);
@@ -63,7 +63,7 @@ export class Charts {
         shapes: bandHz ? [band(bandHz[0], bandHz[1], "--alarm")(this)] : [] }));
   }
 
-  // Score over the last minutes; without a calibration the gap ratio.
+  // Draw the score over the last minutes; without a calibration the gap ratio.
   history(history) {
     const calibrated = history.score.some((value) => value !== null);
     const values = calibrated ? history.score : history.gap_ratio;
@@ -126,7 +126,7 @@ function ago(span) {
   return { tickvals, ticktext: tickvals.map(text) };
 }
 
-// A shaded stretch of time; made late, because its colour depends on the scheme.
+// A shaded range; a function, because its colour depends on the colour scheme when it is drawn.
 function band(from, to, colour) {
   return (charts) => ({ type: "rect", xref: "x", yref: "paper", x0: from, x1: to, y0: 0, y1: 1, line: { width: 0 }, layer: "below", opacity: 0.14, fillcolor: charts.colour(colour) });
 }

@@ -1,16 +1,16 @@
-// The table of all channels, the worst first.
+// The table of all channels, worst first.
 
 import { STATES, age, announce, channelAddress, fromTemplate, make, number, percent, score, setState, setText, stateOf, words } from "./format.js";
 import { Stream } from "./stream.js";
 
-const SHOWN = 100; // rows in the document at first: more cost the browser, and nobody reads them
-const REORDER_MS = 2000; // rows that jump every second cannot be read
-const SMOOTHING = 0.4; // weight of the newest value in the order
+const SHOWN = 100; // rows shown at first: more slow down the browser
+const REORDER_MS = 2000; // shortest time between two sorts: rows that move every second are unreadable
+const SMOOTHING = 0.4; // weight of the newest value in the sort key
 const POINTS = 60;
 const ANNOUNCED = new Set(["alarm", "warning", "silent", "silent_alarm", "silent_warning"]);
-const WITHOUT_SCORE = { silent_alarm: 2, silent_warning: 1 }; // these have no score to be ordered by
+const WITHOUT_SCORE = { silent_alarm: 2, silent_warning: 1 }; // states without a score, sorted first
 
-let filterText = ""; // both outlive the view, so that coming back from a channel finds the same table
+let filterText = ""; // both outlive the view, so that the table is the same after a visit to a channel
 const statesShown = new Set();
 
 export class FleetView {
@@ -143,7 +143,7 @@ export class FleetView {
   }
 
   remark(shown) {
-    if (!this.channels.length) return "No channel yet. A channel appears with its first message.";
+    if (!this.channels.length) return "No channels yet. A channel appears with its first message.";
     if (!shown) return "No channel matches the filter.";
     return "";
   }
@@ -198,7 +198,7 @@ export class FleetView {
   }
 }
 
-// A sparkline's point is the largest value of a few seconds.
+// Add a value to a sparkline; each point is the largest value of a few seconds.
 function extend(channel, bucket, value) {
   while (channel.bucket < bucket) {
     channel.points.push(null);

@@ -1,4 +1,4 @@
-// Numbers, states and elements as the page shows them. Text only ever enters the document as text.
+// Formats numbers, states and elements. Strings enter the document as text only, never as markup.
 
 export const STATES = {
   alarm: { text: "alarm", sign: "▲" },
@@ -12,8 +12,8 @@ export const STATES = {
 };
 
 export function stateOf(alarmState, silent, refusal) {
-  if (silent) return ["silent", "silent_warning", "silent_alarm"][alarmState ?? 0]; // a machine stays in alarm when its sensor dies
-  if (refusal && !(alarmState > 0)) return "refused"; // an alarm stays an alarm while nothing can be scored
+  if (silent) return ["silent", "silent_warning", "silent_alarm"][alarmState ?? 0]; // a machine stays in alarm if its sensor dies
+  if (refusal && !(alarmState > 0)) return "refused"; // an alarm stays an alarm while intervals are not scored
   return ["ok", "warning", "alarm"][alarmState] ?? "none";
 }
 
@@ -67,13 +67,13 @@ export function bytes(count) {
   return count < 1e6 ? `${Math.round(count / 1e3)} kB` : `${(count / 1e6).toFixed(1)} MB`;
 }
 
-// The address of a channel's view, as it stands in an alert too.
+// The address of a channel's view; alerts link to it too.
 export function channelAddress(labelNames, labels) {
   const pairs = labelNames.map((name, i) => [name, labels[i]]).filter(([, value]) => value !== "");
   return "#/channel?" + new URLSearchParams(pairs).toString();
 }
 
-// The refusals' names as words.
+// A name with underscores as words.
 export function words(name) {
   return name.replaceAll("_", " ");
 }

@@ -1,8 +1,8 @@
-// A stream of server-sent events that comes back after every loss, and rests while nobody looks.
+// A stream of server-sent events that reconnects after every loss, and pauses while the page is hidden.
 
 const REASONS = {
-  401: "the server asks for a password",
-  404: "no channel with these labels at present",
+  401: "the server requires a password",
+  404: "there is no channel with these labels at present",
   503: "too many viewers are connected",
 };
 
@@ -48,7 +48,7 @@ export class Stream {
     try {
       const answer = await fetch(this.address, { signal: asked.signal });
       reason = REASONS[answer.status] ?? (answer.ok ? "the connection was lost" : `the server answers ${answer.status}`);
-    } catch { /* stays unanswered */ }
+    } catch { /* no answer: the default reason stays */ }
     asked.abort();
     if (this.closed || source !== this.source) return;
     this.onTrouble(reason);
