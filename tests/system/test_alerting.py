@@ -20,7 +20,7 @@ from monitor.demo.plant import PlantChannel, Story, plant_channels
 from monitor.demo.run import calibrate_plant
 from tests.support.daemons import running_daemon
 from tests.support.programs import ROOT, program
-from tests.support.servers import answers, free_port, get, mosquitto, process, prometheus, wait_for
+from tests.support.servers import answers, ask, free_port, get, mosquitto, process, prometheus, wait_for
 
 pytestmark = pytest.mark.system
 
@@ -115,10 +115,11 @@ def test_a_fault_a_silent_sensor_and_a_dead_broker(tmp_path: Path) -> None:
             "scrape_configs: [{job_name: vibration-monitor, static_configs: "
             f"[{{targets: ['{daemon.address.removeprefix('http://')}']}}]}}]\n"
         )
-        stack.enter_context(prometheus(tmp_path, config))
+        rules = stack.enter_context(prometheus(tmp_path, config))
         sensors = stack.enter_context(Sensors(broker))
         wait_for(lambda: len(daemon.values("vibration_anomaly_score")) == 6, "six scores")
-        time.sleep(5)
+        seen = "min(count_over_time(vibration_anomaly_score[1m])) > 5"
+        wait_for(lambda: ask(rules, seen), "some evaluations of the rules with all scores")
         assert firing(manager, "VibrationAnomalyAlarm") == []
         (fault,) = wait_for(
             lambda: firing(manager, "VibrationAnomalyAlarm", machine="fan-2", sensor="drive-end"), "the alarm", 90

@@ -125,7 +125,7 @@ def test_the_newest_event_of_each_channel_waits_for_the_broker_before_any_discov
 
     async def tell(publisher: EventPublisher) -> None:
         publisher.alarm(event(number=0))
-        await asyncio.sleep(0.01)  # the first is in hand now
+        await until(lambda: not publisher._states)  # the first is in hand now
         for number in range(1, count + 1):
             publisher.channel({**LABELS, "machine": f"fan{number}"})
             publisher.alarm(event(0.5, number=number))
@@ -191,7 +191,9 @@ def test_nothing_is_published_unless_wanted() -> None:
         publisher.settings = Mqtt()
         publisher.alarm(event())
         publisher.channel(LABELS)
-        await asyncio.sleep(0.01)
+        publisher.settings = SETTINGS
+        publisher.alarm(event(number=7))
+        await until(lambda: broker.taken)
 
     assert story(broker, tell).dropped == 0
-    assert broker.taken == []
+    assert broker.taken == ["plant/events/fan7/de/x"]
