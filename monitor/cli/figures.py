@@ -8,7 +8,7 @@ import numpy as np
 from monitor.core.scoring.alarm import State
 from monitor.errors import ConfigurationError, MonitorError
 from monitor.model.artefact.card import FORECASTERS
-from monitor.model.forecast_ahead import Look
+from monitor.model.forecast_ahead import ForecastAhead
 from monitor.model.training.report import Comparison
 from monitor.offline.backtest import ChannelResult
 
@@ -18,19 +18,19 @@ SHOWN_CONTEXT_BLOCKS = 2
 COLOURS = {State.WARNING: "#d9a400", State.ALARM: "#c0392b"}
 
 
-def plot_forecast(file: Path, look: Look, title: str, sampling_rate_hz: float, unit: str) -> None:
+def plot_forecast(file: Path, found: ForecastAhead, title: str, sampling_rate_hz: float, unit: str) -> None:
     """Write one figure: context, what came, the forecast, and below it the residual.
 
     Args:
         file: its suffix says the format, ``.png`` for example.
-        look: what to show.
+        found: what to show.
         title: above the figure.
         sampling_rate_hz: for the time axis, in milliseconds from the first forecast sample.
         unit: for the other axis.
     """
-    size = look.forecast.shape[1]
-    before = look.context[-SHOWN_CONTEXT_BLOCKS * size :]
-    observed, forecast = look.observed.reshape(-1), look.forecast.reshape(-1)
+    size = found.forecast.shape[1]
+    before = found.context[-SHOWN_CONTEXT_BLOCKS * size :]
+    observed, forecast = found.observed.reshape(-1), found.forecast.reshape(-1)
     milliseconds = 1e3 / sampling_rate_hz
     came_ms = np.arange(-before.size, observed.size) * milliseconds
     forecast_ms = np.arange(forecast.size) * milliseconds
@@ -41,7 +41,7 @@ def plot_forecast(file: Path, look: Look, title: str, sampling_rate_hz: float, u
         axes.axvline(0.0, color="0.7", linewidth=0.8)
         axes.set_xlim(came_ms[0], came_ms[-1])
         axes.set_ylabel(unit)
-    top.set_title(f"{title}\ngap {look.gap:.4g} {unit}, gap ratio {look.gap_ratio:.3f}", fontsize=10)
+    top.set_title(f"{title}\ngap {found.gap:.4g} {unit}, gap ratio {found.gap_ratio:.3f}", fontsize=10)
     top.legend(loc="upper left")
     bottom.plot(forecast_ms, observed - forecast, color="tab:red", linewidth=1.0, label="came - forecast")
     bottom.legend(loc="upper left")

@@ -10,7 +10,7 @@ from monitor.cli.recordings import figure, recording_options
 from monitor.recording.options import RecordingOptions
 
 if TYPE_CHECKING:
-    from monitor.model.forecast_ahead import Look
+    from monitor.model.forecast_ahead import ForecastAhead
     from monitor.recording.source import Recording
 
 POSITION_BLOCKS = 5000
@@ -61,7 +61,7 @@ def command(
     from monitor.errors import RecordingError
     from monitor.model.artefact.artefact import load_artefact
     from monitor.model.engines.engines import load_engine
-    from monitor.model.forecast_ahead import look
+    from monitor.model.forecast_ahead import forecast_ahead
     from monitor.model.training.report import compare
     from monitor.recording.source import open_recording
 
@@ -75,7 +75,7 @@ def command(
     samples = records[record]
     running = load_engine(artefact, engine)
     time_constant_blocks = artefact.manifest.scaling.time_constant_blocks
-    found = look(running, samples, at_sample, blocks, time_constant_blocks)
+    found = forecast_ahead(running, samples, at_sample, blocks, time_constant_blocks)
     size, warmup_blocks = running.block_samples, running.window_blocks
     stretch = samples[at_sample - warmup_blocks * size :][: (warmup_blocks + POSITION_BLOCKS) * size]
     positions = compare(running, [stretch], {}, time_constant_blocks, warmup_blocks)
@@ -103,7 +103,7 @@ def command(
     click.echo(json.dumps(document) if as_json else text(found, unit, positions.blocks, network.overall))
 
 
-def figures(found: "Look") -> dict[str, Any]:
+def figures(found: "ForecastAhead") -> dict[str, Any]:
     """The gap in numbers."""
     return {
         "level": found.level,
@@ -113,7 +113,7 @@ def figures(found: "Look") -> dict[str, Any]:
     }
 
 
-def text(found: "Look", unit: str, blocks: int, ratio: float) -> str:
+def text(found: "ForecastAhead", unit: str, blocks: int, ratio: float) -> str:
     """The gap for a person."""
     lines = [
         f"level {found.level:.4g} {unit}, gap {found.gap:.4g} {unit}, gap ratio {found.gap_ratio:.4f}",

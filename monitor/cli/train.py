@@ -64,7 +64,7 @@ def command(
     """
     from monitor.model.network import Shape
     from monitor.model.training.training import TUTORIAL, Recipe
-    from monitor.model.training.training_run import run_course
+    from monitor.model.training.training_run import run_training
     from monitor.recording.described import open_described
 
     given = {key: value for key, value in recipe_options.items() if value is not None}
@@ -75,7 +75,7 @@ def command(
     )
     click.echo(layer_table(shape), err=True)
     with progress_shown() as shown:
-        artefact = run_course(
+        artefact = run_training(
             [(each.recording, each.load()) for each in described],
             shape,
             recipe,

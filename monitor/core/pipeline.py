@@ -14,7 +14,7 @@ from monitor.core.forecaster import Forecaster
 from monitor.core.gap import GapFigures, GapSums, Residuals
 from monitor.core.level import TIME_CONSTANT_BLOCKS, Level
 from monitor.core.rings import DueBlocks, index_of
-from monitor.core.scoring.judge import Judgements, Scoring
+from monitor.core.scoring.judge import Judge, Judgements
 
 WARMUP_BLOCKS = 25
 """Blocks at the start of a context that are not scored; forecasts are at their best after about 20 (measured with the
@@ -66,7 +66,7 @@ class Pipeline:
         self._open_blocks: Int64 = np.zeros(channels, np.int64)
         self._interval_start: Int64 = np.zeros(channels, np.int64)
         self._gaps = GapSums(channels)
-        self.scoring = Scoring(channels, block_samples)
+        self.judge = Judge(channels, block_samples)
         self.listener: Callable[[Residuals], None] | None = None
 
     def configure(self, rows: Rows, interval_blocks: int, warmup_blocks: int = WARMUP_BLOCKS) -> None:
@@ -79,7 +79,7 @@ class Pipeline:
         self.forecaster.reset(rows)
         self.level.reset(rows)
         self._gaps.reset(rows)
-        self.scoring.reset(rows)
+        self.judge.reset(rows)
         self._context_blocks[rows] = 0
         self._open_blocks[rows] = 0
 
@@ -122,7 +122,7 @@ class Pipeline:
         residual += signal
         batch = Residuals(rows, start, samples, high, low, signal, residual, mean, rms)
         self._gaps.add(batch)
-        self.scoring.add(batch)
+        self.judge.add(batch)
         if self.listener is not None:
             self.listener(batch)
         count = self._open_blocks[rows]
@@ -135,6 +135,6 @@ class Pipeline:
             return None
         closed, samples_closed = rows[closing], count[closing] * self.block_samples
         gaps = self._gaps.close(closed, samples_closed)
-        judgements = self.scoring.close(closed, samples_closed, gaps)
+        judgements = self.judge.close(closed, samples_closed, gaps)
         end = start[closing] + self.block_samples
         return Intervals(closed, self._interval_start[closed], end, gaps, judgements)

@@ -18,7 +18,7 @@ CONTEXT_BLOCKS = 200
 
 
 @dataclass(frozen=True)
-class Look:
+class ForecastAhead:
     """A forecast and the observed samples, in the unit of the record."""
 
     at_sample: int
@@ -55,7 +55,9 @@ class Look:
         return ratios
 
 
-def look(engine: Engine, record: Float32, at_sample: int, blocks: int, time_constant_blocks: int) -> Look:
+def forecast_ahead(
+    engine: Engine, record: Float32, at_sample: int, blocks: int, time_constant_blocks: int
+) -> ForecastAhead:
     """Forecast from a position in a record.
 
     Args:
@@ -80,7 +82,7 @@ def look(engine: Engine, record: Float32, at_sample: int, blocks: int, time_cons
     context = record[at_sample - count * size : at_sample].reshape(count, size)
     made = recompute(CarriedForecaster(engine, 1), context, time_constant_blocks, ahead=blocks)
     observed = record[at_sample : at_sample + blocks * size].reshape(blocks, size)
-    return Look(
+    return ForecastAhead(
         at_sample,
         context.reshape(-1),
         float(made.level.mean[-1]),

@@ -124,9 +124,9 @@ def backtest(
     rows = np.arange(len(recordings))
     pipeline = Pipeline(CarriedForecaster(engine, len(recordings)), len(recordings), engine.block_samples, level_blocks)
     pipeline.configure(rows, how.interval_blocks, how.warmup_blocks)
-    pipeline.scoring.plausibility.without_unit(rows[[recording.unit is None for recording in recordings]])
+    pipeline.judge.plausibility.without_unit(rows[[recording.unit is None for recording in recordings]])
     if calibration is not None:
-        pipeline.scoring.assign(rows, calibration, calibration.limit(false_alarms_per_month))
+        pipeline.judge.assign(rows, calibration, calibration.limit(false_alarms_per_month))
     results = [ChannelResult(recording.name, recording.sampling_rate_hz) for recording in recordings]
     clocks = [_Clock(recording) for recording in recordings]
     read: Counter[int] = Counter()

@@ -47,7 +47,7 @@ class Piece(NamedTuple):
     start_sample: int
     """Index in the record of the first sample, after decimation."""
     samples: Float32
-    """(n,) of :meth:`Recording.pieces`, (n, block_samples) of :meth:`Recording.blocks`."""
+    """(n,) samples."""
 
 
 @dataclass(frozen=True)
@@ -125,30 +125,6 @@ class Recording:
             for first in range(0, samples.size, max_samples):
                 part = samples[first : first + max_samples]
                 yield Piece(record, start + first, part * np.float32(factor) if factor != 1.0 else part)
-
-    def blocks(self, block_samples: int, max_blocks: int = 1024, *, own_unit: bool = False) -> Iterator[Piece]:
-        """Read the recording as whole blocks; what is left at the end of a record is not given.
-
-        Args:
-            block_samples: samples of a block.
-            max_blocks: most blocks at once.
-            own_unit: as in :meth:`pieces`.
-
-        Yields:
-            Pieces of (1 .. max_blocks, block_samples) float32.
-        """
-        rest = np.empty(0, np.float32)
-        position, record = 0, -1
-        for piece in self.pieces(block_samples * max_blocks, own_unit=own_unit):
-            if piece.record != record:
-                rest, position, record = np.empty(0, np.float32), 0, piece.record
-            samples = np.concatenate((rest, piece.samples))
-            whole = samples.size // block_samples
-            for first in range(0, whole, max_blocks):
-                part = samples[first * block_samples : min(whole, first + max_blocks) * block_samples]
-                yield Piece(record, position + first * block_samples, part.reshape(-1, block_samples))
-            position += whole * block_samples
-            rest = samples[whole * block_samples :]
 
     def load(self, *, own_unit: bool = False) -> list[Float32]:
         """Load the whole recording: one (samples,) float32 array a record.

@@ -23,10 +23,11 @@ from monitor.core.scoring.fit import (
     in_mps2,
     rolling,
 )
-from monitor.core.scoring.kinds import KINDS, SCALE_FREE, features, make_plan, statistics
+from monitor.core.scoring.kinds import KINDS, features, make_plan, statistics
 from monitor.core.scoring.tail import fit_tail, surprise
 from monitor.core.scoring.whitening import autoregression
 from tests.benchmarks.detection_data import Streams
+from tests.support.healthy import SCALE_FREE
 
 AR_ORDER = 100
 DRIFT = 0.04

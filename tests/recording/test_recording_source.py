@@ -73,20 +73,6 @@ def test_every_record_is_read_and_decimated_by_itself(
         np.testing.assert_array_equal(found[k], alone.astype(np.float32))
 
 
-@pytest.mark.parametrize("max_blocks", [1, 3, 1000])
-def test_blocks_are_whole_and_within_a_record(tmp_path: Path, noise: Float32, max_blocks: int) -> None:
-    write_recording(tmp_path / "recording.npz", noise.reshape(2, -1), 1000, "m/s2")
-    pieces = list(open_recording(str(tmp_path / "recording.npz")).blocks(100, max_blocks))
-    for k, record in enumerate(noise.reshape(2, -1)):
-        of_record = [piece for piece in pieces if piece.record == k]
-        assert all(len(piece.samples) <= max_blocks for piece in of_record)
-        counts = [len(piece.samples) for piece in of_record]
-        assert [piece.start_sample for piece in of_record] == [100 * sum(counts[:n]) for n in range(len(counts))]
-        np.testing.assert_array_equal(
-            np.concatenate([piece.samples for piece in of_record]), record[:1200].reshape(12, 100)
-        )
-
-
 def test_what_a_sensor_sent_times_its_unit_is_what_pieces_give(tmp_path: Path) -> None:
     counts = np.random.default_rng(0).integers(-5000, 5000, (2560, 2)).astype(np.int32)
     np.savez(tmp_path / "femto.npz", acceleration_mg=counts, sampling_rate_hz=25600)

@@ -7,12 +7,16 @@ from monitor.core.arrays import Float32, Rows
 from monitor.core.gap import GapSums, Residuals
 from monitor.core.scoring.calibration import Calibration
 from monitor.core.scoring.fit import HealthyContext, calibrate
-from monitor.core.scoring.observations import Evidence
+from monitor.core.scoring.kinds import Kind
+from monitor.core.scoring.observations import ObservationSums
 from monitor.core.scoring.scorer import Scorer, Scores
 
 BLOCK = 20
 INTERVAL = 10
 RATE = 2000.0
+
+SCALE_FREE = (Kind.SHAPE, Kind.GAP_RATIO, Kind.IMPULSES)
+"""Kinds that a change of gain alone does not affect."""
 
 
 def signal(blocks: int, seed: int, gain: float = 1.0, fault: float = 0.0) -> Float32:
@@ -49,15 +53,15 @@ def make_batch(rows: Rows, observed: Float32, residual: Float32, level_mps2: Flo
 
 
 class Channels:
-    """Evidence, gaps and scores of some channels, driven block by block."""
+    """ObservationSums, gaps and scores of some channels, driven block by block."""
 
     def __init__(self, channels: int, calibration: Calibration | None, per_month: float = 1.0) -> None:
         self.rows = np.arange(channels)
-        self.evidence = Evidence(channels, BLOCK)
+        self.observations = ObservationSums(channels, BLOCK)
         self.gaps = GapSums(channels)
         self.scorer = Scorer(channels, BLOCK)
         if calibration is not None:
-            self.evidence.assign(self.rows, calibration.whitening)
+            self.observations.assign(self.rows, calibration.whitening)
             self.scorer.assign(self.rows, calibration, calibration.limit(per_month))
 
     def add(self, contexts: list[HealthyContext], block: int) -> None:
@@ -68,12 +72,12 @@ class Channels:
             np.stack([one.residual[block] for one in contexts]),
             np.array([one.level_mps2[block] for one in contexts]),
         )
-        self.evidence.add(batch)
+        self.observations.add(batch)
         self.gaps.add(batch)
 
     def close(self) -> Scores:
         samples = np.full(self.rows.size, INTERVAL * BLOCK, np.int64)
-        seen = self.evidence.close(self.rows, samples)
+        seen = self.observations.close(self.rows, samples)
         return self.scorer.score(self.rows, seen, self.gaps.close(self.rows, samples))
 
     def run(self, contexts: list[HealthyContext]) -> list[Scores]:

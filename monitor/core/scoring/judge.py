@@ -1,4 +1,4 @@
-"""From residuals to judgements: combines evidence, plausibility, score and alarm for the pipeline.
+"""From residuals to judgements: combines observations, plausibility, score and alarm for the pipeline.
 
 The pipeline adds batches of blocks and closes intervals; this module does the rest. A channel without a calibration
 gets gap figures and a plausibility check, but no score.
@@ -14,7 +14,7 @@ from monitor.core.gap import GapFigures, Residuals
 from monitor.core.scoring.alarm import Alarm, AlarmRule, Changes
 from monitor.core.scoring.calibration import Calibration
 from monitor.core.scoring.kinds import KINDS
-from monitor.core.scoring.observations import Evidence, Observations
+from monitor.core.scoring.observations import Observations, ObservationSums
 from monitor.core.scoring.plausibility import ACCEPTED, Plausibility, Refusal, code
 from monitor.core.scoring.scorer import Scorer
 
@@ -42,11 +42,11 @@ class Judgements:
     """The channels whose alarm state changed."""
 
 
-class Scoring:
-    """Evidence, plausibility, score and alarm of a fixed number of channels."""
+class Judge:
+    """Observations, plausibility, score and alarm of a fixed number of channels."""
 
     def __init__(self, channels: int, block_samples: int, rule: AlarmRule | None = None) -> None:
-        self.evidence = Evidence(channels, block_samples)
+        self.observations = ObservationSums(channels, block_samples)
         self.plausibility = Plausibility(channels)
         self.scorer = Scorer(channels, block_samples)
         self.alarm = Alarm(channels, rule)
@@ -63,7 +63,7 @@ class Scoring:
             limit: from :meth:`Calibration.limit`.
             wrong_rate: whether the channels' sampling rate differs from the calibration's; they then get no score.
         """
-        self.evidence.assign(rows, None if calibration is None else calibration.whitening)
+        self.observations.assign(rows, None if calibration is None else calibration.whitening)
         self.scorer.assign(rows, calibration, limit)
         self.plausibility.assign(rows, 0.0 if calibration is None else calibration.level_mps2, wrong_rate=wrong_rate)
         self.alarm.reset(rows)
@@ -76,7 +76,7 @@ class Scoring:
 
     def reset(self, rows: Rows) -> None:
         """Drop the open intervals of ``rows``; accumulated evidence and alarms stay, since the machine is the same."""
-        self.evidence.reset(rows)
+        self.observations.reset(rows)
         self.plausibility.reset(rows)
 
     def add(self, batch: Residuals) -> None:
@@ -86,12 +86,12 @@ class Scoring:
             if not chosen.any():
                 return
             batch = _chosen(batch, chosen)
-        self.evidence.add(batch)
+        self.observations.add(batch)
         self.plausibility.add(batch)
 
     def close(self, rows: Rows, samples: Int64, gaps: GapFigures) -> Judgements:
         """Score the closed intervals of ``rows``, ``samples`` (n,) long, and update the alarms."""
-        seen = self.evidence.close(rows, samples)
+        seen = self.observations.close(rows, samples)
         refusal = self.plausibility.close(rows, samples, gaps.rms_mps2)
         calibrated = self._calibrated[rows]
         refusal[~calibrated & (refusal != code(Refusal.IMPLAUSIBLE_LEVEL))] = ACCEPTED

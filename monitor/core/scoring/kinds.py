@@ -43,9 +43,6 @@ class Kind(StrEnum):
 KINDS = tuple(Kind)
 """All kinds, in the order of every array with an axis of kinds."""
 
-SCALE_FREE = (Kind.SHAPE, Kind.GAP_RATIO, Kind.IMPULSES)
-"""Kinds that a change of gain alone does not affect."""
-
 PRIOR = {
     Kind.BANDS: 1.0,
     Kind.GAP_WHITENED: 1.0,

@@ -40,12 +40,11 @@ class Observations:
     """(n,) kurtosis of the residual: fourth moment / square of the second; 3 for Gaussian noise."""
 
 
-class Evidence:
+class ObservationSums:
     """Sums over the open interval of each channel."""
 
     def __init__(self, channels: int, block_samples: int) -> None:
         self.layout = layout(block_samples)
-        self._wide_of_sample: Float32 = np.ascontiguousarray(self.layout.pool @ self.layout.wide, np.float32)
         bands, parts = self.layout.bands, self.layout.wide.shape[1]
         self._whitening: dict[int, Float32] = {}
         self._of_row: Int64 = np.full(channels, -1, np.int64)

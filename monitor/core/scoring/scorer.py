@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from monitor.core.arrays import Float32, Float64, Int64, Numbers, Rows
+from monitor.core.arrays import Float32, Int64, Numbers, Rows
 from monitor.core.gap import GapFigures
 from monitor.core.scoring.bands import layout
 from monitor.core.scoring.calibration import Calibration
@@ -45,8 +45,6 @@ class Scores:
 
     score: Float32
     """(n,) score, 1 at the limit; NaN without a calibration, or if the interval holds NaN."""
-    p_value: Float64
-    """(n,) probability that an interval of the healthy machine scores as high; NaN likewise."""
     evidence: Float32
     """(n, kinds) score that each kind alone would give, on its strongest time scale; NaN without a score."""
     dominant: Int64
@@ -122,7 +120,6 @@ class Scorer:
         n = rows.size
         result = Scores(
             np.full(n, np.nan, np.float32),
-            np.full(n, np.nan),
             np.full((n, len(KINDS)), np.nan, np.float32),
             np.full(n, -1, np.int64),
             np.full((n, 2), np.nan, np.float32),
@@ -153,7 +150,6 @@ class Scorer:
         limit = self._limit[rows]
         by_kind = surprises.max(axis=1)
         result.score[at] = total / limit
-        result.p_value[at] = np.exp(-total.astype(np.float64))
         result.evidence[at] = by_kind / limit[:, None]
         result.dominant[at] = by_kind.argmax(axis=1)
         # On the strongest time scale; among equal windows argmax takes the first, which is the narrowest.

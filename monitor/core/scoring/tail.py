@@ -49,14 +49,6 @@ class Tail:
         """-log of the probability that a healthy value exceeds each of ``values``; monotone, NaN stays NaN."""
         return surprise(values, self.knots, self.surprises, np.array(self.scale), np.array(self.shape))
 
-    def value(self, surprise_: float) -> float:
-        """The value whose surprise is ``surprise_``; the inverse of :meth:`surprise` above the threshold."""
-        beyond = surprise_ - self.surprises[-1]
-        if beyond <= 0:
-            return float(np.interp(surprise_, self.surprises, self.knots))
-        grown = beyond if abs(self.shape) < 1e-9 else np.expm1(self.shape * beyond) / self.shape
-        return float(self.knots[-1] + self.scale * grown)
-
 
 def surprise(values: Floats, knots: Floats, surprises: Floats, scale: Floats, shape: Floats) -> Floats:
     """As :meth:`Tail.surprise`, for arrays of tails. Arguments are broadcast against each other over (...).

@@ -25,7 +25,7 @@ Material = list[tuple[Recording, list[Float32]]]
 """Recordings, each with its contiguous records."""
 
 
-def run_course(
+def run_training(
     material: Material,
     shape: Shape,
     recipe: Recipe,

@@ -93,8 +93,8 @@ class Worker:
             case Clear(row, received):
                 self.lane.rings.skip_until(row, received)
                 self.lane.board.clear(np.array([row]), received)
-                self.pipeline.scoring.plausibility.measure(np.array([row]), wrong_rate=False)
-                self.pipeline.scoring.alarm.reset(np.array([row]))
+                self.pipeline.judge.plausibility.measure(np.array([row]), wrong_rate=False)
+                self.pipeline.judge.alarm.reset(np.array([row]))
             case Learn(number, calibration):
                 self._calibrations.pop(number, None)
                 if calibration is not None:
@@ -102,7 +102,7 @@ class Worker:
             case Configure():
                 self._configure(order)
             case Measured(row, wrong_rate):
-                self.pipeline.scoring.plausibility.measure(np.array([row]), wrong_rate=wrong_rate)
+                self.pipeline.judge.plausibility.measure(np.array([row]), wrong_rate=wrong_rate)
             case Restore():
                 self._restore(order)
             case Collect(number, rows, last):
@@ -119,36 +119,36 @@ class Worker:
     def _configure(self, order: Configure) -> None:
         rows = np.array([order.row])
         calibration = None if order.calibration is None else self._calibrations[order.calibration]
-        scoring = self.pipeline.scoring
-        before = scoring.alarm.state(rows)
+        judge = self.pipeline.judge
+        before = judge.alarm.state(rows)
         self.pipeline.configure(rows, order.interval_blocks, order.warmup_blocks)
-        scoring.assign(rows, calibration, order.limit, wrong_rate=order.wrong_rate)
+        judge.assign(rows, calibration, order.limit, wrong_rate=order.wrong_rate)
         if before.any():
             # An alarm ends with the calibration that raised it; subscribers must hear that it ended.
-            self._changed(Changes(rows, before, scoring.alarm.state(rows), np.full(1, np.nan, np.float32)))
+            self._changed(Changes(rows, before, judge.alarm.state(rows), np.full(1, np.nan, np.float32)))
         with self.lane.board.writing():
             self.lane.board.alarm_state[rows] = -1
             self.lane.board.calibrated[rows] = calibration is not None
             self.lane.board.warm_up_belongs[rows] = order.warmup_blocks < self.lane.shape.window_blocks
 
     def _restore(self, order: Restore) -> None:
-        row, arrays, board, scoring = np.array([order.row]), order.arrays, self.lane.board, self.pipeline.scoring
+        row, arrays, board, judge = np.array([order.row]), order.arrays, self.lane.board, self.pipeline.judge
         counts = arrays.get("board")
         if order.counters and counts is not None and counts.shape == board.counts(row)[0].shape:
             board.restore(order.row, counts.astype(np.int64))
         evidence = {name[len("scorer.") :]: a[None] for name, a in arrays.items() if name.startswith("scorer.")}
         alarm = arrays.get("alarm", np.zeros(0, np.int64)).astype(np.int64)[None]
-        if not scoring.calibrated_rows[order.row] or alarm.shape != scoring.alarm.export(row).shape:
+        if not judge.calibrated_rows[order.row] or alarm.shape != judge.alarm.export(row).shape:
             return
-        if scoring.scorer.restore(row, evidence):
-            scoring.alarm.restore(row, alarm)
+        if judge.scorer.restore(row, evidence):
+            judge.alarm.restore(row, alarm)
             with board.writing():
-                board.alarm_state[row] = scoring.alarm.state(row)
+                board.alarm_state[row] = judge.alarm.state(row)
 
     def _collect(self, rows: Rows) -> Arrays:
-        scoring = self.pipeline.scoring
-        arrays = {f"scorer.{name}": values for name, values in scoring.scorer.export(rows).items()}
-        return {**arrays, "alarm": scoring.alarm.export(rows), "board": self.lane.board.counts(rows)}
+        judge = self.pipeline.judge
+        arrays = {f"scorer.{name}": values for name, values in judge.scorer.export(rows).items()}
+        return {**arrays, "alarm": judge.alarm.export(rows), "board": self.lane.board.counts(rows)}
 
     def round(self, received: Int64 | None = None) -> bool:
         """Process one batch if a block is due; returns whether one was.

@@ -6,7 +6,7 @@ import pytest
 from monitor.core.gap import GapSums
 from monitor.core.scoring.fit import HealthyContext, block_sums, cut, in_mps2
 from monitor.core.scoring.kinds import raw_features
-from monitor.core.scoring.observations import Evidence
+from monitor.core.scoring.observations import ObservationSums
 from monitor.core.scoring.whitening import whitening_matrix
 from tests.support.healthy import make_batch
 
@@ -25,16 +25,16 @@ def test_sums_of_calibrating_and_scoring_agree(swing: float, interval_blocks: in
     whitening = whitening_matrix([in_mps2(residual, level)])
     learned = cut(block_sums(context, in_mps2(residual, level), whitening), 0, interval_blocks, SIZE)
 
-    evidence, gaps, row = Evidence(1, SIZE), GapSums(1), np.zeros(1, np.intp)
-    evidence.assign(row, whitening)
+    observations, gaps, row = ObservationSums(1, SIZE), GapSums(1), np.zeros(1, np.intp)
+    observations.assign(row, whitening)
     samples = np.array([interval_blocks * SIZE])
     scored = []
     for k in range(BLOCKS):
         part = slice(k, k + 1)
         batch = make_batch(row, observed[part], residual[part], level[part])
-        evidence.add(batch)
+        observations.add(batch)
         gaps.add(batch)
         if (k + 1) % interval_blocks == 0:
-            scored.append(raw_features(evidence.close(row, samples), gaps.close(row, samples))[0])
+            scored.append(raw_features(observations.close(row, samples), gaps.close(row, samples))[0])
 
     np.testing.assert_allclose(np.array(scored), learned, rtol=0, atol=1e-4)

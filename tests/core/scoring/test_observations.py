@@ -5,7 +5,7 @@ from monitor.core.gap import GapSums
 from monitor.core.scoring.bands import layout
 from monitor.core.scoring.fit import block_sums, cut, in_mps2
 from monitor.core.scoring.kinds import raw_features
-from monitor.core.scoring.observations import HELD_BLOCKS, Evidence
+from monitor.core.scoring.observations import HELD_BLOCKS, ObservationSums
 from monitor.core.scoring.whitening import autoregression, whitening_matrix, with_previous
 from tests.support.healthy import BLOCK, INTERVAL, Channels, context, healthy_calibration, make_batch, signal
 
@@ -43,7 +43,7 @@ def test_batches_of_channels_give_what_one_long_pass_gives() -> None:
         for block in range(number * INTERVAL, (number + 1) * INTERVAL):
             channels.add(contexts, block)
         samples = np.full(3, INTERVAL * BLOCK, np.int64)
-        seen = channels.evidence.close(channels.rows, samples)
+        seen = channels.observations.close(channels.rows, samples)
         raw = raw_features(seen, channels.gaps.close(channels.rows, samples))
         for row, one in enumerate(contexts):
             sums = block_sums(one, in_mps2(one.residual, one.level_mps2), calibration.whitening)
@@ -56,7 +56,7 @@ def test_a_long_interval_is_whitened_in_parts_without_a_seam() -> None:
     channels = Channels(1, calibration)
     for block in range(len(one.observed)):
         channels.add([one], block)
-    seen = channels.evidence.close(channels.rows, np.array([one.observed.size]))
+    seen = channels.observations.close(channels.rows, np.array([one.observed.size]))
     sums = block_sums(one, in_mps2(one.residual, one.level_mps2), calibration.whitening)
     assert seen.bands[0] == pytest.approx(sums[:, : layout(BLOCK).bands].mean(axis=0), rel=1e-3)
 
@@ -66,7 +66,7 @@ def test_channels_without_calibration_still_have_a_kurtosis() -> None:
     contexts = [context(signal(INTERVAL, seed)) for seed in (5, 6)]
     for block in range(INTERVAL):
         channels.add(contexts, block)
-    seen = channels.evidence.close(channels.rows, np.full(2, INTERVAL * BLOCK))
+    seen = channels.observations.close(channels.rows, np.full(2, INTERVAL * BLOCK))
     assert np.isnan(seen.bands).all()
     assert np.isfinite(seen.kurtosis).all()
 
@@ -89,7 +89,7 @@ def test_reset_forgets_the_open_interval_and_the_block_before() -> None:
     fresh, used = Channels(1, calibration), Channels(1, calibration)
     for block in range(3):
         used.add([other], block)
-    used.evidence.reset(used.rows)
+    used.observations.reset(used.rows)
     used.gaps.reset(used.rows)
     for channels in (fresh, used):
         for block in range(INTERVAL):
@@ -99,18 +99,20 @@ def test_reset_forgets_the_open_interval_and_the_block_before() -> None:
 
 def test_two_calibrations_do_not_mix() -> None:
     quiet, loud = healthy_calibration(seed=1), healthy_calibration(seed=2)
-    evidence, gaps = Evidence(2, BLOCK), GapSums(2)
-    evidence.assign(np.array([0]), quiet.whitening)
-    evidence.assign(np.array([1]), loud.whitening)
+    observations, gaps = ObservationSums(2, BLOCK), GapSums(2)
+    observations.assign(np.array([0]), quiet.whitening)
+    observations.assign(np.array([1]), loud.whitening)
     one = context(signal(INTERVAL, 5))
     for block in range(INTERVAL):
         two = np.repeat(one.residual[block : block + 1], 2, axis=0)
         batch = make_batch(np.arange(2), two, two, np.repeat(one.level_mps2[block], 2))
-        evidence.add(batch)
+        observations.add(batch)
         gaps.add(batch)
-    seen = evidence.close(np.arange(2), np.full(2, INTERVAL * BLOCK))
+    seen = observations.close(np.arange(2), np.full(2, INTERVAL * BLOCK))
     for row, calibration in enumerate((quiet, loud)):
         alone = Channels(1, calibration)
         for block in range(INTERVAL):
             alone.add([one], block)
-        assert seen.bands[row] == pytest.approx(alone.evidence.close(alone.rows, np.array([200])).bands[0], rel=1e-4)
+        assert seen.bands[row] == pytest.approx(
+            alone.observations.close(alone.rows, np.array([200])).bands[0], rel=1e-4
+        )

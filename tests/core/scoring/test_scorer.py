@@ -4,11 +4,11 @@ import pytest
 from monitor.core.scoring.bands import layout
 from monitor.core.scoring.combine import SCALES, combine
 from monitor.core.scoring.fit import accumulate, block_sums, calibrate, cut, in_mps2, rolling
-from monitor.core.scoring.kinds import KINDS, SCALE_FREE, Kind, features, make_plan, statistics
+from monitor.core.scoring.kinds import KINDS, Kind, features, make_plan, statistics
 from monitor.core.scoring.scorer import Scores
 from monitor.core.scoring.tail import surprise
 from monitor.errors import RecordingError
-from tests.support.healthy import BLOCK, INTERVAL, RATE, Channels, context, healthy_calibration, signal
+from tests.support.healthy import BLOCK, INTERVAL, RATE, SCALE_FREE, Channels, context, healthy_calibration, signal
 
 
 def scores(found: list[Scores], row: int = 0) -> list[float]:
@@ -45,7 +45,7 @@ def test_the_score_grows_with_the_fault_and_names_evidence_and_band() -> None:
     assert KINDS[int(last[1].dominant[0])] is Kind.BANDS
     low, high = last[1].band[0]
     assert low < 0.85 < high  # the ringing's frequency, as part of half the rate
-    assert last[1].p_value[0] < 1e-6
+    assert np.exp(-values[1] * calibration.limit(1.0)) < 1e-6
 
 
 def test_gain_moves_level_and_leaves_scale_free_evidence_alone() -> None:

@@ -6,7 +6,7 @@ import pytest
 from monitor.core.arrays import Float32, Rows
 from monitor.core.forecaster import CarriedState
 from monitor.errors import RecordingError
-from monitor.model.forecast_ahead import look
+from monitor.model.forecast_ahead import forecast_ahead
 from monitor.model.training.report import compare, linear_forecaster
 from tests.support.numpy_engine import NumpyEngine, NumpyState
 
@@ -87,9 +87,9 @@ def test_short_records_are_warmed_up_for_half_their_length() -> None:
     assert compare(LastBlock(8, 4, 25), [ar2(80), ar2(80, 1)], {}, 50, 25).blocks == 2 * 5
 
 
-def test_a_look_feeds_forecasts_back() -> None:
+def test_a_forecast_ahead_feeds_forecasts_back() -> None:
     samples = ar2(1000)
-    found = look(LastBlock(8, 4, 5), samples, 400, 3, 50)
+    found = forecast_ahead(LastBlock(8, 4, 5), samples, 400, 3, 50)
     np.testing.assert_allclose(found.forecast, np.stack([samples[392:400]] * 3), rtol=1e-4, atol=1e-4)
     np.testing.assert_array_equal(found.observed.reshape(-1), samples[400:424])
     np.testing.assert_array_equal(found.context, samples[:400])
@@ -101,6 +101,6 @@ def test_a_look_feeds_forecasts_back() -> None:
 
 
 @pytest.mark.parametrize("at_sample", [39, 977, 10_000])
-def test_a_look_needs_samples_before_and_after(at_sample: int) -> None:
+def test_a_forecast_ahead_needs_samples_before_and_after(at_sample: int) -> None:
     with pytest.raises(RecordingError, match=r"take one from 40 to 976"):
-        look(LastBlock(8, 4, 5), ar2(1000), at_sample, 3, 50)
+        forecast_ahead(LastBlock(8, 4, 5), ar2(1000), at_sample, 3, 50)

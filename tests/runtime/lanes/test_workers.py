@@ -91,7 +91,7 @@ def test_several_processes_say_what_one_pipeline_says(artefact: Artefact, calibr
     for name in ("blocks_scored", "score", "gap_ratio", "rms", "evidence", "alarm_state"):
         expected, found = getattr(lane.board, name), getattr(inference.lane.board, name)
         assert np.allclose(found, expected, rtol=1e-4), name
-    assert known[1]["scorer.count"] == worker.pipeline.scoring.scorer.export(np.array([4]))["count"]
+    assert known[1]["scorer.count"] == worker.pipeline.judge.scorer.export(np.array([4]))["count"]
     # Noise is no machine of this model's: every row has alarmed, and is named by its place in the whole lane.
     assert sorted({row for changes in changed for row in changes.rows.tolist()}) == list(range(CHANNELS))
     assert lane.board.alarm_state.tolist() == [State.ALARM] * CHANNELS

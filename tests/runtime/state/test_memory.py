@@ -64,7 +64,7 @@ class Run:
         self.row = row
         self.calibration = calibration
         self.rows = np.array([row])
-        self.pipeline.scoring.assign(self.rows, calibration, 10.0)
+        self.pipeline.judge.assign(self.rows, calibration, 10.0)
 
     def add(self, machine: str = "fan", key: str = "same") -> Channel:
         """A channel appears."""
@@ -82,7 +82,7 @@ class Run:
 
     @property
     def state(self) -> State:
-        return State(int(self.pipeline.scoring.alarm.state(self.rows)[0]))
+        return State(int(self.pipeline.judge.alarm.state(self.rows)[0]))
 
 
 def first_run(folder: Path, calibration: Calibration | None, *, final: bool) -> dict[str, np.ndarray]:
@@ -90,10 +90,10 @@ def first_run(folder: Path, calibration: Calibration | None, *, final: bool) -> 
     run = Run(folder, calibration)
     channel = run.add()
     channel.samples_received, channel.blocks_incomplete, channel.first_block = 900, 3, -45
-    scoring = run.pipeline.scoring
-    scoring.alarm.restore(run.rows, np.array([[State.ALARM, 7, 0, 12]]))
-    evidence = {name: np.nan_to_num(values) + 1 for name, values in scoring.scorer.export(run.rows).items()}
-    assert scoring.scorer.restore(run.rows, evidence)
+    judge = run.pipeline.judge
+    judge.alarm.restore(run.rows, np.array([[State.ALARM, 7, 0, 12]]))
+    evidence = {name: np.nan_to_num(values) + 1 for name, values in judge.scorer.export(run.rows).items()}
+    assert judge.scorer.restore(run.rows, evidence)
     run.lane.board.restore(run.row, run.lane.board.counts(run.rows)[0] + 5)
     run.save(final=final)
     assert run.memory.write_failures == 0
@@ -107,11 +107,11 @@ def test_alarm_and_evidence_always_go_on_counters_after_a_clean_end(
     evidence = first_run(tmp_path, calibration, final=final)
     run = Run(tmp_path, calibration, row=2)
     channel = run.add()
-    scoring = run.pipeline.scoring
+    judge = run.pipeline.judge
     assert run.state is State.ALARM
     assert run.lane.board.alarm_state[2] == State.ALARM
-    assert scoring.alarm.export(run.rows).tolist() == [[State.ALARM, 7, 0, 12]]
-    for name, values in scoring.scorer.export(run.rows).items():
+    assert judge.alarm.export(run.rows).tolist() == [[State.ALARM, 7, 0, 12]]
+    for name, values in judge.scorer.export(run.rows).items():
         assert np.array_equal(values, evidence[name])
     counted = (channel.samples_received, channel.blocks_incomplete, channel.first_block)
     assert counted == ((900, 3, -45) if final else (0, 0, 0))
