@@ -1,1 +1,1 @@
-"""Recordings to the broker and from it."""
+"""Recordings to and from an MQTT broker: replaying and recording."""

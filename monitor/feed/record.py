@@ -1,7 +1,4 @@
-"""Contiguous samples of one channel from the live feed.
-
-Refuses to know: files, units, what the samples are for.
-"""
+"""Records contiguous samples of one channel from the broker."""
 
 import asyncio
 import time
@@ -17,17 +14,18 @@ from monitor.errors import MonitorError
 from monitor.runtime.intake.direct_client import client_options
 
 SILENCE_S = 30.0
-"""Seconds without a message after which there is nothing to record."""
+"""Seconds without a message after which recording fails. Lower: sensors that send rarely cannot be recorded. Higher: a
+wrong topic is noticed later."""
 
 
 class LiveChannel:
-    """Collects the samples of one axis until there are enough; a loss makes it begin anew."""
+    """Collects the samples of one axis until there are enough; missing samples restart the collection."""
 
     def __init__(self, payload_format: str, sampling_rate_hz: float, axis: str | None, samples: int) -> None:
         self.restarts = 0
-        """How often samples were missing."""
+        """Number of restarts because samples were missing."""
         self.rejected = 0
-        """Messages that could not be used."""
+        """Number of rejected messages."""
         self._decode = decoder(payload_format, (axis or "",), sampling_rate_hz)
         self._continuity: Continuity[Numbers] = Continuity(sampling_rate_hz)
         self._axis = axis
@@ -37,11 +35,11 @@ class LiveChannel:
 
     @property
     def complete(self) -> bool:
-        """Whether there are enough."""
+        """Whether there are enough samples."""
         return self._collected >= self._wanted
 
     def take(self, payload: bytes) -> None:
-        """Take one message."""
+        """Add the samples of one message."""
         try:
             message = self._decode(payload)
         except Rejected:
@@ -68,7 +66,7 @@ class LiveChannel:
             self._parts, self._collected = [], 0
 
     def samples(self) -> Float32:
-        """What was collected, (n,) as sent."""
+        """The collected samples, (n,) as sent."""
         return np.concatenate(self._parts)[: self._wanted]
 
 
@@ -77,7 +75,7 @@ async def record(broker: Mqtt, topic: str, channel: LiveChannel) -> Float32:
 
     Raises:
         ConfigurationError: a password or certificate cannot be read.
-        MonitorError: no broker, it went away, or nothing comes.
+        MonitorError: there is no broker, the connection was lost, or no message arrives.
     """
     try:
         async with aiomqtt.Client(**client_options(broker)) as client:

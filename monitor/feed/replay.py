@@ -1,6 +1,6 @@
-"""Publishing a recording over MQTT, message by message, at the pace at which it was made or another.
+"""Publishes a recording over MQTT, message by message, in real time or at another speed.
 
-Samples go out in the recording's own unit, as its sensor would send them. Refuses to know: the daemon.
+Samples are sent in the unit of the file, as the sensor would send them.
 """
 
 import asyncio
@@ -15,45 +15,45 @@ from monitor.errors import MonitorError
 from monitor.recording.source import Recording
 
 DEFAULT_MESSAGE_S = 0.1
-"""Length of a message, if none is asked for: what vibration sensors commonly send at once."""
+"""Default length of a message, typical of vibration sensors."""
 
 
 @dataclass(frozen=True)
 class ReplayPlan:
-    """How a recording is to be published."""
+    """How a recording is published."""
 
     topic: str
-    """Where to."""
+    """Topic to publish to."""
     payload_format: str = "float32"
-    """``float32``: packed; ``json``: with ``t``, which tells the pauses between records."""
+    """``float32``: packed; ``json``: with ``t``, which preserves the pauses between records."""
     speed: float = 1.0
-    """1: in real time; inf: as fast as the broker takes it."""
+    """Speed relative to real time; inf: as fast as the broker accepts messages."""
     message_samples: int | None = None
     """Samples in a message; None: about 0.1 s."""
     duration_s: float = math.inf
-    """End after so much of the recording."""
+    """Seconds of the recording after which to stop."""
     qos: int = 0
-    """Quality of service; with 1 the broker's pace is kept to."""
+    """Quality of service; with 1, the broker's acknowledgements limit the speed."""
 
 
 @dataclass(frozen=True)
 class Replayed:
-    """What was published."""
+    """The amount of published data."""
 
     messages: int
-    """Messages."""
+    """Published messages."""
     samples: int
-    """Samples."""
+    """Published samples."""
     seconds: float
-    """How long it took."""
+    """Duration of the replay in seconds."""
 
 
 async def replay(recording: Recording, client: aiomqtt.Client, plan: ReplayPlan) -> Replayed:
     """Publish a recording through a connected client.
 
     Raises:
-        MonitorError: the broker went away.
-        RecordingError: the recording cannot be read on.
+        MonitorError: the connection to the broker was lost.
+        RecordingError: reading the recording failed.
     """
     rate_hz = recording.sampling_rate_hz
     size = plan.message_samples or max(1, round(DEFAULT_MESSAGE_S * rate_hz))
@@ -63,7 +63,7 @@ async def replay(recording: Recording, client: aiomqtt.Client, plan: ReplayPlan)
         if samples / rate_hz >= plan.duration_s:
             break
         if math.isfinite(plan.speed):
-            # A message is complete, and so sent, when its last sample has been measured.
+            # A message is sent when its last sample would have been measured.
             due_s = began_s + (samples + piece.samples.size) / rate_hz / plan.speed
             await asyncio.sleep(max(0.0, due_s - time.monotonic()))
         at_s = began_wall_s + recording.record_start_s(piece.record) + piece.start_sample / rate_hz

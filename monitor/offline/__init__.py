@@ -1,1 +1,1 @@
-"""Recordings through the daemon's own pipeline: backtest and calibration."""
+"""Recordings through the pipeline of the daemon: backtest and calibration."""

@@ -1,6 +1,6 @@
-"""What the daemon would have said of a recording: the same pipeline, with the scores kept and summed up.
+"""Backtest: runs recordings through the daemon's pipeline and keeps the scores and alarms.
 
-Refuses to know: files to write, figures to draw.
+The results are the same as those of a daemon that receives the recording.
 """
 
 from collections import Counter
@@ -24,44 +24,45 @@ class Interval:
     """One closed interval of one channel."""
 
     start_s: float
-    """Seconds: the record's own start, else its index times the record interval, plus the place in the record."""
+    """Start in seconds: that of the record (stated, or its index times the record interval), plus the position in
+    it."""
     end_s: float
-    """Likewise."""
+    """End in seconds, as ``start_s``."""
     score: float
-    """NaN without one."""
+    """Score, 1 at the limit; NaN if the interval has none."""
     alarm_state: int
     """0 ok, 1 warning, 2 alarm; -1 without a calibration."""
     gap: float
-    """m/s²."""
+    """RMS of the residual, in m/s²."""
     gap_ratio: float
     """Residual energy / signal energy."""
     gap_whitened: float
-    """NaN without a calibration."""
+    """Energy of the whitened residual, about 1 when healthy; NaN without a calibration."""
     rms: float
-    """m/s²."""
+    """RMS of the signal about its running mean, in m/s²."""
     evidence: tuple[float, ...]
     """Score of each kind alone, in the order of ``KINDS``."""
 
 
 @dataclass
 class ChannelResult:
-    """What came of one recording."""
+    """The results of one recording."""
 
     name: str
-    """Of the recording."""
+    """Name of the recording."""
     sampling_rate_hz: float
-    """Of the channel."""
+    """Sampling rate of the channel."""
     samples: int = 0
-    """How many were read, those that fill no block too."""
+    """Samples read, including those of incomplete blocks."""
     blocks_scored: int = 0
     """Blocks compared with their forecast."""
     blocks_skipped: Counter[str] = field(default_factory=Counter)
-    """Blocks that were not, by reason; refused intervals by their reason."""
+    """Blocks that were not compared or not scored, by reason."""
     intervals: list[Interval] = field(default_factory=list)
-    """In the order of time."""
+    """Closed intervals in the order of time."""
 
     def alarms(self) -> list[dict[str, float | None]]:
-        """Start, end and peak score of each alarm; an alarm that did not end has no end."""
+        """Start, end and peak score of each alarm; the end is None if the alarm did not end."""
         found: list[dict[str, float | None]] = []
         open_alarm: dict[str, float | None] | None = None
         for interval in self.intervals:
@@ -108,18 +109,18 @@ def backtest(
     calibration: Calibration | None,
     false_alarms_per_month: float,
 ) -> list[ChannelResult]:
-    """Score recordings, each as a channel of its own, exactly as the daemon would.
+    """Score recordings, each as a separate channel, exactly as the daemon would.
 
     Args:
         engine: runs the model.
-        level_blocks: of the model's scaling.
-        recordings: at one rate.
-        how: interval and warm-up, the calibration's where there is one.
-        calibration: None: gaps only.
-        false_alarms_per_month: the budget of each channel.
+        level_blocks: time constant of the level, from the model.
+        recordings: recordings with the same sampling rate.
+        how: interval and warm-up; those of the calibration if there is one.
+        calibration: calibration of all channels; None for gaps without scores.
+        false_alarms_per_month: the false alarm budget of each channel.
 
     Raises:
-        RecordingError: a recording cannot be read on.
+        RecordingError: reading a recording failed.
     """
     rows = np.arange(len(recordings))
     pipeline = Pipeline(CarriedForecaster(engine, len(recordings)), len(recordings), engine.block_samples, level_blocks)
@@ -153,7 +154,7 @@ def backtest(
 
 
 class _Clock:
-    """Turns a recording's sample index into seconds, record by record."""
+    """Converts the sample index of a recording to seconds, record by record."""
 
     def __init__(self, recording: Recording) -> None:
         self._recording = recording
@@ -162,12 +163,12 @@ class _Clock:
         self._origin = 0
 
     def enter(self, start_sample: int) -> None:
-        """A context starts: the next record."""
+        """Go to the next record, whose context starts at ``start_sample``."""
         self._record += 1
         self._origin = start_sample
 
     def seconds(self, sample: int) -> float:
-        """The instant of a sample of the present record."""
+        """The time of a sample of the current record."""
         start_s = self._recording.record_start_s(max(self._first, self._record))
         return start_s + (sample - self._origin) / self._recording.sampling_rate_hz
 
@@ -176,7 +177,7 @@ def _keep(intervals: Intervals, results: list[ChannelResult], clocks: list[_Cloc
     gaps, judged = intervals.gaps, intervals.judgements
     for i, row in enumerate(intervals.rows.tolist()):
         if judged.refusal[i]:
-            # Every block of the interval went without a score.
+            # All blocks of a refused interval count as skipped.
             results[row].blocks_skipped[REFUSALS[judged.refusal[i] - 1]] += interval_blocks
         results[row].intervals.append(
             Interval(
@@ -194,11 +195,11 @@ def _keep(intervals: Intervals, results: list[ChannelResult], clocks: list[_Cloc
 
 
 COLUMNS = ("channel", "start_s", "score", "alarm_state", "gap", "gap_ratio", "gap_whitened", "rms")
-"""Of the CSV."""
+"""Columns of the CSV."""
 
 
 def csv_rows(results: list[ChannelResult]) -> list[tuple[object, ...]]:
-    """One row an interval, all channels; a figure that does not exist is empty."""
+    """One row an interval, for all channels; missing values are empty."""
     rows: list[tuple[object, ...]] = []
     for channel in results:
         for interval in channel.intervals:
@@ -209,6 +210,6 @@ def csv_rows(results: list[ChannelResult]) -> list[tuple[object, ...]]:
 
 
 def strongest(interval: Interval) -> str | None:
-    """The kind of evidence that speaks loudest, None without a score."""
+    """The kind of evidence with the highest score; None without a score."""
     values = np.array(interval.evidence)
     return KINDS[int(values.argmax())].value if np.isfinite(values).all() else None

@@ -1,7 +1,4 @@
-"""From healthy recordings to a calibration: the pipeline runs over them, and its residuals are what is learned from.
-
-Refuses to know: how limits are made, what the command line says.
-"""
+"""Makes calibrations from healthy recordings: collects the residuals of the daemon's pipeline and learns from them."""
 
 from dataclasses import dataclass
 
@@ -17,33 +14,33 @@ from monitor.offline.drive import due_blocks
 from monitor.recording.source import Recording
 
 BURST_WARMUP_BLOCKS = 5
-"""Warm-up inside a burst. Fewer: the first forecasts, from next to nothing, widen what is normal. More: less of a short
-burst is scored."""
+"""Warm-up blocks of a burst. Fewer: the poor first forecasts widen what counts as normal. More: less of a short burst
+is scored."""
 
 
 @dataclass(frozen=True)
 class Cut:
-    """How a channel's stream is cut into what is scored together."""
+    """How a channel's stream is divided into intervals."""
 
     interval_blocks: int
     """Scored blocks in an interval."""
     warmup_blocks: int
     """Blocks at the start of a context that are not scored."""
     interval_s: float | None
-    """From one interval to the next; None: they follow without a pause."""
+    """Seconds from one interval to the next; None if there is no pause between them."""
 
 
 def cut(recordings: list[Recording], interval_s: float, window_blocks: int, block_samples: int) -> Cut:
-    """How recordings are cut: bursts whole, long records into intervals.
+    """Choose interval and warm-up: a burst is one interval, a long record is divided into intervals.
 
     Args:
-        recordings: of one channel.
-        interval_s: the interval asked for.
-        window_blocks: the model's warm-up.
-        block_samples: the model's block.
+        recordings: recordings of one channel.
+        interval_s: the requested interval.
+        window_blocks: warm-up of the model in blocks.
+        block_samples: samples of a block.
 
     Returns:
-        For records that hold at most two windows of blocks, one interval a record, all its blocks but a short warm-up.
+        If records have at most two windows of blocks, they are bursts: one interval a record, with a short warm-up.
     """
     rate_hz = recordings[0].sampling_rate_hz
     shortest = min((recording.record_samples or 0) // block_samples for recording in recordings)
@@ -56,13 +53,13 @@ def cut(recordings: list[Recording], interval_s: float, window_blocks: int, bloc
 
 
 class _Contexts:
-    """Collects the scored blocks of each context of some channels."""
+    """Collects the scored blocks of every context of some channels."""
 
     def __init__(self, channels: int) -> None:
         self._contexts: list[list[list[tuple[Float32, Float32, np.float32]]]] = [[] for _ in range(channels)]
 
     def take(self, batch: Residuals) -> None:
-        """Keep a batch of scored blocks."""
+        """Add a batch of scored blocks."""
         unit = batch.level_mps2[:, None]
         for row, observed, residual, level in zip(
             batch.rows.tolist(), batch.signal / unit, batch.residual / unit, batch.level_mps2, strict=True
@@ -70,11 +67,11 @@ class _Contexts:
             self._contexts[row][-1].append((observed, residual, level))
 
     def begin(self, row: int) -> None:
-        """A new context of a channel begins."""
+        """Start a new context of a channel."""
         self._contexts[row].append([])
 
     def healthy(self, row: int) -> list[HealthyContext]:
-        """What was collected of a channel."""
+        """The collected contexts of a channel."""
         return [
             HealthyContext(
                 np.stack([observed for observed, _, _ in context]),
@@ -89,16 +86,16 @@ class _Contexts:
 def calibrate_channels(
     engine: Engine, level_blocks: int, channels: list[list[Recording]], how: Cut
 ) -> list[Calibration]:
-    """Calibrate channels, each on its healthy recordings, side by side.
+    """Calibrate several channels in one run, each on its healthy recordings.
 
     Args:
         engine: runs the model.
-        level_blocks: of the model's scaling.
-        channels: the recordings of each channel, all at one rate, as many for each.
+        level_blocks: time constant of the level, from the model.
+        channels: the recordings of each channel, with the same rate, and the same number for each.
         how: interval and warm-up.
 
     Raises:
-        RecordingError: too little healthy data, with the amount needed, or data that cannot be healthy.
+        RecordingError: there are too few healthy data (the message states how many are needed), or they are unusable.
     """
     collected = _Contexts(len(channels))
     for number in range(max(len(recordings) for recordings in channels)):

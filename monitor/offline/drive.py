@@ -1,7 +1,6 @@
-"""Recordings through the very same pipeline, as fast as it goes, without broker, threads or clock.
+"""Runs recordings through the daemon's pipeline, as fast as possible, without broker, threads or clock.
 
-Replays, backtests and calibrations differ from the daemon only here: samples come from files and intervals go to the
-caller. Refuses to know: what is done with the intervals.
+Backtest and calibration differ from the daemon only here: samples come from files, and intervals go to the caller.
 """
 
 from collections import Counter
@@ -13,26 +12,26 @@ from monitor.core.rings import DueBlocks, Rings
 from monitor.recording.source import Recording
 
 PIECE_BLOCKS = 256
-"""Blocks read at once from each recording."""
+"""Blocks read at once from each recording. More: more memory. Fewer: more calls."""
 
 
 def due_blocks(
     recordings: list[Recording], block_samples: int, read: Counter[int] | None = None
 ) -> Iterator[DueBlocks]:
-    """The blocks of recordings side by side, one row each, in step, as the daemon's rings would give them.
+    """Read the blocks of several recordings in parallel, one row each, as the daemon's rings would return them.
 
-    Between two records of a recording the context ends. The samples of a recording are counted on over its records.
+    A new context starts with every record. Sample indices count on over the records of a recording.
 
     Args:
-        recordings: at one rate.
+        recordings: recordings with the same sampling rate.
         block_samples: samples in a block.
-        read: to count the samples read of each recording in, those after its last whole block too.
+        read: counters of the samples read of each recording, including incomplete blocks; they are updated.
 
     Yields:
         Batches of at most one block a recording.
 
     Raises:
-        RecordingError: a recording cannot be read on.
+        RecordingError: reading a recording failed.
     """
     rings = Rings(len(recordings), 2 * PIECE_BLOCKS + 2, block_samples)
     sources = [_pieces(recording, block_samples) for recording in recordings]
@@ -56,13 +55,13 @@ def due_blocks(
 def drive(
     pipeline: Pipeline, recordings: list[Recording], read: Counter[int] | None = None
 ) -> Iterator[tuple[DueBlocks, Processed]]:
-    """Push recordings through a pipeline that has a configured row for each; each batch and what it gave."""
+    """Run recordings through a pipeline with one configured row each; yields every batch and its result."""
     for due in due_blocks(recordings, pipeline.block_samples, read):
         yield due, pipeline.process(due)
 
 
 def _pieces(recording: Recording, block_samples: int) -> Iterator[tuple[int, bool, Float32]]:
-    """Stream index, whether a record starts, samples."""
+    """Iterate over the pieces of a recording: stream index, whether a record starts, samples."""
     record, origin, length = -1, 0, 0
     for piece in recording.pieces(PIECE_BLOCKS * block_samples):
         starts = piece.record != record

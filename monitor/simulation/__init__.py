@@ -1,1 +1,1 @@
-"""A simulated machine whose faults grow."""
+"""Simulation of rotating machines with growing faults."""

@@ -1,9 +1,9 @@
-"""Rotating machines and their faults, as the simulator understands them: named numbers, and the textbook's formulas.
+"""Rotating machines and their faults: the parameters of the simulator, and the textbook formulas for them.
 
 Sources: kinematics of rolling bearings and the amplitude-modulated impact model, Randall and Antoni, "Rolling element
 bearing diagnostics - a tutorial", Mechanical Systems and Signal Processing 25 (2011); signatures of unbalance,
-misalignment, looseness and gear mesh with sidebands, ISO 13373-1 and ISO 13373-3. Every measuring point feels one
-direction; what only the axial direction would show is not modelled. Refuses to know: sampling, random numbers.
+misalignment, looseness and gear mesh with sidebands, ISO 13373-1 and ISO 13373-3. Every measuring point measures one
+radial direction. Does not handle: axial vibration.
 """
 
 import math
@@ -14,11 +14,11 @@ POINTS = ("drive-end", "fan-end", "foot")
 """Names of a machine's measuring points."""
 
 FELT = (1.0, 0.35, 0.15)
-"""Share of a fault that each measuring point feels: it is felt most where it is, at the drive end."""
+"""Fraction of a fault's amplitude that reaches each measuring point; faults are at the drive end."""
 
 
 class FaultKind(StrEnum):
-    """What can break."""
+    """Kinds of faults."""
 
     OUTER_RACE = "outer-race"
     INNER_RACE = "inner-race"
@@ -31,18 +31,18 @@ class FaultKind(StrEnum):
 
 @dataclass(frozen=True)
 class Bearing:
-    """A rolling-element bearing; frequencies are orders, multiples of the shaft's frequency."""
+    """A rolling-element bearing. Its frequencies are orders: multiples of the shaft's frequency."""
 
     balls: int = 9
-    """Rolling elements."""
+    """Number of rolling elements."""
     ball_to_pitch: float = 0.2
     """Ball diameter divided by pitch diameter."""
     contact_angle_rad: float = 0.0
-    """Contact angle."""
+    """Contact angle in radians."""
     resonance_hz: float = 3200.0
-    """Frequency at which the housing rings when a ball hits a defect."""
+    """Resonance of the housing, which rings when a ball hits a defect."""
     damping: float = 0.05
-    """Damping ratio of that ringing."""
+    """Damping ratio of this resonance."""
 
     @property
     def _ratio(self) -> float:
@@ -60,7 +60,7 @@ class Bearing:
 
     @property
     def ball_order(self) -> float:
-        """2 BSF / shaft, a ball's defect hits both races: D/d (1 - (d/D cos a)²)."""
+        """2 BSF / shaft, since a defect of a ball hits both races: D/d (1 - (d/D cos a)²)."""
         return (1 - self._ratio**2) / self.ball_to_pitch
 
     @property
@@ -74,11 +74,11 @@ class Machine:
     """A healthy machine at one measuring point; amplitudes are in m/s²."""
 
     name: str = "machine"
-    """Its name."""
+    """Name of the machine."""
     shaft_hz: float = 24.8
     """Mean frequency of the shaft."""
     speed_drift: float = 0.002
-    """Standard deviation of the slow drift of the shaft's frequency, relative."""
+    """Relative standard deviation of the slow drift of the shaft's frequency."""
     harmonics_mps2: tuple[float, ...] = (0.6, 0.25, 0.12, 0.06)
     """Amplitudes at 1, 2, 3 … times the shaft's frequency."""
     teeth: int = 0
@@ -86,41 +86,41 @@ class Machine:
     mesh_mps2: tuple[float, ...] = ()
     """Amplitudes at 1, 2 … times the mesh frequency."""
     mesh_modulation: float = 0.15
-    """Depth of the mesh's modulation by the shaft, which makes sidebands."""
+    """Depth of the modulation of the mesh by the shaft, which causes sidebands."""
     blades: int = 0
     """Blades of a fan or an impeller; 0: none."""
     blade_mps2: float = 0.0
     """Amplitude at the blade-passing frequency."""
     bearing: Bearing = field(default_factory=Bearing)
-    """Its bearing."""
+    """The bearing."""
     noise_mps2: float = 0.25
     """RMS of the broad-band noise."""
     noise_corner_hz: float = 2500.0
     """Frequency above which the noise falls off."""
     build: int = 0
-    """Which copy of the machine and which measuring point: decides the phases of its components, for good."""
+    """Number of the copy of the machine and the measuring point; selects the constant phases of the components."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault that grows: nothing before its start, full size after its growth, linear in between."""
+    """A growing fault: zero before its start, then linear growth to full size."""
 
     kind: FaultKind
-    """What breaks."""
+    """Kind of the fault."""
     start_s: float = 0.0
-    """Instant of its beginning."""
+    """Start of the fault, in seconds of the simulation."""
     growth_s: float = 60.0
-    """Seconds from its beginning to its full size; 0: at once."""
+    """Seconds from its start to its full size; 0: at once."""
     size_mps2: float = 6.0
     """Amplitude of its impacts or of its main component at full size."""
 
     def felt_at(self, number: int) -> "Fault":
-        """The same fault as measuring point ``number`` feels it, smaller by the path from the fault to it."""
+        """The fault as measured at point ``number``, attenuated along the path."""
         return replace(self, size_mps2=self.size_mps2 * FELT[number % len(FELT)])
 
 
 def catalogue() -> dict[str, Machine]:
-    """Ready machines by name."""
+    """Predefined machines by name."""
     fan = Machine("fan", 24.8, blades=8, blade_mps2=0.5)
     pump = Machine(
         "pump", 49.3, harmonics_mps2=(0.9, 0.5, 0.2, 0.1), blades=6, blade_mps2=0.9, noise_mps2=0.4,
@@ -138,7 +138,7 @@ def catalogue() -> dict[str, Machine]:
 
 
 def measuring_point(machine: Machine, number: int) -> Machine:
-    """The same machine felt at another point: other paths, other amplitudes, another resonance."""
+    """The machine as measured at another point: with other phases, amplitudes and resonance."""
     gain = (1.0, 0.7, 0.45)[number % 3]
     return replace(
         machine,

@@ -1,19 +1,19 @@
-"""The vibration of a rotating machine, sample after sample, from the textbook's equations.
+"""The vibration of a rotating machine, simulated from textbook equations.
 
     a(t) = Σ A_k cos(k θ + φ_k)                       shaft harmonics: unbalance, misalignment, looseness
          + Σ M_j (1 + m cos θ) cos(j z θ + φ_j)       gear mesh with sidebands at the shaft's frequency
-         + B cos(b θ + φ_b)                           blades passing
-         + s(t) Σ_i w(θ_i) h(t - t_i)                 impacts of a defect, each making the housing ring
+         + B cos(b θ + φ_b)                           blade passing
+         + s(t) Σ_i w(θ_i) h(t - t_i)                 impacts of a defect, each exciting the housing
          + n(t)                                       coloured noise
 
-θ is the shaft's angle, the integral of a frequency that drifts slowly and within bounds; h is the impulse response of a
-damped oscillator; impacts come once per defect passage, and the rolling elements slip at random, about 1 % from one
-impact to the next, adding up, so that the impacts lose step with the shaft (a gear's tooth cannot slip); w is the load
-zone's weight. A component above half the sampling rate is left out, as an anti-aliasing filter would.
+θ is the shaft's angle, the integral of a slowly drifting frequency. h is the impulse response of a damped oscillator. w
+is the weight of the load zone. Impacts occur once per defect passage. Rolling elements slip at random, about 1 % from
+one impact to the next; the slip accumulates, so the impacts lose phase with the shaft (a gear tooth does not slip).
+Components above half the sampling rate are left out, as an anti-alias filter would do.
 
-The sources of the formulas stand in :mod:`monitor.simulation.machine`. The signal is made in chunks of fixed length,
-each with random numbers of its own, so it does not depend on how it is asked for. A fault draws from numbers of its
-own, so until its start the machine is the healthy one, sample for sample. Does not handle: files, clocks, MQTT.
+:mod:`monitor.simulation.machine` lists the sources of the formulas. The signal is computed in chunks of fixed length,
+each with its own random numbers, so it does not depend on how many samples a call asks for. Faults have separate random
+numbers: until a fault starts, the signal is identical to that of the healthy machine.
 """
 
 import math
@@ -26,17 +26,17 @@ from monitor.errors import ConfigurationError
 from monitor.simulation.machine import Fault, FaultKind, Machine
 
 CHUNK_SAMPLES = 4096
-"""Samples made at once; another number makes another signal of the same machine."""
+"""Samples computed at once; another number gives another random signal of the same machine."""
 
 SLIP = 0.01
-"""Standard deviation of the time between two impacts, relative to its mean (Randall and Antoni: 1 to 2 %)."""
+"""Relative standard deviation of the time between two impacts (Randall and Antoni: 1 to 2 %)."""
 
 DRIFT_TIME_S = 5.0
 """Correlation time of the drift of the shaft's frequency."""
 
 
 IMPACTS = frozenset({FaultKind.OUTER_RACE, FaultKind.INNER_RACE, FaultKind.BALL, FaultKind.GEAR_TOOTH})
-"""Faults that make the housing ring."""
+"""Faults that cause impacts and make the housing ring."""
 
 
 SHAFT_FAULTS: dict[FaultKind, dict[float, float]] = {
@@ -44,12 +44,12 @@ SHAFT_FAULTS: dict[FaultKind, dict[float, float]] = {
     FaultKind.MISALIGNMENT: {1: 0.4, 2: 1.0, 3: 0.3},
     FaultKind.LOOSENESS: {order: 0.5 / math.sqrt(order) for order in (0.5, 1, 1.5, 2, 2.5, 3, 4, 5, 6)},
 }
-"""Components of the faults that do not ring: order to amplitude, relative to the fault's size (ISO 13373-3: once per
-turn; twice above all; many orders and halves)."""
+"""Components of the faults without impacts: order to amplitude relative to the fault's size (ISO 13373-3: unbalance
+once per turn; misalignment mostly twice; looseness many orders and half orders)."""
 
 
 class Simulation:
-    """One measuring point of one machine; :meth:`next` gives as many samples as are asked for."""
+    """One measuring point of one machine; :meth:`next` returns the next samples."""
 
     def __init__(
         self,
@@ -64,15 +64,15 @@ class Simulation:
 
         Args:
             machine: the healthy machine.
-            sampling_rate_hz: of the samples.
-            seed: of everything random, not negative; two seeds are two days of the same machine.
-            faults: what breaks, and when.
-            shaft_seed: of the drift of the shaft's frequency; measuring points of one machine that share it turn
-                together. None: from ``seed``.
+            sampling_rate_hz: sampling rate of the signal.
+            seed: random seed, not negative; another seed is another day of the same machine.
+            faults: the faults, with start and growth.
+            shaft_seed: random seed of the drift of the shaft's frequency, the same for all measuring points of a
+                machine. None: derived from ``seed``.
 
         Raises:
-            ConfigurationError: the rate is not a positive number, a seed is negative, or the rate is too low to show
-                the ringing of a fault's impacts.
+            ConfigurationError: the rate is not a positive number, a seed is negative, or the rate is too low for the
+                resonance that a fault excites.
         """
         if not 0 < sampling_rate_hz < math.inf:
             raise ConfigurationError(f"simulating at {sampling_rate_hz} Hz: the sampling rate must be above 0 Hz")
@@ -99,7 +99,7 @@ class Simulation:
         self._phases = rng.uniform(0.0, 2 * math.pi, 64)
         b, a = butter(1, min(0.9, machine.noise_corner_hz / nyquist))
         self._noise_filter = (np.asarray(b, np.float64), np.asarray(a, np.float64))
-        # White noise of unit power keeps the power of the filter's impulse response.
+        # Filtered white noise of unit power has the power of the filter's impulse response.
         impulse = np.zeros(4096)
         impulse[0] = 1.0
         self._noise_gain = machine.noise_mps2 / math.sqrt(float(np.sum(lfilter(b, a, impulse) ** 2)))
@@ -110,7 +110,7 @@ class Simulation:
         self._passages = [0.0 for _ in faults]
 
     def next(self, samples: int) -> Float32:
-        """The next samples: (samples,) float32 in m/s²; any split of a stretch into calls gives the same samples."""
+        """The next samples, (samples,) float32 in m/s²; they do not depend on the sizes of earlier calls."""
         out = np.empty(samples, np.float32)
         filled = 0
         while filled < samples:
@@ -187,8 +187,8 @@ class Simulation:
     def _impacts(self, number: int, size: Float64, turns: Float64) -> Float64:
         """Impacts once per defect passage, weighted by the load zone, ringing the housing.
 
-        The defect's angle in passages is order times the shaft's angle plus a random walk, the slip; an impact comes
-        when it first passes a whole number, so the times between impacts scatter independently of each other.
+        The defect's phase in passages is its order times the shaft's angle, plus a random walk for the slip. An impact
+        occurs when the phase first passes an integer.
         """
         kind, bearing = self.faults[number].kind, self.machine.bearing
         rng = np.random.default_rng([self._seed, 3, number, self._chunk])
@@ -204,7 +204,7 @@ class Simulation:
             slipped = self._slipped[number] + np.cumsum(step * rng.normal(size=turns.size))
             self._slipped[number] = float(slipped[-1])
             passage += slipped
-        # The walk may step back over a whole number: only the first passage counts.
+        # The walk may step back over an integer: only the first passage counts.
         passages = np.maximum.accumulate(np.maximum(np.floor(passage), self._passages[number]))
         at = np.flatnonzero(np.diff(passages, prepend=self._passages[number]))
         self._passages[number] = float(passages[-1])
@@ -219,7 +219,7 @@ class Simulation:
 
 
 def _oscillator(resonance_hz: float, damping: float, sampling_rate_hz: float) -> tuple[Float64, Float64]:
-    """Filter whose impulse response is exp(-d w t) sin(w' t), a damped oscillator's, sampled; its peak is about 1."""
+    """Filter with the impulse response of a damped oscillator, exp(-d w t) sin(w' t), with a peak of about 1."""
     omega = 2 * math.pi * resonance_hz / sampling_rate_hz
     decay = math.exp(-damping * omega)
     damped = omega * math.sqrt(1 - damping**2)
