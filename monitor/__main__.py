@@ -1,6 +1,6 @@
 """``python -P -m monitor``: the same as the command ``vibration-monitor``.
 
-Without ``-P`` Python looks for every module in the working directory first, and would run what lies there.
+Without ``-P`` Python searches the working directory first, and would import modules from there.
 """
 
 import sys

@@ -1,6 +1,6 @@
-"""Writing a file so that a reader, or a kill at any instant, finds the old contents or the new ones, never a part.
+"""Atomic writing of files: after a crash at any time, the old or the new contents are there, never a mixture.
 
-The new contents are written beside the file under a hidden name, forced to disk, and renamed over it.
+The new contents are written to a hidden file in the same folder, synced to disk, and renamed over the old file.
 """
 
 import os
@@ -12,10 +12,10 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, *parts: bytes | memoryview) -> None:
-    """Replace the contents of ``path`` at once, by ``parts`` one after the other; its folder is made if it is missing.
+    """Replace the contents of ``path`` atomically by the concatenated ``parts``; creates its folder if missing.
 
     Raises:
-        OSError: they cannot be written; the old file is still there and nothing is left beside it.
+        OSError: writing failed; the old file is unchanged and no temporary file is left.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as fresh, fresh.open("wb") as file:
@@ -24,14 +24,14 @@ def write_atomically(path: Path, *parts: bytes | memoryview) -> None:
 
 @contextmanager
 def replacing(path: Path, suffix: str = "") -> Iterator[Path]:
-    """Give the path of a hidden file to write; when the block ends without an error it replaces ``path`` at once.
+    """Yield the path of a hidden file to write; if the block ends without an error, it replaces ``path`` atomically.
 
     Args:
-        path: the file; its folder exists.
-        suffix: what the hidden file's name ends in, for libraries that go by it.
+        path: the file; its folder must exist.
+        suffix: suffix of the hidden file, for libraries that derive the format from it.
 
     Raises:
-        OSError: it cannot be written; the old file is still there and nothing is left beside it.
+        OSError: writing failed; the old file is unchanged and no temporary file is left.
     """
     fresh = path.with_name(f".{path.name}.{os.getpid()}.part{suffix}")
     try:
@@ -44,18 +44,18 @@ def replacing(path: Path, suffix: str = "") -> Iterator[Path]:
 
 
 def write_folder_atomically(path: Path, contents: Mapping[str, bytes], check: Callable[[Path], object]) -> None:
-    """Replace the folder ``path`` by one that holds these files only; its parent is made if it is missing.
+    """Replace the folder ``path`` by one with only these files; creates its parent if missing.
 
-    A folder cannot be renamed over another: a kill between two renames leaves no ``path``, and both folders, complete,
-    beside it under hidden names.
+    A folder cannot be renamed over another one, so this takes two renames. A crash between them leaves no ``path``;
+    the old and the new folder are then both complete under hidden names beside it.
 
     Args:
         path: the folder.
-        contents: of each file, by name.
-        check: called with the new folder before it takes the place; raises if the folder must not.
+        contents: contents of each file, by name.
+        check: called with the new folder before it replaces the old one; an exception stops the replacement.
 
     Raises:
-        OSError: it cannot be written; the old folder is still there.
+        OSError: writing failed; the old folder is unchanged.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
@@ -75,7 +75,7 @@ def write_folder_atomically(path: Path, contents: Mapping[str, bytes], check: Ca
 
 
 def _force_to_disk(path: Path) -> None:
-    """Return when the contents of a file, or the names in a folder, are on disk."""
+    """Sync a file, or the entries of a folder, to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,7 +1,7 @@
 """The configuration: every key with its type, bounds, default and one line of explanation.
 
-The objects are frozen; a reload makes new ones. What spans several keys is checked here too, so that a configuration
-that exists can be run. Refuses to know: YAML, files' contents, the network.
+The objects are immutable; a reload creates new ones. Rules across several keys are checked here too. Does not handle:
+the contents of the files that it names.
 """
 
 import re
@@ -18,7 +18,7 @@ from monitor.core.units import UNITS_MPS2
 from monitor.quantities import Bytes, Seconds
 
 HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,252}[A-Za-z0-9])?")
-"""A name in the DNS, without port."""
+"""A DNS name without port."""
 
 
 class Section(BaseModel):
@@ -28,12 +28,12 @@ class Section(BaseModel):
 
 
 class MqttTls(Section):
-    """Certificates towards the broker; the broker is always verified."""
+    """Certificates for the connection to the broker; the broker's certificate is always verified."""
 
     ca_file: Path | None = None
-    """Certificate authorities to trust instead of the system's."""
+    """CA certificates to trust instead of the system's."""
     cert_file: Path | None = None
-    """Our client certificate."""
+    """Client certificate."""
     key_file: Path | None = None
     """The key of the client certificate."""
 
@@ -61,31 +61,31 @@ class Mqtt(Section):
     version: Literal["5", "3.1.1"] = "5"
     """Protocol version."""
     client_id: str = Field(default="vibration-monitor", min_length=1, max_length=128)
-    """Client identifier; two clients with one identifier throw each other out."""
+    """Client identifier; two clients with the same identifier disconnect each other."""
     user: str | None = None
     """User name."""
     password_file: Path | None = None
-    """File with the password; one trailing newline is ignored. A bare name is also looked up among the credentials
-    that systemd passes."""
+    """File with the password; one trailing newline is ignored. A name without a folder is also looked up in systemd's
+    credentials directory."""
     tls: MqttTls = MqttTls()
-    """Certificates, with ``mqtts://``."""
+    """Certificates; only with ``mqtts://``."""
     qos: Literal[0, 1] = 0
     """Quality of service of the subscriptions."""
     keepalive_s: int = Field(default=30, ge=5, le=3600)
-    """Seconds between signs of life."""
+    """MQTT keep-alive in seconds."""
     reconnect_min: Seconds = Field(default=1.0, gt=0, le=60)
-    """First wait before connecting again."""
+    """First wait before a reconnect."""
     reconnect_max: Seconds = Field(default=60.0, gt=0, le=3600)
-    """Longest wait before connecting again; waits double and are jittered."""
+    """Longest wait before a reconnect; waits double each time and have jitter."""
     max_payload: Bytes = Field(default=4 * 2**20, ge=100, le=256 * 2**20)
-    """Largest payload that is decoded; a larger one is counted and dropped. Of one that is larger by more than 128 KiB
-    the contents are not even read; with MQTT 5 the broker is told not to send it, and it is not counted then."""
+    """Largest payload that is decoded; larger ones are counted and dropped. If one is more than 128 KiB larger, its
+    contents are not read. With MQTT 5 the broker is told the limit; messages that it then withholds are not counted."""
     status_topic: str = "vibration-monitor/status"
     """Retained ``online``, ``offline`` (the will) or ``stopped``."""
     events_topic: str | None = None
-    """Topic prefix for alarm events as JSON, one topic a channel; none are published without it."""
+    """Topic prefix for alarm events as JSON, one topic a channel; without it, none are published."""
     homeassistant: HomeAssistant = HomeAssistant()
-    """Home Assistant discovery."""
+    """Discovery messages for Home Assistant."""
 
     @field_validator("url")
     @classmethod
@@ -95,18 +95,18 @@ class Mqtt(Section):
             raise ValueError(f"'{url}' is not a broker address; write mqtt://host:1883 or mqtts://host:8883")
         if parts.username or parts.password:
             raise ValueError("no user or password in the url; use the keys user and password_file")
-        _ = parts.port  # raises ValueError when out of range
+        _ = parts.port  # raises ValueError if out of range
         return url
 
     @property
     def host_and_port(self) -> tuple[str, int]:
-        """Where the broker listens."""
+        """Host and port of the broker."""
         parts = urlsplit(self.url)
         return parts.hostname or "", parts.port or (8883 if parts.scheme == "mqtts" else 1883)
 
     @property
     def secure(self) -> bool:
-        """Whether the connection is over TLS."""
+        """Whether the connection uses TLS."""
         return urlsplit(self.url).scheme == "mqtts"
 
     @field_validator("status_topic", "events_topic")
@@ -119,7 +119,7 @@ class Mqtt(Section):
     @model_validator(mode="after")
     def _waits(self) -> Self:
         if self.reconnect_max < self.reconnect_min:
-            raise ValueError("reconnect_max is under reconnect_min")
+            raise ValueError("reconnect_max is below reconnect_min")
         return self
 
     @model_validator(mode="after")
@@ -144,12 +144,12 @@ class Payload(Section):
 
 
 class Sensor(Section):
-    """One kind of messages: which topics, what they hold."""
+    """One kind of messages: their topics and their contents."""
 
     topic: str
     """Topic pattern; a level ``{name}`` becomes a label, ``+`` matches a level without a name."""
     payload: Payload
-    """The encoding."""
+    """Encoding of the payloads."""
     sampling_rate_hz: float = Field(gt=0, le=10_000_000)
     """Sampling rate of each axis."""
     unit: Literal["g", "mg", "m/s2"] = "m/s2"
@@ -157,15 +157,15 @@ class Sensor(Section):
     scale: float = Field(default=1.0, allow_inf_nan=False)
     """Factor from raw counts to ``unit``."""
     axes: tuple[str, ...] = ()
-    """Names of the axes in one message, in order, when it holds several; they become the label ``axis``."""
+    """Names of the axes, in order, if a message holds several; they become the label ``axis``."""
     labels: dict[str, str] = {}
     """Labels added to every channel of this sensor."""
     model: str = "default"
-    """A name of the section ``models``."""
+    """Name of a model in the section ``models``."""
     calibration: str | None = None
-    """Calibration file; ``{label}`` in it is replaced by the channel's label. Without one there is no score."""
+    """Calibration file; ``{label}`` in its name is replaced by the channel's label. Without one there is no score."""
     expect: tuple[dict[str, str], ...] = ()
-    """Channels that must exist, each by its labels: one that has never sent is shown as silent."""
+    """Labels of channels that must exist; one that has never sent is shown as silent."""
 
     @field_validator("topic")
     @classmethod
@@ -177,7 +177,7 @@ class Sensor(Section):
     @classmethod
     def _not_zero(cls, scale: float) -> float:
         if scale == 0:
-            raise ValueError("a scale of 0 turns every sample into nothing")
+            raise ValueError("a scale of 0 turns every sample into 0")
         return scale
 
     @field_validator("labels")
@@ -220,7 +220,7 @@ class Sensor(Section):
 
     @property
     def factor_mps2(self) -> float:
-        """What a raw sample is multiplied by to be in m/s²."""
+        """Factor from a raw sample to m/s²."""
         return self.scale * UNITS_MPS2[self.unit]
 
 
@@ -228,42 +228,43 @@ class Inference(Section):
     """How forecasts are computed."""
 
     engine: Literal["auto", "onnxruntime", "tensorflow"] = "auto"
-    """``auto``: TensorFlow where a GPU is visible, else ONNX Runtime."""
+    """``auto``: TensorFlow if a GPU is visible, else ONNX Runtime."""
     mode: Literal["carried", "windowed"] = "carried"
-    """Carry the LSTM state on, or start every forecast from a window and a zero state (25 times the work)."""
+    """Carry the LSTM state from block to block, or start each forecast with a zero state and a window (25 times the
+    work)."""
     workers: int = Field(default=0, ge=0, le=256)
-    """Processes that share a model's channels; 0: as many as ``limits.channels`` needs, at most one a core."""
+    """Worker processes that share a model's channels; 0: as many as ``limits.channels`` needs, at most one a core."""
     max_batch: int = Field(default=1024, ge=1, le=262_144)
     """Most blocks in one batch."""
     max_delay: Seconds = Field(default=0.005, ge=0, le=1)
-    """Longest wait for a fuller batch; lower: less latency and less throughput."""
+    """Longest wait for a fuller batch. Lower: less latency, but less throughput."""
 
 
 class Scoring(Section):
     """From gaps to alarms."""
 
     interval: Seconds = Field(default=1.0, ge=0.01, le=3600)
-    """What one score speaks for."""
+    """Duration of signal that one score covers."""
     false_alarms_per_month: float = Field(default=1.0, gt=0, le=10_000)
-    """Alarm episodes a month that a healthy channel may have."""
+    """Accepted false alarms of a healthy channel, in episodes a month."""
     warmup_blocks: int | None = Field(default=None, ge=1, le=10_000)
     """Blocks after a reset that are not scored, for channels without a calibration (default 25)."""
     silent_after: Seconds = Field(default=60.0, ge=1)
-    """A channel without samples for so long loses its gauges."""
+    """A channel without samples for this long is silent, and its gauges are removed."""
     rate_tolerance: float = Field(default=0.05, gt=0, le=1e6)
-    """Part by which the rate at which samples arrive may differ from the configured one; beyond it, for a minute, a
-    channel is not scored. 10 lets recordings pass that are replayed up to eleven times as fast."""
+    """Relative difference by which the rate of arriving samples may differ from the configured one. A channel that
+    exceeds it for a minute is not scored. With 10, recordings can be replayed up to eleven times as fast."""
     forget_after: Seconds = Field(default=30 * 86400.0, ge=1)
-    """A channel without samples for so long is forgotten; a lower value, loaded anew, removes one that is gone."""
+    """A channel without samples for this long is removed; to remove a channel now, lower the value and reload."""
 
 
 class Limits(Section):
-    """What the daemon will hold."""
+    """Limits on memory."""
 
     channels: int = Field(default=1024, ge=1, le=1_000_000)
-    """Most channels; messages of further ones are counted and dropped."""
+    """Most channels; messages of further channels are counted and dropped."""
     buffer: Seconds = Field(default=2.0, ge=0.1, le=600)
-    """Samples kept of each channel, at its rate; a message longer than this loses its rest."""
+    """Length of each channel's buffer; a message longer than this is truncated."""
 
 
 class BasicAuth(Section):
@@ -287,14 +288,14 @@ class Http(Section):
     cert_file: Path | None = None
     """Certificate: serve HTTPS."""
     key_file: Path | None = None
-    """Its key."""
+    """Key of the certificate."""
     basic_auth: BasicAuth | None = None
-    """Ask for user and password."""
+    """Require a user and a password."""
     bearer_token_file: Path | None = None
-    """Ask for this bearer token."""
+    """Require the bearer token in this file."""
     allowed_hosts: tuple[str, ...] = ()
-    """Further names by which users reach the page, for example a reverse proxy's; ``localhost``, the machine's own name
-    and addresses are known. ``/metrics`` and health are given to any name."""
+    """Further host names of the page, for example that of a reverse proxy. ``localhost`` and the machine's own name and
+    addresses are always allowed. ``/metrics`` and the health checks accept any name."""
 
     @field_validator("listen")
     @classmethod
@@ -322,24 +323,24 @@ class Http(Section):
 
     @property
     def address(self) -> tuple[str, int]:
-        """Host and port."""
+        """Host and port to listen on."""
         host, _, port = self.listen.rpartition(":")
         return host.strip("[]"), int(port)
 
 
 class Evidence(Section):
-    """What is kept of an alarm."""
+    """Samples that are stored about an alarm."""
 
     enabled: bool = True
     """Write the samples around an alarm to ``state_dir/evidence``."""
     before: Seconds = Field(default=2.0, ge=0, le=600)
-    """Samples kept from before the alarm, as far as the buffer reaches."""
+    """Duration of samples before the alarm, as far as the buffer reaches."""
     after: Seconds = Field(default=2.0, ge=0, le=600)
-    """Samples kept from after the alarm."""
+    """Duration of samples after the alarm."""
     max_size: Bytes = Field(default=500 * 10**6, ge=10**6)
-    """Total size; the oldest go first."""
+    """Largest total size; the oldest files are deleted first."""
     max_age: Seconds = Field(default=90 * 86400.0, ge=60)
-    """Age at which evidence is deleted."""
+    """Age at which files are deleted."""
 
 
 class Config(Section):
@@ -348,21 +349,21 @@ class Config(Section):
     mqtt: Mqtt = Mqtt()
     """The broker."""
     models: dict[str, str] = {"default": "models/reference"}
-    """Model directories by name; one that does not exist beside this file is looked up among the shipped ones."""
+    """Model directories by name, relative to this file; if missing there, looked up among the shipped models."""
     sensors: tuple[Sensor, ...]
-    """What to listen to."""
+    """Topics to subscribe to, and what their messages hold."""
     inference: Inference = Inference()
     """Engine and batching."""
     scoring: Scoring = Scoring()
     """Intervals and limits."""
     limits: Limits = Limits()
-    """Memory."""
+    """Limits on memory."""
     http: Http = Http()
     """The HTTP server."""
     evidence: Evidence = Evidence()
     """Evidence of alarms."""
     state_dir: Path | None = None
-    """Where state and evidence live; nothing is kept without it. systemd's STATE_DIRECTORY is the default."""
+    """Folder for state and evidence; without it nothing is stored. Default: systemd's STATE_DIRECTORY."""
 
     @field_validator("sensors")
     @classmethod
@@ -379,7 +380,7 @@ class Config(Section):
             if sensor.model not in self.models
         ]
         if self.scoring.forget_after < self.scoring.silent_after:
-            problems.append("scoring.forget_after: is under scoring.silent_after")
+            problems.append("scoring.forget_after: is below scoring.silent_after")
         patterns = [TopicPattern.parse(sensor.topic) for sensor in self.sensors]
         for (i, one), (j, other) in combinations(enumerate(patterns), 2):
             if (topic := one.shared_topic(other)) is not None:

@@ -1,7 +1,7 @@
-"""Reading a configuration file: YAML to a checked :class:`Config`, or every problem at once.
+"""Reads a configuration file: from YAML to a checked :class:`Config`, or to a list of all problems.
 
-A problem is one line that names the key's path, what was found and, for an unknown key, the nearest known one.
-Duplicate keys are refused, since YAML would silently take the last.
+A problem is one line with the path of the key, what was found and, for an unknown key, the most similar known one.
+Duplicate keys are rejected, because YAML would silently use the last.
 """
 
 import difflib
@@ -18,24 +18,24 @@ from monitor.errors import ConfigurationError
 from monitor.shipped import shipped
 
 MAX_BYTES = 2**20
-"""A configuration larger than this is some other file; a thousand sensors take a tenth of it."""
+"""Largest configuration file; a thousand sensors take a tenth of it. Higher: a wrong file takes longer to be
+rejected."""
 
 MAX_DEPTH = 32
-"""Most levels of nesting; a configuration has seven. Higher: Python's own limit ends the reading."""
+"""Deepest nesting; a configuration has seven levels. Higher: Python's recursion limit is reached first."""
 
 MAX_NODES = 50_000
-"""Most keys and values, those behind an alias counted each time; a thousand sensors have 10,000. Higher: some other
-file, or aliases of aliases, takes minutes to be refused."""
+"""Most keys and values, with those of an alias counted each time; a thousand sensors have 10,000. Higher: a wrong file,
+or nested aliases, take minutes to be rejected."""
 
 MAX_PROBLEMS = 50
-"""Most problems that are listed; what has more is some other file."""
+"""Most problems that are listed; a file with more is probably not a configuration."""
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, which also refuses duplicate keys, tags, and what is too deep or too much.
+    """PyYAML's safe loader, which also rejects duplicate keys, tags, deep nesting and too many nodes.
 
-    An alias stands for all that its anchor holds, so a few lines of aliases of aliases stand for any amount; it is
-    counted as what it stands for.
+    A few lines of nested aliases can expand to any number of nodes, so an alias counts as many nodes as its anchor.
     """
 
     def __init__(self, text: str) -> None:
@@ -45,7 +45,7 @@ class _Loader(yaml.SafeLoader):
         self._sizes: dict[yaml.Node, int] = {}
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """Read one node with all that it holds."""
+        """Read one node with its children."""
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         problem, before = "", self._nodes
         self._depth += 1
@@ -89,7 +89,7 @@ def read_config(path: Path) -> Config:
     """Read and check a configuration file.
 
     Raises:
-        ConfigurationError: with all problems, one a line.
+        ConfigurationError: the file is invalid; the message lists all problems, one a line.
     """
     try:
         with path.open("rb") as file:
@@ -105,7 +105,7 @@ def read_config(path: Path) -> Config:
 
 
 def parse_config(text: str, path: Path) -> Config:
-    """Check the text of a configuration; ``path`` is named in errors and is where relative paths start."""
+    """Check the text of a configuration; ``path`` appears in errors, and relative paths start at its folder."""
     try:
         document = yaml.load(text, _Loader)  # noqa: S506 - a subclass of the safe loader
     except yaml.MarkedYAMLError as error:
@@ -129,15 +129,15 @@ def parse_config(text: str, path: Path) -> Config:
 
 
 def with_state_directory(config: Config) -> Config:
-    """The same configuration, with systemd's state directory where it names none."""
+    """The configuration, with systemd's state directory if it has none."""
     folder = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
     return config if config.state_dir or not folder else config.model_copy(update={"state_dir": Path(folder)})
 
 
 def resolve(path: str, config_file: Path | None) -> Path:
-    """A path named in a configuration: relative to the file; if it is not there, the shipped one of that name.
+    """Resolve a path in a configuration, relative to its file; if missing there, to the shipped file of that name.
 
-    What cannot be looked for, for example because the name is too long, is given back for the reader to complain of.
+    An impossible path, such as one with too long a name, is returned as it is; reading it then gives the error.
     """
     beside = (config_file.parent if config_file else Path()) / path
     try:
@@ -172,7 +172,7 @@ def _key_path(location: tuple[int | str, ...]) -> str:
 
 
 def _known_keys(location: tuple[int | str, ...]) -> list[str]:
-    """The keys that the section at ``location`` knows."""
+    """The valid keys of the section at ``location``."""
     section: type[BaseModel] = Config
     for part in location:
         if isinstance(part, int):

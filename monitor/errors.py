@@ -1,12 +1,12 @@
-"""The few errors a user can meet, each with the exit code of the command that raises it.
+"""The errors that a user can meet, each with the exit code of the command.
 
 A message says what was being done, what was found, what was expected and what to do. The command line prints it
-alone, without a traceback. Knows nothing of the rest of the package.
+without a traceback.
 """
 
 
 class MonitorError(Exception):
-    """A failure at run time that a person can act upon."""
+    """A failure at run time that the user can act on."""
 
     exit_code = 4
 
@@ -24,6 +24,6 @@ class ArtefactError(MonitorError):
 
 
 class RecordingError(MonitorError):
-    """A recording that cannot be read, or does not fit what is asked of it."""
+    """A recording that cannot be read, or does not meet the requirements."""
 
     exit_code = 3

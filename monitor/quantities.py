@@ -1,6 +1,6 @@
-"""Durations and sizes as people write them: ``500ms``, ``2h``, ``64MiB``.
+"""Durations and sizes in the notation of the configuration: ``500ms``, ``2h``, ``64MiB``.
 
-A plain number is seconds or bytes. Does not handle negative values or exponents in a text.
+A plain number is in seconds or bytes. Does not handle: negative values, exponents in a text.
 """
 
 import re
@@ -16,7 +16,7 @@ _BYTES = {None: 1, "B": 1, "kB": 10**3, "KiB": 2**10, "MB": 10**6, "MiB": 2**20,
 
 
 def seconds(value: Any) -> Any:
-    """A duration such as ``500ms``, ``1s``, ``5m``, ``2h`` or a number of seconds, as seconds."""
+    """Convert a duration such as ``500ms``, ``1s``, ``5m`` or ``2h``, or a number of seconds, to seconds."""
     if isinstance(value, str):
         found = _DURATION.fullmatch(value.strip())
         if not found:
@@ -26,7 +26,7 @@ def seconds(value: Any) -> Any:
 
 
 def size_bytes(value: Any) -> Any:
-    """A size such as ``64MiB`` or a number of bytes, as bytes."""
+    """Convert a size such as ``64MiB``, or a number of bytes, to bytes."""
     if isinstance(value, str):
         found = _SIZE.fullmatch(value.strip())
         if not found:

@@ -1,1 +1,1 @@
-"""What a machine carries: the engine alone, the pipeline, and the daemon end to end over MQTT."""
+"""Benchmarks: the engine alone, the pipeline, and the daemon end to end over MQTT."""

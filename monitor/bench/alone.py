@@ -1,8 +1,7 @@
-"""What this machine carries, without a broker: forecasts a second, channels in real time, latency, memory.
+"""The benchmark without a broker: forecasts per second, channels in real time, latency, start time and memory.
 
-Every figure is of the path that the daemon uses: the engine alone on one core, and ring to score by its workers. Where
-Keras is installed its ``predict``, as the tutorial uses it, is measured in the same run, so that a ratio can be quoted.
-Refuses to know: MQTT.
+It measures the code that the daemon runs: the engine alone on one core, and the path from ring to score by the workers.
+If Keras is installed, its ``predict``, as the tutorial uses it, is measured in the same run for comparison.
 """
 
 import importlib.util
@@ -31,10 +30,10 @@ from monitor.runtime.lanes.worker import BACKLOG_SHARE
 from monitor.runtime.lanes.workers import Inference
 
 MEASURE_S = 1.0
-"""Seconds of one measurement. Shorter: noise. Longer: a bench that nobody runs."""
+"""Seconds of one measurement. Shorter: noisy results. Longer: the benchmark takes minutes."""
 
 CAPACITY_BLOCKS = 64
-"""Blocks of a ring, half a second at 12.8 kHz. Fewer: workers wait for the source. More: memory."""
+"""Blocks of a ring, half a second at 12.8 kHz. Fewer: workers starve. More: more memory."""
 
 
 @dataclass(frozen=True)
@@ -42,23 +41,23 @@ class Result:
     """One measurement."""
 
     stage: str
-    """``engine``, ``pipeline`` or ``keras_predict``."""
+    """What was measured: ``engine``, ``pipeline`` or ``keras_predict``."""
     engine: str
-    """Which engine."""
+    """Name of the engine."""
     mode: str
-    """``carried`` or ``windowed``; one window counts as one block."""
+    """``carried`` or ``windowed``; a window counts as one block."""
     batch: int
-    """Blocks a call."""
+    """Blocks per call."""
     blocks_per_s: float
-    """Throughput."""
+    """Throughput in blocks per second."""
     latency_s_p50: float
-    """Median time of a call; of the pipeline, block in to score at half the throughput (a bucket's upper bound)."""
+    """Median time of a call; for ``pipeline``, from block to score at half the throughput (upper bound of a bucket)."""
     latency_s_p99: float
-    """99th percentile, likewise."""
+    """99th percentile of the same time."""
 
 
 def measure(call: Callable[[], object], batch: int, stage: str, engine: str, mode: str) -> Result:
-    """Call again and again for a while, after a few calls that do not count."""
+    """Call a function repeatedly for ``MEASURE_S``, after a few warm-up calls."""
     for _ in range(3):
         call()
     times: list[float] = []
@@ -71,7 +70,7 @@ def measure(call: Callable[[], object], batch: int, stage: str, engine: str, mod
 
 
 def bench_engine(engine: Engine, batches: tuple[int, ...]) -> list[Result]:
-    """The engine alone, in both modes."""
+    """Measure the engine alone, in both modes."""
     rng = np.random.default_rng(0)
     results = []
     for batch in batches:
@@ -84,7 +83,7 @@ def bench_engine(engine: Engine, batches: tuple[int, ...]) -> list[Result]:
 
 
 def bench_calibration(block_samples: int, sampling_rate_hz: float = 12800.0) -> Calibration:
-    """A calibration of noise, 128 blocks a score, so that the scoring has all to do that it has in production."""
+    """A calibration on noise with intervals of 128 blocks, so that the scoring does as much work as in production."""
     rng = np.random.default_rng(1)
     observed, residual = rng.normal(size=(2, 2048, block_samples)).astype(np.float32)
     healthy = HealthyContext(observed, residual, np.ones(2048, np.float32))
@@ -94,14 +93,14 @@ def bench_calibration(block_samples: int, sampling_rate_hz: float = 12800.0) -> 
 def bench_pipeline(
     artefact: Artefact, engine: EngineName, channels: int, workers: int, calibrations: int = 1, mode: str = "carried"
 ) -> Result:
-    """Ring to score, by the daemon's own workers: as much as they take, then half of that for the latency.
+    """Measure from ring to score with the daemon's workers: the throughput, then the latency at half of it.
 
     Args:
         artefact: the model.
-        engine: what runs it.
-        channels: all have blocks at the same time, as when their messages come in step.
-        workers: processes.
-        calibrations: how many different ones the channels have; 0: none, figures only.
+        engine: the engine that runs it.
+        channels: number of channels; all get blocks at the same time.
+        workers: number of worker processes.
+        calibrations: number of different calibrations of the channels; 0: none, and no scores.
         mode: ``carried`` or ``windowed``.
     """
     network = artefact.manifest.shape
@@ -138,7 +137,7 @@ def _configure(inference: Inference, channels: int, calibrations: int) -> None:
 
 
 class _Source:
-    """Gives every channel blocks at once, past the messages' path, which is measured on its own."""
+    """Writes blocks of all channels to the rings directly, without MQTT messages."""
 
     def __init__(self, lane: Lane) -> None:
         self.blocks = 0
@@ -156,7 +155,7 @@ class _Source:
             self._rings._complete[:] = self.blocks = blocks  # noqa: SLF001
 
     def fill(self) -> None:
-        """As much as the slowest worker leaves room for, up to what it would give up."""
+        """Add as many blocks as the slowest worker has room for, without causing skipped blocks."""
         room = int(self._rings.capacity_blocks * BACKLOG_SHARE) - int(self._rings.backlog().max())
         self.add_until(self.blocks + max(0, room))
 
@@ -174,7 +173,7 @@ def _while(seconds: float, act: Callable[[], None]) -> None:
 
 
 def bench_keras(artefact: Artefact) -> list[Result]:
-    """Keras ``predict`` of one window and of 64, as the tutorial calls it; nothing where Keras is not installed."""
+    """Measure Keras ``predict`` with 1 and 64 windows, as in the tutorial; empty if Keras is not installed."""
     if importlib.util.find_spec("tensorflow") is None:
         return []
     from monitor.model.network import build_network
@@ -191,11 +190,11 @@ def bench_keras(artefact: Artefact) -> list[Result]:
 
 
 def start_to_ready_s(engine: str) -> float:
-    """Seconds from starting a daemon's process to its HTTP server's answer, measured from outside."""
+    """Seconds from the start of a daemon process to the first answer of its HTTP server."""
     config = (
         "sensors: [{topic: 'a/{machine}', payload: {format: float32}, sampling_rate_hz: 12800}]\n"
         f"inference: {{engine: {engine}}}\nhttp: {{listen: '127.0.0.1:0'}}\n"
-        # Nobody answers on the discard port: a broker is not waited for.
+        # No broker listens on the discard port; the start does not wait for one.
         "mqtt: {url: 'mqtt://127.0.0.1:9'}\n"
     )
     with tempfile.TemporaryDirectory() as folder:
@@ -213,7 +212,7 @@ def start_to_ready_s(engine: str) -> float:
 
 
 def device_name() -> str:
-    """The processor's name and how many of its cores this process may use."""
+    """Name of the CPU, and the number of cores that this process may use."""
     name = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -225,13 +224,13 @@ def device_name() -> str:
 def channels_in_real_time(
     results: list[Result], rates_hz: tuple[float, ...], block_samples: int = 100
 ) -> dict[str, int]:
-    """How many channels the measured pipeline keeps up with, by their sampling rate."""
+    """Number of channels that the measured pipeline can process in real time, by sampling rate."""
     fastest = max((r.blocks_per_s for r in results if r.stage == "pipeline"), default=0.0)
     return {f"{rate:g}": int(fastest * block_samples / rate) for rate in rates_hz}
 
 
 def document(results: list[Result], rates_hz: tuple[float, ...], ready_s: float, resident: int) -> dict[str, object]:
-    """The JSON document of ``bench``."""
+    """The JSON output of ``bench``."""
     return {
         "device": device_name(),
         "results": [asdict(result) for result in results],

@@ -1,7 +1,7 @@
-"""End to end over a real broker: a load goes in, and the daemon's own metrics say what became of it.
+"""The end-to-end benchmark over a real broker: sends a load and reads the results from the daemon's metrics.
 
-The daemon runs as a process of its own, as in production; the load comes from this process. What is said of processor
-time is the kernel's account of each process. Refuses to know: how the daemon works inside.
+The daemon runs as a separate process, as in production; this process sends the load. CPU times come from the kernel,
+per process.
 """
 
 import json
@@ -29,7 +29,8 @@ from monitor.runtime.web import procfs
 from monitor.shipped import shipped
 
 QUIET_S = 0.5
-"""Time without change after which all has arrived. Shorter: a slow broker's last messages are missed."""
+"""Seconds without change after which everything has arrived. Shorter: the last messages of a slow broker are missed.
+Longer: the benchmark takes longer."""
 
 CALIBRATION = "bench.calibration"
 
@@ -38,46 +39,46 @@ Samples = dict[str, list[tuple[dict[str, str], float]]]
 
 @dataclass
 class EndToEnd:
-    """What became of a load."""
+    """The results of one load."""
 
     sent: Sent
-    """What went in."""
+    """The load that was sent."""
     samples_received: int = 0
-    """What arrived."""
+    """Samples that the daemon received."""
     blocks_received: int = 0
-    """Whole blocks of it."""
+    """Whole blocks that it received."""
     blocks_scored: int = 0
-    """Blocks compared with their forecast."""
+    """Blocks that it compared with their forecast."""
     blocks_skipped: dict[str, int] = field(default_factory=dict)
-    """Blocks not compared, by reason."""
+    """Blocks that it did not compare, by reason."""
     messages_rejected: dict[str, int] = field(default_factory=dict)
-    """Messages not used, by reason."""
+    """Messages that it rejected, by reason."""
     channels_with_score: int = 0
-    """Channels that have a score at the end."""
+    """Channels with a score at the end."""
     coverage_min: float = 0.0
-    """Scored / received of the worst channel, warm-up left out."""
+    """Scored / received blocks of the worst channel, without warm-up."""
     coverage_mean: float = 0.0
-    """Of the mean channel."""
+    """Mean of scored / received blocks over the channels."""
     coverage_max: float = 0.0
-    """Of the best."""
+    """Scored / received blocks of the best channel."""
     latency_s_p50: float = 0.0
-    """Bound of the bucket with the median of last sample in to score."""
+    """Median latency from the last sample of a block to its score (upper bound of a bucket)."""
     latency_s_p99: float = 0.0
-    """Of the 99th percentile."""
+    """99th percentile of the same latency."""
     cpu_s: dict[str, float] = field(default_factory=dict)
-    """Processor time: ``generator``, ``daemon`` and its ``workers``."""
+    """CPU seconds of ``generator``, ``daemon`` and its ``workers``."""
     resident_memory_bytes: list[int] = field(default_factory=list)
-    """The daemon's and its workers', what they share counted once; once a second while the load ran."""
+    """Memory of the daemon and its workers, shared memory counted once; sampled every second during the load."""
     scrape_s: list[float] = field(default_factory=list)
-    """Seconds of each scrape while the load ran."""
+    """Duration of each scrape during the load, in seconds."""
     recovered_s: float = 0.0
-    """From the end of the load until nothing waited."""
+    """Seconds from the end of the load until the backlog was empty."""
 
 
 def run_end_to_end(
     broker: Mqtt, load: Load, *, workers: int = 0, buffer_s: float = 2.0, calibrated: bool = False
 ) -> EndToEnd:
-    """Run a daemon and a load against a broker; ``calibrated``: every channel gets a score too.
+    """Run a daemon and a load against a broker; with ``calibrated``, every channel also gets a score.
 
     Raises:
         MonitorError: the broker or the daemon fails.
@@ -133,7 +134,7 @@ def _observe(address: str, pid: int, broker: Mqtt, load: Load) -> EndToEnd:
 
 
 def _settle(address: str) -> float:
-    """Wait until nothing arrives or is scored any more; the instant from which on nothing did."""
+    """Wait until nothing more is received or scored; return the time of the last change."""
     settled_s, before = time.monotonic(), -1.0
     deadline_s = settled_s + 60.0
     while settled_s + QUIET_S > time.monotonic() < deadline_s:
@@ -203,17 +204,17 @@ def _config(broker: Mqtt, load: Load, workers: int, buffer_s: float, calibrated:
         f"limits: {{channels: {load.channels}, buffer: {buffer_s}}}\n"
         f"inference: {{workers: {workers}}}\n"
         "http: {listen: '127.0.0.1:0', page: false}\n"
-        # The load is no machine of the model's: calibrated channels alarm, once each.
+        # The load does not resemble the calibration, so every calibrated channel alarms once.
         "evidence: {enabled: false}\n"
     )
 
 
 def _address(daemon: "subprocess.Popen[str]") -> str:
-    """Where the daemon listens: it takes a free port and says which, on standard output."""
+    """The address of the daemon, which takes a free port and prints it on standard output."""
     assert daemon.stdout is not None  # noqa: S101 - it is a pipe
     line = daemon.stdout.readline().strip()
     if not line.startswith("http"):
-        raise MonitorError(f"bench: the daemon did not start: {line or 'it said nothing'}")
+        raise MonitorError(f"bench: the daemon did not start: {line or 'it printed nothing'}")
     return line
 
 
@@ -239,10 +240,10 @@ def _wait(condition: Callable[[], bool], timeout_s: float, what: str) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline:
-            raise MonitorError(f"bench: waited {timeout_s:g} s in vain for {what}")
+            raise MonitorError(f"bench: timed out after {timeout_s:g} s waiting for {what}")
         time.sleep(0.05)
 
 
 def _cpu_s(pid: int) -> dict[str, float]:
-    """Processor seconds so far of a daemon and of its workers."""
+    """CPU seconds used so far by a daemon and its workers."""
     return {"daemon": procfs.cpu_s(pid), "workers": sum(map(procfs.cpu_s, procfs.children(pid)))}

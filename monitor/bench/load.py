@@ -1,7 +1,7 @@
-"""A load generator over MQTT that costs next to nothing: packets are built once and sent again and again.
+"""An MQTT load generator with very low CPU use: packets are built once and sent repeatedly.
 
-paho makes the connection; the PUBLISH packets (MQTT 3.1.1, QoS 0) go to its socket as they are, many channels in one
-call. Refuses to know: who listens.
+paho opens the connection. The prebuilt PUBLISH packets (MQTT 3.1.1, QoS 0) of many channels are then written to its
+socket in one call.
 """
 
 import itertools
@@ -20,50 +20,50 @@ from monitor.errors import MonitorError
 from monitor.runtime.intake.direct_client import client_options
 
 STEPS = 10
-"""Parts into which one round of all channels is split, so that messages arrive spread and not as one burst."""
+"""Parts of one round of all channels, sent at different times. Fewer: messages arrive in bursts. More: more calls."""
 
 
 @dataclass(frozen=True)
 class Load:
-    """What is to be sent."""
+    """The load to be sent."""
 
     channels: int
-    """Channels, one topic each."""
+    """Number of channels, with one topic each."""
     sampling_rate_hz: float
-    """Of each."""
+    """Sampling rate of each channel."""
     message_samples: int
-    """Samples a message, float32."""
+    """Samples per message, float32."""
     seconds: float
-    """For how long."""
+    """Duration of the load in seconds."""
     factor: float = 1.0
-    """Times the rate: to find out what happens above and below it."""
+    """Multiplies the message rate, to test less or more than real time."""
 
 
 @dataclass(frozen=True)
 class Sent:
-    """What was sent."""
+    """The load that was really sent."""
 
     messages: int
-    """Messages."""
+    """Sent messages."""
     samples: int
-    """Samples."""
+    """Sent samples."""
     seconds: float
-    """How long it took; more than asked for where the broker did not take it in time."""
+    """Duration in seconds; longer than requested if the broker was too slow."""
     cpu_s: float
-    """Processor time of the generator."""
+    """CPU seconds of the generator."""
 
 
 def topic(channel: int) -> str:
-    """The topic of a channel of the load."""
+    """The topic of a channel, by its number."""
     return f"load/machine-{channel}/x"
 
 
 def send_load(broker: Mqtt, load: Load) -> Sent:
-    """Send a load; blocks until it is sent.
+    """Send a load; returns when it is sent.
 
     Raises:
         ConfigurationError: a password or certificate cannot be read.
-        MonitorError: no broker, or it went away.
+        MonitorError: there is no broker, or the connection was lost.
     """
     rounds = [_round(load, seed) for seed in range(4)]
     period_s = load.message_samples / load.sampling_rate_hz / load.factor
@@ -84,7 +84,7 @@ def send_load(broker: Mqtt, load: Load) -> Sent:
         connection.sendall(b"\xe0\x00")  # DISCONNECT
         connection.close()
     except OSError as error:
-        raise MonitorError(f"load: the broker at {broker.url} does not take it: {error}") from error
+        raise MonitorError(f"load: sending to the broker at {broker.url} failed: {error}") from error
     messages = count * load.channels
     return Sent(messages, messages * load.message_samples, seconds, cpu_s)
 
@@ -122,5 +122,5 @@ def _connect(broker: Mqtt) -> paho.Client:
     while not client.is_connected():
         client.loop(0.1)
         if time.monotonic() > deadline:
-            raise OSError("it did not answer, or not let us in")
+            raise OSError("it did not answer, or refused the connection")
     return client

@@ -1,7 +1,6 @@
-"""A plant in a box: an MQTT broker on loopback, and simulated machines that publish to it in real time.
+"""The simulated plant: an MQTT broker on loopback, and simulated machines that publish to it in real time.
 
-It runs on a thread and an event loop of its own, so the daemon beside it sees nothing but MQTT. Refuses to know: the
-daemon, what is made of its messages.
+It runs in a separate thread with its own event loop, so the daemon sees nothing of it but MQTT messages.
 """
 
 import asyncio
@@ -27,46 +26,46 @@ class PlantChannel:
     """One accelerometer of the plant."""
 
     machine: str
-    """Name of its machine."""
+    """Name of the machine."""
     point: str
-    """Where it sits."""
+    """Name of the measuring point."""
     simulation: Simulation
-    """What it measures."""
+    """The source of its samples."""
     silent_s: tuple[float, float] = (0.0, 0.0)
-    """From when to when it sends nothing."""
+    """Start and end of a dropout, in seconds from the start of the plant."""
 
     @property
     def topic(self) -> str:
-        """Where it publishes."""
+        """The MQTT topic that it publishes to."""
         return f"plant/{self.machine}/{self.point}/acceleration"
 
 
 @dataclass(frozen=True)
 class Story:
-    """What happens in the plant, and when, in seconds from its start."""
+    """The events of the demo, in seconds from its start."""
 
     bearing_fault_s: float = 20.0
     """The outer race of fan-2's bearing begins to spall."""
     gear_fault_s: float = 30.0
     """A tooth of gearbox-1 begins to crack."""
     growth_s: float = 90.0
-    """Until each has its full size."""
+    """Seconds from the start of a fault to its full size."""
     dropout_s: tuple[float, float] = (40.0, 55.0)
-    """pump-1's foot sends nothing."""
+    """Start and end of the dropout of pump-1's foot sensor."""
     seed: int = 7
-    """Of all random numbers."""
+    """Seed of all random numbers."""
 
 
 FLEET = {"fan-1": "fan", "fan-2": "fan", "pump-1": "pump", "gearbox-1": "gearbox"}
-"""The plant's machines and their kinds."""
+"""Kind of each machine of the plant, by name."""
 
 
 def plant_channels(story: Story | None, seed: int = 7) -> list[PlantChannel]:
     """The twelve channels of the plant.
 
     Args:
-        story: what happens; None: everything stays healthy.
-        seed: of the random numbers; another seed is another day of the same plant.
+        story: events of the demo; None: all machines stay healthy.
+        seed: random seed; another seed is another day of the same plant.
     """
     kinds = catalogue()
     channels = []
@@ -92,14 +91,14 @@ def _faults(story: Story | None, machine: str, point: int) -> tuple[Fault, ...]:
 
 @dataclass
 class Plant:
-    """Broker and machines; start it, then stop it."""
+    """The broker and the machines, in one thread; see :meth:`start` and :meth:`stop`."""
 
     channels: list[PlantChannel]
-    """What publishes."""
+    """The channels that publish."""
     port: int = 0
-    """The broker's port; 0 takes a free one, which stands here after the start."""
+    """Port of the broker; 0 takes a free one and is replaced by its number at the start."""
     started_s: float = 0.0
-    """Monotonic instant of the first sample."""
+    """Monotonic time of the first sample."""
     _ready: threading.Event = field(default_factory=threading.Event)
     _stop: threading.Event = field(default_factory=threading.Event)
     _error: list[BaseException] = field(default_factory=list)
@@ -121,14 +120,14 @@ class Plant:
             raise MonitorError(f"the demo's broker did not start: {reason}; pip install 'vibration-monitor[demo]'")
 
     def stop(self) -> None:
-        """End broker and machines."""
+        """Stop the broker and the machines."""
         self._stop.set()
         self._thread.join(10.0)
 
     def _run(self) -> None:
         try:
             asyncio.run(self._main())
-        except BaseException as error:  # noqa: BLE001 - told by start, or logged
+        except BaseException as error:  # noqa: BLE001 - reported by start, or logged
             self._error.append(error)
             if self._ready.is_set():
                 logging.getLogger(__name__).warning("the plant stopped: error=%r", error)

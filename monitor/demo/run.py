@@ -1,6 +1,6 @@
-"""The demo: a plant in a box, the daemon as it would run beside a real one, and a line as each thing happens.
+"""The demo: runs the simulated plant and a real daemon, and prints a line for every event.
 
-What is printed is measured on the daemon's own figures, not scripted. Refuses to know: how anything is computed.
+The lines follow from the daemon's own figures; they are not scripted.
 """
 
 import asyncio
@@ -29,36 +29,36 @@ MODEL = "models/demo"
 TOPIC = "plant/{machine}/{sensor}/acceleration"
 POLL_S = 0.25
 BASELINE_S = 12.0
-"""Seconds at the beginning during which a channel's healthy RMS is taken."""
+"""Seconds at the start over which a channel's healthy RMS is measured."""
 
 HEALTHY_S = 60.0
-"""Healthy signal of another day that each channel is calibrated on."""
+"""Seconds of healthy signal, from another simulated day, that each channel is calibrated on."""
 
 
 @dataclass
 class Watched:
-    """What the narrator remembers of one channel."""
+    """What the narrator knows about one channel."""
 
     rms: list[float] = field(default_factory=list)
-    """Healthy RMS values."""
+    """RMS values of the healthy time, in m/s²."""
     ratio: list[float] = field(default_factory=list)
-    """Healthy gap ratios."""
+    """Gap ratios of the healthy time."""
     peak_score: float = 0.0
-    """Highest score."""
+    """Highest score so far."""
     told: dict[str, float] = field(default_factory=dict)
-    """What has been said already, and when."""
+    """Seconds at which each kind of event was first reported."""
 
 
 class Narrator:
-    """Looks at the daemon's figures and says what happens."""
+    """Watches the daemon's figures and reports events."""
 
     def __init__(self, daemon: Daemon, tell: Callable[[float, str, str], None], clock: Callable[[], float]) -> None:
-        """Make a narrator.
+        """Watch a daemon.
 
         Args:
-            daemon: whose figures.
-            tell: takes seconds since the start, the channel's name, and the text.
-            clock: seconds since the plant's start.
+            daemon: the daemon to watch.
+            tell: called with seconds since the start, the channel's name, and the text.
+            clock: returns seconds since the start of the plant.
         """
         self._daemon = daemon
         self._tell = tell
@@ -66,7 +66,7 @@ class Narrator:
         self._watched: dict[str, Watched] = {}
 
     def look(self) -> None:
-        """Look once."""
+        """Check all channels once and report new events."""
         table = read_table(self._daemon.view())
         now_s = self._clock()
         columns = [table.figures[key].tolist() for key in ("gap_ratio", "rms", "score", "alarm_state")]
@@ -75,7 +75,7 @@ class Narrator:
         ):
             watched = self._watched.setdefault(channel.name, Watched())
             if silent:
-                self._once(watched, "silent", now_s, channel.name, "is silent; its gauges vanish, it is not 'healthy'")
+                self._once(watched, "silent", now_s, channel.name, "is silent; its gauges are removed")
                 continue
             if "silent" in watched.told:
                 text = "is back; it warms up before it is scored again"
@@ -112,7 +112,7 @@ class Narrator:
             self._tell(now_s, name, text)
 
     def summary(self) -> list[dict[str, object]]:
-        """The channels with their healthy and present gap ratio and RMS."""
+        """The healthy and current gap ratio and RMS of each channel."""
         table = read_table(self._daemon.view())
         figures = (table.figures[key].tolist() for key in ("gap_ratio", "rms"))
         result: list[dict[str, object]] = []
@@ -141,7 +141,7 @@ def _loudest(table: ChannelTable, place: int) -> str:
 
 
 def calibrate_plant(folder: Path) -> None:
-    """Calibrate every channel of the plant on a healthy day, a file each in ``folder``.
+    """Calibrate every channel of the plant on a healthy day; writes one file a channel to ``folder``.
 
     Raises:
         MonitorError: the shipped model cannot be used.
@@ -169,7 +169,7 @@ def calibrate_plant(folder: Path) -> None:
 
 
 def demo_config(broker_port: int, http_port: int, folder: Path) -> Config:
-    """The demo's configuration; ``folder`` holds the calibrations and takes the evidence."""
+    """The demo's configuration; ``folder`` has the calibrations, and the daemon writes the evidence to it."""
     return Config.model_validate(
         {
             "mqtt": {"url": f"mqtt://127.0.0.1:{broker_port}", "version": "3.1.1"},
@@ -195,10 +195,10 @@ def demo_config(broker_port: int, http_port: int, folder: Path) -> Config:
 async def run_demo(
     http_port: int, duration_s: float, story: Story, *, as_json: bool, on_page: Callable[[str], None]
 ) -> None:
-    """Run plant and daemon until the time is over or cancelled.
+    """Run plant and daemon until the duration is over or the task is cancelled.
 
     Raises:
-        MonitorError: broker or daemon do not start.
+        MonitorError: the broker or the daemon does not start.
     """
 
     def say(text: str) -> None:

@@ -44,7 +44,7 @@ def sensor(**changes: str) -> str:
             "mqtt.url: no user or password in the url; use the keys user and password_file",
         ),
         (SENSOR + "mqtt: {qos: 2}", "mqtt.qos: input should be 0 or 1 (found 2)"),
-        (SENSOR + "mqtt: {reconnect_min: 10s, reconnect_max: 1s}", "mqtt: reconnect_max is under reconnect_min"),
+        (SENSOR + "mqtt: {reconnect_min: 10s, reconnect_max: 1s}", "mqtt: reconnect_max is below reconnect_min"),
         (SENSOR + "mqtt: {tls: {cert_file: a}}", "mqtt.tls: cert_file and key_file go together"),
         (
             sensor(payload="{format: float31}"),
@@ -55,7 +55,7 @@ def sensor(**changes: str) -> str:
             "sensors[0].sampling_rate_hz: input should be greater than 0 (found -1)",
         ),
         (sensor(unit="furlong"), "sensors[0].unit: input should be 'g', 'mg' or 'm/s2' (found 'furlong')"),
-        (sensor(scale="0"), "sensors[0].scale: a scale of 0 turns every sample into nothing"),
+        (sensor(scale="0"), "sensors[0].scale: a scale of 0 turns every sample into 0"),
         (sensor(topic="'a/{b}/{b}'"), "sensors[0].topic: level '{b}' occurs twice"),
         (sensor(labels="{machine: x}"), "sensors[0]: label 'machine' is both in the topic and in labels"),
         (sensor(labels="{reason: x}"), "sensors[0].labels: 'reason' is not usable as a label name"),
