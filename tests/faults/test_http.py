@@ -246,6 +246,7 @@ def mutated(rng: random.Random) -> bytes:
             b"Host: \xff", b"Host: [", b"Origin: \xff", b"Origin: http://[", b"Upgrade: websocket",
             b"Connection: upgrade", b"Expect: 100-continue", b"Expect: nonsense", b"Content-Length: 5",
             b"Transfer-Encoding: chunked", b"Content-Encoding: gzip", b"Range: bytes=9-1", b"If-None-Match: \xff",
+            b"Accept: \xff;q=\xff,;=", b"Accept-Encoding: \xff;;q,",
             b"Accept-Encoding: \xff", b"Content-Type: \xff;;=", b"Cookie: \xff=\x01", b"X: a\x00b", b" folded",
             b"If-Modified-Since: nonsense", b"Authorization: \xff",
         ],

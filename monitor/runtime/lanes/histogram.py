@@ -54,6 +54,8 @@ class Histogram:
     def totals(self, parts: Iterable[tuple[Int64, float]]) -> tuple[list[tuple[str, int]], float]:
         """Pairs of the label ``le`` and the cumulative count up to it, ending with ``+Inf``; and the sum.
 
+        The label is written as OpenMetrics asks for, ``1.0`` and not ``1``, so that it is the same in every format.
+
         Args:
             parts: the result of :meth:`part_totals` for each part.
         """
@@ -62,7 +64,8 @@ class Histogram:
             counts += of_part
             total += sum_of_part
         upto = np.cumsum(counts).tolist()
-        return [*((f"{bound:g}", n) for bound, n in zip(self.bounds, upto, strict=False)), ("+Inf", upto[-1])], total
+        labels = [*map(str, self.bounds.tolist()), "+Inf"]
+        return list(zip(labels, upto, strict=True)), total
 
     def quantile(self, q: float, before: Int64 | None = None) -> float:
         """The upper bound of the bucket that holds quantile ``q``; NaN without values.

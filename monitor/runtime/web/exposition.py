@@ -13,7 +13,8 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 
 from monitor.runtime.printable import printable
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+TEXT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
@@ -76,6 +77,35 @@ def _head(name: str, kind: str, text: str) -> tuple[str, str]:
     """The HELP and TYPE lines of a family."""
     escaped = text.replace("\\", r"\\").replace("\n", r"\n")
     return f"# HELP {name} {escaped}", f"# TYPE {name} {kind}"
+
+
+def as_openmetrics(page: bytes) -> bytes:
+    """A page in the text format as OpenMetrics 1.0.
+
+    The samples are the same in both. OpenMetrics names a counter's family without ``_total``, escapes quotes in the
+    help, and marks the end of the page.
+    """
+    # A line break inside a label is escaped, so this finds heads of families only.
+    starts = [0] if page.startswith(b"# HELP ") else []
+    while (at := page.find(b"\n# HELP ", starts[-1] if starts else 0)) >= 0:
+        starts.append(at + 1)
+    whole, done = memoryview(page), 0
+    pieces: list[bytes | memoryview] = []
+    for start in starts:
+        end = page.index(b"\n", page.index(b"\n", start) + 1)
+        pieces += (whole[done:start], _openmetrics_head(page[start:end]))
+        done = end
+    return b"".join((*pieces, whole[done:], b"# EOF\n"))
+
+
+def _openmetrics_head(head: bytes) -> bytes:
+    """The lines ``HELP`` and ``TYPE`` of one family."""
+    help_line, type_line = head.split(b"\n")
+    _, _, name, text = help_line.split(b" ", 3)
+    kind = type_line.rpartition(b" ")[2]
+    if kind == b"counter":
+        name = name.removesuffix(b"_total")
+    return b"# HELP %b %b\n# TYPE %b %b" % (name, text.replace(b'"', b'\\"'), name, kind)
 
 
 def process_registry() -> CollectorRegistry:

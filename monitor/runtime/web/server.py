@@ -8,16 +8,15 @@ from aiohttp import web
 from monitor.config import Http
 from monitor.errors import MonitorError
 from monitor.runtime.internal_errors import InternalErrors
-from monitor.runtime.web import exposition
 from monitor.runtime.web.auth import auth_middleware
 from monitor.runtime.web.connections import Connections, Dropped
-from monitor.runtime.web.made_once import MadeOnce
 from monitor.runtime.web.page.routes import add_page
 from monitor.runtime.web.request_border import BODY_BYTES, ServerLog, border
+from monitor.runtime.web.scrape import Scrapes
 from monitor.runtime.web.view import Service
 
 SERVICE = web.AppKey("service", Service)
-METRICS = web.AppKey("metrics", MadeOnce)
+SCRAPES = web.AppKey("scrapes", Scrapes)
 
 
 def make_app(service: Service, settings: Http, errors: InternalErrors | None = None) -> web.Application:
@@ -36,7 +35,8 @@ def make_app(service: Service, settings: Http, errors: InternalErrors | None = N
     middlewares = [border(settings, errors), *([check] if check else [])]
     app = web.Application(middlewares=middlewares, client_max_size=BODY_BYTES)
     app[SERVICE] = service
-    app[METRICS] = MadeOnce(service.metrics_page)
+    app[SCRAPES] = scrapes = Scrapes(service.metrics_page)
+    app.on_cleanup.append(lambda _: scrapes.close())
     app.router.add_get("/metrics", _metrics)
     app.router.add_get("/-/healthy", _healthy)
     app.router.add_get("/-/ready", _ready)
@@ -48,7 +48,7 @@ def make_app(service: Service, settings: Http, errors: InternalErrors | None = N
 
 
 async def _metrics(request: web.Request) -> web.Response:
-    return web.Response(body=request.app[METRICS].get(), headers={"Content-Type": exposition.CONTENT_TYPE})
+    return await request.app[SCRAPES].answer(request)
 
 
 async def _healthy(_: web.Request) -> web.Response:

@@ -21,8 +21,8 @@ def test_the_page_is_what_prometheus_reads() -> None:
     assert [sample.value for sample in families["b"].samples] == [0.1, math.inf]
     assert "empty" not in families
     values = {(s.name, s.labels.get("le")): s.value for s in families["h"].samples}
-    assert values[("h_bucket", "1")] == 2
-    assert values[("h_bucket", "2")] == 3
+    assert values[("h_bucket", "1.0")] == 2
+    assert values[("h_bucket", "2.0")] == 3
     assert values[("h_bucket", "+Inf")] == values[("h_count", None)] == 4
     assert values[("h_sum", None)] == 12
 

@@ -1,6 +1,7 @@
 import asyncio
 import base64
 import time
+import zlib
 from pathlib import Path
 
 import aiohttp
@@ -185,9 +186,11 @@ def test_an_error_in_a_handler_costs_its_request(caplog: pytest.LogCaptureFixtur
     assert "GET /metrics" in said[0].getMessage()
 
 
-def test_scrapes_at_the_same_time_are_answered_by_one_page() -> None:
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+def test_scrapes_at_the_same_time_are_answered_by_one_page(encoding: str) -> None:
     service = Service()
     body = bytes(300_000)
+    sent_bytes = len(body) if encoding == "identity" else len(zlib.compress(body, 1, 31))
     made = 0
 
     def page() -> bytes:
@@ -198,11 +201,14 @@ def test_scrapes_at_the_same_time_are_answered_by_one_page() -> None:
 
     async def story() -> None:
         service.metrics_page = page  # type: ignore[method-assign]
-        async with TestServer(make_app(service, settings())) as server, aiohttp.ClientSession() as session:
+        async with (
+            TestServer(make_app(service, settings())) as server,
+            aiohttp.ClientSession(headers={"Accept-Encoding": encoding}) as session,
+        ):
 
             async def scrape() -> bytes:
                 async with session.get(server.make_url("/metrics")) as answer:
-                    assert answer.headers["Content-Length"] == str(len(body))
+                    assert answer.headers["Content-Length"] == str(sent_bytes)
                     return await answer.read()
 
             assert await asyncio.gather(*(scrape() for _ in range(60))) == [body] * 60

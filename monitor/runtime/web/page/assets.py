@@ -12,6 +12,8 @@ from pathlib import Path
 
 from aiohttp import web
 
+from monitor.runtime.web.negotiation import accepts_gzip
+
 KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 """Content types of the files that are served, by suffix."""
 
@@ -31,7 +33,7 @@ class Asset:
         if self._tag in request.headers.get("If-None-Match", ""):
             return web.Response(status=304, headers=headers)
         body = self._body
-        if "gzip" in request.headers.get("Accept-Encoding", ""):
+        if accepts_gzip(request):
             body = self._packed
             headers["Content-Encoding"] = "gzip"
         return web.Response(body=body, content_type=self._kind, charset="utf-8", headers=headers)
