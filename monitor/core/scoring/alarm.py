@@ -1,8 +1,8 @@
 """The alarm state of each channel: ok, warning or alarm, with hysteresis.
 
-An alarm is raised when enough of the last intervals score 1 or more. It ends when the score has stayed well below 1 for
-a while, so a score that hovers at the limit is one episode, not many. An interval without a score changes nothing: an
-alarm does not end because the signal is missing.
+An interval that scores 1 or more raises an alarm; the score itself already needs two of three intervals to agree. The
+alarm ends when the score has stayed well below 1 for a while, so a score that hovers at the limit is one episode, not
+many. An interval without a score changes nothing: an alarm does not end because the signal is missing.
 """
 
 from dataclasses import dataclass
@@ -29,11 +29,6 @@ class State(IntEnum):
 class AlarmRule:
     """When states change."""
 
-    votes: int = 1
-    """Intervals at or above the limit, of the last ``of``, that raise an alarm. The score itself already needs two of
-    three intervals to agree; more votes give fewer alarms than the budget."""
-    of: int = 1
-    """Last intervals that ``votes`` counts; at most 63."""
     warning: float = 0.7
     """Score at and above which the state is a warning."""
     release: float = 0.8
@@ -64,7 +59,6 @@ class Alarm:
     def __init__(self, channels: int, rule: AlarmRule | None = None) -> None:
         self.rule = rule or AlarmRule()
         self._state: Int64 = np.zeros(channels, np.int64)
-        self._votes: Int64 = np.zeros(channels, np.int64)
         self._quiet: Int64 = np.zeros(channels, np.int64)
         self._age: Int64 = np.zeros(channels, np.int64)
 
@@ -74,16 +68,16 @@ class Alarm:
 
     def reset(self, rows: Rows) -> None:
         """Set ``rows`` to ok."""
-        for array in (self._state, self._votes, self._quiet, self._age):
+        for array in (self._state, self._quiet, self._age):
             array[rows] = 0
 
     def export(self, rows: Rows) -> Int64:
-        """The whole state of ``rows``, (n, 4), to be stored for a restart."""
-        return np.stack([self._state[rows], self._votes[rows], self._quiet[rows], self._age[rows]], axis=1)
+        """The whole state of ``rows``, (n, 3), to be stored for a restart."""
+        return np.stack([self._state[rows], self._quiet[rows], self._age[rows]], axis=1)
 
     def restore(self, rows: Rows, exported: Int64) -> None:
-        """Restore ``rows`` from the result of :meth:`export`, (n, 4)."""
-        self._state[rows], self._votes[rows], self._quiet[rows], self._age[rows] = exported.T
+        """Restore ``rows`` from the result of :meth:`export`, (n, 3)."""
+        self._state[rows], self._quiet[rows], self._age[rows] = exported.T
 
     def update(self, rows: Rows, score: Float32) -> Changes:
         """Update the distinct ``rows`` with the score of one interval each; NaN leaves a channel unchanged."""
@@ -91,16 +85,13 @@ class Alarm:
         known = np.isfinite(score)
         rows, score = rows[known], score[known]
         before = self._state[rows]
-        votes = (self._votes[rows] << 1 | (score >= 1.0)) & ((1 << rule.of) - 1)
-        raised = np.bitwise_count(votes) >= rule.votes
         bound = np.where(before == State.ALARM, rule.release, rule.release * rule.warning)
         quiet = np.where(score < bound, self._quiet[rows] + 1, 0)
         age = self._age[rows] + 1
         over = (quiet >= rule.quiet_intervals) & ((before != State.ALARM) | (age >= rule.minimum_intervals))
         calmer = np.where(score >= rule.warning, np.int64(State.WARNING), np.int64(State.OK))
-        after = np.where(raised, np.int64(State.ALARM), np.where(over, calmer, np.maximum(before, calmer)))
+        after = np.where(score >= 1.0, np.int64(State.ALARM), np.where(over, calmer, np.maximum(before, calmer)))
         changed = after != before
-        self._votes[rows] = votes
         self._quiet[rows] = np.where(changed, 0, quiet)
         self._age[rows] = np.where(changed, 0, age)
         self._state[rows] = after

@@ -11,7 +11,7 @@ import numpy as np
 
 from monitor.core.arrays import Bool, Float32, Int8, Int64, Rows
 from monitor.core.gap import GapFigures, Residuals
-from monitor.core.scoring.alarm import Alarm, AlarmRule, Changes
+from monitor.core.scoring.alarm import Alarm, Changes
 from monitor.core.scoring.calibration import Calibration
 from monitor.core.scoring.kinds import KINDS
 from monitor.core.scoring.observations import Observations, ObservationSums
@@ -45,11 +45,11 @@ class Judgements:
 class Judge:
     """Observations, plausibility, score and alarm of a fixed number of channels."""
 
-    def __init__(self, channels: int, block_samples: int, rule: AlarmRule | None = None) -> None:
+    def __init__(self, channels: int, block_samples: int) -> None:
         self.observations = ObservationSums(channels, block_samples)
         self.plausibility = Plausibility(channels)
         self.scorer = Scorer(channels, block_samples)
-        self.alarm = Alarm(channels, rule)
+        self.alarm = Alarm(channels)
         self._calibrated: Bool = np.zeros(channels, np.bool_)
 
     def assign(

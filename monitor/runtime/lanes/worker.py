@@ -138,6 +138,8 @@ class Worker:
             board.restore(order.row, counts.astype(np.int64))
         evidence = {name[len("scorer.") :]: a[None] for name, a in arrays.items() if name.startswith("scorer.")}
         alarm = arrays.get("alarm", np.zeros(0, np.int64)).astype(np.int64)[None]
+        if alarm.size == 4:
+            alarm = alarm[:, [0, 2, 3]]  # state files once held a count of votes in second place
         if not judge.calibrated_rows[order.row] or alarm.shape != judge.alarm.export(row).shape:
             return
         if judge.scorer.restore(row, evidence):

@@ -31,12 +31,6 @@ def test_an_alarm_that_fades_becomes_a_warning_first() -> None:
     assert states(Alarm(1), [1.5, *[0.75] * 8])[-1] == State.WARNING
 
 
-def test_votes_of_several_intervals() -> None:
-    alarm = Alarm(1, AlarmRule(votes=2, of=3))
-    assert states(alarm, [1.2, 0.1, 0.1, 1.2, 0.1]) == [State.WARNING] * 5
-    assert states(alarm, [1.2])[-1] == State.ALARM
-
-
 def test_no_score_changes_nothing() -> None:
     alarm = Alarm(1)
     assert states(alarm, [1.2, *[float("nan")] * 50]) == [State.ALARM] * 51

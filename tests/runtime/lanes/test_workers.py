@@ -137,7 +137,7 @@ def test_alarms_go_on_in_the_row_that_they_are_given_to(artefact: Artefact, cali
         arrays = {name: a[0] for name, a in known.items()} | {"alarm": np.array([State.ALARM, 1, 2, 3])}
         inference.restore(Restore(5, arrays, counters=True))
         after, other = inference.collect(1, [5]).result(5), inference.collect(0, [1]).result(5)
-        assert after["alarm"].tolist() == [[State.ALARM, 1, 2, 3]]
+        assert after["alarm"].tolist() == [[State.ALARM, 2, 3]]
         assert other["alarm"].tolist() == before["alarm"].tolist()
         assert inference.lane.board.alarm_state[5] == State.ALARM
 
@@ -199,7 +199,7 @@ def test_an_answer_that_cannot_be_handled_is_told(
         inference.wait_until_ready()
         inference.configure(Configure(0, 10, 25, limit=LIMIT), calibration)
         known = {name: values[0] for name, values in inference.collect(0, [0]).result(5).items()}
-        inference.restore(Restore(0, {**known, "alarm": np.array([State.ALARM, 1, 2, 3])}, counters=False))
+        inference.restore(Restore(0, {**known, "alarm": np.array([State.ALARM, 2, 3])}, counters=False))
         inference.configure(Configure(0, 10, 25, limit=LIMIT), None)  # ends the alarm
         wait_for(lambda: failures, "the failure")
         assert "could not be handled" in str(failures[0])

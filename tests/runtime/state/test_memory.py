@@ -91,7 +91,7 @@ def first_run(folder: Path, calibration: Calibration | None, *, final: bool) -> 
     channel = run.add()
     channel.samples_received, channel.blocks_incomplete, channel.first_block = 900, 3, -45
     judge = run.pipeline.judge
-    judge.alarm.restore(run.rows, np.array([[State.ALARM, 7, 0, 12]]))
+    judge.alarm.restore(run.rows, np.array([[State.ALARM, 7, 12]]))
     evidence = {name: np.nan_to_num(values) + 1 for name, values in judge.scorer.export(run.rows).items()}
     assert judge.scorer.restore(run.rows, evidence)
     run.lane.board.restore(run.row, run.lane.board.counts(run.rows)[0] + 5)
@@ -110,7 +110,7 @@ def test_alarm_and_evidence_always_go_on_counters_after_a_clean_end(
     judge = run.pipeline.judge
     assert run.state is State.ALARM
     assert run.lane.board.alarm_state[2] == State.ALARM
-    assert judge.alarm.export(run.rows).tolist() == [[State.ALARM, 7, 0, 12]]
+    assert judge.alarm.export(run.rows).tolist() == [[State.ALARM, 7, 12]]
     for name, values in judge.scorer.export(run.rows).items():
         assert np.array_equal(values, evidence[name])
     counted = (channel.samples_received, channel.blocks_incomplete, channel.first_block)
