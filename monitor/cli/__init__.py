@@ -1,1 +1,1 @@
-"""The command line: one file a command; parse, call, print, exit code."""
+"""The command line, one module for each command: parse options, call, print, set the exit code."""

@@ -1,4 +1,4 @@
-"""``backtest``: what the daemon would have said of recordings."""
+"""``backtest``: scores recordings exactly as the daemon would."""
 
 import csv
 import json
@@ -18,13 +18,24 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("recordings", nargs=-1, required=True)
-@click.option("--calibration", "calibration_file", type=click.Path(path_type=Path), help="Without one: gaps only.")
+@click.option(
+    "--calibration",
+    "calibration_file",
+    type=click.Path(path_type=Path),
+    help="Calibration file; without it: gaps only.",
+)
 @click.option("--regime", default="", help="Operating regime of the calibration.")
-@click.option("--interval", callback=duration_option, default="1s", show_default=True, help="Without a calibration.")
+@click.option(
+    "--interval",
+    callback=duration_option,
+    default="1s",
+    show_default=True,
+    help="Time that one score covers, without a calibration.",
+)
 @click.option("--false-alarms-per-month", type=click.FloatRange(1e-6, 1e4), default=1.0, show_default=True)
 @click.option("--from", "first", callback=duration_option, help="Leave out so much of each recording's beginning.")
 @click.option("--until", "last", callback=duration_option, help="Leave out what comes after so much of each recording.")
-@click.option("--csv", "csv_file", type=click.Path(path_type=Path), help="Write one row an interval.")
+@click.option("--csv", "csv_file", type=click.Path(path_type=Path), help="Write one row for each interval.")
 @click.option(
     "--plot",
     "plot_file",
@@ -48,9 +59,9 @@ def command(
     as_json: bool,
     options: RecordingOptions,
 ) -> None:
-    """Score RECORDINGS, each as a channel of its own, exactly as the daemon with this MODEL would.
+    """Score RECORDINGS, each as a separate channel, exactly as the daemon with this MODEL would.
 
-    The interval and the warm-up are the calibration's, since its limits hold for them only.
+    Interval and warm-up come from the calibration, because its limits are valid only for these.
 
     Example: vibration-monitor backtest models/reference run.npz --calibration fan.calibration --plot run.png
     """

@@ -1,4 +1,4 @@
-"""``bench``: what this machine carries."""
+"""``bench``: measures the capacity of this machine."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from monitor.config import Mqtt
     "--model", "model_path", type=click.Path(path_type=Path), help="Model directory; default: the shipped one."
 )
 @click.option("--engine", type=click.Choice(["auto", "onnxruntime", "tensorflow"]), default="auto", show_default=True)
-@click.option("--workers", type=click.IntRange(0, 256), default=0, show_default=True, help="0: one a core.")
+@click.option("--workers", type=click.IntRange(0, 256), default=0, show_default=True, help="0: one for each core.")
 @click.option("--sampling-rate-hz", "rates_hz", type=float, multiple=True, default=(12800.0,), show_default=True)
 @click.option("--mqtt", "url", help="Measure end to end over the broker at this address.")
 @click.option(
@@ -32,7 +32,12 @@ from monitor.config import Mqtt
 )
 @click.option("--seconds", type=click.FloatRange(1, 3600), default=60.0, show_default=True, help="With --mqtt.")
 @click.option(
-    "--load", "factor", type=click.FloatRange(0.01, 100), default=1.0, show_default=True, help="Times the rate."
+    "--load",
+    "factor",
+    type=click.FloatRange(0.01, 100),
+    default=1.0,
+    show_default=True,
+    help="Multiple of the sampling rate that is sent.",
 )
 @click.option("--calibrated", is_flag=True, help="With --mqtt: every channel has a calibration, and so a score.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -50,7 +55,7 @@ def command(
     calibrated: bool,
     as_json: bool,
 ) -> None:
-    """Measure what this machine carries: forecasts a second, channels in real time, latency, memory.
+    """Measure the capacity of this machine: forecasts per second, channels in real time, latency, memory.
 
     Example: vibration-monitor bench --json
     """
@@ -106,7 +111,7 @@ def _end_to_end(broker: Mqtt, load: Load, workers: int, *, calibrated: bool, as_
     lines = {
         "sent": f"{sent.samples:,} samples in {sent.seconds:.1f} s: {sent.samples / sent.seconds / 1e6:.2f} million/s",
         "received": f"{result.samples_received:,} ({result.samples_received / max(1, sent.samples):.2%})",
-        "scored": f"{result.blocks_scored:,} of {result.blocks_received:,} blocks; not: {result.blocks_skipped}",
+        "scored": f"{result.blocks_scored:,} of {result.blocks_received:,} blocks; skipped: {result.blocks_skipped}",
         "scores": f"{result.channels_with_score} channels",
         "rejected": f"{result.messages_rejected}",
         "coverage": f"min {result.coverage_min:.3f}, mean {result.coverage_mean:.3f}, max {result.coverage_max:.3f}",
@@ -118,4 +123,4 @@ def _end_to_end(broker: Mqtt, load: Load, workers: int, *, calibrated: bool, as_
     for name, text in lines.items():
         click.echo(f"{name:10} {text}")
     for name, cpu_s in sorted(result.cpu_s.items(), key=lambda item: -item[1]):
-        click.echo(f"processor  {name:16} {cpu_s:7.2f} s = {cpu_s / sent.seconds:.2f} cores")
+        click.echo(f"CPU        {name:16} {cpu_s:7.2f} s = {cpu_s / sent.seconds:.2f} cores")

@@ -1,4 +1,4 @@
-"""The options that every command which talks to a broker has: where it is, and who we are to it."""
+"""The options of every command that connects to a broker: its address, our credentials, TLS."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -22,23 +22,25 @@ OPTIONS = (
     click.option("--config", "config_file", type=FILE, help="Take the broker from the section mqtt of this file."),
     click.option("--user", help="User name."),
     click.option("--password-file", type=FILE, help="File with the password."),
-    click.option("--ca-file", type=FILE, help="Authorities to trust instead of the system's, with mqtts://."),
+    click.option(
+        "--ca-file", type=FILE, help="Certificate authorities to trust instead of the system's, with mqtts://."
+    ),
     click.option("--cert-file", type=FILE, help="Our client certificate, with mqtts://."),
-    click.option("--key-file", type=FILE, help="Its key."),
+    click.option("--key-file", type=FILE, help="Key of the client certificate."),
 )
-"""In the order in which ``--help`` lists them."""
+"""The options, in the order of ``--help``."""
 
 
 def broker_options(command: Command) -> Callable[..., Any]:
-    """Give a click command the options and pass them on as one argument ``broker``, a :class:`monitor.config.Mqtt`.
+    """Add the options to a click command and pass them on as one argument ``broker``, a :class:`monitor.config.Mqtt`.
 
-    An option stands above what ``--config`` says. Wrong ones are a ConfigurationError that names them.
+    An option overrides the file of ``--config``. An invalid option is a ConfigurationError that names it.
 
     Args:
         command: a function with a keyword argument ``broker``; put this decorator under ``click.command``.
 
     Returns:
-        The function with the options instead of the argument.
+        The function, with the options in place of the argument.
     """
 
     @wraps(command)
@@ -64,17 +66,17 @@ def broker_options(command: Command) -> Callable[..., Any]:
 
 
 def broker_settings(config_file: Path | None, given: dict[str, Any], tls: dict[str, Any]) -> Mqtt:
-    """The broker that options name.
+    """The broker's settings from the options.
 
     Args:
-        config_file: whose section ``mqtt`` to start from.
-        given: keys of that section, None where they are not given; they stand above the file.
-        tls: likewise, of its section ``tls``.
+        config_file: configuration whose section ``mqtt`` gives the defaults; None: built-in defaults.
+        given: keys of that section; None: not given. They override the file.
+        tls: likewise for its section ``tls``.
 
     Raises:
-        ConfigurationError: what is wrong with them.
+        ConfigurationError: the settings are invalid.
     """
-    # Every broker knows 3.1.1.
+    # Every broker supports 3.1.1.
     plain: dict[str, Any] = {"version": "3.1.1", "tls": {}}
     settings = plain if config_file is None else read_config(config_file).mqtt.model_dump()
     settings |= {key: value for key, value in given.items() if value is not None}
@@ -86,7 +88,7 @@ def broker_settings(config_file: Path | None, given: dict[str, Any], tls: dict[s
 
 
 def _line(details: ErrorDetails) -> str:
-    """One line about one mistake, with the option's name where it is one option's."""
+    """One error as one line, with the option's name if the error is about one option."""
     key = details["loc"][-1] if details["loc"] else None
     text = str(details.get("ctx", {}).get("error", details["msg"]))
     return f"--{str(key).replace('_', '-')}: {text}" if key in {"url", "user", "password_file"} else text

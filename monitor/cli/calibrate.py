@@ -1,4 +1,4 @@
-"""``calibrate``: healthy recordings of one channel to its calibration."""
+"""``calibrate``: makes a channel's calibration from healthy recordings."""
 
 import json
 from pathlib import Path
@@ -15,9 +15,9 @@ from monitor.recording.options import RecordingOptions
 @click.argument("recordings", nargs=-1, required=True)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Calibration file to write.")
 @click.option(
-    "--interval", callback=duration_option, default="1s", show_default=True, help="What one score speaks for."
+    "--interval", callback=duration_option, default="1s", show_default=True, help="Time that one score covers."
 )
-@click.option("--regime", default="", help="Operating regime these recordings belong to; added to an existing file.")
+@click.option("--regime", default="", help="Operating regime of these recordings; it is added to an existing file.")
 @click.option("--from", "first", callback=duration_option, help="Leave out so much of each recording's beginning.")
 @click.option("--until", "last", callback=duration_option, help="Leave out what comes after so much of each recording.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -88,4 +88,4 @@ def command(
         f"{calibration.gap_ratio:.3f}"
     )
     if calibration.healthy_s < 3600:
-        click.echo("a limit from less than an hour is extrapolated far; calibrate again with more")
+        click.echo("a limit from less than an hour is extrapolated far; calibrate again with longer recordings")

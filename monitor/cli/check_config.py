@@ -1,4 +1,4 @@
-"""``check-config``: all problems of a configuration at once, before a daemon meets them."""
+"""``check-config``: reports all problems of a configuration at once."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ import click
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(file: Path, as_json: bool) -> None:
-    """Report all problems of the configuration FILE with their key paths; exit 2 if there is one.
+    """Report all problems of the configuration FILE with their key paths; exits 2 if there are any.
 
     Example: vibration-monitor check-config config/example.yaml
     """

@@ -1,4 +1,4 @@
-"""``check-message``: what the daemon would make of one message."""
+"""``check-message``: shows how the daemon would decode one message."""
 
 import json
 import time
@@ -10,15 +10,15 @@ import click
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--topic", required=True, help="The topic the message came on.")
+@click.option("--topic", required=True, help="Topic of the message.")
 @click.option(
     "--payload", "payload_file", required=True, type=click.Path(path_type=Path), help="File with the payload."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(file: Path, topic: str, payload_file: Path, as_json: bool) -> None:
-    """Show what the daemon with configuration FILE would make of one message, or why it would reject it.
+    """Show how the daemon with configuration FILE would decode one message, or why it would reject it.
 
-    Exits 0 for a message that is used and 4 for one that is rejected.
+    Exits 0 if the message is used and 4 if it is rejected.
 
     Example: vibration-monitor check-message config/example.yaml --topic plant/fan-1/de/x/acceleration --payload m.bin
     """

@@ -1,4 +1,4 @@
-"""``demo``: everything at work with nothing else installed."""
+"""``demo``: shows the whole product with nothing else installed."""
 
 import asyncio
 import contextlib
@@ -12,13 +12,13 @@ from monitor.cli.recordings import duration as duration_option
 
 @click.command()
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=9108, show_default=True, help="Of the page; 0: a free one."
+    "--port", type=click.IntRange(0, 65535), default=9108, show_default=True, help="Port of the page; 0: a free one."
 )
-@click.option("--duration", callback=duration_option, help="End after so long; default: until Ctrl-C.")
+@click.option("--duration", callback=duration_option, help="Stop after this time; default: Ctrl-C.")
 @click.option("--open", "open_page", is_flag=True, help="Open the page in a browser.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document on each line.")
 def command(port: int, duration: float | None, open_page: bool, as_json: bool) -> None:
-    """Show everything at work: an MQTT broker, simulated machines with developing faults, the daemon, the live page.
+    """Run everything: an MQTT broker, simulated machines with developing faults, the daemon, the live page.
 
     Example: vibration-monitor demo --duration 120s
     """

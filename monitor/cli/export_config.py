@@ -1,7 +1,7 @@
-"""``export-config``: the files around the daemon, out of the installed package into a folder.
+"""``export-config``: copies the daemon's configuration files from the installed package into a folder.
 
-They are copied as they are, so what a wheel's user deploys is what was tested. Nothing is overwritten unasked, and
-nothing is written at all while one file is in the way. Refuses to know: what the files say.
+The files are copied unchanged, so users of the wheel deploy the tested files. If one of them exists already, nothing is
+written unless ``--force`` is given.
 """
 
 import json
@@ -13,7 +13,7 @@ from monitor.errors import ConfigurationError, MonitorError
 from monitor.shipped import shipped
 
 FOLDERS = ("config", "systemd")
-"""What is exported, under the same names."""
+"""Folders that are exported, under the same names."""
 
 
 def sources() -> dict[Path, Path]:
@@ -27,14 +27,14 @@ def sources() -> dict[Path, Path]:
 
 
 def export(target: Path, *, force: bool) -> list[Path]:
-    """Copy the shipped files under ``target``, which is made if it is not there.
+    """Copy the shipped files into the folder ``target``, which is created if necessary.
 
     Returns:
         The files written, in order.
 
     Raises:
-        ConfigurationError: files are in the way and ``force`` is off; nothing was written then.
-        MonitorError: the package came without these files, or the folder cannot be written to.
+        ConfigurationError: files exist already and ``force`` is off; nothing was written.
+        MonitorError: the package lacks these files, or the folder cannot be written.
     """
     files = sources()
     if not files:

@@ -1,4 +1,4 @@
-"""The figures of commands: forecasts, and the course of a backtest."""
+"""The figures that commands draw: forecasts, and the results of a backtest over time."""
 
 from pathlib import Path
 from typing import Any
@@ -13,20 +13,20 @@ from monitor.model.training.report import Comparison
 from monitor.offline.backtest import ChannelResult
 
 SHOWN_CONTEXT_BLOCKS = 2
-"""Blocks shown before the forecast."""
+"""Blocks of context that are shown before the forecast."""
 
 COLOURS = {State.WARNING: "#d9a400", State.ALARM: "#c0392b"}
 
 
 def plot_forecast(file: Path, found: ForecastAhead, title: str, sampling_rate_hz: float, unit: str) -> None:
-    """Write one figure: context, what came, the forecast, and below it the residual.
+    """Write one figure: context, observed samples and forecast, and below them the residual.
 
     Args:
-        file: its suffix says the format, ``.png`` for example.
-        found: what to show.
-        title: above the figure.
-        sampling_rate_hz: for the time axis, in milliseconds from the first forecast sample.
-        unit: for the other axis.
+        file: file to write; its suffix sets the format, for example ``.png``.
+        found: the forecast to show.
+        title: title of the figure.
+        sampling_rate_hz: sampling rate, for the time axis in milliseconds from the first forecast sample.
+        unit: unit of the samples.
     """
     size = found.forecast.shape[1]
     before = found.context[-SHOWN_CONTEXT_BLOCKS * size :]
@@ -35,7 +35,7 @@ def plot_forecast(file: Path, found: ForecastAhead, title: str, sampling_rate_hz
     came_ms = np.arange(-before.size, observed.size) * milliseconds
     forecast_ms = np.arange(forecast.size) * milliseconds
     figure, (top, bottom) = new_figure(file, rows=2)
-    top.plot(came_ms, np.concatenate([before, observed]), color="0.35", linewidth=1.0, label="came")
+    top.plot(came_ms, np.concatenate([before, observed]), color="0.35", linewidth=1.0, label="observed")
     top.plot(forecast_ms, forecast, color="tab:orange", linewidth=1.2, label="forecast")
     for axes in (top, bottom):
         axes.axvline(0.0, color="0.7", linewidth=0.8)
@@ -43,14 +43,14 @@ def plot_forecast(file: Path, found: ForecastAhead, title: str, sampling_rate_hz
         axes.set_ylabel(unit)
     top.set_title(f"{title}\ngap {found.gap:.4g} {unit}, gap ratio {found.gap_ratio:.3f}", fontsize=10)
     top.legend(loc="upper left")
-    bottom.plot(forecast_ms, observed - forecast, color="tab:red", linewidth=1.0, label="came - forecast")
+    bottom.plot(forecast_ms, observed - forecast, color="tab:red", linewidth=1.0, label="observed - forecast")
     bottom.legend(loc="upper left")
     bottom.set_xlabel("ms from the first forecast sample")
     save_figure(file, figure)
 
 
 def plot_positions(file: Path, comparison: Comparison, title: str) -> None:
-    """Write one figure: gap ratio at each sample of the block, of the network and the simpler forecasters."""
+    """Write one figure: the gap ratio at each sample of the block, for the network and the simpler forecasters."""
     figure, (axes,) = new_figure(file, rows=1)
     for name, ratio in comparison.ratios.items():
         positions = np.arange(1, len(ratio.by_position) + 1)
@@ -64,7 +64,7 @@ def plot_positions(file: Path, comparison: Comparison, title: str) -> None:
 
 
 def plot_backtest(path: Path, results: list[ChannelResult]) -> None:
-    """Write one figure: level, gaps, and score with limit and alarms, of the channels above each other."""
+    """Write one figure: level, gaps, and score with limit and alarms, one channel below the other."""
     figure, axes = new_figure(path, 3 * len(results), row_height_in=2.0)
     for number, channel in enumerate(results):
         level, gaps, score = axes[3 * number : 3 * number + 3]
@@ -89,7 +89,7 @@ def plot_backtest(path: Path, results: list[ChannelResult]) -> None:
 
 
 def new_figure(file: Path, rows: int, row_height_in: float = 3.2) -> tuple[Any, Any]:
-    """A figure to be written to ``file``, and its axes from top to bottom.
+    """A figure for ``file``, and its axes from top to bottom.
 
     Raises:
         ConfigurationError: matplotlib is not installed.

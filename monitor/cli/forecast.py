@@ -1,4 +1,4 @@
-"""``forecast``: one forecast, or many fed back, against what came."""
+"""``forecast``: compares one forecast, or several fed back, with the recording."""
 
 import json
 from pathlib import Path
@@ -14,29 +14,29 @@ if TYPE_CHECKING:
     from monitor.recording.source import Recording
 
 POSITION_BLOCKS = 5000
-"""Most blocks after the first forecast sample that the gap ratio by position is measured on."""
+"""Most blocks after the first forecast sample over which the gap ratio by position is measured."""
 
 
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("recording")
 @click.option("--at", "at_sample", type=click.IntRange(0), required=True, help="First sample to forecast, from 0.")
-@click.option("--blocks", type=click.IntRange(1, 10_000), default=1, show_default=True, help="Blocks fed back.")
-@click.option("--record", type=click.IntRange(0), default=0, show_default=True, help="Which of several records.")
+@click.option("--blocks", type=click.IntRange(1, 10_000), default=1, show_default=True, help="Blocks to forecast.")
+@click.option("--record", type=click.IntRange(0), default=0, show_default=True, help="Number of the record, from 0.")
 @click.option(
     "--plot",
     type=click.Path(path_type=Path, dir_okay=False),
     callback=figure,
-    help="Figure: forecast against what came.",
+    help="Draw the forecast and the recording.",
 )
 @click.option(
     "--plot-positions",
     type=click.Path(path_type=Path, dir_okay=False),
     callback=figure,
-    help="Figure: gap ratio along the block.",
+    help="Draw the gap ratio along the block.",
 )
 @click.option("--engine", type=click.Choice(["auto", "onnxruntime", "tensorflow"]), default="onnxruntime")
-@click.option("--any-rate", is_flag=True, help="Take a recording of a rate that the model was not trained on.")
+@click.option("--any-rate", is_flag=True, help="Accept a sampling rate that the model was not trained on.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @recording_options
 def command(
@@ -52,9 +52,9 @@ def command(
     as_json: bool,
     options: RecordingOptions,
 ) -> None:
-    """Forecast from sample AT of RECORDING and compare with what came.
+    """Forecast RECORDING from sample AT and compare the forecast with the recording.
 
-    With --blocks N each forecast block is fed back into the model, N blocks in all.
+    With --blocks N each forecast block is fed back into the model as input, until there are N blocks.
 
     Example: vibration-monitor forecast models/reference pump.npz --at 20000 --blocks 10 --plot pump.png
     """
@@ -104,7 +104,7 @@ def command(
 
 
 def figures(found: "ForecastAhead") -> dict[str, Any]:
-    """The gap in numbers."""
+    """The gap as JSON values."""
     return {
         "level": found.level,
         "gap": found.gap,
@@ -114,24 +114,28 @@ def figures(found: "ForecastAhead") -> dict[str, Any]:
 
 
 def text(found: "ForecastAhead", unit: str, blocks: int, ratio: float) -> str:
-    """The gap for a person."""
+    """The gap as text."""
     lines = [
         f"level {found.level:.4g} {unit}, gap {found.gap:.4g} {unit}, gap ratio {found.gap_ratio:.4f}",
     ]
     if len(found.forecast) > 1:
         lines.append("by block: " + " ".join(f"{each:.3f}" for each in found.block_gap_ratios()))
-    lines.append(f"from there on, each block forecast from what came: gap ratio {ratio:.4f} over {blocks} blocks")
+    lines.append(f"each block from there forecast from observed samples: gap ratio {ratio:.4f} over {blocks} blocks")
     return "\n".join(lines)
 
 
 def require_trained_rate(recording: "Recording", rates_hz: tuple[float, ...], model: Path) -> None:
-    """Refuse a recording of a rate the model was not trained on; see ``--any-rate``."""
+    """Require a sampling rate that the model was trained on; see ``--any-rate``.
+
+    Raises:
+        RecordingError: the recording has another rate.
+    """
     from monitor.errors import RecordingError
     from monitor.recording.fit import require_rate
 
     found = recording.sampling_rate_hz
     try:
-        # The rate that decimation can reach, or comes closest to.
+        # The trained rate that decimation by an integer comes closest to.
         nearest = min(rates_hz, key=lambda rate: abs((factor := found / rate) - max(1, round(factor))))
         require_rate(recording, nearest, f"the model {model}")
     except RecordingError as error:

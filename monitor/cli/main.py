@@ -1,6 +1,7 @@
-"""The command ``vibration-monitor``: finds a subcommand, runs it, turns errors into one message and an exit code.
+"""The command ``vibration-monitor``: runs a subcommand, and turns an error into one message and an exit code.
 
-A subcommand's module is imported only when it is named, so that ``--help`` and the daemon never pay for TensorFlow.
+A subcommand's module is imported only when the subcommand is called, so ``--help`` and the daemon never load
+TensorFlow.
 """
 
 import importlib
@@ -13,32 +14,32 @@ from monitor.errors import MonitorError
 
 COMMANDS = {
     "run": "Run the daemon.",
-    "demo": "Show everything at work: broker, simulated machines, daemon, live page.",
+    "demo": "Run everything: broker, simulated machines, daemon, live page.",
     "check-config": "Report all problems of a configuration file.",
-    "check-message": "Show what the daemon would make of one MQTT message.",
+    "check-message": "Show how the daemon would decode one MQTT message.",
     "train": "Train a model on healthy recordings.",
     "models": "Inspect or verify a model directory.",
-    "calibrate": "Turn healthy recordings of one channel into its calibration.",
+    "calibrate": "Make a channel's calibration from its healthy recordings.",
     "backtest": "Score recordings exactly as the daemon would.",
-    "forecast": "Forecast one block, or many fed back, and compare with what came.",
+    "forecast": "Forecast one block or more, and compare with the recording.",
     "replay": "Publish a recording over MQTT.",
     "simulate": "Write a recording of a simulated machine.",
-    "record": "Write a recording from the live feed.",
-    "bench": "Measure what this machine carries.",
+    "record": "Record a channel from its live messages.",
+    "bench": "Measure the capacity of this machine.",
     "export-config": "Write unit, rules, dashboards and example configuration to a folder.",
 }
-"""Every subcommand with its one-line help; ``check-config`` lives in ``monitor.cli.check_config`` as ``command``."""
+"""Every subcommand with its one-line help; ``check-config`` is ``command`` in module ``monitor.cli.check_config``."""
 
 
 class LazyGroup(click.Group):
-    """A click group whose subcommands are imported when they are asked for."""
+    """A click group that imports a subcommand when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """The subcommands in the order of a user's way through the product."""
+        """The subcommands, in the order in which a user needs them."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
-        """The subcommand, or None if there is no such."""
+        """The subcommand with this name; None if there is none."""
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"monitor.cli.{cmd_name.replace('-', '_')}")
@@ -46,7 +47,7 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - as above
-        """The list in ``--help``, without importing any subcommand."""
+        """Write the list of subcommands for ``--help``, without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
@@ -61,7 +62,7 @@ def group() -> None:
 
 
 def main() -> None:
-    """Run the command line; an error the user can act upon prints as one message."""
+    """Run the command line; an error that the user can correct is printed as one message."""
     try:
         group(prog_name="vibration-monitor")
     except MonitorError as error:
@@ -70,6 +71,6 @@ def main() -> None:
     except OSError as error:
         if error.filename is None:
             raise
-        # A file that was named and that cannot be written or read: the system's own words say why.
+        # A named file that cannot be read or written: the system's message says why.
         click.echo(f"vibration-monitor: {error.filename}: {error.strerror}", err=True)
         sys.exit(MonitorError.exit_code)

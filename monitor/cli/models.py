@@ -1,4 +1,4 @@
-"""``models``: what a model directory holds, and whether it is sound."""
+"""``models``: shows the contents of a model directory, and verifies it."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ def command() -> None:
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def inspect(model: Path, as_json: bool) -> None:
-    """Show what a model is: its layers, what it was trained on, how it did.
+    """Show a model's layers, its training recordings and its results.
 
     Example: vibration-monitor models inspect models/reference
     """
@@ -47,7 +47,7 @@ def inspect(model: Path, as_json: bool) -> None:
 @click.option("--tensorflow", is_flag=True, help="Check the TensorFlow engine too.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def verify(model: Path, tensorflow: bool, as_json: bool) -> None:
-    """Check sizes and hashes, and that graph and Keras file both give the golden forecasts.
+    """Check sizes and hashes, and that the ONNX graph and the Keras file both give the golden forecasts.
 
     Example: vibration-monitor models verify models/reference
     """
@@ -71,7 +71,7 @@ def verify(model: Path, tensorflow: bool, as_json: bool) -> None:
         click.echo(json.dumps({**document, "golden_deviations": deviations}))
         return
     for name, size in files.items():
-        click.echo(f"{name:<14} {size:>10,} bytes  size and SHA-256 as the manifest says")
+        click.echo(f"{name:<14} {size:>10,} bytes  size and SHA-256 match the manifest")
     for name, deviation in deviations.items():
         click.echo(f"{name:<14} golden forecasts within {deviation:.1e}")
-    click.echo(f"{model}: sound, sha256 {artefact.sha256}")
+    click.echo(f"{model}: ok, sha256 {artefact.sha256}")

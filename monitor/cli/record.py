@@ -1,4 +1,4 @@
-"""``record``: a recording from the live feed."""
+"""``record``: records a channel from its live messages."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ from monitor.core.units import UNITS_MPS2
 @click.option("--sampling-rate-hz", type=click.FloatRange(1, 10_000_000), required=True)
 @click.option("--unit", type=click.Choice(list(UNITS_MPS2)), default="m/s2", show_default=True)
 @click.option("--format", "payload_format", type=click.Choice(FORMATS), default="float32", show_default=True)
-@click.option("--axis", help="The axis to record, where a message holds several named ones.")
+@click.option("--axis", help="Axis to record, if a message has several named axes.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @broker_options
 def command(
@@ -34,9 +34,9 @@ def command(
     as_json: bool,
     broker: Mqtt,
 ) -> None:
-    """Write a recording of one channel from the live feed, without a break in it.
+    """Record one channel from its live messages, without missing samples.
 
-    Where messages tell that samples are missing, recording begins anew; messages that cannot be used are counted.
+    If samples are missing between messages, the recording restarts. Rejected messages are counted.
 
     Example: vibration-monitor record --config /etc/vibration-monitor/config.yaml --topic plant/fan-1/de/x
     --sampling-rate-hz 12000 --duration 60s --out healthy.npz
@@ -46,7 +46,7 @@ def command(
     from monitor.recording.write import write_recording
 
     if "+" in topic or "#" in topic:
-        raise ConfigurationError(f"--topic: '{topic}' stands for several channels; give the topic of one")
+        raise ConfigurationError(f"--topic: '{topic}' has wildcards; give the topic of one channel")
     channel = LiveChannel(payload_format, sampling_rate_hz, axis, round(duration * sampling_rate_hz))
     samples = asyncio.run(record(broker, topic, channel))
     write_recording(out, samples, sampling_rate_hz, unit)
@@ -55,6 +55,6 @@ def command(
         click.echo(json.dumps({**document, "rejected": channel.rejected}))
     else:
         click.echo(
-            f"{out}: {samples.size} samples, {duration:g} s; begun anew {channel.restarts} times, "
-            f"{channel.rejected} messages not used"
+            f"{out}: {samples.size} samples, {duration:g} s; restarted {channel.restarts} times, "
+            f"{channel.rejected} messages rejected"
         )

@@ -1,4 +1,4 @@
-"""The options that every command which reads recordings has: what a recording's file does not say itself."""
+"""The options of every command that reads recordings: facts that a recording's file may lack."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -15,7 +15,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def duration(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:  # noqa: ARG001 - click's
-    """An option's callback: ``500ms``, ``10s``, ``1h`` or a number of seconds, as seconds; a usage error otherwise."""
+    """Callback of an option: ``500ms``, ``10s``, ``1h`` or a number of seconds, as seconds; else a usage error."""
     try:
         return None if value is None else float(seconds(value))
     except ValueError as error:
@@ -23,50 +23,50 @@ def duration(ctx: click.Context, param: click.Parameter, value: str | None) -> f
 
 
 def warn(text: str) -> None:
-    """Print a warning where it does not mix with results; nothing if it is empty."""
+    """Print a warning to standard error; nothing if ``text`` is empty."""
     if text:
         click.echo(f"warning: {text}", err=True)
 
 
 def figure(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:  # noqa: ARG001 - click's
-    """An option's callback: a figure's file must end in a format that is drawn; a usage error before any work."""
+    """Callback of an option: a figure's file must have a known suffix; others are a usage error before any work."""
     if value is not None and value.suffix.lower() not in FIGURES:
         raise click.BadParameter(f"'{value}' must end in one of {', '.join(FIGURES)}")
     return value
 
 
 FIGURES = (".png", ".svg", ".pdf")
-"""Formats of figures."""
+"""Suffixes of the supported figure formats."""
 
 OPTIONS = (
-    click.option("--sampling-rate-hz", type=float, metavar="HZ", help="Rate of the file's samples where it says none."),
-    click.option("--channel", metavar="NAME", help="Channel, by name or number from 0, where an array has several."),
+    click.option("--sampling-rate-hz", type=float, metavar="HZ", help="Sampling rate, if the file has none."),
+    click.option("--channel", metavar="NAME", help="Channel, by name or number from 0, if an array has several."),
     click.option(
         "--decimate",
         type=click.IntRange(1, MAX_DECIMATE),
         default=1,
         metavar="N",
-        help="Keep one sample of N, anti-aliased; the rate is divided by N.",
+        help="Keep every Nth sample after an anti-aliasing filter.",
     ),
-    click.option("--unit", type=click.Choice(list(UNITS_MPS2)), help="Unit of the file's samples where it says none."),
+    click.option("--unit", type=click.Choice(list(UNITS_MPS2)), help="Unit of the samples, if the file has none."),
     click.option(
         "--record-interval",
         callback=duration,
         metavar="DURATION",
-        help="From the start of one record to that of the next, where an array holds several records and no start_s.",
+        help="Time between the starts of two records, if an array has several records but no start_s.",
     ),
 )
-"""In the order in which ``--help`` lists them."""
+"""The options, in the order of ``--help``."""
 
 
 def recording_options(command: Command) -> Callable[..., Any]:
-    """Give a click command the options and pass them on as one argument ``options``, a :class:`RecordingOptions`.
+    """Add the options to a click command and pass them on as one argument ``options``, a :class:`RecordingOptions`.
 
     Args:
         command: a function with a keyword argument ``options``; put this decorator under ``click.command``.
 
     Returns:
-        The function with the options instead of the argument.
+        The function, with the options in place of the argument.
     """
 
     @wraps(command)

@@ -1,4 +1,4 @@
-"""``replay``: a recording over MQTT, as its sensor would have sent it."""
+"""``replay``: publishes a recording over MQTT, as its sensor would have sent it."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ class Speed(click.ParamType[float]):
     name = "X|max"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """The factor; ``max`` is infinity."""
+        """Parse the factor; ``max`` is infinity."""
         if value == "max":
             return math.inf
         try:
@@ -34,12 +34,12 @@ class Speed(click.ParamType[float]):
 @click.command()
 @click.argument("recording")
 @click.option("--topic", required=True, help="Topic to publish to.")
-@click.option("--speed", type=Speed(), default=1.0, show_default=True, help="Times real time, or max.")
+@click.option("--speed", type=Speed(), default=1.0, show_default=True, help="Multiple of real time, or max.")
 @click.option(
     "--format", "payload_format", type=click.Choice(["float32", "json"]), default="float32", show_default=True
 )
-@click.option("--message-samples", type=click.IntRange(1, 10_000_000), help="Samples a message; default 0.1 s.")
-@click.option("--duration", callback=duration_option, help="End after so much of the recording; default all.")
+@click.option("--message-samples", type=click.IntRange(1, 10_000_000), help="Samples in a message; default: 0.1 s.")
+@click.option("--duration", callback=duration_option, help="Stop after this part of the recording; default: all of it.")
 @click.option("--qos", type=click.Choice(["0", "1"]), default="0", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @broker_options
@@ -56,7 +56,7 @@ def command(
     broker: Mqtt,
     options: RecordingOptions,
 ) -> None:
-    """Publish RECORDING over MQTT in real time, X times as fast, or as fast as the broker takes it.
+    """Publish RECORDING over MQTT in real time, X times as fast, or as fast as the broker accepts it.
 
     Example: vibration-monitor replay fan.npz --topic plant/fan-1/de/x/acceleration --speed 4
     """

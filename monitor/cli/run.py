@@ -1,4 +1,4 @@
-"""``run``: the daemon in the foreground, for systemd and for a terminal."""
+"""``run``: runs the daemon in the foreground, under systemd or in a terminal."""
 
 import asyncio
 import signal
@@ -28,7 +28,7 @@ def command(config_file: Path, log_format: str, log_level: str, announce: bool) 
 
     Example: vibration-monitor run --config config/example.yaml
     """
-    # From here on a SIGHUP waits until the daemon listens to it; by default it would end the process.
+    # A SIGHUP is blocked until the daemon handles it; by default it would end the process.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     from monitor.config_file import read_config, with_state_directory
     from monitor.errors import MonitorError
@@ -44,5 +44,5 @@ def command(config_file: Path, log_format: str, log_level: str, announce: bool) 
     try:
         asyncio.run(run_daemon(daemon, click.echo if announce else None))
     except WorkerError as error:
-        # Without it there are no scores: a whole new daemon is worth more than a half that goes on.
-        raise MonitorError(f"{error}; start the daemon again (a service manager does)") from error
+        # Without its workers a daemon gives no scores, so it ends and the service manager restarts it.
+        raise MonitorError(f"{error}; restart the daemon (a service manager does)") from error

@@ -1,4 +1,4 @@
-"""``simulate``: a recording of a simulated machine."""
+"""``simulate``: writes a recording of a simulated machine."""
 
 import json
 import math
@@ -11,28 +11,32 @@ from monitor.cli.recordings import duration as duration_option
 from monitor.simulation.machine import POINTS, FaultKind, catalogue
 
 MAX_SAMPLES = 2**28
-"""In one recording, all channels together: a recording is written at once, and these are 1 GiB of memory."""
+"""Most samples in a recording, over all channels: it is held in memory, and this is 1 GiB."""
 
 
 @click.command()
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="File to write, for example fan.npz.")
 @click.option("--machine", type=click.Choice(list(catalogue())), default="fan", show_default=True)
-@click.option("--point", type=click.IntRange(0, 2), default=0, show_default=True, help="Measuring point, the first.")
+@click.option("--point", type=click.IntRange(0, 2), default=0, show_default=True, help="First measuring point.")
 @click.option("--channels", type=click.IntRange(1, 3), default=1, show_default=True, help="Measuring points to write.")
 @click.option("--duration", callback=duration_option, default="60s", show_default=True)
 @click.option("--sampling-rate-hz", type=click.FloatRange(1000, 1_000_000), default=12000.0, show_default=True)
 @click.option("--seed", type=click.IntRange(0, 2**32), default=0, show_default=True, help="Same seed, same samples.")
-@click.option("--fault", type=click.Choice([kind.value for kind in FaultKind]), help="What breaks; default nothing.")
+@click.option("--fault", type=click.Choice([kind.value for kind in FaultKind]), help="Kind of fault; default: none.")
 @click.option("--fault-start", callback=duration_option, default="30s", show_default=True)
 @click.option(
-    "--fault-growth", callback=duration_option, default="30s", show_default=True, help="From its start to full size."
+    "--fault-growth",
+    callback=duration_option,
+    default="30s",
+    show_default=True,
+    help="Time from the fault's start to its full size.",
 )
 @click.option(
     "--fault-size",
     type=click.FloatRange(0, 1000),
     default=6.0,
     show_default=True,
-    help="m/s^2 at full size where it is, at the drive end (point 0); other points feel less.",
+    help="Full size in m/s^2 at the drive end (point 0), where the fault is; it is smaller at other points.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(
@@ -101,7 +105,11 @@ def _check(
     fault_start: float,
     fault_size: float,
 ) -> None:
-    """Find all that is wrong before the work begins."""
+    """Report all invalid options before the work begins.
+
+    Raises:
+        ConfigurationError: with all problems, one a line.
+    """
     from monitor.errors import ConfigurationError
     from monitor.recording.write import WRITERS
 
@@ -109,9 +117,11 @@ def _check(
     if not out.name.lower().endswith(tuple(WRITERS)):
         problems.append(f"--out {out}: recordings are written as {' '.join(WRITERS)}; end the name in one of them")
     if not out.parent.is_dir():
-        problems.append(f"--out {out}: there is no folder {out.parent}; make it first")
+        problems.append(f"--out {out}: there is no folder {out.parent}; create it first")
     if point + channels > len(POINTS):
-        problems.append(f"--point {point} --channels {channels}: it has {len(POINTS)} points, 0 to 2; ask for less")
+        problems.append(
+            f"--point {point} --channels {channels}: the machine has {len(POINTS)} points, 0 to 2; give fewer"
+        )
     if not math.isfinite(sampling_rate_hz) or not math.isfinite(fault_size):
         problems.append(f"--sampling-rate-hz {sampling_rate_hz}, --fault-size {fault_size}: give finite numbers")
     elif not 2 <= (total := channels * duration * sampling_rate_hz) <= MAX_SAMPLES:
@@ -122,7 +132,7 @@ def _check(
         )
     if fault and fault_start >= duration:
         problems.append(
-            f"--fault-start {fault_start:g}s: the recording ends at {duration:g}s; begin the fault before, or raise "
+            f"--fault-start {fault_start:g}s: the recording ends at {duration:g}s; start the fault earlier, or raise "
             "--duration"
         )
     if problems:

@@ -1,4 +1,4 @@
-"""``train``: healthy recordings to a model directory, with a report on data it has not seen."""
+"""``train``: trains a model on healthy recordings, and reports its gap ratio on held-out data."""
 
 import json
 import sys
@@ -22,23 +22,27 @@ if TYPE_CHECKING:
 @click.argument("recordings", nargs=-1, required=True, metavar="RECORDING...")
 @click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Model directory.")
 @click.option("--tutorial", is_flag=True, help="The tutorial's recipe: last-block loss, 5000 windows, 3 epochs.")
-@click.option("--loss", type=click.Choice(["every-block", "last-block"]), help="Where the loss is put.")
+@click.option(
+    "--loss", type=click.Choice(["every-block", "last-block"]), help="Blocks of a window that count in the loss."
+)
 @click.option("--epochs", type=click.IntRange(1, 10_000), help="Passes over the windows.")
-@click.option("--windows", type=click.IntRange(1), help="Most windows an epoch.")
+@click.option("--windows", type=click.IntRange(1), help="Most windows in an epoch.")
 @click.option("--stride", type=click.IntRange(1), help="Samples between the starts of two windows.")
-@click.option("--batch", type=click.IntRange(1, 65_536), help="Windows in a step.")
-@click.option("--learning-rate", type=click.FloatRange(0, 1, min_open=True), help="Highest rate of Adam.")
-@click.option("--seed", type=click.IntRange(0), help="Of the weights and of the order.")
+@click.option("--batch", type=click.IntRange(1, 65_536), help="Windows in a batch.")
+@click.option("--learning-rate", type=click.FloatRange(0, 1, min_open=True), help="Highest learning rate of Adam.")
+@click.option("--seed", type=click.IntRange(0), help="Seed of the initial weights and of the order of windows.")
 @click.option("--block-size", type=click.IntRange(8, 4096), default=100, show_default=True, help="Samples in a block.")
 @click.option("--blocks", type=click.IntRange(2, 1000), default=25, show_default=True, help="Blocks in a window.")
 @click.option("--units", type=click.IntRange(1, 4096), default=100, show_default=True, help="Units of an LSTM layer.")
-@click.option("--hidden", type=click.IntRange(1, 4096), default=100, show_default=True, help="Of the dense layer.")
+@click.option(
+    "--hidden", type=click.IntRange(1, 4096), default=100, show_default=True, help="Units of the dense layer."
+)
 @click.option(
     "--holdout",
     type=click.FloatRange(0, 0.9),
     default=0.4,
     show_default=True,
-    help="Part at the end of each recording that is kept for the report.",
+    help="Share at the end of each recording that is held out for the report.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @recording_options
@@ -57,8 +61,8 @@ def command(
 ) -> None:
     """Train a model on healthy RECORDINGs and write it to a directory.
 
-    What a recording's file does not say can follow it: 'FILE#key?decimate=4&sampling-rate-hz=48000&unit=g', and
-    first=0.25 for the first quarter only. Ctrl-C ends the training and keeps the best so far.
+    Options of a single recording can follow its name: 'FILE#key?decimate=4&sampling-rate-hz=48000&unit=g', and
+    first=0.25 for the first quarter only. Ctrl-C stops the training and keeps the best model so far.
 
     Example: vibration-monitor train pump.npz fan.wav --channel all --out models/mine
     """
@@ -93,13 +97,13 @@ def command(
 
 
 def layer_table(shape: Any) -> str:
-    """The layers with their parameters, one a line, and their sum."""
+    """A table of the layers with their number of parameters, and the total."""
     rows = [*shape.layers, ("total", shape.parameters)]
     return "\n".join(f"{name:<8} {count:>10,}" for name, count in rows)
 
 
 def report_text(training: dict[str, Any]) -> str:
-    """The training's outcome for a person."""
+    """The results of the training as text."""
     from monitor.model.artefact.card import FORECASTERS, quarters
 
     lines = [
@@ -115,13 +119,13 @@ def report_text(training: dict[str, Any]) -> str:
         verdict = "better than" if better > 0 else "worse than"
         lines.append(f"  the network is {abs(better):.0f} % {verdict} an AR model of this recording")
     if not training["report"]:
-        lines.append("nothing was held out that could be reported on; see --holdout")
+        lines.append("no report: too little data was held out; see --holdout")
     return "\n".join(lines)
 
 
 @contextmanager
 def progress_shown() -> Iterator[Callable[["Progress"], None]]:
-    """Something to tell the progress to: a bar on a terminal, a line an epoch elsewhere, on standard error."""
+    """A function that shows progress on standard error: a bar on a terminal, else a line for each epoch."""
     if not sys.stderr.isatty():
         yield _print_epoch
         return

@@ -152,7 +152,7 @@ def test_a_worker_that_dies_ends_the_daemon_with_one_line(tmp_path: Path) -> Non
         assert daemon.process.wait(30) == 4
         assert "Traceback" not in daemon.log.read_text()
         last = daemon.log.read_text().splitlines()[-1]
-        assert last.startswith("vibration-monitor: the inference process ended: status -9; start the daemon again")
+        assert last.startswith("vibration-monitor: the inference process ended: status -9; restart the daemon")
 
 
 @pytest.mark.system
