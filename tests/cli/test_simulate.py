@@ -67,7 +67,7 @@ def test_it_writes_every_format(tmp_path: Path, suffix: str) -> None:
     ("arguments", "told"),
     [
         (("--duration", "30h"), "--duration 108000s: 1296000000 samples; 2 to 268435456 can be written, 22370s"),
-        (("--fault", "ball", "--duration", "10s"), "--fault-start 30s: the recording ends at 10s; begin"),
+        (("--fault", "ball", "--duration", "10s"), "--fault-start 30s: the recording ends at 10s; start"),
         (("--point", "2", "--channels", "2"), "--point 2 --channels 2: the machine has 3 points, 0 to 2; give fewer"),
         (("--sampling-rate-hz", "nan"), "give finite numbers"),
         (("--fault-size", "nan"), "give finite numbers"),
