@@ -2,19 +2,11 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from monitor.model.artefact.artefact import Scaling
 from monitor.model.artefact.write import write_model
-from monitor.model.network import Shape
-
-TINY = Shape(block_samples=8, window_blocks=4, units=(6, 5), hidden=4)
-
-
-def tiny_weights(seed: int = 0) -> list[np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
-    rng = np.random.default_rng(seed)
-    return [rng.normal(0.0, 0.4, size).astype(np.float32) for size in TINY.weight_shapes]
+from tests.support.tiny_model import TINY, tiny_weights
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """Real servers for tests, on loopback, with ports of their own; each ends with its block."""
 
+import asyncio
 import contextlib
 import json
 import socket
@@ -33,6 +34,16 @@ def wait_for(condition: Callable[[], Found | None], what: str, timeout_s: float 
         if time.monotonic() > deadline:
             raise AssertionError(f"waited {timeout_s} s in vain for: {what}")
         time.sleep(0.02)
+
+
+async def until(condition: Callable[[], object], what: str = "the condition", timeout_s: float = 30.0) -> None:
+    """As :func:`wait_for`, on an event loop that goes on."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            while not condition():  # noqa: ASYNC110 - conditions of any kind
+                await asyncio.sleep(0.005)
+    except TimeoutError:
+        raise AssertionError(f"waited {timeout_s} s in vain for: {what}") from None
 
 
 def listening(port: int) -> bool:

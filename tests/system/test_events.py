@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import aiomqtt
@@ -13,18 +12,9 @@ from monitor.config_file import read_config
 from monitor.core.scoring.alarm import Changes, State
 from monitor.runtime.daemon import Daemon
 from tests.support.daemons import configuration
-from tests.support.servers import mosquitto
+from tests.support.servers import mosquitto, until
 
 pytestmark = pytest.mark.system
-
-
-async def until(condition: Callable[[], object], what: str) -> None:
-    try:
-        async with asyncio.timeout(20):
-            while not condition():  # noqa: ASYNC110 - conditions of any kind
-                await asyncio.sleep(0.01)
-    except TimeoutError:
-        raise AssertionError(f"waited in vain for: {what}") from None
 
 
 async def collect(port: int, seen: dict[str, object]) -> None:

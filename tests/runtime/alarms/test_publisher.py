@@ -18,6 +18,7 @@ from monitor.runtime.alarms.publisher import EventPublisher
 from monitor.runtime.internal_errors import InternalErrors, Where
 from monitor.runtime.preflight import preflight
 from tests.support.daemons import SENSOR
+from tests.support.servers import until
 
 LABELS = {"machine": "fan", "sensor": "de", "axis": "x"}
 
@@ -112,11 +113,6 @@ def story(broker: Broker, tell: Callable[[EventPublisher], Coroutine[Any, Any, N
         return publisher
 
     return asyncio.run(run())
-
-
-async def until(condition: Callable[[], object]) -> None:
-    while not condition():  # noqa: ASYNC110 - conditions of any kind
-        await asyncio.sleep(0.001)
 
 
 def test_the_newest_event_of_each_channel_waits_for_the_broker_before_any_discovery() -> None:

@@ -14,7 +14,7 @@ import pytest
 from monitor.config import Mqtt
 from monitor.runtime.intake.connection import MqttSource
 from monitor.runtime.intake.direct_client import MESSAGES_A_TURN, DirectClient
-from tests.support.servers import free_port, mosquitto
+from tests.support.servers import free_port, mosquitto, until
 
 pytestmark = pytest.mark.system
 
@@ -25,12 +25,6 @@ def settings(port: int, **keys: object) -> Mqtt:
     return Mqtt.model_validate(
         {"url": f"mqtt://127.0.0.1:{port}", "reconnect_min": "50ms", "reconnect_max": "200ms"} | keys
     )
-
-
-async def until(condition: Callable[[], object], timeout_s: float = 15.0) -> None:
-    async with asyncio.timeout(timeout_s):
-        while not condition():  # noqa: ASYNC110 - conditions of any kind
-            await asyncio.sleep(0.01)
 
 
 @contextlib.asynccontextmanager
@@ -137,7 +131,7 @@ def test_a_broker_that_hangs_up_is_not_waited_for() -> None:
         async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
             source = MqttSource(settings(server.sockets[0].getsockname()[1]), ["a"], lambda *_: None)
             async with running(source):
-                await until(lambda: source.state.last_error not in {"", "not connected yet"}, 5.0)
+                await until(lambda: source.state.last_error not in {"", "not connected yet"}, timeout_s=5.0)
         return source.state.last_error
 
     assert asyncio.run(story()) in {"the broker closed the connection at once", "[Errno 104] Connection reset by peer"}

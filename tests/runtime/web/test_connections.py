@@ -15,6 +15,7 @@ from monitor.runtime.web import connections as module
 from monitor.runtime.web.connections import Connections, Dropped
 from monitor.runtime.web.page.stream import Streams
 from tests.support.authority import Authority
+from tests.support.servers import until
 
 LIMIT = 8
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -112,7 +113,7 @@ async def site(tls: ssl.SSLContext | None = None, folder: Path | None = None) ->
         await connections.stop_listening()
         await runner.cleanup()
         connections.drop_all()
-        await asyncio.sleep(0.01)
+        await until(lambda: not connections.open)
         assert not errors.counts
 
 
@@ -123,18 +124,13 @@ def told(story: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(main())
 
 
-async def eventually(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110 - nobody tells; the story has a time limit
-        await asyncio.sleep(0.01)
-
-
 def test_a_crowd_makes_room_among_itself() -> None:
     async def story() -> None:
         async with site() as here:
             scraper = await here.client("127.0.0.1")
             assert await scraper.ask() == b"HTTP/1.1 200 OK"
             crowd = [await here.client("127.0.0.2", send=GET[:10]) for _ in range(5 * LIMIT)]
-            await eventually(lambda: here.connections.dropped[Dropped.CROWDED] == 4 * LIMIT + 1)
+            await until(lambda: here.connections.dropped[Dropped.CROWDED] == 4 * LIMIT + 1)
             assert len(here.connections.open) == LIMIT
             assert await scraper.ask() == b"HTTP/1.1 200 OK"
             # The newest of the crowd are there, the others are not.
@@ -155,7 +151,7 @@ def test_who_waits_between_requests_goes_after_those_who_never_asked() -> None:
             for client in asked:
                 assert await client.ask()
             silent = [await here.client() for _ in range(4)]
-            await eventually(lambda: len(here.connections.open) == LIMIT)
+            await until(lambda: len(here.connections.open) == LIMIT)
             late = [await here.client() for _ in range(6)]
             for client in late[-4:]:
                 assert await client.ask()
@@ -173,7 +169,7 @@ def test_who_is_served_keeps_the_place_and_newcomers_wait() -> None:
         async with site() as here:
             served = [await here.client() for _ in range(LIMIT)]
             answers = [asyncio.create_task(client.ask("/slow")) for client in served]
-            await eventually(lambda: sum(c.state is module.State.ANSWERING for c in here.connections.open) == LIMIT)
+            await until(lambda: sum(c.state is module.State.ANSWERING for c in here.connections.open) == LIMIT)
             newcomer = await here.client()
             answer = asyncio.create_task(newcomer.ask())
             await asyncio.sleep(3 * module.ACCEPT_RETRY_S)
@@ -200,7 +196,7 @@ def test_patience_ends(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
                     loop = asyncio.get_running_loop()
                     await loop.sock_connect(deaf, ("127.0.0.1", here.port))
                     await loop.sock_sendall(deaf, 2_000 * GET)
-                    await eventually(lambda: bool(here.connections.dropped[Dropped.UNREAD_ANSWER]))
+                    await until(lambda: bool(here.connections.dropped[Dropped.UNREAD_ANSWER]))
             else:
                 client = await here.client(send=GET[:10] if name == "REQUEST_S" else b"")
                 if name == "KEEPALIVE_S":
@@ -208,7 +204,7 @@ def test_patience_ends(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
                 assert await client.is_ended()
                 client.writer.close()
                 assert sum(here.connections.dropped.values()) == (name == "REQUEST_S")
-            await eventually(lambda: not here.connections.open)
+            await until(lambda: not here.connections.open)
 
     told(story)
 
@@ -217,10 +213,10 @@ def test_a_viewer_that_left_is_forgotten_though_there_is_no_news() -> None:
     async def story() -> None:
         async with site() as here:
             viewers = [await here.client(send=GET.replace(b"/ ", b"/stream ")) for _ in range(3)]
-            await eventually(lambda: here.streams.open == 3)
+            await until(lambda: here.streams.open == 3)
             for viewer in viewers:
                 viewer.writer.close()
-            await eventually(lambda: not here.streams.open and not here.connections.open)
+            await until(lambda: not here.streams.open and not here.connections.open)
 
     told(story)
 
@@ -230,12 +226,12 @@ def test_one_address_does_not_keep_all_streams() -> None:
         async with site() as here:
             view = GET.replace(b"/ ", b"/stream ")
             crowd = [await here.client("127.0.0.2", send=view) for _ in range(5)]
-            await eventually(lambda: (here.streams.open, here.streams.refused) == (4, 1))
+            await until(lambda: (here.streams.open, here.streams.refused) == (4, 1))
             friends = [await here.client("127.0.0.3", send=view) for _ in range(3)]
             for friend in friends[:2]:
                 assert (await friend.reader.readline()).startswith(b"HTTP/1.1 200")
             assert (await friends[2].reader.readline()).startswith(b"HTTP/1.1 503")
-            await eventually(lambda: (here.streams.open, here.streams.refused) == (4, 2))
+            await until(lambda: (here.streams.open, here.streams.refused) == (4, 2))
             for client in (*crowd, *friends):
                 client.writer.close()
 

@@ -18,6 +18,7 @@ from monitor.runtime.web.page.routes import HEADERS, PAGE, Page
 from monitor.runtime.web.page.stream import CLIENT_LIMIT, Streams
 from monitor.runtime.web.server import make_app
 from tests.support.page_plant import Plant
+from tests.support.servers import until
 
 Story = Callable[[BaseTestServer, aiohttp.ClientSession, Page], Awaitable[None]]
 
@@ -45,11 +46,6 @@ async def next_event(answer: aiohttp.ClientResponse) -> tuple[str, dict[str, Any
         else:
             data = value
     return kind, json.loads(data)
-
-
-async def eventually(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110 - the condition tells nobody; the whole story has a time limit
-        await asyncio.sleep(0.01)
 
 
 def tick(page: Page) -> None:
@@ -209,7 +205,7 @@ def test_a_channel_is_watched() -> None:
             tick(page)
             while kind != "gone":
                 kind, _ = await next_event(first)
-        await eventually(lambda: not page.watches.watched)
+        await until(lambda: not page.watches.watched)
 
     told(plant, story)
 
@@ -265,7 +261,7 @@ def test_a_client_that_does_not_read_is_dropped() -> None:
                 loop = asyncio.get_running_loop()
                 await loop.sock_connect(stuck, ("127.0.0.1", server.port))
                 await loop.sock_sendall(stuck, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-                await eventually(lambda: bool(streams.dropped) and not streams.open)
+                await until(lambda: bool(streams.dropped) and not streams.open)
             # What waited for the stuck client was a few buffers, not the stream.
             assert made <= 6
 
