@@ -3,12 +3,9 @@
 import numpy as np
 import pytest
 
-from monitor.core.arrays import Float32, Rows
-from monitor.core.forecaster import CarriedState
-from monitor.errors import RecordingError
-from monitor.model.forecast_ahead import forecast_ahead
+from monitor.core.arrays import Float32
 from monitor.model.training.report import compare, linear_forecaster
-from tests.support.numpy_engine import NumpyEngine, NumpyState
+from tests.support.numpy_engine import LastBlock, NumpyEngine
 
 
 def ar2(size: int, seed: int = 0) -> Float32:
@@ -18,14 +15,6 @@ def ar2(size: int, seed: int = 0) -> Float32:
     for t in range(2, size):
         samples[t] = 1.8 * samples[t - 1] - 0.95 * samples[t - 2] + noise[t]
     return samples.astype(np.float32)
-
-
-class LastBlock(NumpyEngine):
-    """An engine that says the last block again."""
-
-    def step(self, blocks: Float32, state: CarriedState, rows: Rows) -> Float32:  # noqa: ARG002 - the protocol's
-        assert isinstance(state, NumpyState)
-        return blocks.copy()
 
 
 def test_the_linear_forecaster_finds_the_coefficients() -> None:
@@ -85,22 +74,3 @@ def test_records_shorter_than_two_blocks_say_nothing() -> None:
 
 def test_short_records_are_warmed_up_for_half_their_length() -> None:
     assert compare(LastBlock(8, 4, 25), [ar2(80), ar2(80, 1)], {}, 50, 25).blocks == 2 * 5
-
-
-def test_a_forecast_ahead_feeds_forecasts_back() -> None:
-    samples = ar2(1000)
-    found = forecast_ahead(LastBlock(8, 4, 5), samples, 400, 3, 50)
-    np.testing.assert_allclose(found.forecast, np.stack([samples[392:400]] * 3), rtol=1e-4, atol=1e-4)
-    np.testing.assert_array_equal(found.observed.reshape(-1), samples[400:424])
-    np.testing.assert_array_equal(found.context, samples[:400])
-    residual = found.observed - found.forecast
-    assert found.gap == pytest.approx(float(np.sqrt((residual**2).mean())))
-    ratio = (residual**2).sum() / ((found.observed - found.mean) ** 2).sum()
-    assert found.gap_ratio == pytest.approx(float(ratio), rel=1e-4)
-    assert len(found.block_gap_ratios()) == 3
-
-
-@pytest.mark.parametrize("at_sample", [39, 977, 10_000])
-def test_a_forecast_ahead_needs_samples_before_and_after(at_sample: int) -> None:
-    with pytest.raises(RecordingError, match=r"take one from 40 to 976"):
-        forecast_ahead(LastBlock(8, 4, 5), ar2(1000), at_sample, 3, 50)
