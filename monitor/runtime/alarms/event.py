@@ -1,4 +1,4 @@
-"""What is said of an alarm: the event that goes to MQTT, its topic, and the figures that a capture is written with."""
+"""The description of an alarm: the event for MQTT, its topic, and the figures of a capture."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""The messages by which Home Assistant finds the channels by itself (MQTT discovery)."""
+"""The messages for Home Assistant's MQTT discovery of the channels."""
 
 import hashlib
 import json

@@ -110,7 +110,10 @@ class Inference:
         except WorkerError as error:
             raise MonitorError(f"{self.lane.name}: {error}") from error
         except TimeoutError as error:
-            raise ArtefactError(f"{self.lane.name}: the engine is not ready after {READY_S:g} s") from error
+            raise ArtefactError(
+                f"models.{self.lane.name}: an inference process did not load the model within {READY_S:g} s; "
+                "check the machine's load and inference.engine"
+            ) from error
         return answers[0]
 
     @property

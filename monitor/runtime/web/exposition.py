@@ -80,12 +80,12 @@ def _head(name: str, kind: str, text: str) -> tuple[str, str]:
 
 
 def as_openmetrics(page: bytes) -> bytes:
-    """A page in the text format as OpenMetrics 1.0.
+    """Convert a page in the text format to OpenMetrics 1.0.
 
     The samples are the same in both. OpenMetrics names a counter's family without ``_total``, escapes quotes in the
     help, and marks the end of the page.
     """
-    # A line break inside a label is escaped, so this finds heads of families only.
+    # Line breaks inside labels are escaped, so this finds only the heads of families.
     starts = [0] if page.startswith(b"# HELP ") else []
     while (at := page.find(b"\n# HELP ", starts[-1] if starts else 0)) >= 0:
         starts.append(at + 1)

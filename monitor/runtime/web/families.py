@@ -33,10 +33,10 @@ FIGURES = {
     "rms": ("vibration_acceleration_rms", "RMS of the acceleration over the interval, m/s^2."),
     "peak": ("vibration_acceleration_peak", "Largest absolute acceleration in the interval, m/s^2."),
 }
-"""Column of the board: metric name and help. A figure that does not exist is absent, never 0."""
+"""Gauges of every channel, by column of the boards: metric name and help. A missing figure has no series."""
 
 COUNTS = ("blocks_scored", "scored_at_s", "calibrated", *BY_WORKER, *REFUSALS)
-"""Further columns of the boards."""
+"""Further columns of the boards that the metrics use."""
 
 
 def write_channels(page: MetricsPage, view: View) -> None:
@@ -193,7 +193,7 @@ def write_service(page: MetricsPage, view: View) -> None:
     page.family(
         "vibration_evidence_files_written_total",
         "counter",
-        "Captures of alarms that were written.",
+        "Captures of alarms written.",
         [("", view.evidence_written)],
     )
     page.family(

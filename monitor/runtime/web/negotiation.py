@@ -1,7 +1,7 @@
-"""What a client accepts, from its request: OpenMetrics or the text format, compressed or not (RFC 9110, 12.5).
+"""Content negotiation for metrics: OpenMetrics or the text format, compressed or not (RFC 9110, 12.5).
 
-A header that cannot be read counts as absent: the client gets plain text, as if it had said nothing. Quality values
-are respected; a client that accepts nothing that there is gets plain text too, not an error.
+Quality values are respected. A malformed header counts as absent. A client that accepts none of the forms gets the
+plain text format, not an error.
 """
 
 import re
@@ -17,15 +17,15 @@ class _Offer(NamedTuple):
     """One element of a header such as ``Accept``."""
 
     name: str
-    """In small letters."""
+    """Media type or encoding, in lower case."""
     parameters: dict[str, str]
-    """Without ``q``."""
+    """Parameters by name, without ``q``."""
     quality: float
-    """From 0 (not acceptable) to 1."""
+    """The parameter ``q``: from 0 (not acceptable) to 1."""
 
 
 def wants_openmetrics(request: web.Request) -> bool:
-    """Whether the client prefers OpenMetrics 1.0 to the text format, or likes both equally and names OpenMetrics."""
+    """Whether the client names OpenMetrics 1.0 with at least the quality of the text format."""
     offers = list(_offers(request, "Accept"))
     openmetrics = max((offer.quality for offer in offers if _is_openmetrics(offer)), default=0.0)
     text = max((offer.quality for offer in offers if offer.name in {"text/plain", "text/*", "*/*"}), default=0.0)
@@ -33,7 +33,7 @@ def wants_openmetrics(request: web.Request) -> bool:
 
 
 def accepts_gzip(request: web.Request) -> bool:
-    """Whether the client takes a body that is compressed by gzip, and does not prefer it uncompressed."""
+    """Whether the client accepts gzip with at least the quality of no compression."""
     quality = {offer.name: offer.quality for offer in _offers(request, "Accept-Encoding")}
     gzip = quality.get("gzip", 0.0)
     return gzip > 0 and gzip >= quality.get("identity", 0.0)

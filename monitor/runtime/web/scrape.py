@@ -1,9 +1,8 @@
-"""The metrics page in the form that a scraper asks for: text format or OpenMetrics, plain or compressed.
+"""The metrics page in the form that a scraper accepts: text format or OpenMetrics, plain or compressed.
 
-The page is rendered once, in the text format, for all who ask at about the same time (``made_once``). The other forms
-are made from its bytes, once for each page, on a thread: compressing releases the interpreter's lock, so the event loop
-goes on. A page of 1,000 channels (2.2 MB) compresses to 0.22 MB in 7 ms, which the loop then need not send. Does not
-handle: what is on the page.
+The page is rendered once in the text format for simultaneous scrapes (``made_once``). The other forms are made from its
+bytes, once for each page, on a thread. Compression releases the global interpreter lock, so the event loop goes on. It
+shrinks a page of 1,000 channels from 2.2 to 0.22 MB in 7 ms. Does not handle: what is on the page.
 """
 
 import asyncio
@@ -22,16 +21,16 @@ LEVEL = 1
 """Compression level. Higher: at 6 it takes more than twice the time and saves another tenth of 0.22 MB."""
 
 GZIP = 31
-"""``wbits`` of zlib for a gzip header; its time stamp stays 0."""
+"""``wbits`` of zlib that selects the gzip format."""
 
 
 class Form(NamedTuple):
-    """How a scraper wants the page."""
+    """Form of the page that a scraper accepts."""
 
     openmetrics: bool
-    """OpenMetrics 1.0; else the text format."""
+    """OpenMetrics 1.0 instead of the text format."""
     compressed: bool
-    """By gzip."""
+    """Compressed by gzip."""
 
 
 class Scrapes:
@@ -42,11 +41,11 @@ class Scrapes:
         self._page = MadeOnce(make)
         self._latest = b""
         self._forms: dict[Form, asyncio.Future[bytes]] = {}
-        # Not asyncio's own threads: a disk that hangs may hold all of them.
+        # Not asyncio's default threads: a hanging disk may block all of them.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="scrape")
 
     async def answer(self, request: web.Request) -> web.Response:
-        """The answer to one request."""
+        """Answer one request."""
         form = Form(wants_openmetrics(request), accepts_gzip(request))
         headers = {
             "Content-Type": OPENMETRICS_TYPE if form.openmetrics else TEXT_TYPE,
@@ -57,7 +56,7 @@ class Scrapes:
         return web.Response(body=await self._body(form), headers=headers)
 
     async def close(self) -> None:
-        """End the thread, without waiting for what it does."""
+        """Stop the thread without waiting for its present work."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def _body(self, form: Form) -> bytes:
@@ -69,7 +68,7 @@ class Scrapes:
         if form not in self._forms:
             making = asyncio.get_running_loop().run_in_executor(self._thread, _formed, page, form)
             self._forms[form] = making
-        # Others may wait for the same bytes when this client leaves.
+        # Shielded: other clients may wait for the same bytes when this one leaves.
         return await asyncio.shield(self._forms[form])
 
 
