@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.browser import chromium
-from tests.support.servers import free_port, get, process, wait_for
+from tests.support.servers import free_port, get, process, until, wait_for
 
 pytestmark = pytest.mark.system
 
@@ -69,16 +69,19 @@ async def look(address: str) -> None:
         await browser.until("document.body.innerText.includes('fan-2')")
         first = await browser.until("document.querySelector('tbody tr')?.innerText")
         assert "fan-2" in first or "gearbox-1" in first
-        await asyncio.sleep(12)  # for the pictures: lines that show some history
         if folder:
+            await asyncio.sleep(12)  # lines that show some history
             await keep(Path(folder, "fleet.png"), await browser.screenshot())
         await browser.open(f"{address}/{CHANNEL}")
         await browser.until("document.body.innerText.includes('drive-end')")
         await browser.until("document.querySelectorAll('.js-plotly-plot').length >= 3")
-        await asyncio.sleep(6)
         if folder:
+            await asyncio.sleep(6)
             await browser.scheme("dark")
             await asyncio.sleep(2)
             await keep(Path(folder, "channel.png"), await browser.screenshot())
-    listed = json.loads(get(f"{address}/api/v1/evidence"))
-    assert any(entry["name"].endswith(".npz") for entry in (listed["files"] if isinstance(listed, dict) else listed))
+
+    def kept() -> bool:
+        return any(entry["name"].endswith(".npz") for entry in json.loads(get(f"{address}/api/v1/evidence"))["files"])
+
+    await until(kept, "a file of an alarm's evidence")

@@ -136,7 +136,7 @@ def test_a_channel(tmp_path: Path) -> None:
         await browser.until(f"document.querySelector('.wave').data[0].y[0] != {first}")
         await browser.value("document.querySelector('.pause').click()")
         held = await browser.value("document.querySelector('.wave').data[0].y[0]")
-        await asyncio.sleep(0.8)
+        await asyncio.sleep(0.8)  # of which nothing is to be seen: longer than a picture takes
         assert await browser.value("document.querySelector('.wave').data[0].y[0]") == held
         await browser.value("document.querySelector('.pause').click()")
         await browser.until(f"document.querySelector('.wave').data[0].y[0] != {held}")
@@ -148,8 +148,10 @@ def test_a_channel(tmp_path: Path) -> None:
         await browser.until("/^Band that .* 500 to 600 Hz/.test(document.querySelector('.band').innerText)")
         await browser.until("document.querySelector('.history').data[0].name == 'score'")
         for scheme in ("light", "dark"):
+            first = await browser.value("document.querySelector('.wave').data[0].y[0]")
             await browser.scheme(scheme)
-            await asyncio.sleep(0.5)  # the charts are drawn anew with the next picture
+            # The charts are drawn anew with the next picture.
+            await browser.until(f"document.querySelector('.wave').data[0].y[0] != {first}")
             (folder / f"channel-{scheme}.png").write_bytes(await browser.screenshot(whole=True))
         await browser.size(390, 844, mobile=True)
         await browser.until("innerWidth == 390")
