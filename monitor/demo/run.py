@@ -5,15 +5,13 @@ The lines follow from the daemon's own figures; they are not scripted.
 
 import asyncio
 import json
-import math
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from monitor.config import Config
-from monitor.core.scoring.alarm import State
+from monitor.demo.narrator import Narrator
 from monitor.demo.plant import SAMPLING_RATE_HZ, Plant, Story, plant_channels
 from monitor.model.artefact.artefact import load_artefact
 from monitor.model.calibration_file import ANY_REGIME, save_calibrations
@@ -22,122 +20,13 @@ from monitor.offline.calibration_run import calibrate_channels, cut
 from monitor.recording.source import open_recording
 from monitor.recording.write import write_recording
 from monitor.runtime.daemon import Daemon
-from monitor.runtime.web.table import ChannelTable, read_table
 from monitor.shipped import shipped
 
 MODEL = "models/demo"
 TOPIC = "plant/{machine}/{sensor}/acceleration"
 POLL_S = 0.25
-BASELINE_S = 12.0
-"""Seconds at the start over which a channel's healthy RMS is measured."""
-
 HEALTHY_S = 60.0
 """Seconds of healthy signal, from another simulated day, that each channel is calibrated on."""
-
-
-@dataclass
-class Watched:
-    """What the narrator knows about one channel."""
-
-    rms: list[float] = field(default_factory=list)
-    """RMS values of the healthy time, in m/s²."""
-    ratio: list[float] = field(default_factory=list)
-    """Gap ratios of the healthy time."""
-    peak_score: float = 0.0
-    """Highest score so far."""
-    told: dict[str, float] = field(default_factory=dict)
-    """Seconds at which each kind of event was first reported."""
-
-
-class Narrator:
-    """Watches the daemon's figures and reports events."""
-
-    def __init__(self, daemon: Daemon, tell: Callable[[float, str, str], None], clock: Callable[[], float]) -> None:
-        """Watch a daemon.
-
-        Args:
-            daemon: the daemon to watch.
-            tell: called with seconds since the start, the channel's name, and the text.
-            clock: returns seconds since the start of the plant.
-        """
-        self._daemon = daemon
-        self._tell = tell
-        self._clock = clock
-        self._watched: dict[str, Watched] = {}
-
-    def look(self) -> None:
-        """Check all channels once and report new events."""
-        table = read_table(self._daemon.view())
-        now_s = self._clock()
-        columns = [table.figures[key].tolist() for key in ("gap_ratio", "rms", "score", "alarm_state")]
-        for place, (channel, silent, ratio, rms, score, state) in enumerate(
-            zip(table.channels, table.silent.tolist(), *columns, strict=True)
-        ):
-            watched = self._watched.setdefault(channel.name, Watched())
-            if silent:
-                self._once(watched, "silent", now_s, channel.name, "is silent; its gauges are removed")
-                continue
-            if "silent" in watched.told:
-                text = "is back; it warms up before it is scored again"
-                self._once(watched, "back", now_s, channel.name, text)
-            if not math.isfinite(ratio):
-                continue
-            if now_s < BASELINE_S:
-                watched.rms.append(rms)
-                watched.ratio.append(ratio)
-            if math.isfinite(score):
-                watched.peak_score = max(watched.peak_score, score)
-            if state == State.ALARM:
-                text = f"ALARM: score {score:.2f} (limit 1), driven by {_loudest(table, place)}"
-                self._once(watched, "alarm", now_s, channel.name, text + self._rms_text(watched, rms))
-            if watched.rms and now_s >= BASELINE_S and rms > 2 * _median(watched.rms):
-                self._once(watched, "rms", now_s, channel.name, self._late(watched, now_s))
-
-    @staticmethod
-    def _rms_text(watched: Watched, rms: float) -> str:
-        if not watched.rms:
-            return ""
-        return f"; its RMS is {rms / _median(watched.rms):.2f} times its healthy level"
-
-    @staticmethod
-    def _late(watched: Watched, now_s: float) -> str:
-        text = "its RMS has passed twice its healthy level"
-        if "alarm" in watched.told:
-            text += f", {now_s - watched.told['alarm']:.0f} s after the alarm"
-        return text
-
-    def _once(self, watched: Watched, key: str, now_s: float, name: str, text: str) -> None:
-        if key not in watched.told:
-            watched.told[key] = now_s
-            self._tell(now_s, name, text)
-
-    def summary(self) -> list[dict[str, object]]:
-        """The healthy and current gap ratio and RMS of each channel."""
-        table = read_table(self._daemon.view())
-        figures = (table.figures[key].tolist() for key in ("gap_ratio", "rms"))
-        result: list[dict[str, object]] = []
-        for channel, ratio, rms in zip(table.channels, *figures, strict=True):
-            watched = self._watched.get(channel.name, Watched())
-            result.append(
-                {
-                    "channel": channel.name,
-                    "gap_ratio_healthy": _median(watched.ratio),
-                    "gap_ratio": ratio,
-                    "rms_healthy": _median(watched.rms),
-                    "rms": rms,
-                    "peak_score": watched.peak_score,
-                    "alarm_at_s": watched.told.get("alarm"),
-                }
-            )
-        return result
-
-
-def _median(values: list[float]) -> float:
-    return sorted(values)[len(values) // 2] if values else math.nan
-
-
-def _loudest(table: ChannelTable, place: int) -> str:
-    return max((values[place], name) for name, values in table.evidence.items())[1]
 
 
 def calibrate_plant(folder: Path) -> None:

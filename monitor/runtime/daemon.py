@@ -13,9 +13,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from monitor.config import Config
-from monitor.core.messages.topics import TopicPattern
 from monitor.core.scoring.alarm import Changes
-from monitor.core.units import same_rate
 from monitor.errors import ConfigurationError, MonitorError
 from monitor.runtime.alarms.capture import EvidenceWriter
 from monitor.runtime.alarms.capture_names import evidence_dir
@@ -23,15 +21,16 @@ from monitor.runtime.alarms.desk import AlarmDesk
 from monitor.runtime.alarms.event import restored_payload
 from monitor.runtime.alarms.publisher import EventPublisher
 from monitor.runtime.certificates import load_server_certificate, server_context
+from monitor.runtime.intake.broker import Broker
 from monitor.runtime.intake.channel import Channel
-from monitor.runtime.intake.connection import MqttSource
 from monitor.runtime.intake.ingest import Ingest
 from monitor.runtime.intake.rates import RateWatch
 from monitor.runtime.internal_errors import InternalErrors, Where, supervised
 from monitor.runtime.lanes.calibrations import Calibrations
 from monitor.runtime.lanes.lane import Lane
 from monitor.runtime.lanes.loading import Lanes, LoadedLane
-from monitor.runtime.lanes.orders import Batches, Configure, Measured
+from monitor.runtime.lanes.orders import Batches, Measured
+from monitor.runtime.lanes.settings import row_order, state_key
 from monitor.runtime.notify import Notifier
 from monitor.runtime.reload import Prepared, check_files, prepare, stop_new
 from monitor.runtime.state import absent
@@ -44,15 +43,8 @@ from monitor.runtime.web.view import View, oldest_s
 
 LOG = logging.getLogger(__name__)
 
-STATUS_PERIOD_S = 5.0
-"""Seconds between two status lines for systemd. Shorter: more messages. Longer: the line is stale."""
-
 RELEASE_PERIOD_S = 1.0
 """Seconds between two checks for messages that have waited too long for an earlier one."""
-
-HUNG_AFTER_S = 10.0
-"""Age of a worker's heartbeat above which the watchdog is not answered; a batch takes milliseconds. Shorter: systemd
-restarts a daemon whose machine swaps for a moment. Longer: a hung worker goes unnoticed for longer."""
 
 SAVE_REST = 4.0
 """Pause after a save that an alarm caused, in multiples of its duration, so saving takes at most a fifth of the time.
@@ -77,7 +69,6 @@ class Daemon:
         self._reloaded_s = time.monotonic()
         self._reload_successful = True
         self._reloading = asyncio.Lock()
-        self._source_task: asyncio.Task[None] | None = None
         self._unsaved = asyncio.Event()
         """Set when an alarm state changed since the last save."""
 
@@ -105,11 +96,11 @@ class Daemon:
         self._stack.callback(self._stop_lanes)
         rings = {name: loaded.lane.rings for name, loaded in self._lanes.items()}
         self.ingest = Ingest(self.config, rings, self._new_channel, time.monotonic, self._errors)
-        self._mqtt = self._make_source(self.config)
+        self._broker = Broker(self.config, self._deliver, self._errors)
         self._evidence = EvidenceWriter(self.config.evidence, evidence_dir(self.config), asyncio.sleep, self._errors)
         self._stack.push_async_callback(self._evidence.close)
         self._events = EventPublisher(
-            self.config.mqtt, self._publish, lambda: self._mqtt.state.connected, errors=self._errors
+            self.config.mqtt, self._broker.publish, lambda: self._broker.state.connected, errors=self._errors
         )
         self._rates = RateWatch(
             self.ingest.channels.values, lambda: self.config.scoring.rate_tolerance, self._rate_changed
@@ -125,10 +116,14 @@ class Daemon:
 
     async def serve(self) -> None:
         """Process messages until cancelled, or until a worker fails."""
-        self._start_source()
+        self._broker.start()
         self._notifier.ready(self._status())
+
+        async def watch() -> None:
+            await self._notifier.watch(self._oldest_beat_s, self._status)
+
         helpers = [
-            asyncio.create_task(supervised(self._watch, "watch", self._errors), name="watch"),
+            asyncio.create_task(supervised(watch, "watch", self._errors), name="watch"),
             asyncio.create_task(supervised(self._remember, "remember", self._errors), name="remember"),
             asyncio.create_task(supervised(self._events.run, "events", self._errors), name="events"),
             asyncio.create_task(supervised(self._rates.run, "rates", self._errors), name="rates"),
@@ -145,8 +140,7 @@ class Daemon:
             sound = self._failure.cancelled() or isinstance(self._failure.exception(), MonitorError)
             if sound:
                 await self._save()
-            await self._mqtt.close()
-            await self._stop_source()
+            await self._broker.stop()
             if sound:
                 await self._save(final=True)
 
@@ -214,13 +208,7 @@ class Daemon:
         absent.bring_back(self.ingest, self._memory, config, time.monotonic())
         for old in gone:
             await asyncio.to_thread(old.inference.stop)
-        if (config.mqtt, self._filters(config)) != (before.mqtt, self._filters(before)):
-            await self._mqtt.close()
-            await self._stop_source()
-            source = self._make_source(config)
-            source.state.connections = self._mqtt.state.connections
-            self._mqtt = source
-            self._start_source()
+        await self._broker.change(config)
 
     def metrics_page(self) -> bytes:
         """The metrics page in Prometheus' text format."""
@@ -228,7 +216,7 @@ class Daemon:
 
     def unready(self) -> list[str]:
         """The reasons why the service is not ready; empty when it is."""
-        problem = self._mqtt.state.problem
+        problem = self._broker.state.problem
         return [f"broker {self.config.mqtt.url}: {problem}"] if problem else []
 
     def view(self) -> View:
@@ -237,7 +225,7 @@ class Daemon:
             label_names=self.config.label_names,
             ingest=self.ingest,
             lanes={name: loaded.lane for name, loaded in self._lanes.items()},
-            mqtt=self._mqtt.state,
+            mqtt=self._broker.state,
             models=tuple(loaded.info for loaded in self._lanes.values()),
             now_s=time.monotonic(),
             wall_offset_s=self._wall_clock.offset_s,
@@ -256,44 +244,12 @@ class Daemon:
             http_dropped=self._http.dropped,
         )
 
-    def _make_source(self, config: Config) -> MqttSource:
-        return MqttSource(config.mqtt, self._filters(config), self._deliver)
-
-    @staticmethod
-    def _filters(config: Config) -> list[str]:
-        return [TopicPattern.parse(sensor.topic).subscription for sensor in config.sensors]
-
     def _deliver(self, topic: str, payload: bytes, retained: bool) -> None:
         self.ingest.deliver(topic, payload, retained=retained)
-
-    def _start_source(self) -> None:
-        if self._failure.done():
-            return  # the daemon failed during a reload
-        self._source_task = asyncio.create_task(supervised(self._mqtt.run, "mqtt", self._errors), name="mqtt")
-
-    async def _stop_source(self) -> None:
-        if self._source_task is not None:
-            self._source_task.cancel()
-            await asyncio.gather(self._source_task, return_exceptions=True)
 
     def _fail(self, error: BaseException) -> None:
         if not self._failure.done():
             self._failure.set_exception(error)
-
-    async def _watch(self) -> None:
-        """Send status and watchdog messages to systemd; no watchdog while a worker hangs."""
-        watchdog_s = self._notifier.watchdog_s
-        period_s = min(STATUS_PERIOD_S, watchdog_s / 3) if watchdog_s else STATUS_PERIOD_S
-        hung_after_s = min(HUNG_AFTER_S, watchdog_s / 2) if watchdog_s else HUNG_AFTER_S
-        while True:
-            now_s = time.monotonic()
-            age_s = max(now_s - loaded.inference.beat_s() for loaded in self._lanes.values())
-            if age_s < hung_after_s:
-                self._notifier.watchdog()
-            else:
-                LOG.error("an inference process hangs: silent_s=%.1f", age_s)
-            self._notifier.status(self._status())
-            await asyncio.sleep(period_s)
 
     async def _release(self) -> None:
         """Release messages that have waited too long for an earlier one."""
@@ -335,11 +291,11 @@ class Daemon:
         for loaded in self._lanes.values():
             loaded.inference.stop()
 
-    async def _publish(self, topic: str, payload: str, retain: bool) -> bool:
-        return await self._mqtt.publish(topic, payload, retain=retain)
+    def _oldest_beat_s(self) -> float:
+        return min(loaded.inference.beat_s() for loaded in self._lanes.values())
 
     def _status(self) -> str:
-        state = self._mqtt.state
+        state = self._broker.state
         lag_s = oldest_s(self.view())
         broker = "connected" if state.connected else f"no broker ({state.last_error})"
         return f"{len(self.ingest.channels)} channels, {broker}, oldest waiting block {lag_s:.2f} s"
@@ -371,20 +327,10 @@ class Daemon:
     def _configure_channel(self, channel: Channel) -> None:
         """Configure a channel's row: interval, warm-up, calibration and limit."""
         loaded = self._lanes[channel.model]
-        shape, scoring, rate_hz = loaded.lane.shape, self.config.scoring, channel.sensor.sampling_rate_hz
         labels = dict(zip(self.config.label_names, channel.labels, strict=True))
         calibration = self._calibrations.of(channel.sensor, labels, loaded.info.sha256)
-        interval_blocks = max(1, round(scoring.interval * rate_hz / shape.block_samples))
-        warmup_blocks = scoring.warmup_blocks or shape.window_blocks
-        limit, wrong_rate = 0.0, False
-        if calibration is not None:
-            # The limits are valid only for the interval and the warm-up of the calibration.
-            interval_blocks, warmup_blocks = calibration.interval_blocks, calibration.warmup_blocks
-            limit = calibration.limit(scoring.false_alarms_per_month)
-            wrong_rate = not same_rate(rate_hz, calibration.sampling_rate_hz)
-        mark = "" if calibration is None else f"{calibration.level_mps2:.9g} {calibration.healthy_s:.9g} {limit:.9g}"
-        channel.key = f"{channel.topic} {rate_hz:.9g} {channel.sensor.factor_mps2:.9g} {loaded.info.sha256} {mark}"
-        order = Configure(channel.row, interval_blocks, warmup_blocks, None, limit, wrong_rate)
+        order = row_order(channel.row, channel.sensor, loaded.lane.shape, self.config.scoring, calibration)
+        channel.key = state_key(channel.topic, channel.sensor, loaded.info.sha256, calibration, order.limit)
         settings = (loaded.lane, order)
         if channel.settings != settings or channel.calibration is not calibration:
             channel.settings, channel.calibration = settings, calibration

@@ -5,11 +5,12 @@ nothing is sent, so the daemon works the same without systemd. A message that ca
 stuck systemd must not stop the service.
 """
 
+import asyncio
 import logging
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from monitor.runtime.printable import printable
 
@@ -18,6 +19,13 @@ LOG = logging.getLogger(__name__)
 CHANGE_WAIT_S = 1.0
 """Longest wait for room in systemd's queue when the state changes. Shorter: a busy systemd misses the change. Longer: a
 stuck systemd delays start and stop. Status and watchdog messages do not wait, since the next one comes soon."""
+
+STATUS_PERIOD_S = 5.0
+"""Seconds between two status lines for systemd. Shorter: more messages. Longer: the line is stale."""
+
+HUNG_AFTER_S = 10.0
+"""Age of a worker's heartbeat above which the watchdog is not answered; a batch takes milliseconds. Shorter: systemd
+restarts a daemon whose machine swaps for a moment. Longer: a hung worker goes unnoticed for longer."""
 
 
 class Notifier:
@@ -66,6 +74,24 @@ class Notifier:
     def watchdog(self) -> None:
         """Tell systemd that the service is alive."""
         self._send("WATCHDOG=1")
+
+    async def watch(self, oldest_beat_s: Callable[[], float], status: Callable[[], str]) -> None:
+        """Send status and watchdog messages until cancelled; no watchdog while a worker hangs.
+
+        Args:
+            oldest_beat_s: monotonic instant of the heartbeat of the worker that was silent for longest.
+            status: the line of status.
+        """
+        period_s = min(STATUS_PERIOD_S, self.watchdog_s / 3) if self.watchdog_s else STATUS_PERIOD_S
+        hung_after_s = min(HUNG_AFTER_S, self.watchdog_s / 2) if self.watchdog_s else HUNG_AFTER_S
+        while True:
+            silent_s = time.monotonic() - oldest_beat_s()
+            if silent_s < hung_after_s:
+                self.watchdog()
+            else:
+                LOG.error("an inference process hangs: silent_s=%.1f", silent_s)
+            self.status(status())
+            await asyncio.sleep(period_s)
 
     def close(self) -> None:
         """Close the socket; further messages are discarded."""

@@ -1,0 +1,35 @@
+"""The settings of a channel's row: interval, warm-up and limit; and the key by which its saved state is recognised."""
+
+from monitor.config import Scoring, Sensor
+from monitor.core.scoring.calibration import Calibration
+from monitor.core.units import same_rate
+from monitor.runtime.lanes.lane import LaneShape
+from monitor.runtime.lanes.orders import Configure
+
+
+def row_order(
+    row: int, sensor: Sensor, shape: LaneShape, scoring: Scoring, calibration: Calibration | None
+) -> Configure:
+    """The order that configures a row; the number of its calibration is left to who sends it.
+
+    Args:
+        row: the channel's row in its lane.
+        sensor: configuration of the channel's sensor.
+        shape: of the lane.
+        scoring: section of the configuration.
+        calibration: of the channel; None: it gets no score.
+    """
+    rate_hz = sensor.sampling_rate_hz
+    if calibration is None:
+        interval_blocks = max(1, round(scoring.interval * rate_hz / shape.block_samples))
+        return Configure(row, interval_blocks, scoring.warmup_blocks or shape.window_blocks, None, 0.0, False)
+    limit = calibration.limit(scoring.false_alarms_per_month)
+    wrong_rate = not same_rate(rate_hz, calibration.sampling_rate_hz)
+    # The limits are valid only for the interval and the warm-up of the calibration.
+    return Configure(row, calibration.interval_blocks, calibration.warmup_blocks, None, limit, wrong_rate)
+
+
+def state_key(topic: str, sensor: Sensor, model_sha256: str, calibration: Calibration | None, limit: float) -> str:
+    """All that the state of a channel depends on, as a text; saved state with another key is of no use."""
+    mark = "" if calibration is None else f"{calibration.level_mps2:.9g} {calibration.healthy_s:.9g} {limit:.9g}"
+    return f"{topic} {sensor.sampling_rate_hz:.9g} {sensor.factor_mps2:.9g} {model_sha256} {mark}"
