@@ -31,8 +31,6 @@ class Judgements:
     """(n,) :class:`monitor.core.scoring.alarm.State`; -1 without a calibration."""
     evidence: Float32
     """(n, kinds) score that each kind of evidence alone would give; NaN without a score."""
-    dominant: Int64
-    """(n,) index into ``KINDS`` of the strongest kind; -1 without a score."""
     band: Float32
     """(n, 2) lower and upper end of the most conspicuous band, as fractions of half the sampling rate; NaN without a
     score."""
@@ -101,16 +99,14 @@ class Judge:
         n = rows.size
         score = np.full(n, np.nan, np.float32)
         evidence = np.full((n, len(KINDS)), np.nan, np.float32)
-        dominant = np.full(n, -1, np.int64)
         band = np.full((n, 2), np.nan, np.float32)
         score[accepted], evidence[accepted] = scores.score, scores.evidence
-        dominant[accepted], band[accepted] = scores.dominant, scores.band
+        band[accepted] = scores.band
         return Judgements(
             score,
             seen.bands.mean(axis=1),
             np.where(calibrated, self.alarm.state(rows), -1),
             evidence,
-            dominant,
             band,
             refusal,
             changes,

@@ -61,10 +61,9 @@ class Board:
         self.gap, self.gap_ratio, self.gap_whitened = empty(), empty(), empty()
         self.rms, self.peak, self.score, self.coverage = empty(), empty(), empty(), empty()
         self.evidence, self.band = empty(len(KINDS)), empty(2)
-        self.dominant: Int64 = zeros(channels, np.int64)
         self.alarm_state: Int64 = zeros(channels, np.int64)
         if not joining:
-            self.dominant[:] = self.alarm_state[:] = -1
+            self.alarm_state[:] = -1
         self.refusal: Int8 = zeros(channels, np.int8)
         """Code of the reason why the last interval has no score; 0: it has one."""
         self.calibrated: Bool = zeros(channels, np.bool_)
@@ -156,7 +155,6 @@ class Board:
         self.peak[rows] = gaps.peak_mps2
         self.score[rows] = judged.score
         self.evidence[rows] = judged.evidence
-        self.dominant[rows] = judged.dominant
         self.band[rows] = judged.band
         self.alarm_state[rows] = judged.alarm_state
         self.refusal[rows] = judged.refusal
@@ -177,7 +175,7 @@ class Board:
                 array[rows] = 0
             for figures in (*(getattr(self, name) for name in FIGURES), self.evidence, self.band, self.coverage):
                 figures[rows] = np.nan
-            self.dominant[rows] = self.alarm_state[rows] = -1
+            self.alarm_state[rows] = -1
             self.refusal[rows] = 0
             self.calibrated[rows] = self.warm_up_belongs[rows] = False
             self._scored_before[rows] = 0
