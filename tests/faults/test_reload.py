@@ -101,7 +101,7 @@ def test_a_refused_reload_leaves_no_process(tmp_path: Path) -> None:
     refused = {
         "cannot load the certificate": f"{more}mqtt: {json.dumps(mismatched)}\n",
         "manifest.json": f"{more}models: {json.dumps(models)}\nsensors: [{SENSOR}, {other}]\n",
-        "evidence: cannot change": f"{more}evidence: {{after: 3s}}\n",
+        "evidence: cannot be changed": f"{more}evidence: {{after: 3s}}\n",
         "unknown key": f"{more}limit: 3\n",
     }
     with running_daemon(tmp_path, port) as daemon:
