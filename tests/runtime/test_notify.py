@@ -1,3 +1,5 @@
+import asyncio
+import contextlib
 import logging
 import os
 import socket
@@ -98,3 +100,22 @@ def test_a_full_queue_never_blocks_the_watchdog(tmp_path: Path) -> None:
             notifier.watchdog()
         assert time.monotonic() - begin < 60
         notifier.close()
+
+
+@pytest.mark.parametrize(("silent_s", "expected"), [(0.0, True), (60.0, False)])
+def test_no_watchdog_while_a_worker_hangs(
+    systemd: tuple[str, socket.socket], silent_s: float, *, expected: bool
+) -> None:
+    address, receiver = systemd
+    notifier = Notifier(address, watchdog_s=0.03)
+
+    async def story() -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(notifier.watch(lambda: time.monotonic() - silent_s, lambda: "fine"), 0.005)
+
+    asyncio.run(story())
+    notifier.close()
+    found = [receiver.recv(100)]
+    if expected:
+        found.append(receiver.recv(100))
+    assert found == [b"WATCHDOG=1", b"STATUS=fine"][not expected :]
