@@ -50,9 +50,9 @@ class _Loader(yaml.SafeLoader):
         problem, before = "", self._nodes
         self._depth += 1
         if getattr(event, "tag", None) is not None:
-            problem = "tags are not used here; leave it out"
+            problem = "tags are not supported; leave it out"
         elif self._depth > MAX_DEPTH:
-            problem = f"nested deeper than {MAX_DEPTH} levels; this is no configuration"
+            problem = f"nested deeper than {MAX_DEPTH} levels; this is not a configuration"
         node = None if problem else super().compose_node(parent, index)
         if node is not None:
             if not isinstance(event, yaml.AliasEvent):
@@ -61,9 +61,9 @@ class _Loader(yaml.SafeLoader):
             elif node in self._sizes:
                 self._nodes += self._sizes[node]
             else:
-                problem = "an alias inside of what it stands for"
+                problem = "an alias inside its own anchor"
         if self._nodes > MAX_NODES:
-            problem = f"more than {MAX_NODES} keys and values; this is no configuration"
+            problem = f"more than {MAX_NODES} keys and values; this is not a configuration"
         if problem:
             raise yaml.composer.ComposerError(None, None, problem, event.start_mark)
         self._depth -= 1
@@ -75,7 +75,7 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     for key_node, _ in node.value:
         key = loader.construct_object(key_node, deep=True)
         if not isinstance(key, (str, int, float, bool)):
-            raise yaml.constructor.ConstructorError(None, None, "a key must be a word", key_node.start_mark)
+            raise yaml.constructor.ConstructorError(None, None, "a key must be plain text", key_node.start_mark)
         if key in seen:
             raise yaml.constructor.ConstructorError(None, None, f"the key '{key}' occurs twice", key_node.start_mark)
         seen.add(key)
@@ -95,7 +95,7 @@ def read_config(path: Path) -> Config:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
-            raise ConfigurationError(f"{path}: more than {MAX_BYTES} bytes; this is no configuration")
+            raise ConfigurationError(f"{path}: more than {MAX_BYTES} bytes; this is not a configuration")
         text = data.decode()
     except OSError as error:
         raise ConfigurationError(f"cannot read the configuration {path}: {error.strerror}") from error

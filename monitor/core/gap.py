@@ -1,4 +1,4 @@
-"""The gap between forecast and observed blocks, summed over the blocks of an interval, for many channels at once.
+"""The gap between forecast and observed blocks, summed over the blocks of an interval.
 
 An interval is a number of consecutive scored blocks of one context. Only sums are kept, so an interval of any length
 takes three numbers a channel.

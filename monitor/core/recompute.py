@@ -1,8 +1,8 @@
-"""Forecasts made again from stored samples: for a capture, a picture, a comparison or a forecast further ahead.
+"""Recomputes forecasts from stored samples: for captures, pictures, comparisons and forecasts further ahead.
 
-The daemon keeps no forecasts, it only sums the squares of the residuals. Here one contiguous stretch of a channel goes
-through the same level and the same forecaster as in :mod:`monitor.core.pipeline`, with a context of its own. After a
-warm-up it makes no difference that this context starts with the stretch. Does not handle: intervals, scores.
+The daemon does not store forecasts, only sums of squared residuals. Here a contiguous series of blocks runs through the
+same level and forecaster as in :mod:`monitor.core.pipeline`, in a new context. After the warm-up the result does not
+depend on where this context starts. Does not handle: intervals, scores.
 """
 
 from dataclasses import dataclass
@@ -16,18 +16,18 @@ from monitor.core.level import UnitBlocks, unit_blocks
 
 @dataclass(frozen=True)
 class Recomputed:
-    """Forecasts of the n blocks of a stretch, and of those ahead of it."""
+    """Forecasts of n blocks, and of blocks after them."""
 
     level: UnitBlocks
-    """The n blocks at unit level, and the level after each."""
+    """The n blocks, normalised, and the level after each."""
     units: Float32
-    """(n + ahead, block_samples) the forecast of each block at unit level; NaN for those that none was made for."""
+    """(n + ahead, block_samples) normalised forecast of each block; NaN where there is none."""
 
     @property
     def forecast(self) -> Float32:
-        """(n + ahead, block_samples) the forecast of each block in the unit of the samples, NaN where none was made.
+        """(n + ahead, block_samples) forecast of each block in the unit of the samples; NaN where there is none.
 
-        The scale is the level before the block; ahead of the stretch it stays as it was after the last block.
+        The scale is the level before the block; after the last block it stays constant.
         """
         before = np.minimum(np.arange(-1, len(self.units) - 1), len(self.level.mean) - 1)
         before[:1] = 0
@@ -36,7 +36,7 @@ class Recomputed:
 
     @property
     def compared(self) -> Bool:
-        """(n,) blocks that the pipeline compares with their forecasts: no spike, and not the first of a context."""
+        """(n,) True for blocks that the pipeline compares: not a spike, and not the first of a context."""
         return ~(self.level.spikes | self.level.starts)
 
 
@@ -46,14 +46,14 @@ def recompute(
     """Forecast each block from the blocks before it.
 
     Args:
-        forecaster: of one channel, with an empty context.
+        forecaster: forecaster of one channel, with an empty context.
         blocks: (n, block_samples) consecutive blocks of one context, finite, any unit; n at least 1.
         level_blocks: time constant of the level.
-        first: the block at which the forecaster's context starts; the level's starts with the stretch.
-        ahead: blocks to forecast after the last; from the second on, the forecast before is the input.
+        first: block at which the forecaster's context starts; the level starts with the first block.
+        ahead: blocks to forecast after the last one; from the second on, the previous forecast is the input.
 
     Returns:
-        The forecasts; the block ``first`` and those before it have none.
+        The forecasts; there are none for the block ``first`` and those before it.
     """
     level = unit_blocks(blocks, level_blocks)
     count = len(blocks)

@@ -86,7 +86,7 @@ async def record(broker: Mqtt, topic: str, channel: LiveChannel) -> Float32:
                 if not message.retain:
                     channel.take(bytes(message.payload))
     except TimeoutError as error:
-        raise MonitorError(f"record: nothing came on '{topic}' for {SILENCE_S:g} s; check the topic") from error
+        raise MonitorError(f"record: no message on '{topic}' for {SILENCE_S:g} s; check the topic") from error
     except aiomqtt.MqttError as error:
         host, port = broker.host_and_port
         raise MonitorError(f"record: the broker at {host}:{port} failed: {error}") from error

@@ -70,7 +70,7 @@ async def replay(recording: Recording, client: aiomqtt.Client, plan: ReplayPlan)
         try:
             await client.publish(plan.topic, encode(piece.samples, plan.payload_format, at_s), qos=plan.qos)
         except aiomqtt.MqttError as error:
-            raise MonitorError(f"replay: the broker went away after {messages} messages: {error}") from error
+            raise MonitorError(f"replay: lost the broker after {messages} messages: {error}") from error
         messages += 1
         samples += piece.samples.size
     return Replayed(messages, samples, time.monotonic() - began_s)

@@ -187,7 +187,7 @@ class Recording:
                     break
                 yield raw
             if expected is not None and done != expected:
-                raise EOFError(f"{expected:,} samples were announced, not what is there")
+                raise EOFError(f"the file does not hold the {expected:,} samples that its header announces")
 
     def _check(self, samples: Numbers, record: int, inside: int) -> None:
         """Reject samples that are not finite or too large, with their position."""

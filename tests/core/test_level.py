@@ -1,4 +1,4 @@
-"""The level against its plain definition in float64, and what lies outside it."""
+"""The level compared with its definition in float64, and blocks that lie outside it."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ def noise(blocks: int, seed: int = 0) -> Float32:
 
 
 def defined(blocks: Float32) -> tuple[Float64, Float64]:
-    """Running mean, and running mean of squares less its square, in float64."""
+    """Running mean and variance (mean of squares minus square of the mean), in float64."""
     values = blocks.astype(np.float64)
     mean = square = 0.0
     found = []

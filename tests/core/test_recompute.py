@@ -1,4 +1,4 @@
-"""Forecasts made again are those that the pipeline made."""
+"""Recomputed forecasts equal those of the pipeline."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def noise(blocks: int, seed: int = 0) -> Float32:
 
 
 def spoiled() -> Float32:
-    """Noise with a spike, and later a new level that is there to stay."""
+    """Noise with a spike, and later a lasting change of level."""
     blocks = noise(60)
     blocks[20, 3] += 4 * SPIKE_LEVELS
     blocks[40:] *= 4 * SPIKE_LEVELS
@@ -30,7 +30,7 @@ def spoiled() -> Float32:
 
 
 def pipeline_forecasts(mode: str, blocks: Float32) -> Float32:
-    """What the pipeline compared each block with; NaN where it did not."""
+    """The forecast that the pipeline compared each block with; NaN if it did not compare it."""
     pipeline = Pipeline(make_forecaster(ENGINE, mode, 1), 1, SIZE, LEVEL_BLOCKS)
     pipeline.configure(np.zeros(1, np.intp), interval_blocks=10**9, warmup_blocks=1)
     forecast = np.full(blocks.shape, np.nan, np.float32)

@@ -9,7 +9,7 @@ BLOCK = 4
 
 
 class SlowRing:
-    """The obvious twin of one row: a list of blocks, each made of samples that followed each other."""
+    """A simple reference for one row: a list of blocks of contiguous samples."""
 
     def __init__(self) -> None:
         self.blocks: list[tuple[int, bool, list[float]]] = []
@@ -183,7 +183,7 @@ def test_what_waited_for_another_channel_is_given_up() -> None:
     taken = [due for _ in range(2) if (due := rings.take()) is not None]
     assert [(int(due.start_sample[0]), bool(due.first[0])) for due in taken] == [(0, True), (BLOCK, False)]
     assert taken[0].samples.tolist() == [[0, 1, 2, 3]]
-    # A slot whose context was given up does not start one when it is used again.
+    # A reused slot does not start a context if the old context in it was abandoned.
     rings.append(0, np.zeros(8 * BLOCK), 1.0, 0.0)
     later = [due for _ in range(8) if (due := rings.take()) is not None]
     assert [bool(due.first[0]) for due in later] == [False] * 8

@@ -12,7 +12,7 @@ Write73 = Callable[..., Path]
 
 @pytest.fixture
 def write_mat73(tmp_path: Path) -> Write73:
-    """Writes a file as MATLAB 7.3 does: a header, HDF5 behind it, axes reversed, text as numbers of characters."""
+    """Writes a file as MATLAB 7.3 does: a header, then HDF5 with reversed axes and text as character codes."""
 
     def write(name: str = "recording.mat", **variables: Numbers | str) -> Path:
         path = tmp_path / name

@@ -1,4 +1,4 @@
-"""Decimation: no folding, no delay, no dependence on how the samples came in."""
+"""Decimation: no aliasing, no delay, and no dependence on the sizes of the pieces."""
 
 import numpy as np
 import pytest

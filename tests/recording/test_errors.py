@@ -1,4 +1,4 @@
-"""Every message says what was found, what was expected and what to do."""
+"""Every error message states what was found, what was expected and what to do."""
 
 import gzip
 import sys

@@ -1,4 +1,4 @@
-"""A damaged or hostile file is refused with one message: nothing of it is run, and memory stays bounded."""
+"""A damaged or hostile file is rejected with one message; nothing is executed and memory stays bounded."""
 
 import gzip
 import os
@@ -101,7 +101,7 @@ def test_a_pickle_of_anything_but_one_plain_array(tmp_path: Path, value: Any, fo
     "program",
     [
         b"\x80\x04\x8e" + (2**60).to_bytes(8, "little"),  # BINBYTES8 of an exbibyte
-        b"\x80\x04Nr" + (2**31 - 1).to_bytes(4, "little") + b".",  # memory slot two milliards
+        b"\x80\x04Nr" + (2**31 - 1).to_bytes(4, "little") + b".",  # memo slot 2**31 - 1
         b"\x80\x04\x8b" + (2**30).to_bytes(4, "little"),  # LONG4 of a gibibyte
         b"cos\nsystem\n(S'true'\ntR.",
         b"\x80\x04\x85.",

@@ -11,7 +11,7 @@ from monitor.recording.options import RecordingOptions
 @click.argument("recordings", nargs=-1)
 @recording_options
 def example(recordings: tuple[str, ...], options: RecordingOptions) -> None:
-    """Print what came."""
+    """Print the options that arrive."""
     click.echo(repr((recordings, options)))
 
 

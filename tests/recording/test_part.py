@@ -1,4 +1,4 @@
-"""A part of a recording: exactly the samples between two times, however they are read."""
+"""A part of a recording has exactly the samples between two times, for any size of the pieces."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ RATE = 1000
 
 @pytest.fixture
 def ramp(tmp_path: Path) -> Recording:
-    """10 s in which each sample says where it is."""
+    """10 s of samples whose values are their positions."""
     path = tmp_path / "ramp.npz"
     write_recording(path, np.arange(10 * RATE, dtype=np.float32), RATE, "m/s2")
     return open_recording(str(path))
@@ -25,7 +25,7 @@ def ramp(tmp_path: Path) -> Recording:
 
 @pytest.fixture
 def bursts(tmp_path: Path) -> Recording:
-    """Four records, with a start of their own that is far from zero; each sample is its record's number."""
+    """Four records that start far from zero; each sample is the number of its record."""
     path = tmp_path / "bursts.npz"
     samples = np.repeat(np.arange(4, dtype=np.float32)[:, None], 250, axis=1)
     write_recording(path, samples, RATE, "m/s2", start_s=[5000.0, 5060.0, 5120.0, 5600.0])
@@ -33,7 +33,7 @@ def bursts(tmp_path: Path) -> Recording:
 
 
 def read(recording: Recording, max_samples: int) -> Float32:
-    """The one record, from pieces that must follow one another from 0 on."""
+    """Join the pieces of the only record, and check that they are contiguous from 0."""
     parts = []
     position = 0
     for piece in recording.pieces(max_samples):
@@ -108,5 +108,5 @@ def test_a_part_begins_a_context_and_its_records_each_one(ramp: Recording, burst
         for i, row in enumerate(due.rows.tolist()):
             seen[row].append((int(due.start_sample[i]), bool(due.first[i]), float(due.samples[i, 0])))
     assert seen[0] == [(100 * number, number == 0, 9000.0 + 100 * number) for number in range(5)]
-    # What is left of a record after its last whole block is not used, and counts on.
+    # Samples after the last whole block of a record are not used, but are counted.
     assert seen[1] == [(250 * number + offset, offset == 0, number + 1.0) for number in range(3) for offset in (0, 100)]

@@ -1,4 +1,4 @@
-"""The recordings of the data folder, read by this package and, as the obvious twin, by numpy and SciPy alone."""
+"""The recordings of the data folder, read by this package and, for comparison, by NumPy and SciPy alone."""
 
 import gzip
 import os

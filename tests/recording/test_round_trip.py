@@ -1,4 +1,4 @@
-"""Every format read back equals what was written, with the right rate and unit."""
+"""Every format reads back what was written, with the right rate and unit."""
 
 import gzip
 import pickle

@@ -1,4 +1,4 @@
-"""Reading in pieces: the same samples however they are taken, records kept apart, memory bounded."""
+"""Reading in pieces: the same samples for any size of the pieces, separate records, bounded memory."""
 
 import tracemalloc
 from pathlib import Path
@@ -21,7 +21,7 @@ SUFFIXES = [".npz", ".csv", ".csv.gz", ".mat", ".wav", ".parquet", ".h5"]
 
 
 def joined(recording: Recording, max_samples: int) -> list[Float32]:
-    """The records put together from pieces, whose numbering is checked on the way."""
+    """Join the pieces to records, and check their numbering."""
     records: list[Float32] = []
     for piece in recording.pieces(max_samples):
         assert 1 <= piece.samples.size <= max_samples
@@ -89,7 +89,7 @@ def test_a_large_file_is_read_in_little_memory(tmp_path: Path, suffix: str) -> N
     values = np.random.default_rng(0).normal(size=2**22).astype(np.float32)
     write_recording(path, values, 12000, "g")
     options = RecordingOptions(sampling_rate_hz=12000 if suffix == ".npy" else None, decimate=4)
-    open_recording(str(path), options)  # imports are not the file's memory
+    open_recording(str(path), options)  # imports must not count as memory of the file
     tracemalloc.start()
     try:
         count = sum(piece.samples.size for piece in open_recording(str(path), options).pieces())

@@ -90,7 +90,7 @@ def checked(document: Document, axes: tuple[str, ...], sampling_rate_hz: float) 
         Rejected: a value is out of bounds or does not match the configuration.
     """
     if document.fs is not None and not same_rate(document.fs, sampling_rate_hz):
-        raise Rejected(Reason.WRONG_RATE, f"fs is {document.fs:g} Hz, {sampling_rate_hz:g} Hz is configured")
+        raise Rejected(Reason.WRONG_RATE, f"'fs' is {document.fs:g} Hz, but {sampling_rate_hz:g} Hz is configured")
     if document.seq is not None and not 0 <= document.seq < 2**63:
         raise Rejected(Reason.UNDECODABLE, f"'seq' must be from 0 to 2^63 - 1, found {_figure(document.seq)}")
     return Message(_axes(document.samples, axes), document.seq, _time(document.t))
@@ -105,7 +105,7 @@ def _time(t: float | None) -> float | None:
         return None
     if not 0 < t < LATEST_T_S:
         hint = "; is it in milliseconds?" if LATEST_T_S <= t < 1000 * LATEST_T_S else ""
-        raise Rejected(Reason.WRONG_TIME, f"t is {t:g}, UNIX seconds between 1970 and 2100 are expected{hint}")
+        raise Rejected(Reason.WRONG_TIME, f"'t' is {t:g}; UNIX seconds between 1970 and 2100 are expected{hint}")
     return t
 
 
@@ -141,7 +141,7 @@ def _named(samples: Mapping[str, Float64], axes: tuple[str, ...]) -> dict[str, F
                 Reason.WRONG_LABEL, f"an axis name is 1 to {MAX_AXIS_NAME} printable characters, found {shown(name)}"
             )
     if len(axes) > 1 and samples.keys() != set(axes):
-        raise Rejected(Reason.WRONG_AXES, f"{listed(samples)} came, {listed(axes)} are configured")
+        raise Rejected(Reason.WRONG_AXES, f"found {listed(samples)}, but {listed(axes)} are configured")
     if len({column.size for column in samples.values()}) > 1:
         raise Rejected(Reason.WRONG_LENGTH, "the axes have different numbers of samples")
     return dict(samples)

@@ -134,6 +134,6 @@ def _by_axis(columns: Mapping[str, Float64], axes: tuple[str, ...]) -> Float64 |
         found[axis] = column
     if len(found) != len(axes) or len(found) != len(columns):
         raise Rejected(
-            Reason.WRONG_AXES, f"{listed(columns)} came; one name that ends with each of {listed(axes)} is expected"
+            Reason.WRONG_AXES, f"found {listed(columns)}; expected one name that ends with each of {listed(axes)}"
         )
     return found

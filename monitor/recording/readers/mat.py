@@ -161,7 +161,7 @@ class _Variable5:
         )
 
     def fact(self, matrix: Matrix) -> Any:
-        """What a small variable says: numbers, or texts."""
+        """Decode a metadata variable: numbers or texts."""
         count = prod(matrix.shape)
         if matrix.kind == "cell" and count <= MAX_VARIABLES:
             return [text for _ in range(count) for text in self._text_in_cell()]
@@ -223,7 +223,7 @@ class _Variable4:
         return np.frombuffer(data, self.dtype).reshape(matrix.shape, order="F")
 
     def fact(self, matrix: Matrix) -> Any:
-        """What a small variable says: numbers, or texts."""
+        """Decode a metadata variable: numbers or texts."""
         if prod(matrix.shape) > MAX_VARIABLES * 100 or matrix.kind == "sparse":
             return None
         return _texts(self.values(matrix)) if matrix.kind == "char" else self.values(matrix)

@@ -1,4 +1,4 @@
-"""What a map of CBOR may hold besides its samples, and what it may not."""
+"""What a CBOR map may and may not contain besides its samples."""
 
 import cbor2
 import pytest

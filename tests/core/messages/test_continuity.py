@@ -1,4 +1,4 @@
-"""The order of a stream: what is judged at once, what is kept for a moment, what is dropped."""
+"""The order of a stream: which messages are used at once, held for a moment, or dropped."""
 
 import random
 from dataclasses import dataclass, field
@@ -13,10 +13,10 @@ CLOCK_STEP, REPEATED, LATE, FAR_AHEAD = Arrival.CLOCK_STEP, Arrival.REPEATED, Ar
 
 @dataclass
 class Stream:
-    """A stream of messages of 100 samples at 1 kHz, as they come: what was used, in order, and what was not."""
+    """A stream of messages of 100 samples at 1 kHz; records which messages were used, in order, and which were not."""
 
     live: bool = True
-    """Whether a message comes every 0.1 s; else all come at once."""
+    """Whether a message arrives every 0.1 s; else all arrive at the same time."""
     now_s: float = 1000.0
     used: list[object] = field(default_factory=list)
     judged: list[Arrival] = field(default_factory=list)
@@ -92,7 +92,7 @@ def test_a_stream_that_only_loses_is_not_made_to_wait_for_ever() -> None:
     last = stream.used[-1]
     assert isinstance(last, int)
     stream.numbers(last - 1, last + 2)
-    assert stream.continuity.keeps, "a message came late, so waiting may help again"
+    assert stream.continuity.keeps, "a message was late, so waiting may help again"
 
 
 def test_without_memory_nothing_is_kept() -> None:

@@ -1,4 +1,4 @@
-"""Arrays of numbers in CBOR and MessagePack, against general encoders and an obvious twin."""
+"""Arrays of numbers in CBOR and MessagePack, compared with general encoders and a simple reference decoder."""
 
 import struct
 
@@ -19,7 +19,7 @@ COLUMNS = st.one_of(st.lists(INTEGERS, min_size=1), st.lists(FLOATS, min_size=1)
 
 
 def head(major: int, count: int) -> bytes:
-    """A head of CBOR as short as it can be."""
+    """The shortest CBOR head for a value."""
     return (
         cbor2.dumps(count)[:1].translate(bytes((byte & 31) | major << 5 for byte in range(256)))
         + cbor2.dumps(count)[1:]
@@ -27,7 +27,7 @@ def head(major: int, count: int) -> bytes:
 
 
 def cbor(value: object, *, open_ended: int = 0) -> bytes:
-    """CBOR with the shortest floats; arrays above a nesting of ``open_ended`` end with a break."""
+    """CBOR with the shortest floats; arrays nested less deep than ``open_ended`` have indefinite length."""
     if isinstance(value, list):
         items = b"".join(cbor(item, open_ended=open_ended - 1) for item in value)
         return b"\x9f" + items + b"\xff" if open_ended > 0 else head(4, len(value)) + items
@@ -77,7 +77,7 @@ def encoded(kind: str, value: object) -> bytes:
 
 
 def arrays_with(kind: str, good: object, wrong: object, at: int, count: int) -> list[bytes]:
-    """Arrays of ``count`` items that are all good but one; for CBOR of known and of unknown length."""
+    """Arrays of ``count`` items with a single invalid one; for CBOR with definite and indefinite length."""
     begin = encoded(kind, good) * at + encoded(kind, wrong) + encoded(kind, good) * (count - at - 1)
     if kind == "msgpack":
         return [b"\xdd" + count.to_bytes(4, "big") + begin]

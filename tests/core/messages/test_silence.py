@@ -1,4 +1,4 @@
-"""What a silence was: told from how the messages after it come."""
+"""Pauses in a stream: lost samples or a stalled connection, by the messages that follow."""
 
 import pytest
 
@@ -12,7 +12,7 @@ def pieces(count: int, period_s: float) -> list[Piece[int]]:
 
 
 def judged(messages: list[Piece[int]], open_samples: int) -> list[Verdict[int]]:
-    """The judgements once there are some."""
+    """Take messages until there are decisions, and return them."""
     silence: Silence[int] = Silence(1000.0)
     verdicts = silence.begin(messages[0], open_samples)
     for piece in messages[1:]:

@@ -1,4 +1,4 @@
-"""What a calibration learns from an interval is what the daemon's sums say of it, whatever the level does meanwhile."""
+"""Calibration and daemon compute the same features of an interval, even if the level changes within it."""
 
 import numpy as np
 import pytest

@@ -44,7 +44,7 @@ def test_the_score_grows_with_the_fault_and_names_evidence_and_band() -> None:
     assert values[0] < 1.0 < values[1]
     assert KINDS[int(last[1].dominant[0])] is Kind.BANDS
     low, high = last[1].band[0]
-    assert low < 0.85 < high  # the ringing's frequency, as part of half the rate
+    assert low < 0.85 < high  # the frequency of the ringing, as a fraction of half the sampling rate
     assert np.exp(-values[1] * calibration.limit(1.0)) < 1e-6
 
 
@@ -105,7 +105,7 @@ def test_a_laxer_budget_lowers_the_limit_and_short_data_raise_it() -> None:
 def test_too_little_data_are_refused_with_the_number_needed() -> None:
     with pytest.raises(RecordingError, match=r"there are 4 healthy intervals .* at least 5 are needed"):
         calibrate([context(signal(40, 1))], interval_blocks=INTERVAL, warmup_blocks=5, sampling_rate_hz=RATE)
-    # 55 blocks of 0.1 s: where no block was scored, none tells its size.
+    # 55 blocks of 0.1 s: without a scored block the size comes from the argument.
     with pytest.raises(RecordingError, match=r"there are 0 healthy intervals of 1 s .* bring 5\.50 s of healthy"):
         calibrate([], interval_blocks=INTERVAL, warmup_blocks=5, sampling_rate_hz=RATE, block_samples=200)
 

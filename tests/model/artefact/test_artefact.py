@@ -1,4 +1,4 @@
-"""A model directory is refused, with its own message and nothing executed, when anything about it is wrong."""
+"""A model directory with any defect is rejected with a specific message, and nothing in it is executed."""
 
 import hashlib
 import io
@@ -25,7 +25,7 @@ from monitor.model.engines.engines import load_engine
 from monitor.model.network import Shape
 from tests.support.tiny_model import TINY, tiny_weights
 
-# Keras converts its variables in a way that numpy 2 deprecates.
+# Keras converts its variables in a way that is deprecated in NumPy 2.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 
@@ -35,7 +35,7 @@ def model(written: Path, tmp_path: Path) -> Path:
 
 
 def rehash(model: Path, **changes: Any) -> None:
-    """What someone would do who can write the directory: make the manifest fit the files again."""
+    """Update the hashes in the manifest, as an attacker who can write to the directory would."""
     manifest = json.loads((model / MANIFEST).read_text())
     for name in manifest["files"]:
         data = (model / name).read_bytes()
@@ -44,7 +44,7 @@ def rehash(model: Path, **changes: Any) -> None:
 
 
 def verify(model: Path) -> None:
-    """Everything that ``models verify`` and the daemon do with a model."""
+    """Load and check a model, as ``models verify`` and the daemon do."""
     artefact = load_artefact(model)
     load_engine(artefact, "onnxruntime")
     artefact.check_golden(load_engine(artefact, "tensorflow"))
@@ -62,7 +62,7 @@ def refused(model: Path, message: str) -> None:
 
 
 class Bomb:
-    """A pickle that leaves a trace when it is read."""
+    """A pickle that creates a file when it is loaded."""
 
     def __init__(self, trace: Path) -> None:
         self.trace = trace

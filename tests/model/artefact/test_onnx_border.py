@@ -1,4 +1,4 @@
-"""A graph is refused before ONNX Runtime sees it, unless it is the one written for the shape, whatever its weights."""
+"""Any graph but the one written for the shape is rejected before ONNX Runtime loads it."""
 
 import numpy as np
 import onnx
@@ -13,7 +13,7 @@ from tests.support.tiny_model import TINY, tiny_weights
 
 
 def tampered(kind: str) -> bytes:
-    """The graph of the tiny model with one change that ONNX Runtime would take."""
+    """The graph of the tiny model with one change that ONNX Runtime would accept."""
     graph = onnx.load_from_string(onnx_bytes(TINY, tiny_weights()))
     nodes, tensors = graph.graph.node, graph.graph.initializer
     match kind:

@@ -1,4 +1,4 @@
-"""Training windows: unit level, causal, cut in time, even over recordings."""
+"""Training windows: normalised causally, split in time, spread evenly over recordings."""
 
 import numpy as np
 import pytest

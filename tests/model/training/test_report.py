@@ -1,4 +1,4 @@
-"""The comparison: each forecaster is given its due."""
+"""The comparison of forecasters in the training report."""
 
 import numpy as np
 import pytest

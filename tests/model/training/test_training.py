@@ -1,4 +1,4 @@
-"""Training: falling loss, the same again from the same seed, early stopping, an interruption keeps the best."""
+"""Training: the loss falls, a seed reproduces the result, early stopping, and interruption keeps the best weights."""
 
 import dataclasses
 import json
@@ -21,7 +21,7 @@ Seen = list[Progress]
 SHAPE = Shape(block_samples=8, window_blocks=4, units=(8, 8), hidden=8)
 QUICK = Recipe(epochs=3, batch=16, windows=320, seed=3)
 
-# Keras converts its variables in a way that numpy 2 deprecates.
+# Keras converts its variables in a way that is deprecated in NumPy 2.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 
@@ -57,7 +57,7 @@ def test_the_same_seed_gives_the_same_weights() -> None:
 
 
 def test_training_stops_when_the_last_part_gets_no_better() -> None:
-    # The end of the recording is noise: nothing learnt from the tone helps there.
+    # The end of the recording is noise, so what was learned from the tone does not help there.
     samples = tone(8000)
     samples[6500:] = np.random.default_rng(1).normal(0.0, 1.0, 1500)
     recipe = Recipe(epochs=30, batch=16, windows=320, patience=2, validation=0.2)

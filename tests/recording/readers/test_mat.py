@@ -1,4 +1,4 @@
-"""MATLAB files of levels 4 and 5: what SciPy writes and reads is what this package reads."""
+"""MATLAB files of levels 4 and 5: this package reads what SciPy writes and reads."""
 
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ def table(dtype: str, shape: tuple[int, ...] = (50, 2)) -> Numbers:
 
 
 def found(path: Path, key: str = "x") -> AnyArray:
-    """A matrix of one channel, whatever its axes."""
+    """A matrix of one channel with any axes."""
     contents = read_mat(path)
     stored = contents.arrays[key]
     shape = loadmat(path)[key].shape
