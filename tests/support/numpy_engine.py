@@ -62,7 +62,7 @@ class NumpyEngine:
 
 
 class LastBlock(NumpyEngine):
-    """An engine that says the last block again."""
+    """An engine whose forecast is the last block."""
 
     def step(self, blocks: Float32, state: CarriedState, rows: Rows) -> Float32:  # noqa: ARG002 - the protocol's
         assert isinstance(state, NumpyState)
