@@ -17,8 +17,8 @@ down is scored. Higher: a fault that makes a machine quieter is taken for a stop
 measured)."""
 
 CLIPPED_SHARE = 0.02
-"""Fraction of an interval's samples at its largest or smallest value that means clipping. Lower: coarse quantisation
-looks clipped. Higher: mild clipping passes."""
+"""Fraction of an interval's samples at its largest or smallest value that means clipping; a sine has almost none
+there."""
 
 COUNTED = 4
 """Only the first 1/COUNTED of each block is counted for clipping. Lower: more work. Higher: in short intervals a single

@@ -137,7 +137,7 @@ class _Variable5:
         self._source, self._order = source, order
 
     def header(self) -> Matrix:
-        """Class, shape and name."""
+        """Read class, shape and name of the variable."""
         flags = struct.unpack(self._order + "II", self._element({6}, 8)[1][:8])[0]
         shape = tuple(np.frombuffer(self._element({5}, 4 * 32)[1], self._order + "i4").tolist())
         name = self._element({1, 2}, MAX_NAME_BYTES)[1].decode("latin-1").rstrip("\0")
@@ -210,7 +210,7 @@ class _Variable4:
         return self._order + PLAIN_4[self._type // 10 % 10]
 
     def header(self) -> Matrix:
-        """Class, shape and name."""
+        """Read class, shape and name of the variable."""
         name = _exactly(self._source, self._name_bytes).decode("latin-1").rstrip("\0")
         kind = ("double", "char", "sparse")[self._type % 10]
         if kind == "double":
