@@ -152,22 +152,22 @@ class Level:
 
 
 class UnitBlocks(NamedTuple):
-    """Blocks of one record at unit level."""
+    """The normalised blocks of one record, with their level."""
 
     units: Float32
-    """(blocks, block_samples) each by the level that includes it."""
+    """(blocks, block_samples) each block divided by the level that includes it."""
     mean: Float32
     """(blocks,) running mean after each block."""
     rms: Float32
     """(blocks,) running RMS after each block."""
     spikes: Bool
-    """(blocks,) single events, which do not enter the level."""
+    """(blocks,) True for isolated spikes, which are left out of the level."""
     starts: Bool
-    """(blocks,) with which a context starts: the first, and those at which the level has changed for good."""
+    """(blocks,) True where a context starts: at the first block, and after a lasting change of the level."""
 
 
 def unit_blocks(blocks: Float32, time_constant_blocks: int = TIME_CONSTANT_BLOCKS) -> UnitBlocks:
-    """Bring one contiguous record to unit level, causally, block by block, as the daemon does.
+    """Normalise one contiguous record causally, block by block, as the daemon does.
 
     Args:
         blocks: (n, block_samples) float32, any unit.

@@ -1,4 +1,4 @@
-"""What happens in the demo, in words: watches the daemon's figures and says each thing once, when it happens."""
+"""Reports the events of the demo in words: watches the daemon's figures and reports each event once."""
 
 import math
 from collections.abc import Callable
@@ -21,7 +21,7 @@ class Watched:
     ratio: list[float] = field(default_factory=list)
     """Gap ratios of the healthy time."""
     latest: tuple[float, float] = (math.nan, math.nan)
-    """Latest gap ratio and RMS."""
+    """Latest gap ratio, and RMS in m/s²."""
     peak_score: float = 0.0
     """Highest score so far."""
     told: dict[str, float] = field(default_factory=dict)

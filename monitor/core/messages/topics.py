@@ -28,7 +28,7 @@ class TopicPattern:
 
     @classmethod
     def parse(cls, text: str) -> "TopicPattern":
-        """Parse ``text``; raises ValueError with the mistake in it."""
+        """Parse ``text``; a ValueError states what is wrong with it."""
         if not text or text != text.strip():
             raise ValueError("a topic pattern must not be empty or have spaces around it")
         names: list[str] = []

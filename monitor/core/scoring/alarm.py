@@ -20,14 +20,14 @@ class State(IntEnum):
     OK = 0
     """Nothing to report."""
     WARNING = 1
-    """Near the limit."""
+    """The score is near the limit."""
     ALARM = 2
-    """At or above the limit."""
+    """The score reached the limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class AlarmRule:
-    """When states change."""
+    """The rules by which alarm states change."""
 
     warning: float = 0.7
     """Score at and above which the state is a warning."""
