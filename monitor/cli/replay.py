@@ -70,8 +70,8 @@ def command(
     source = open_recording(recording, options)
     if source.records > 1 and payload_format != "json":
         raise ConfigurationError(
-            f"{recording}: holds {source.records} separate records; packed messages cannot tell the pauses between "
-            "them, use --format json"
+            f"{recording}: holds {source.records} separate records; packed messages have no times for the pauses "
+            "between them; use --format json"
         )
     plan = ReplayPlan(
         topic, payload_format, speed, message_samples, math.inf if duration is None else duration, int(qos)

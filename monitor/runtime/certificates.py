@@ -48,7 +48,9 @@ def broker_context(settings: Mqtt) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=str(credential(tls.ca_file)) if tls.ca_file else None)
     except (OSError, ssl.SSLError) as error:
-        raise ConfigurationError(f"mqtt.tls.ca_file: cannot load {tls.ca_file}: {error}") from error
+        raise ConfigurationError(
+            f"mqtt.tls.ca_file: cannot load {tls.ca_file}: {error}; expected certificates in PEM format"
+        ) from error
     if tls.cert_file is not None and tls.key_file is not None:
         load_certificate(context, tls.cert_file, tls.key_file, "mqtt.tls.cert_file")
     return context

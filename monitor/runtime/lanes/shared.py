@@ -40,8 +40,8 @@ class SharedMemory:
         machine = platform.machine()
         if machine.lower() not in ORDERED:
             raise ConfigurationError(
-                f"the processors of this machine ({machine}) may reorder writes to shared memory, so samples could be "
-                "read half written; run the daemon on an x86-64 machine"
+                f"the processors of this machine ({machine}) may reorder writes to shared memory, which would cause "
+                "torn reads of samples; run the daemon on an x86-64 machine"
             )
         return cls(os.memfd_create("vibration-monitor"), owner=True)
 
