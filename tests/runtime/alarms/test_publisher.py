@@ -1,23 +1,18 @@
-"""Alarm events: topics, payloads, Home Assistant's discovery, and what happens while the broker is away."""
+"""Alarm events: topics, payloads, and what happens while the broker is away."""
 
 import asyncio
 import json
 import math
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from monitor.config import Config, Mqtt
+from monitor.config import Mqtt
 from monitor.core.scoring.alarm import State
-from monitor.errors import ConfigurationError
 from monitor.runtime.alarms.event import AlarmEvent, event_topic
-from monitor.runtime.alarms.home_assistant import discovery
 from monitor.runtime.alarms.publisher import EventPublisher
 from monitor.runtime.internal_errors import InternalErrors, Where
-from monitor.runtime.preflight import preflight
-from tests.support.daemons import SENSOR
 from tests.support.servers import until
 
 LABELS = {"machine": "fan", "sensor": "de", "axis": "x"}
@@ -58,25 +53,6 @@ def test_an_event_is_json_on_the_channels_topic() -> None:
 
 def test_a_label_never_makes_a_wildcard_or_a_level() -> None:
     assert event_topic("p", {"machine": "a/+", "site": "", "axis": "#"}) == "p/a__/_"
-
-
-def test_home_assistant_finds_alarm_and_score() -> None:
-    (alarm_topic, alarm_text), (score_topic, score_text) = discovery(SETTINGS, LABELS)
-    alarm, score = json.loads(alarm_text), json.loads(score_text)
-    assert alarm_topic == f"homeassistant/binary_sensor/{alarm['unique_id']}/config"
-    assert score_topic == f"homeassistant/sensor/{score['unique_id']}/config"
-    for found in (alarm, score):
-        assert found["state_topic"] == "plant/events/fan/de/x"
-        assert found["availability_topic"] == "plant/status"
-    assert alarm["device_class"] == "problem"
-    others = [{"machine": "a b", "axis": "x"}, {"machine": "a_b", "axis": "x"}, {"machine": "a", "axis": "b_x"}]
-    assert len({discovery(SETTINGS, labels)[0][0] for labels in others}) == 3
-
-
-def test_home_assistant_without_events_is_a_mistake(tmp_path: Path) -> None:
-    config = Config.model_validate({"sensors": [SENSOR], "mqtt": {"homeassistant": {"enabled": True}}})
-    with pytest.raises(ConfigurationError, match=r"set mqtt\.events_topic"):
-        preflight(config, tmp_path / "config.yaml")
 
 
 class Broker:
