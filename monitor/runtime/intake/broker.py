@@ -1,6 +1,6 @@
-"""The broker in use: one task keeps the connection to it alive, and a new configuration replaces both.
+"""The daemon's broker: one task keeps the connection alive; a new configuration may replace the connection.
 
-Does not handle: what happens to a connection (``connection.py``).
+Does not handle: losses and retries (``connection.py``).
 """
 
 import asyncio
@@ -13,14 +13,14 @@ from monitor.runtime.internal_errors import InternalErrors, supervised
 
 
 class Broker:
-    """The connection that a configuration asks for."""
+    """The connection to the broker of the running configuration."""
 
     def __init__(self, config: Config, deliver: Deliver, errors: InternalErrors) -> None:
         """Prepare a connection; :meth:`start` connects.
 
         Args:
-            config: names the broker and, with its sensors, the topics.
-            deliver: receives ``(topic, payload, retained)`` of each message, on the event loop.
+            config: has the broker's address and the topics of the sensors.
+            deliver: called with ``(topic, payload, retained)`` of each message, on the event loop.
             errors: counts unexpected errors.
         """
         self._deliver = deliver
@@ -32,16 +32,16 @@ class Broker:
 
     @property
     def state(self) -> MqttState:
-        """What the metrics say of the connection."""
+        """State of the connection, for the metrics and the readiness answer."""
         return self._source.state
 
     def start(self) -> None:
-        """Connect, and stay connected; not after :meth:`stop`, so that a reload cannot outlast the daemon."""
+        """Start the task; after :meth:`stop` it does nothing, so a late reload cannot reconnect."""
         if not self._ended:
             self._task = asyncio.create_task(supervised(self._source.run, "mqtt", self._errors), name="mqtt")
 
     async def change(self, config: Config) -> None:
-        """Replace the connection if a new configuration asks for another one."""
+        """Replace the connection if the new configuration has another broker or other topics."""
         wanted = _wanted(config)
         if wanted == self._wanted:
             return
@@ -52,11 +52,11 @@ class Broker:
         self.start()
 
     async def publish(self, topic: str, payload: str, retain: bool) -> bool:
-        """Publish if connected; returns whether the broker accepted it."""
+        """Publish if connected; returns whether the broker accepted the message."""
         return await self._source.publish(topic, payload, retain=retain)
 
     async def stop(self) -> None:
-        """Say goodbye and disconnect, for good."""
+        """Publish the status ``stopped`` and disconnect for the last time."""
         self._ended = True
         await self._disconnect()
 

@@ -1,4 +1,4 @@
-"""The settings of a channel's row: interval, warm-up and limit; and the key by which its saved state is recognised."""
+"""The settings of a channel's row: interval, warm-up and limit; and the key of its saved state."""
 
 from monitor.config import Scoring, Sensor
 from monitor.core.scoring.calibration import Calibration
@@ -10,14 +10,14 @@ from monitor.runtime.lanes.orders import Configure
 def row_order(
     row: int, sensor: Sensor, shape: LaneShape, scoring: Scoring, calibration: Calibration | None
 ) -> Configure:
-    """The order that configures a row; the number of its calibration is left to who sends it.
+    """The order that configures a row; the sender adds the number of the calibration.
 
     Args:
         row: the channel's row in its lane.
         sensor: configuration of the channel's sensor.
-        shape: of the lane.
-        scoring: section of the configuration.
-        calibration: of the channel; None: it gets no score.
+        shape: sizes of the lane.
+        scoring: section ``scoring`` of the configuration.
+        calibration: the channel's calibration; None: it gets no score.
     """
     rate_hz = sensor.sampling_rate_hz
     if calibration is None:
@@ -30,6 +30,6 @@ def row_order(
 
 
 def state_key(topic: str, sensor: Sensor, model_sha256: str, calibration: Calibration | None, limit: float) -> str:
-    """All that the state of a channel depends on, as a text; saved state with another key is of no use."""
+    """Everything that a channel's state depends on, as text; state saved with another key is not used."""
     mark = "" if calibration is None else f"{calibration.level_mps2:.9g} {calibration.healthy_s:.9g} {limit:.9g}"
     return f"{topic} {sensor.sampling_rate_hz:.9g} {sensor.factor_mps2:.9g} {model_sha256} {mark}"
