@@ -17,7 +17,7 @@ from monitor.recording.source import open_recording
 from monitor.recording.write import write_recording
 from monitor.shipped import shipped
 from tests.support.daemons import SENSOR
-from tests.support.servers import wait_for
+from tests.support.servers import publish, wait_for
 
 RATE_HZ = 12000
 MODEL = "models/demo"
@@ -53,22 +53,11 @@ def calibrated(folder: Path, seed: int = 1) -> str:
     )
 
 
-def publish(port: int, *messages: tuple[str, bytes], retain: bool = False) -> None:
-    """Send messages and wait until the broker has them."""
-
-    async def story() -> None:
-        async with aiomqtt.Client("127.0.0.1", port) as client:
-            for topic, payload in messages:
-                await client.publish(topic, payload, qos=1, retain=retain)
-
-    asyncio.run(story())
-
-
 def send(port: int, machine: str, *signals: np.ndarray[tuple[int], np.dtype[np.float32]]) -> None:
     """Signals of a machine, one after the other, in messages of half a second."""
     samples = np.concatenate(signals)
     pieces = np.array_split(samples, max(1, samples.size // (RATE_HZ // 2)))
-    publish(port, *((f"plant/{machine}/x", piece.astype("<f4").tobytes()) for piece in pieces))
+    publish(port, [(f"plant/{machine}/x", piece.astype("<f4").tobytes()) for piece in pieces])
 
 
 def raise_alarm(port: int, machine: str) -> None:

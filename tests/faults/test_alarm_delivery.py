@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.faults.alarming import calibrated, noise, publish, raise_alarm, retained, send, wait_for_retained_state
+from tests.faults.alarming import calibrated, noise, raise_alarm, retained, send, wait_for_retained_state
 from tests.support.daemons import running_daemon
-from tests.support.servers import mosquitto, wait_for
+from tests.support.servers import mosquitto, publish, wait_for
 
 pytestmark = pytest.mark.system
 
@@ -61,7 +61,7 @@ def test_what_the_broker_retains_is_put_right_after_a_kill(tmp_path: Path) -> No
             daemon.process.kill()
             daemon.process.wait(10)
         # The broker lost the alarm of the fan, and has one of the pump that the daemon did not live to take down.
-        publish(broker, ("events/fan/x", b""), ("events/pump/x", fan["events/fan/x"]), retain=True)
+        publish(broker, [("events/fan/x", b""), ("events/pump/x", fan["events/fan/x"])], retain=True)
         with running_daemon(tmp_path, broker, text):
             assert retained(broker, "events/fan/x") == fan
             wait_for_retained_state(broker, "events/pump/x", "ok")
@@ -90,7 +90,7 @@ def test_discovery_of_a_thousand_channels_displaces_no_event_and_is_complete(tmp
         )
         with running_daemon(tmp_path, broker, text) as daemon:
             wait_for(lambda: daemon.value("vibration_mqtt_connected"), "the broker")
-            publish(broker, *((f"plant/m{number}/x", bytes(400)) for number in range(channels)))
+            publish(broker, [(f"plant/m{number}/x", bytes(400)) for number in range(channels)])
             wait_for(lambda: daemon.value("vibration_channels") == channels, "all channels")
             assert len(retained(broker, "homeassistant/#", 2 * channels)) == 2 * channels
             assert daemon.value("vibration_events_dropped_total") == 0

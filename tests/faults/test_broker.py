@@ -18,7 +18,7 @@ import pytest
 from tests.support.authority import Authority
 from tests.support.daemons import SENSOR, RunningDaemon, running_daemon
 from tests.support.programs import missing, program
-from tests.support.servers import free_port, mosquitto, wait_for
+from tests.support.servers import free_port, mosquitto, publish, wait_for
 
 pytestmark = pytest.mark.system
 
@@ -35,13 +35,8 @@ def section(port: int, **keys: object) -> str:
     return f"mqtt: {json.dumps({'url': f'mqtt://127.0.0.1:{port}'} | waits | keys)}\n"
 
 
-def publish(port: int, topic: str, messages: int = 1) -> None:
-    async def story() -> None:
-        async with aiomqtt.Client("127.0.0.1", port) as client:
-            for _ in range(messages):
-                await client.publish(topic, bytes(400), qos=1)
-
-    asyncio.run(story())
+def send(port: int, topic: str, messages: int = 1) -> None:
+    publish(port, [(topic, bytes(400))] * messages)
 
 
 def unready(daemon: RunningDaemon) -> str:
@@ -93,12 +88,12 @@ def test_a_giant_message_costs_itself_only(tmp_path: Path, version: str, qos: in
         running_daemon(tmp_path, port, section(port, version=version, qos=qos)) as daemon,
     ):
         wait_for(lambda: connected(daemon), "the broker")
-        publish(port, "plant/fan/x")
+        send(port, "plant/fan/x")
         wait_for(lambda: daemon.value("vibration_samples_received_total", machine="fan") == 100, "a channel")
         before_mb = peak_mb(daemon.process.pid)
         send_giant(port, "plant/giant/x")
-        publish(port, "plant/fan/x")
-        publish(port, "plant/pump/x", 30)
+        send(port, "plant/fan/x")
+        send(port, "plant/pump/x", 30)
         wait_for(
             lambda: daemon.value("vibration_samples_received_total", machine="pump") == 3000, "other channels", 120
         )
@@ -190,7 +185,7 @@ def test_short_connections_end_nothing_and_blame_nobody(tmp_path: Path) -> None:
             asyncio.run(throw_out())
             wait_for(lambda: reconnections(daemon) == number and connected(daemon), "again")  # noqa: B023 - awaited
         assert "another client" not in daemon.log.read_text()
-        publish(port, "plant/fan/x")
+        send(port, "plant/fan/x")
         wait_for(lambda: daemon.value("vibration_samples_received_total") == 100, "samples")
 
 
@@ -249,7 +244,7 @@ def test_a_refused_filter_costs_its_sensor_only(tmp_path: Path, version: str) ->
         running_daemon(tmp_path, port, f"{section(port, version=version)}sensors: {json.dumps(sensors)}\n") as daemon,
     ):
         wait_for(lambda: connected(daemon), "the broker")
-        publish(port, "plant/fan/x")
+        send(port, "plant/fan/x")
         wait_for(lambda: daemon.value("vibration_samples_received_total") == 100, "samples")
         assert "refuses the subscription to secret/+/+" in unready(daemon)
         assert daemon.log.read_text().count("refused the subscription to secret/+/+") == 1

@@ -1,17 +1,15 @@
 """Streams with holes, swaps, and neighbours that send nothing usable."""
 
-import asyncio
 import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import aiomqtt
 import numpy as np
 import pytest
 
 from tests.support.daemons import RunningDaemon, running_daemon
-from tests.support.servers import free_port, mosquitto, wait_for
+from tests.support.servers import free_port, mosquitto, publish, wait_for
 
 pytestmark = pytest.mark.system
 
@@ -36,20 +34,10 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Run
         yield broker, daemon
 
 
-def send(port: int, messages: list[tuple[str, bytes]], pause_s: float = 0.0) -> None:
-    async def story() -> None:
-        async with aiomqtt.Client("127.0.0.1", port) as client:
-            for topic, payload in messages:
-                await client.publish(topic, payload, qos=1)
-                await asyncio.sleep(pause_s)
-
-    asyncio.run(story())
-
-
 def test_a_rejected_message_is_a_hole_of_its_length(running: tuple[int, RunningDaemon]) -> None:
     port, daemon = running
     bad = np.full(100, np.nan, "<f4").tobytes()
-    send(port, [("packed/nan/x", payload) for payload in [MESSAGE] * 30 + [bad] * 2 + [MESSAGE] * 30])
+    publish(port, [("packed/nan/x", payload) for payload in [MESSAGE] * 30 + [bad] * 2 + [MESSAGE] * 30])
     scored = "vibration_blocks_scored_total"
     wait_for(lambda: daemon.value(scored, machine="nan") == 2 * (30 - 25), "the blocks of two contexts")
     assert daemon.value("vibration_samples_missing_total", machine="nan") == 200
@@ -63,7 +51,7 @@ def test_a_broker_that_was_away_leaves_a_hole(tmp_path: Path) -> None:
         for sent in (1000, 2000):
             with mosquitto(tmp_path, port):
                 wait_for(lambda: daemon.value("vibration_mqtt_connected"), "the broker")
-                send(port, [("plant/fan/x", MESSAGE)] * 10, 0.1)
+                publish(port, [("plant/fan/x", MESSAGE)] * 10, pause_s=0.1)
                 wait_for(lambda: daemon.value(received) == sent, "all samples")  # noqa: B023 - asked now
                 ended_s = time.monotonic()
             wait_for(lambda: not daemon.value("vibration_mqtt_connected"), "the daemon to notice the loss")
@@ -81,7 +69,7 @@ def test_messages_that_overtake_each_other_are_scored(running: tuple[int, Runnin
     for key, step in (("seq", 1.0), ("t", 0.1)):
         messages = [json.dumps({"samples": samples[i].tolist(), key: int(i) if key == "seq" else 1.7e9 + step * i})
                     for i in order]  # fmt: skip
-        send(port, [(f"json/swap-{key}/x", message.encode()) for message in messages])
+        publish(port, [(f"json/swap-{key}/x", message.encode()) for message in messages])
         scored = "vibration_blocks_scored_total"
         wait_for(lambda: daemon.value(scored, machine=f"swap-{key}") == 100 - 25, "all blocks", 10)  # noqa: B023
         assert daemon.values("vibration_forecast_gap", machine=f"swap-{key}")
@@ -91,8 +79,8 @@ def test_messages_that_overtake_each_other_are_scored(running: tuple[int, Runnin
 
 def test_neighbours_that_send_nothing_usable_lock_nobody_out(running: tuple[int, RunningDaemon]) -> None:
     port, daemon = running
-    send(port, [(f"json/bad-{number}/x", b"{") for number in range(45)])
-    send(port, [("packed/late-comer/x", MESSAGE)] * 3)
+    publish(port, [(f"json/bad-{number}/x", b"{") for number in range(45)])
+    publish(port, [("packed/late-comer/x", MESSAGE)] * 3)
     received = "vibration_samples_received_total"
     wait_for(lambda: daemon.value(received, machine="late-comer") == 300, "the samples of a good channel", 10)
     assert daemon.value("vibration_messages_rejected_total", reason="undecodable") >= 45
@@ -103,7 +91,7 @@ def test_neighbours_that_send_nothing_usable_lock_nobody_out(running: tuple[int,
 def test_a_topic_level_that_is_no_name_costs_its_message_only(running: tuple[int, RunningDaemon], level: str) -> None:
     port, daemon = running
     rejected = daemon.value("vibration_messages_rejected_total", reason="wrong_label")
-    send(port, [(f"named/{level}", MESSAGE), ("named/good", MESSAGE)])
+    publish(port, [(f"named/{level}", MESSAGE), ("named/good", MESSAGE)])
     reason = "wrong_label"
     wait_for(
         lambda: daemon.value("vibration_messages_rejected_total", reason=reason) == rejected + 1, "the rejection", 10
@@ -114,6 +102,6 @@ def test_a_topic_level_that_is_no_name_costs_its_message_only(running: tuple[int
 
 def test_lost_samples_are_counted_by_channel(running: tuple[int, RunningDaemon]) -> None:
     port, daemon = running
-    send(port, [("packed/lossy/x", MESSAGE[:348]), ("packed/lossy/x", b"1"), ("packed/lossy/x", MESSAGE)])
+    publish(port, [("packed/lossy/x", MESSAGE[:348]), ("packed/lossy/x", b"1"), ("packed/lossy/x", MESSAGE)])
     wait_for(lambda: daemon.value("vibration_samples_received_total", machine="lossy") == 187, "the samples")
     assert daemon.value("vibration_samples_incomplete_total", machine="lossy") == 87

@@ -6,14 +6,13 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import aiomqtt
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from monitor.config_file import read_config
 from monitor.runtime.daemon import Daemon
 from tests.support.daemons import RunningDaemon, configuration, running_daemon
-from tests.support.servers import mosquitto, wait_for
+from tests.support.servers import mosquitto, publish, wait_for
 
 pytestmark = pytest.mark.system
 
@@ -34,15 +33,9 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Run
 
 def send(port: int, machine: str, messages: Iterable[dict[str, object]], samples: int = 100) -> None:
     """Publish messages of ``samples`` samples as fast as the broker takes them, and one more machine's at the end."""
-
-    async def story() -> None:
-        async with aiomqtt.Client("127.0.0.1", port) as client:
-            for keys in messages:
-                payload = json.dumps({"samples": [0.01 * i for i in range(samples)], **keys})
-                await client.publish(f"plant/{machine}/x", payload, qos=1)
-            await client.publish(f"plant/after-{machine}/x", json.dumps([1.0]), qos=1)
-
-    asyncio.run(story())
+    values = [0.01 * i for i in range(samples)]
+    documents = [(f"plant/{machine}/x", json.dumps({"samples": values, **keys})) for keys in messages]
+    publish(port, [*documents, (f"plant/after-{machine}/x", json.dumps([1.0]))])
 
 
 def received(daemon: RunningDaemon, machine: str) -> float:

@@ -8,9 +8,11 @@ import subprocess
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
+
+import aiomqtt
 
 from tests.support.programs import program
 
@@ -106,6 +108,20 @@ def mosquitto(folder: Path, port: int | None = None, *lines: str) -> Iterator[in
     with process(program("mosquitto"), "-c", config, stderr=subprocess.DEVNULL):
         wait_for(lambda: listening(port), "mosquitto to listen")
         yield port
+
+
+def publish(
+    port: int, messages: Iterable[tuple[str, bytes | str]], *, retain: bool = False, pause_s: float = 0.0
+) -> None:
+    """Send messages, each after the broker has the one before."""
+
+    async def story() -> None:
+        async with aiomqtt.Client("127.0.0.1", port) as client:
+            for topic, payload in messages:
+                await client.publish(topic, payload, qos=1, retain=retain)
+                await asyncio.sleep(pause_s)
+
+    asyncio.run(story())
 
 
 @contextlib.contextmanager

@@ -15,18 +15,9 @@ from monitor.core.messages.decode import Reason
 from monitor.simulation.machine import catalogue
 from monitor.simulation.simulator import Simulation
 from tests.support.daemons import running_daemon
-from tests.support.servers import answers, free_port, get, mosquitto, wait_for
+from tests.support.servers import answers, free_port, get, mosquitto, publish, wait_for
 
 pytestmark = pytest.mark.system
-
-
-def publish(port: int, messages: list[tuple[str, bytes]], *, retain: bool = False) -> None:
-    async def story() -> None:
-        async with aiomqtt.Client("127.0.0.1", port) as client:
-            for topic, payload in messages:
-                await client.publish(topic, payload, qos=1, retain=retain)
-
-    asyncio.run(story())
 
 
 def packed(samples: int, seed: int = 0) -> bytes:

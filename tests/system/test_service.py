@@ -13,7 +13,6 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-import aiomqtt
 import numpy as np
 import pytest
 
@@ -24,7 +23,7 @@ from monitor.simulation.machine import catalogue
 from monitor.simulation.simulator import Simulation
 from tests.support.daemons import SENSOR, running_daemon
 from tests.support.programs import program
-from tests.support.servers import free_port, listening, mosquitto, process, wait_for
+from tests.support.servers import free_port, listening, mosquitto, process, publish, wait_for
 
 pytestmark = pytest.mark.system
 
@@ -65,13 +64,8 @@ def environment(notify: NotifySocket, watchdog_s: float) -> dict[str, str]:
     return {**os.environ, "NOTIFY_SOCKET": str(notify.path), "WATCHDOG_USEC": str(round(watchdog_s * 1e6))}
 
 
-def publish(port: int, topic: str, samples: np.ndarray[tuple[int], np.dtype[np.float32]]) -> None:
-    async def story() -> None:
-        async with aiomqtt.Client("127.0.0.1", port) as client:
-            for at in range(0, samples.size, 6000):
-                await client.publish(topic, samples[at : at + 6000].astype("<f4").tobytes(), qos=1)
-
-    asyncio.run(story())
+def send(port: int, topic: str, samples: np.ndarray[tuple[int], np.dtype[np.float32]]) -> None:
+    publish(port, [(topic, samples[at : at + 6000].astype("<f4").tobytes()) for at in range(0, samples.size, 6000)])
 
 
 def fan(samples: int, seed: int = 0) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
@@ -187,7 +181,7 @@ def test_a_broker_that_hangs_holds_up_the_end_for_seconds_or_not_at_all(tmp_path
 def test_reload_keeps_what_did_not_change_and_refuses_what_is_broken(tmp_path: Path) -> None:
     with mosquitto(tmp_path) as broker, running_daemon(tmp_path, broker) as daemon:
         wait_for(lambda: daemon.value("vibration_mqtt_connected"), "the broker")
-        publish(broker, "plant/fan/x", fan(12_000))
+        send(broker, "plant/fan/x", fan(12_000))
         wait_for(lambda: daemon.value("vibration_blocks_scored_total") == 120 - 25, "blocks")
         good = daemon.config.read_text()
         daemon.config.write_text(good + "scorin: {}\n")
@@ -202,8 +196,8 @@ def test_reload_keeps_what_did_not_change_and_refuses_what_is_broken(tmp_path: P
         daemon.process.send_signal(signal.SIGHUP)
         wait_for(lambda: daemon.value("vibration_config_last_reload_successful") == 1, "the reload")
         wait_for(lambda: daemon.value("vibration_mqtt_reconnects_total") == 1, "the new subscription")
-        publish(broker, "plant/fan/x", fan(12_000))
-        publish(broker, "other/pump/x", fan(6_000))
+        send(broker, "plant/fan/x", fan(12_000))
+        send(broker, "other/pump/x", fan(6_000))
         wait_for(lambda: daemon.value("vibration_samples_received_total", machine="pump") == 6000, "the new sensor")
         # The old channel goes on where it was: no second warm-up.
         wait_for(lambda: daemon.value("vibration_blocks_scored_total", machine="fan") == 240 - 25, "more blocks")
@@ -215,7 +209,7 @@ def test_reload_keeps_what_did_not_change_and_refuses_what_is_broken(tmp_path: P
         with urllib.request.urlopen(request, timeout=10) as answer:
             assert answer.read() == b"reloaded\n"
         wait_for(lambda: daemon.values("vibration_samples_received_total", machine="pump") == [0], "a fresh page")
-        publish(broker, "other/pump/x", fan(6_000))
+        send(broker, "other/pump/x", fan(6_000))
         wait_for(lambda: daemon.value("vibration_blocks_scored_total", machine="pump") == 60 - 25, "the changed sensor")
         assert daemon.value("vibration_samples_received_total", machine="pump") == 6000
         assert daemon.value("vibration_blocks_received_total", machine="pump") == 60
@@ -249,7 +243,7 @@ def test_counters_go_on_after_a_stop_and_begin_anew_after_a_kill(tmp_path: Path)
             with running_daemon(tmp_path, broker, state) as daemon:
                 wait_for(lambda: daemon.value("vibration_mqtt_connected"), "the broker")
                 began_s = time.monotonic()
-                publish(broker, "plant/fan/x", fan(18_000))
+                send(broker, "plant/fan/x", fan(18_000))
                 wait_for(
                     lambda: daemon.value("vibration_blocks_scored_total") == total * (180 - 25),  # noqa: B023 - awaited
                     "all blocks",
