@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from panels import ALARMS, CHANNELS, DASHBOARDS, Dashboard, Panel, Variable
+from panel import Dashboard, Panel, Variable
+from panels import ALARMS, CHANNELS, DASHBOARDS
 
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 

@@ -5,8 +5,7 @@ A panel whose description says "Empty ..." may have no data. Every other panel h
 calibrated channel is scraped. Does not handle: Grafana's JSON (``generate.py``).
 """
 
-from dataclasses import dataclass, field
-from typing import Any
+from panel import Dashboard, Panel, Variable
 
 SERVICE = 'instance=~"$instance"'
 CHANNEL = f'{SERVICE},machine=~"$machine",sensor=~"$sensor",axis=~"$axis"'
@@ -24,61 +23,6 @@ TO_MACHINE = {
     "url": "/d/vibration-machine?${datasource:queryparam}&var-machine=${__field.labels.machine}"
     "&var-sensor=${__field.labels.sensor}&var-axis=${__field.labels.axis}&${__url_time_range}",
 }
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One panel; if its ``description`` says "Empty ...", it may have no data."""
-
-    title: str
-    """Heading."""
-    unit: str
-    """Grafana's name of the unit, or ``suffix:`` and a text."""
-    description: str
-    """What it shows and how to read it."""
-    queries: dict[str, str]
-    """Legend to PromQL."""
-    kind: str = "timeseries"
-    """Grafana's panel type."""
-    width: int = 12
-    """Width, in 24ths of the page."""
-    height: int = 8
-    """Height, in Grafana's grid rows."""
-    steps: dict[float, str] = field(default_factory=dict)
-    """Thresholds: the colour from each value on."""
-    limits: tuple[float | None, float | None] = (0, None)
-    """Ends of the value axis; None: automatic."""
-    mappings: list[dict[str, Any]] = field(default_factory=list)
-    """Texts shown instead of values."""
-    links: list[dict[str, str]] = field(default_factory=list)
-    """Links of a series."""
-
-
-@dataclass(frozen=True)
-class Variable:
-    """A selector above the panels for the values of a label."""
-
-    label: str
-    """Name of the label and of the variable."""
-    series: str
-    """The series whose values are offered."""
-    every: str | None
-    """Pattern for "All"; None: all values that were found."""
-
-
-@dataclass(frozen=True)
-class Dashboard:
-    """One dashboard."""
-
-    title: str
-    """Heading."""
-    description: str
-    """The question that it answers."""
-    variables: list[Variable]
-    """The selectors above the panels."""
-    panels: list[Panel]
-    """The panels in reading order."""
-
 
 SEEN = "vibration_last_sample_timestamp_seconds"
 # "All" stands for the daemons that were found, which excludes metrics of the same name from other processes.

@@ -248,23 +248,29 @@ class DirectClient(aiomqtt.Client):
 
     def _on_readable(self, client: Any, ahead: ReadAhead) -> None:
         # Under load the socket is readable in every iteration: a second scheduled read would starve everything else.
-        if not ahead.turn_comes:
-            self._read_some(client, ahead)
+        if not ahead.turn_comes and self._read_some(client, ahead):
+            ahead.turn_comes = True
+            self._loop.call_soon(self._read_on, client, ahead)
 
-    def _read_some(self, client: Any, ahead: ReadAhead) -> None:
-        """Process up to ``MESSAGES_A_TURN`` messages, then yield to the event loop and go on in its next iteration."""
-        ahead.turn_comes = False
+    def _read_on(self, client: Any, ahead: ReadAhead) -> None:
+        if self._read_some(client, ahead):
+            self._loop.call_soon(self._read_on, client, ahead)
+        else:
+            # In the next iteration: in this one the socket may be readable too, which would make it twice as long.
+            self._loop.call_soon(setattr, ahead, "turn_comes", False)
+
+    def _read_some(self, client: Any, ahead: ReadAhead) -> bool:
+        """Process up to ``MESSAGES_A_TURN`` messages; returns whether there are more, for the loop's next iteration."""
         try:
             for _ in range(MESSAGES_A_TURN):
                 client.loop_read()
                 if client._sock is not ahead or not ahead.pending():  # noqa: SLF001 - None once it is closed
-                    return
+                    return False
         except Exception as error:  # noqa: BLE001 - a packet that paho cannot parse ends this connection only
             self._end(aiomqtt.MqttError(f"a packet that cannot be read: {error!r:.200}"))
             client._sock_close()  # noqa: SLF001 - as above
-            return
-        ahead.turn_comes = True
-        self._loop.call_soon(self._read_some, client, ahead)
+            return False
+        return True
 
 
 async def _end_of(connection: "asyncio.Future[None]") -> Never:

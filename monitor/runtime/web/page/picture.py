@@ -82,7 +82,7 @@ def amplitude_spectrum(signal: Float32) -> Float32:
 
     Up to three half-overlapping segments, Hann window, powers averaged (P. D. Welch, IEEE Trans. Audio Electroacoust.
     15, 1967); a sine of amplitude a on a line gives a.
-    ``scipy.signal.welch`` gives the same, but the daemon does without SciPy: importing it takes 70 MB and over a second.
+    ``scipy.signal.welch`` gives the same, but importing SciPy takes 70 MB and over a second of the daemon.
 
     Args:
         signal: (n,) n at least 2.
