@@ -23,6 +23,9 @@ longer."""
 FLOOR = np.float32(1e-12)
 """Smallest variance; it prevents a division by zero on a dead channel, whose intervals are refused as a flat line."""
 
+LEAST_RMS = np.sqrt(FLOOR)
+"""The RMS of a channel without signal, and before the first block."""
+
 SPIKE_LEVELS = np.float32(200.0)
 """A block lies outside the level if it reaches more than this many RMS from the mean, or if its range is below the RMS
 divided by this. Lower: impacts of a fault are left out. The largest impact measured in the CWRU, UESTC, FEMTO (to the
@@ -61,13 +64,17 @@ class Level:
         # float64: a mean of 100 g in float32 would not move by less than 3 mm/s^2.
         self._mean = np.zeros(channels, np.float64)
         self._variance = np.zeros(channels, np.float64)
+        # What is asked for several times a block: mean and RMS in float32.
+        self._near = np.zeros(channels, np.float32)
+        self._rms = np.full(channels, LEAST_RMS)
         self._outside = np.zeros(channels, np.int64)
         self._outside_at = np.zeros(channels, np.int64)
 
     def reset(self, rows: Rows) -> None:
         """Start a new context for ``rows``; their next block defines the level."""
-        for figures in (self._blocks, self._mean, self._variance, self._outside, self._outside_at):
+        for figures in (self._blocks, self._mean, self._variance, self._near, self._outside, self._outside_at):
             figures[rows] = 0
+        self._rms[rows] = LEAST_RMS
 
     def outside(self, rows: Rows, high: Float32, low: Float32) -> Outside:
         """Whether the next block of each of the distinct ``rows`` lies outside its level, from its extreme samples.
@@ -80,11 +87,11 @@ class Level:
         Returns:
             Which blocks lie outside; the first block of a context never does.
         """
-        mean, rms = self.mean(rows), self.rms(rows)
-        reach = SPIKE_LEVELS * rms
-        spikes = (np.maximum(high - mean, mean - low) > reach) & (self._blocks[index_of(rows)] > 0)
+        index = index_of(rows)
+        mean, rms = self._near[index], self._rms[index]
+        spikes = (np.maximum(high - mean, mean - low) > SPIKE_LEVELS * rms) & (self._blocks[index] > 0)
         # If a context starts with a spike, the level is that spike and the following blocks lie far below it.
-        outside = spikes | (SPIKE_LEVELS * np.maximum(high - low, np.sqrt(FLOOR)) < rms)
+        outside = spikes | (SPIKE_LEVELS * np.maximum(high - low, LEAST_RMS) < rms)
         renewed = np.zeros_like(outside)
         if outside.any():
             at = np.flatnonzero(outside)
@@ -104,8 +111,8 @@ class Level:
         index = index_of(rows)
         started = self._blocks[index] == 0
         if started.any():
-            self._mean[rows[started]] = blocks[started].mean(axis=1)
-        centred: Float32 = blocks - self.mean(rows)[:, None]
+            self._mean[rows[started]] = self._near[rows[started]] = blocks[started].mean(axis=1)
+        centred: Float32 = blocks - self._near[index][:, None]
         return centred
 
     def update(self, rows: Rows, centred: Float32, spikes: Bool | None = None) -> Float32:
@@ -131,24 +138,25 @@ class Level:
         if spikes is not None and spikes.any():
             weight[spikes] = 0.0
             taken[spikes] -= 1
-        near = mean.astype(np.float32)
+        near = self._near[index]
         step = near - mean + offset
         mean = mean + weight * step
-        self._blocks[index], self._mean[index] = taken, mean
-        self._variance[index] = (1.0 - weight) * (variance + weight * step * step) + weight * (square - offset * offset)
+        variance = (1.0 - weight) * (variance + weight * step * step) + weight * (square - offset * offset)
         units: Float32 = centred - (mean - near).astype(np.float32)[:, None]
-        units *= (1.0 / self.rms(rows))[:, None]
+        self._blocks[index], self._mean[index], self._variance[index] = taken, mean, variance
+        self._near[index], self._rms[index] = mean, np.sqrt(np.maximum(variance, FLOOR))
+        units *= (1.0 / self._rms[index])[:, None]
         if spikes is not None and spikes.any():
             units[spikes] = np.clip(units[spikes], -CLIP_LEVELS, CLIP_LEVELS)
         return units
 
     def mean(self, rows: Rows) -> Float32:
         """Running mean of ``rows``, (n,) float32 in the unit of the blocks; 0 before the first block."""
-        return self._mean[index_of(rows)].astype(np.float32)
+        return self._near[rows]
 
     def rms(self, rows: Rows) -> Float32:
         """Running RMS about the running mean of ``rows``, (n,) float32, never zero."""
-        return np.sqrt(np.maximum(self._variance[index_of(rows)], FLOOR)).astype(np.float32)
+        return self._rms[rows]
 
 
 class UnitBlocks(NamedTuple):

@@ -42,7 +42,11 @@ def test_a_message_that_is_used(tmp_path: Path) -> None:
         ),
         ("plant/fan/x", b'{"samples": {"y": [1]}}', "rejected (wrong_axes): the topic names one axis"),
         ("plant/fan/x", b'["1"]', "rejected (undecodable): not a json document: Expected `float`, got `str`"),
-        ("gateway/fan", b'[{"n": "fan/x", "v": 1}]', "found axes 'fan/x'; expected one name that ends with each of axes 'x', 'y'"),
+        (
+            "gateway/fan",
+            b'[{"n": "fan/x", "v": 1}]',
+            "found axes 'fan/x'; expected one name that ends with each of axes 'x', 'y'",
+        ),
     ],
 )
 def test_a_message_that_is_rejected(tmp_path: Path, topic: str, payload: bytes, text: str) -> None:
