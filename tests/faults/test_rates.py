@@ -1,6 +1,8 @@
 """Samples that come twice, or at another rate than the configured one, must not look like a fault of the machine."""
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import numpy as np
@@ -83,22 +85,30 @@ def daemon_with_calibration(folder: Path, scoring: str) -> Daemon:
     return Daemon(read_config(file), file)
 
 
-def quick(daemon: Daemon) -> None:
-    """Measure over seconds instead of a minute."""
+@contextlib.asynccontextmanager
+async def fed(daemon: Daemon, speed: float = 1.0) -> AsyncIterator[Feed]:
+    """A daemon that runs, measures over seconds instead of a minute, and gets samples."""
+    await daemon.start()
     rates = getattr(daemon, "_rates", None)
     if rates is not None:
         rates.half_s, rates.period_s = 1.0, 0.1
+    feed = Feed(daemon)
+    feed.speed = speed
+    tasks = [asyncio.create_task(daemon.serve()), asyncio.create_task(feed.run())]
+    try:
+        yield feed
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await daemon.close()
 
 
 @pytest.mark.system
 def test_another_rate_is_measured_and_not_scored(tmp_path: Path) -> None:
     async def story() -> None:
         daemon = daemon_with_calibration(tmp_path, "")
-        await daemon.start()
-        quick(daemon)
-        feed = Feed(daemon)
-        tasks = [asyncio.create_task(daemon.serve()), asyncio.create_task(feed.run())]
-        try:
+        async with fed(daemon) as feed:
             await until(daemon, "vibration_sampling_rate_measured_hertz", 0.95 * RATE_HZ, 1.05 * RATE_HZ)
             await until(daemon, "vibration_anomaly_score", 0)
             state = figures(daemon)["vibration_alarm_state"]
@@ -110,11 +120,6 @@ def test_another_rate_is_measured_and_not_scored(tmp_path: Path) -> None:
             assert page["vibration_alarm_state"] == state, "the alarm state is the machine's and stays"
             feed.speed = 1.0
             await until(daemon, "vibration_anomaly_score", 0)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await daemon.close()
 
     asyncio.run(story())
 
@@ -123,19 +128,9 @@ def test_another_rate_is_measured_and_not_scored(tmp_path: Path) -> None:
 def test_a_tolerance_lets_a_faster_replay_pass(tmp_path: Path) -> None:
     async def story() -> None:
         daemon = daemon_with_calibration(tmp_path, "scoring: {rate_tolerance: 2}\n")
-        await daemon.start()
-        quick(daemon)
-        feed = Feed(daemon)
-        feed.speed = 2.0
-        tasks = [asyncio.create_task(daemon.serve()), asyncio.create_task(feed.run())]
-        try:
+        async with fed(daemon, 2.0):
             await until(daemon, "vibration_sampling_rate_measured_hertz", 1.9 * RATE_HZ, 2.1 * RATE_HZ)
             await until(daemon, "vibration_anomaly_score", 0)
             assert "vibration_blocks_skipped_total wrong_rate" not in figures(daemon)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await daemon.close()
 
     asyncio.run(story())
