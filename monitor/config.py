@@ -349,7 +349,7 @@ class Config(Section):
     mqtt: Mqtt = Mqtt()
     """The broker."""
     models: dict[str, str] = {"default": "models/reference"}
-    """Model directories by name, relative to this file; if missing there, looked up among the shipped models."""
+    """Models by name: each a directory, relative to this file, or the name of a shipped model such as ``reference``."""
     sensors: tuple[Sensor, ...]
     """Topics to subscribe to, and what their messages hold."""
     inference: Inference = Inference()

@@ -15,7 +15,7 @@ from pydantic_core import ErrorDetails
 
 from monitor.config import Config
 from monitor.errors import ConfigurationError
-from monitor.shipped import shipped
+from monitor.shipped import model_directory
 
 MAX_BYTES = 2**20
 """Largest configuration file; a thousand sensors take a tenth of it. Higher: a wrong file takes longer to be
@@ -135,15 +135,13 @@ def with_state_directory(config: Config) -> Config:
 
 
 def resolve(path: str, config_file: Path | None) -> Path:
-    """Resolve a path in a configuration, relative to its file; if missing there, to the shipped file of that name.
+    """Resolve a path in a configuration: relative to its file, without a file to the working directory."""
+    return (config_file.parent if config_file else Path()) / path
 
-    An impossible path, such as one with too long a name, is returned as it is; reading it then gives the error.
-    """
-    beside = (config_file.parent if config_file else Path()) / path
-    try:
-        return beside if beside.exists() or not shipped(path).exists() else shipped(path)
-    except OSError:
-        return beside
+
+def resolve_model(model: str, config_file: Path | None) -> Path:
+    """The directory of a model in a configuration; see :func:`monitor.shipped.model_directory`."""
+    return model_directory(model, config_file.parent if config_file else None)
 
 
 def _lines(details: ErrorDetails) -> list[str]:

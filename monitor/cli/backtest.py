@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from monitor.cli.model_argument import model_argument
 from monitor.cli.recordings import duration as duration_option
 from monitor.cli.recordings import figure, recording_options, warn
 from monitor.recording.options import RecordingOptions
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("model", type=click.Path(path_type=Path))
+@model_argument
 @click.argument("recordings", nargs=-1, required=True)
 @click.option(
     "--calibration",
@@ -63,7 +64,7 @@ def command(
 
     Interval and warm-up come from the calibration, because its limits are valid only for these.
 
-    Example: vibration-monitor backtest models/reference run.npz --calibration fan.calibration --plot run.png
+    Example: vibration-monitor backtest reference run.npz --calibration fan.calibration --plot run.png
     """
     from monitor.errors import ArtefactError, RecordingError
     from monitor.model.artefact.artefact import load_artefact

@@ -9,12 +9,13 @@ import click
 
 from monitor.bench.load import Load
 from monitor.cli.broker_options import FILE, broker_settings
+from monitor.cli.model_argument import named_model
 from monitor.config import Mqtt
 
 
 @click.command()
 @click.option(
-    "--model", "model_path", type=click.Path(path_type=Path), help="Model directory; default: the shipped one."
+    "--model", callback=named_model, help="Model directory, or name of a shipped model; default: the shipped reference."
 )
 @click.option("--engine", type=click.Choice(["auto", "onnxruntime", "tensorflow"]), default="auto", show_default=True)
 @click.option("--workers", type=click.IntRange(0, 256), default=0, show_default=True, help="0: one for each core.")
@@ -42,7 +43,7 @@ from monitor.config import Mqtt
 @click.option("--calibrated", is_flag=True, help="With --mqtt: every channel has a calibration, and so a score.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(
-    model_path: Path | None,
+    model: Path | None,
     engine: str,
     workers: int,
     rates_hz: tuple[float, ...],
@@ -71,7 +72,7 @@ def command(
     from monitor.runtime.web import procfs
     from monitor.shipped import shipped
 
-    artefact = load_artefact(model_path or shipped("models/reference"))
+    artefact = load_artefact(model or shipped("models/reference"))
     chosen = load_engine(artefact, engine)  # type: ignore[arg-type]
     results = alone.bench_engine(chosen, (1, 64, 1024))
     workers = 1 if chosen.name == "tensorflow" else workers or len(os.sched_getaffinity(0))

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import click
 
+from monitor.cli.model_argument import model_argument
 from monitor.cli.recordings import duration as duration_option
 from monitor.cli.recordings import recording_options, warn
 from monitor.recording.options import RecordingOptions
 
 
 @click.command()
-@click.argument("model", type=click.Path(path_type=Path))
+@model_argument
 @click.argument("recordings", nargs=-1, required=True)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Calibration file to write.")
 @click.option(
@@ -37,7 +38,7 @@ def command(
 
     Records of a burst sensor (short, with pauses) are scored one by one; longer recordings are cut into intervals.
 
-    Example: vibration-monitor calibrate models/reference healthy.npz --out fan-1-de-x.calibration --interval 1s
+    Example: vibration-monitor calibrate reference healthy.npz --out fan-1-de-x.calibration --interval 1s
     """
     from monitor.model.artefact.artefact import load_artefact
     from monitor.model.calibration_file import load_calibrations, save_calibrations

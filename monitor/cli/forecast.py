@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from monitor.cli.model_argument import model_argument
 from monitor.cli.recordings import figure, recording_options
 from monitor.recording.options import RecordingOptions
 
@@ -18,7 +19,7 @@ POSITION_BLOCKS = 5000
 
 
 @click.command()
-@click.argument("model", type=click.Path(path_type=Path))
+@model_argument
 @click.argument("recording")
 @click.option("--at", "at_sample", type=click.IntRange(0), required=True, help="First sample to forecast, from 0.")
 @click.option("--blocks", type=click.IntRange(1, 10_000), default=1, show_default=True, help="Blocks to forecast.")
@@ -56,7 +57,7 @@ def command(
 
     With --blocks N each forecast block is fed back into the model as input, until there are N blocks.
 
-    Example: vibration-monitor forecast models/reference pump.npz --at 20000 --blocks 10 --plot pump.png
+    Example: vibration-monitor forecast reference pump.npz --at 20000 --blocks 10 --plot pump.png
     """
     from monitor.errors import RecordingError
     from monitor.model.artefact.artefact import load_artefact

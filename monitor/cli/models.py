@@ -5,22 +5,24 @@ from pathlib import Path
 
 import click
 
+from monitor.cli.model_argument import model_argument
+
 
 @click.group(name="models")
 def command() -> None:
     """Inspect or verify a model directory.
 
-    Example: vibration-monitor models verify models/reference
+    Example: vibration-monitor models verify reference
     """
 
 
 @command.command()
-@click.argument("model", type=click.Path(path_type=Path))
+@model_argument
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def inspect(model: Path, as_json: bool) -> None:
     """Show a model's layers, its training recordings and its results.
 
-    Example: vibration-monitor models inspect models/reference
+    Example: vibration-monitor models inspect reference
     """
     from monitor.cli.train import layer_table, report_text
     from monitor.model.artefact.artefact import load_artefact
@@ -43,13 +45,13 @@ def inspect(model: Path, as_json: bool) -> None:
 
 
 @command.command()
-@click.argument("model", type=click.Path(path_type=Path))
+@model_argument
 @click.option("--tensorflow", is_flag=True, help="Check the TensorFlow engine too.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def verify(model: Path, tensorflow: bool, as_json: bool) -> None:
     """Check sizes and hashes, and that the ONNX graph and the Keras file both give the golden forecasts.
 
-    Example: vibration-monitor models verify models/reference
+    Example: vibration-monitor models verify reference
     """
     from monitor.model.artefact.artefact import load_artefact
     from monitor.model.artefact.onnx_graph import onnx_bytes

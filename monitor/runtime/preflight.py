@@ -8,9 +8,10 @@ from itertools import chain
 from pathlib import Path
 
 from monitor.config import Config
-from monitor.config_file import resolve
+from monitor.config_file import resolve, resolve_model
 from monitor.errors import ConfigurationError
 from monitor.runtime.secret import credential, read_secret
+from monitor.shipped import shipped_models
 
 
 def preflight(config: Config, config_file: Path) -> None:
@@ -28,9 +29,13 @@ def preflight(config: Config, config_file: Path) -> None:
 
 
 def _models(config: Config, config_file: Path) -> Iterator[str]:
-    for name, path in config.models.items():
-        if not _is_file(resolve(path, config_file) / "manifest.json"):
-            yield f"models.{name}: no model in {resolve(path, config_file)}: expected a folder with manifest.json"
+    for name, model in config.models.items():
+        path = resolve_model(model, config_file)
+        if not _is_file(path / "manifest.json"):
+            yield (
+                f"models.{name}: no model in {path}: expected a folder with manifest.json, or a shipped model: "
+                f"{', '.join(shipped_models())}"
+            )
     for i, sensor in enumerate(config.sensors):
         if sensor.calibration and "{" not in sensor.calibration:
             file = resolve(sensor.calibration, config_file)

@@ -22,6 +22,7 @@ from monitor.errors import ArtefactError
 from monitor.model.artefact.golden_file import read_golden
 from monitor.model.artefact.keras_file import read_keras_weights
 from monitor.model.network import Shape
+from monitor.shipped import shipped_models
 
 MANIFEST = "manifest.json"
 FILES = ("model.keras", "model.onnx", "golden.npz", "README.md")
@@ -163,7 +164,10 @@ def load_artefact(path: Path) -> Artefact:
         ArtefactError: a file is missing, damaged, too large, or does not match the manifest.
     """
     if not path.is_dir():
-        raise ArtefactError(f"model {path}: there is no such directory; give one that 'train' wrote")
+        names = ", ".join(shipped_models())
+        raise ArtefactError(
+            f"model {path}: there is no such directory; give one that 'train' wrote, or a shipped model: {names}"
+        )
     data = _read_bounded(path / MANIFEST, MAX_MANIFEST_BYTES)
     try:
         manifest = Manifest.model_validate_json(data)

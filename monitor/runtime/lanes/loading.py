@@ -13,7 +13,7 @@ from functools import cache, partial
 from pathlib import Path
 
 from monitor.config import Config, Sensor
-from monitor.config_file import resolve
+from monitor.config_file import resolve_model
 from monitor.core.scoring.alarm import Changes
 from monitor.errors import MonitorError
 from monitor.model.artefact.artefact import Artefact, load_artefact
@@ -92,7 +92,7 @@ class Lanes:
         new: dict[str, tuple[LaneKey, Artefact, Inference]] = {}
         try:
             for name in dict.fromkeys(sensor.model for sensor in config.sensors):
-                artefact = load_artefact(resolve(config.models[name], config_file))
+                artefact = load_artefact(resolve_model(config.models[name], config_file))
                 key = lane_key(config, name, artefact)
                 if name in present and present[name].key == key:
                     lanes[name] = present[name]
