@@ -10,18 +10,34 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from monitor.cli.recordings import recording_options
+from monitor.cli.model_argument import named_model
+from monitor.cli.recordings import recording_options, warn
 from monitor.core.level import TIME_CONSTANT_BLOCKS
 from monitor.recording.options import RecordingOptions
+from monitor.shipped import shipped
 
 if TYPE_CHECKING:
+    from monitor.model.artefact.artefact import Artefact
+    from monitor.model.network import Shape
     from monitor.model.training.training import Progress
 
 
 @click.command()
 @click.argument("recordings", nargs=-1, required=True, metavar="RECORDING...")
 @click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Model directory.")
-@click.option("--tutorial", is_flag=True, help="The tutorial's recipe: last-block loss, 5000 windows, 3 epochs.")
+@click.option(
+    "--from",
+    "start",
+    metavar="MODEL",
+    callback=named_model,
+    help="Model to continue with: its directory, or the name of a shipped one; default: the shipped reference.",
+)
+@click.option("--from-scratch", is_flag=True, help="Start from fresh weights; takes four times as long.")
+@click.option(
+    "--tutorial",
+    is_flag=True,
+    help="The tutorial's recipe: from scratch, last-block loss, 5000 windows, 3 epochs.",
+)
 @click.option(
     "--loss", type=click.Choice(["every-block", "last-block"]), help="Blocks of a window that count in the loss."
 )
@@ -31,12 +47,10 @@ if TYPE_CHECKING:
 @click.option("--batch", type=click.IntRange(1, 65_536), help="Windows in a batch.")
 @click.option("--learning-rate", type=click.FloatRange(0, 1, min_open=True), help="Highest learning rate of Adam.")
 @click.option("--seed", type=click.IntRange(0), help="Seed of the initial weights and of the order of windows.")
-@click.option("--block-size", type=click.IntRange(8, 4096), default=100, show_default=True, help="Samples in a block.")
-@click.option("--blocks", type=click.IntRange(2, 1000), default=25, show_default=True, help="Blocks in a window.")
-@click.option("--units", type=click.IntRange(1, 4096), default=100, show_default=True, help="Units of an LSTM layer.")
-@click.option(
-    "--hidden", type=click.IntRange(1, 4096), default=100, show_default=True, help="Units of the dense layer."
-)
+@click.option("--block-size", type=click.IntRange(8, 4096), help="Samples in a block; from scratch 100.")
+@click.option("--blocks", type=click.IntRange(2, 1000), help="Blocks in a window; from scratch 25.")
+@click.option("--units", type=click.IntRange(1, 4096), help="Units of an LSTM layer; from scratch 100.")
+@click.option("--hidden", type=click.IntRange(1, 4096), help="Units of the dense layer; from scratch 100.")
 @click.option(
     "--holdout",
     type=click.FloatRange(0, 0.9),
@@ -49,11 +63,13 @@ if TYPE_CHECKING:
 def command(
     recordings: tuple[str, ...],
     out: Path,
+    start: Path | None,
+    from_scratch: bool,
     tutorial: bool,
-    block_size: int,
-    blocks: int,
-    units: int,
-    hidden: int,
+    block_size: int | None,
+    blocks: int | None,
+    units: int | None,
+    hidden: int | None,
     holdout: float,
     as_json: bool,
     options: RecordingOptions,
@@ -61,32 +77,43 @@ def command(
 ) -> None:
     """Train a model on healthy RECORDINGs and write it to a directory.
 
+    The training continues with the weights of the shipped reference model, or of another one (--from). The recordings
+    of all machines of a plant may be given at once; each has the same weight.
+
     Options of a single recording can follow its name: 'FILE#key?decimate=4&sampling-rate-hz=48000&unit=g', and
     first=0.25 for the first quarter only. Ctrl-C stops the training and keeps the best model so far.
 
     Example: vibration-monitor train pump.npz fan.wav --channel all --out models/mine
     """
-    from monitor.model.network import Shape
-    from monitor.model.training.training import TUTORIAL, Recipe
+    from monitor.model.artefact.artefact import load_artefact
+    from monitor.model.training.training import CONTINUED, TUTORIAL, Recipe
     from monitor.model.training.training_run import run_training
     from monitor.recording.described import open_described
 
+    fresh = tutorial or from_scratch
+    if start is not None and fresh:
+        raise click.UsageError(f"--from and {'--tutorial' if tutorial else '--from-scratch'} exclude each other")
+    before = None if fresh else load_artefact(start or shipped("models/reference"))
     given = {key: value for key, value in recipe_options.items() if value is not None}
-    recipe = replace(TUTORIAL if tutorial else Recipe(), **given)
-    shape = Shape(block_samples=block_size, window_blocks=blocks, units=(units, units), hidden=hidden)
-    described = open_described(
-        recordings, options, (blocks + 2) * block_size, f"to train on windows of {blocks} blocks of {block_size}"
-    )
+    recipe = replace(TUTORIAL if tutorial else Recipe() if fresh else CONTINUED, **given)
+    shape = wanted_shape(before, block_size=block_size, blocks=blocks, units=units, hidden=hidden)
+    samples = (shape.window_blocks + 2) * shape.block_samples
+    purpose = f"to train on windows of {shape.window_blocks} blocks of {shape.block_samples}"
+    described = open_described(recordings, options, samples, purpose)
     click.echo(layer_table(shape), err=True)
+    if before is not None:
+        click.echo(f"continues with {before.path.name}, sha256 {before.sha256[:16]}", err=True)
     with progress_shown() as shown:
         artefact = run_training(
             [(each.recording, each.load()) for each in described],
             shape,
             recipe,
             holdout,
-            TIME_CONSTANT_BLOCKS,
+            before.manifest.scaling.time_constant_blocks if before else TIME_CONSTANT_BLOCKS,
             out,
             shown,
+            before,
+            warn,
         )
     training = artefact.manifest.training
     if as_json:
@@ -94,6 +121,34 @@ def command(
     else:
         click.echo(report_text(training))
         click.echo(f"{out}: model written, sha256 {artefact.sha256[:16]}")
+
+
+def wanted_shape(
+    before: "Artefact | None", *, block_size: int | None, blocks: int | None, units: int | None, hidden: int | None
+) -> "Shape":
+    """The shape of the network: that of the model ``before``, or the default one, with the options that are given.
+
+    Raises:
+        ConfigurationError: an option would change the sizes of the weights that the training continues with.
+    """
+    from monitor.errors import ConfigurationError
+    from monitor.model.network import Shape
+
+    old = before.manifest.shape if before else Shape()
+    shape = Shape(
+        block_samples=block_size or old.block_samples,
+        window_blocks=blocks or old.window_blocks,
+        units=(units, units) if units else old.units,
+        hidden=hidden or old.hidden,
+    )
+    if before and shape.weight_shapes != old.weight_shapes:
+        first, second = old.units
+        raise ConfigurationError(
+            f"train: the model {before.path.name}, with which the training continues, has blocks of "
+            f"{old.block_samples} samples, LSTM layers of {first} and {second} units, and a dense layer of "
+            f"{old.hidden}; leave out --block-size, --units and --hidden, or start with fresh weights: --from-scratch"
+        )
+    return shape
 
 
 def layer_table(shape: Any) -> str:
@@ -104,9 +159,11 @@ def layer_table(shape: Any) -> str:
 
 def report_text(training: dict[str, Any]) -> str:
     """The results of the training as text."""
-    from monitor.model.artefact.card import FORECASTERS, quarters
+    from monitor.model.artefact.card import FORECASTERS, quarters, verdict
 
-    lines = [
+    before = training.get("started_from")
+    lines = [f"continued with {before['name']}, sha256 {before['sha256'][:16]}"] if before else []
+    lines += [
         "loss by epoch: " + ", ".join(f"{loss:.4f}" for loss in training["losses"]),
         f"trained in {training['seconds']:.1f} s" + (", stopped early" if training["interrupted"] else ""),
     ]
@@ -115,11 +172,9 @@ def report_text(training: dict[str, Any]) -> str:
         lines.append(f"{each['name']}: held-out gap ratio over {each['blocks']} blocks")
         lines += [f"  {label:<20} {ratios[name]:.4f}" for name, label in FORECASTERS.items()]
         lines.append(f"  by quarter of block  {quarters(each['by_position']['network'])}")
-        better = (1 - ratios["network"] / ratios["linear_own"]) * 100
-        verdict = "better than" if better > 0 else "worse than"
-        lines.append(f"  the network is {abs(better):.0f} % {verdict} an AR model of this recording")
+        lines.append(f"  {verdict(ratios)}")
     if not training["report"]:
-        lines.append("no report: too little data was held out; see --holdout")
+        lines.append("no report: too little signal was held out; see --holdout")
     return "\n".join(lines)
 
 

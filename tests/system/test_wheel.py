@@ -90,8 +90,8 @@ def test_recordings_become_a_model_and_a_calibration(installed: Installed) -> No
     monitor = installed.command
     installed.run(monitor, "simulate", "--out", "healthy.npz", "--duration", "40s")
     installed.run(
-        monitor, "train", "healthy.npz?first=0.2", "--out", "tiny", "--epochs", "1", "--windows", "64", "--units", "8",
-        "--hidden", "8",
+        monitor, "train", "healthy.npz?first=0.2", "--out", "tiny", "--epochs", "1", "--windows", "64",
+        "--from-scratch", "--units", "8", "--hidden", "8",
     )  # fmt: skip
     done = installed.run(
         monitor, "calibrate", "tiny", "healthy.npz", "--from", "8s", "--out", "fan.calibration", "--json"

@@ -13,6 +13,11 @@ FORECASTERS = {
 """Column titles for the forecasters of :mod:`monitor.model.training.report`."""
 
 
+NOTHING = 0.97
+"""Gap ratio above which a recording is said to hold nothing to forecast; white noise has 1. Lower: a weak but real
+forecast is called nothing (networks of FEMTO bearings have 0.96). Higher: chance is called a forecast."""
+
+
 def card(name: str, manifest: dict[str, Any]) -> str:
     """Write the text of the card.
 
@@ -75,11 +80,20 @@ def _recipe(training: dict[str, Any]) -> list[str]:
     losses = ", ".join(f"{loss:.4f}" for loss in training["losses"])
     validation = ", ".join(f"{loss:.4f}" for loss in training["validation_losses"])
     return [
+        *_started_from(training.get("started_from")),
         "Recipe: " + ", ".join(f"{key} {value}" for key, value in recipe.items()) + ".",
         f"Loss by epoch: {losses}." + (f" Validation: {validation}." if validation else ""),
         f"Training took {training['seconds']:.0f} s." + (" It was stopped early." if training["interrupted"] else ""),
         "",
     ]
+
+
+def _started_from(start: dict[str, Any] | None) -> list[str]:
+    if not start:
+        return []
+    names = ", ".join(each["name"] for each in start["recordings"])
+    text = f"The training continued with the weights of the model `{start['name']}`, SHA-256 `{start['sha256']}`"
+    return [text + (f", which has seen {names}." if names else "."), ""]
 
 
 def _report(report: list[dict[str, Any]], size: int) -> list[str]:
@@ -106,7 +120,31 @@ def _report(report: list[dict[str, Any]], size: int) -> list[str]:
         "|---|---|" + "---|" * len(names) + "---|",
         *rows,
         "",
+        *_nothing(report),
     ]
+
+
+def _nothing(report: list[dict[str, Any]]) -> list[str]:
+    names = [each["name"] for each in report if nothing_to_forecast(each["gap_ratio"])]
+    if not names:
+        return []
+    return [f"Noise to the network and to an AR model alike, so that a forecast adds nothing: {', '.join(names)}.", ""]
+
+
+def nothing_to_forecast(ratios: dict[str, float]) -> bool:
+    """Whether neither the network nor an AR model of the recording forecasts it; gap ratios by forecaster."""
+    return min(ratios["network"], ratios["linear_own"]) > NOTHING
+
+
+def verdict(ratios: dict[str, float]) -> str:
+    """What the gap ratios of one recording mean, as one sentence."""
+    network, own = ratios["network"], ratios["linear_own"]
+    if nothing_to_forecast(ratios):
+        return "nothing to forecast: this recording is noise to the network and to an AR model alike"
+    if network > 1:
+        return "the network is worse than no forecast; an AR model of this recording is better"
+    better = "better" if network < own else "worse"
+    return f"the network is {abs(1 - network / max(own, 1e-6)) * 100:.0f} % {better} than an AR model of this recording"
 
 
 def quarters(by_position: list[float]) -> str:

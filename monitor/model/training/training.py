@@ -1,9 +1,9 @@
 """Training: from recordings to weights.
 
-There are two recipes. ``every-block`` takes the loss of the forecasts after every block of a window, with a learning
-rate that falls as a cosine; it was measured to be better. ``last-block`` is the tutorial's recipe: the loss of the
-forecast after the last block, with a constant learning rate. Early stopping validates on the end of each recording,
-never on random segments.
+A training starts from fresh weights, or continues with those of a model. There are two losses. ``every-block`` takes
+the forecasts after every block of a window, with a learning rate that falls as a cosine; it was measured to be better.
+``last-block`` is the tutorial's: the forecast after the last block, with a constant learning rate. Early stopping
+validates on the end of each recording, never on random segments.
 """
 
 import math
@@ -34,6 +34,9 @@ class Recipe:
     """Highest learning rate; 1e-3 is the default of Adam in Keras, and the tutorial's."""
     cosine: bool = True
     """Whether the learning rate falls to zero as a cosine."""
+    rising: float = 0.0
+    """Fraction of a cosine training in which the learning rate rises from zero. Lower: the first steps, taken before
+    Adam knows the size of the gradients, damage weights that were good. Higher: less is learned in the same time."""
     stride: int = 5
     """Samples from the start of one window to the next."""
     windows: int | None = 10_000
@@ -45,6 +48,9 @@ class Recipe:
     seed: int = 1
     """Random seed of the initial weights and of the order of windows."""
 
+
+CONTINUED = Recipe(epochs=3, windows=5_000, rising=0.1)
+"""The recipe for continuing with a model's weights: a quarter of the steps of a training from scratch."""
 
 TUTORIAL = Recipe(loss="last-block", epochs=3, batch=32, learning_rate=1e-3, cosine=False, windows=5000, validation=0.0)
 """The tutorial's recipe: 5000 windows, stride 5, batch 32, Adam, mean squared error, 3 epochs."""
@@ -82,6 +88,8 @@ class Trained:
     """Mean training loss of each epoch."""
     validation_losses: list[float]
     """Mean validation loss after each epoch; empty without validation."""
+    validation_loss_before: float | None
+    """Validation loss of the weights that the training continued with; None from scratch, or without validation."""
     seconds: float
     """Duration of the training in seconds."""
     interrupted: bool
@@ -94,8 +102,9 @@ def train(
     recipe: Recipe,
     time_constant_blocks: int,
     report: Callable[[Progress], None],
+    start: list[Float32] | None = None,
 ) -> Trained:
-    """Train a fresh network on healthy recordings.
+    """Train a network on healthy recordings.
 
     Args:
         recordings: the contiguous records of each recording in the order of time, (n,) float32 each.
@@ -103,14 +112,16 @@ def train(
         recipe: settings of the training.
         time_constant_blocks: time constant of the level.
         report: called with the progress several times an epoch.
+        start: weights to continue with, as in :attr:`Shape.weight_shapes`; None: fresh ones.
 
     Returns:
-        The weights with the best validation loss; without validation the last ones. KeyboardInterrupt ends it early.
+        The weights with the best validation loss, those of ``start`` included; without validation the last ones.
+        KeyboardInterrupt ends it early.
 
     Raises:
         RecordingError: the records are too short for a single window.
     """
-    run = _Run(recordings, shape, recipe, time_constant_blocks, report)
+    run = _Run(recordings, shape, recipe, time_constant_blocks, report, start)
     interrupted = False
     try:
         while len(run.losses) < recipe.epochs and not run.out_of_patience:
@@ -121,6 +132,7 @@ def train(
         run.best or run.network.get_weights(),
         run.losses,
         run.validation_losses,
+        run.validation_loss_before,
         time.monotonic() - run.began_s,
         interrupted,
     )
@@ -136,6 +148,7 @@ class _Run:
         recipe: Recipe,
         time_constant_blocks: int,
         report: Callable[[Progress], None],
+        start: list[Float32] | None,
     ) -> None:
         quiet_tensorflow()
         import keras
@@ -150,19 +163,31 @@ class _Run:
         self.steps = math.ceil(self.per_epoch / recipe.batch)
         rate: Any = recipe.learning_rate
         if recipe.cosine:
-            rate = keras.optimizers.schedules.CosineDecay(recipe.learning_rate, self.steps * recipe.epochs)
+            rate = _cosine(recipe, self.steps * recipe.epochs)
         self.step, self.evaluate = _compiled(self.network, keras.optimizers.Adam(rate))
         self.rng = np.random.default_rng(recipe.seed)
         self.best: list[Float32] = []
+        self.validation_loss_before: float | None = None
         self.losses: list[float] = []
         self.validation_losses: list[float] = []
         self.began_s = time.monotonic()
+        if start is not None:
+            self.network.set_weights(start)
+            if len(self.validation):
+                self.best = start
+                self.validation_loss_before = self._validate()
 
     @property
     def out_of_patience(self) -> bool:
         """Whether the validation loss has not improved for ``patience`` epochs."""
         losses = self.validation_losses
         return bool(losses) and len(losses) - 1 - int(np.argmin(losses)) >= self.recipe.patience
+
+    @property
+    def best_validation_loss(self) -> float:
+        """The validation loss of the best weights so far; infinite if there are none."""
+        before = math.inf if self.validation_loss_before is None else self.validation_loss_before
+        return min([before, *self.validation_losses])
 
     def epoch(self) -> None:
         """Run one pass over the windows, then the validation."""
@@ -180,12 +205,15 @@ class _Run:
                 self._tell(number, total / number)
         self.losses.append(total / self.steps)
         if len(self.validation):
-            parts = np.array_split(np.arange(len(self.validation)), math.ceil(len(self.validation) / 256))
-            losses = [float(self.evaluate(*self._batch(self.validation, part))) for part in parts]
-            self.validation_losses.append(float(np.mean(losses)))
-            if self.validation_losses[-1] == min(self.validation_losses):
+            loss, best = self._validate(), self.best_validation_loss
+            self.validation_losses.append(loss)
+            if loss <= best:
                 self.best = self.network.get_weights()
         self._tell(0, self.losses[-1])
+
+    def _validate(self) -> float:
+        parts = np.array_split(np.arange(len(self.validation)), math.ceil(len(self.validation) / 256))
+        return float(np.mean([float(self.evaluate(*self._batch(self.validation, part))) for part in parts]))
 
     def _batch(self, windows: Windows, which: Int64) -> tuple[Float32, Float32]:
         inputs, targets = windows.batch(which)
@@ -208,6 +236,18 @@ class _Run:
                 elapsed_s * (1 / fraction - 1),
             )
         )
+
+
+def _cosine(recipe: Recipe, steps: int) -> Any:
+    """The schedule of a learning rate that rises for a part of all steps, and then falls to zero as a cosine."""
+    import keras
+
+    rising = round(recipe.rising * steps)
+    if not rising:
+        return keras.optimizers.schedules.CosineDecay(recipe.learning_rate, steps)
+    return keras.optimizers.schedules.CosineDecay(
+        0.0, steps - rising, warmup_target=recipe.learning_rate, warmup_steps=rising
+    )
 
 
 def _compiled(network: Any, optimizer: Any) -> tuple[Any, Any]:

@@ -1,6 +1,7 @@
 """From recordings to a model directory: splits the data, trains, compares and writes.
 
-The end of each recording is held out for the report and never used in training.
+The end of each recording is held out for the report and never used in training. The record of the training in the
+manifest names every recording that the weights have seen, also those of the model that the training started from.
 """
 
 import hashlib
@@ -9,8 +10,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from monitor.core.arrays import Float32
 from monitor.core.forecaster import Engine
+from monitor.errors import RecordingError
 from monitor.model.artefact.artefact import Artefact, Scaling
 from monitor.model.artefact.onnx_graph import onnx_bytes
 from monitor.model.artefact.write import write_model
@@ -33,6 +37,8 @@ def run_training(
     time_constant_blocks: int,
     out: Path,
     report: Callable[[Progress], None],
+    start: Artefact | None = None,
+    warn: Callable[[str], None] = lambda _: None,
 ) -> Artefact:
     """Train on the first part of each recording, report on the rest, write the model.
 
@@ -44,22 +50,27 @@ def run_training(
         time_constant_blocks: time constant of the level.
         out: the model directory.
         report: called with the progress of the training.
+        start: the model whose weights the training continues with; None: fresh weights.
+        warn: called with the text of each warning.
 
     Returns:
         The model; its manifest holds the losses and the report.
 
     Raises:
-        RecordingError: there are too few samples for training.
+        RecordingError: there are too few samples for training, or no signal in any recording.
         ArtefactError: ``out`` exists and is not a model.
     """
+    material = _with_signal(material, warn)
     parts = [split_in_time(records, 1.0 - holdout) for _, records in material]
-    trained = train([first for first, _ in parts], shape, recipe, time_constant_blocks, report)
+    weights = None if start is None else start.weights()
+    trained = train([first for first, _ in parts], shape, recipe, time_constant_blocks, report, weights)
     engine = OnnxEngine(shape, onnx_bytes(shape, trained.weights))
     recordings = [recording for recording, _ in material]
     training = {
         "recordings": [
             _described(recording, first, last) for recording, (first, last) in zip(recordings, parts, strict=True)
         ],
+        "started_from": None if start is None else _started_from(start, trained.validation_loss_before),
         "recipe": asdict(recipe),
         "losses": trained.losses,
         "validation_losses": trained.validation_losses,
@@ -70,6 +81,49 @@ def run_training(
     rates = [recording.sampling_rate_hz for recording in recordings]
     scaling = Scaling(time_constant_blocks=time_constant_blocks)
     return write_model(out, shape, trained.weights, scaling, rates, training)
+
+
+def _with_signal(material: Material, warn: Callable[[str], None]) -> Material:
+    """The recordings that have a signal; those whose samples are all equal teach nothing."""
+    found = []
+    for recording, records in material:
+        if any(record.size and record.min() < record.max() for record in records):
+            found.append((recording, records))
+        else:
+            warn(f"{recording.name}: all samples of a record are equal, so there is nothing to forecast; left out")
+    if not found:
+        raise RecordingError(
+            "training: there is nothing to forecast: in every recording all samples are equal; check the sensors, and "
+            "record the machines while they run"
+        )
+    return found
+
+
+def _started_from(start: Artefact, validation_loss: float | None) -> dict[str, Any]:
+    return {
+        "name": start.path.name,
+        "sha256": start.sha256,
+        "validation_loss": validation_loss,
+        "recordings": [
+            {"name": name, "sha256": sha256} for sha256, name in recordings_seen(start.manifest.training).items()
+        ],
+    }
+
+
+def recordings_seen(training: dict[str, Any]) -> dict[str, str]:
+    """The recordings that a model's weights have seen, also by the models that it started from.
+
+    Args:
+        training: ``training`` of a manifest.
+
+    Returns:
+        The name of each file by its SHA-256; of a file with several channels, the first name.
+    """
+    before = (training.get("started_from") or {}).get("recordings", [])
+    seen: dict[str, str] = {}
+    for each in [*training.get("recordings", []), *before]:
+        seen.setdefault(each["sha256"], each["name"])
+    return seen
 
 
 def _described(recording: Recording, first: list[Float32], last: list[Float32]) -> dict[str, Any]:
@@ -98,7 +152,7 @@ def _report(
     for name, (first, last) in zip(names, parts, strict=True):
         own = linear_forecaster([first], size, time_constant_blocks)
         found = compare(engine, last, {"linear": linear, "linear_own": own}, time_constant_blocks, engine.window_blocks)
-        if not found.blocks:
+        if not np.isfinite(found.ratios["zero"].overall):  # no block, or no signal in any
             continue
         rows.append(
             {

@@ -91,7 +91,7 @@ def test_the_tutorial_is_the_tutorials() -> None:
     assert Shape().parameters == 181_000
 
 
-ARGUMENTS = "--block-size=8 --blocks=4 --units=6 --hidden=5 --epochs=2 --windows=160 --batch=16".split()  # noqa: SIM905 - as typed
+ARGUMENTS = "--from-scratch --block-size=8 --blocks=4 --units=6 --hidden=5 --epochs=2 --windows=160 --batch=16".split()  # noqa: SIM905 - as typed
 
 
 def run(*arguments: object) -> tuple[int, str, str, BaseException | None]:
