@@ -38,29 +38,32 @@ class Comparison:
     """Gap ratio by forecaster: network, persistence, zero, linear, linear_own."""
 
 
-def linear_forecaster(recordings: list[list[Float32]], block_samples: int, time_constant_blocks: int) -> Float64:
-    """Fit an autoregressive model of order ``block_samples`` and iterate it over one block.
+def linear_forecaster(
+    recordings: list[list[Float32]], block_samples: int, time_constant_blocks: int, blocks: int = 1
+) -> Float64:
+    """Fit an autoregressive model and iterate it over one block.
 
     Least squares on the one-step error over all records at unit level (the covariance method of linear prediction;
     S. L. Marple, Digital Spectral Analysis, chapter 8), each recording with the same weight, as in training.
 
     Args:
         recordings: the contiguous records of each recording, (n,) float32, any unit.
-        block_samples: order and horizon.
+        block_samples: horizon.
         time_constant_blocks: time constant of the level.
+        blocks: order of the model, in blocks.
 
     Returns:
-        (block_samples, block_samples): a normalised block times this matrix is the forecast of the next block. Zero if
-        no record has two blocks.
+        (order, block_samples): the last samples at unit level times this matrix are the forecast of the next block.
+        Zero if no record is longer than the order.
     """
-    order = block_samples
+    order = blocks * block_samples
     gram = np.zeros((order + 1, order + 1))
     for records in recordings:
         own = np.zeros_like(gram)
         rows = 0
         for record in records:
-            blocks = record[: record.size // block_samples * block_samples].reshape(-1, block_samples)
-            samples = unit_blocks(blocks, time_constant_blocks).units.reshape(-1)
+            whole = record[: record.size // block_samples * block_samples].reshape(-1, block_samples)
+            samples = unit_blocks(whole, time_constant_blocks).units.reshape(-1)
             if samples.size <= order:
                 continue
             lags = np.lib.stride_tricks.sliding_window_view(samples, order + 1)
@@ -70,14 +73,14 @@ def linear_forecaster(recordings: list[list[Float32]], block_samples: int, time_
             rows += len(lags)
         gram += own / max(rows, 1)
     if not gram.any():
-        return np.zeros((order, order))
+        return np.zeros((order, block_samples))
     ridge = 1e-7 * np.trace(gram) / (order + 1) * np.eye(order)
     coefficients = np.linalg.solve(gram[:-1, :-1] + ridge, gram[:-1, -1])
     # Each column computes one sample from the block; a forecast sample is part of the history of the next one.
     history = np.eye(order)
-    for _ in range(order):
+    for _ in range(block_samples):
         history = np.concatenate([history[:, 1:], (history @ coefficients)[:, None]], axis=1)
-    return history
+    return history[:, -block_samples:]
 
 
 def compare(
@@ -116,7 +119,7 @@ def compare(
             "network": made.units[1:],
             "persistence": inputs[:-1],
             "zero": np.zeros_like(observed),
-            **{name: inputs[:-1] @ matrix for name, matrix in linear.items()},
+            **{name: _history(inputs[:-1], len(matrix)) @ matrix for name, matrix in linear.items()},
         }
         first = min(warmup_blocks, len(blocks) // 2) - 1
         weight = rms[first:-1, None].astype(np.float64) ** 2
@@ -130,3 +133,11 @@ def compare(
             for name, error in errors.items()
         }
     return Comparison(count, ratios)
+
+
+def _history(units: Float32, samples: int) -> Float32:
+    """The last ``samples`` samples up to the end of each block, (n, samples); zero before the first block."""
+    count, size = units.shape
+    before = np.zeros(samples - size, np.float32)
+    line = np.concatenate([before, units.ravel()])
+    return np.lib.stride_tricks.sliding_window_view(line, samples)[::size][:count]

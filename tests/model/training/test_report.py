@@ -35,6 +35,26 @@ def test_a_tone_is_forecast_by_the_linear_forecaster() -> None:
     assert found.ratios["network"].overall > 0.3
 
 
+def test_a_longer_model_is_the_short_one_where_more_history_says_nothing() -> None:
+    samples = ar2(200_000)
+    short, long = (linear_forecaster([[samples[:150_000]]], 8, 10_000, blocks) for blocks in (1, 3))
+    assert (short.shape, long.shape) == ((8, 8), (24, 8))
+    np.testing.assert_allclose(long[-8:], short, atol=0.05)
+    np.testing.assert_allclose(long[:-8], 0, atol=0.05)
+
+
+def test_a_longer_model_sees_further_back() -> None:
+    rng = np.random.default_rng(0)
+    samples = rng.normal(size=20_000)
+    for t in range(20, samples.size):  # an echo, 20 samples later
+        samples[t] += 0.9 * samples[t - 20]
+    half = samples.astype(np.float32)[:10_000], samples.astype(np.float32)[10_000:]
+    matrices = {str(blocks): linear_forecaster([[half[0]]], 8, 100, blocks) for blocks in (1, 3)}
+    found = compare(LastBlock(8, 4, 5), [half[1]], matrices, 100, 5).ratios
+    assert found["1"].overall == pytest.approx(1.0, abs=0.05)
+    assert found["3"].overall == pytest.approx(1 - 0.9**2, abs=0.05)
+
+
 def test_no_forecast_at_all_has_the_ratio_one_and_noise_cannot_be_forecast() -> None:
     noise = np.random.default_rng(1).normal(5.0, 2.0, 40_000).astype(np.float32)
     matrix = linear_forecaster([[noise[:20_000]]], 8, 100)
