@@ -1,5 +1,6 @@
 """One bad configuration a mistake; the whole error text is asserted."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from monitor.config_file import parse_config, read_config
 from monitor.core.messages.decode import FORMATS
 from monitor.errors import ConfigurationError
 from monitor.shipped import shipped
+from tests.support.commands import invoke
 
 SENSOR = "sensors: [{topic: 'a/{machine}', payload: {format: float32}, sampling_rate_hz: 12000}]\n"
 
@@ -126,6 +128,15 @@ def test_a_duplicate_key_is_refused_with_its_place() -> None:
 @pytest.mark.parametrize("text", ["sensors: [", "{", "a: b: c", "\tx: 1", "? [a]\n: b\n", "!!python/object:os {}"])
 def test_what_is_no_yaml_of_ours_is_refused(text: str) -> None:
     assert problems(text)[0].startswith("c.yaml")
+
+
+def test_as_json_a_file_that_is_no_yaml_is_one_problem(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("sensors: [")
+    result = invoke("check-config", file, "--json")
+    assert result.exit_code == 2
+    (problem,) = json.loads(result.stdout)["problems"]
+    assert problem.startswith(f"{file}:1:11: ")
 
 
 def test_a_bare_value_is_no_configuration() -> None:

@@ -24,7 +24,9 @@ def command(file: Path, as_json: bool) -> None:
     except ConfigurationError as error:
         if not as_json:
             raise
-        click.echo(json.dumps({"ok": False, "problems": [line.strip() for line in str(error).splitlines()[1:]]}))
+        # The first of several lines only counts the problems; a file that is no YAML at all has one line.
+        first, *problems = str(error).splitlines()
+        click.echo(json.dumps({"ok": False, "problems": [line.strip() for line in problems or [first]]}))
         raise SystemExit(error.exit_code) from error
     if as_json:
         click.echo(json.dumps({"ok": True, "problems": []}))
