@@ -15,7 +15,8 @@ FORECASTERS = {
 
 NOTHING = 0.97
 """Gap ratio above which a recording is said to hold nothing to forecast; white noise has 1. Lower: a weak but real
-forecast is called nothing (networks of FEMTO bearings have 0.96). Higher: chance is called a forecast."""
+forecast is called nothing (an AR model has 0.94 to 0.99 on FEMTO bearings, ``tests/benchmarks/forecast.py``). Higher:
+chance is called a forecast."""
 
 
 def card(name: str, manifest: dict[str, Any]) -> str:
