@@ -20,7 +20,8 @@ import numpy as np
 
 from monitor.core.forecaster import Engine
 from monitor.core.scoring.calibration import Calibration
-from monitor.core.scoring.fit import HealthyContext, calibrate
+from monitor.core.scoring.fit import calibrate
+from monitor.core.scoring.head_fit import Stretch
 from monitor.model.artefact.artefact import Artefact
 from monitor.model.engines.engines import EngineName
 from monitor.runtime.lanes import interpreter
@@ -85,9 +86,15 @@ def bench_engine(engine: Engine, batches: tuple[int, ...]) -> list[Result]:
 def bench_calibration(block_samples: int, sampling_rate_hz: float = 12800.0) -> Calibration:
     """A calibration on noise with intervals of 128 blocks, so that the scoring does as much work as in production."""
     rng = np.random.default_rng(1)
-    observed, residual = rng.normal(size=(2, 2048, block_samples)).astype(np.float32)
-    healthy = HealthyContext(observed, residual, np.ones(2048, np.float32))
-    return calibrate([healthy], interval_blocks=128, warmup_blocks=1, sampling_rate_hz=sampling_rate_hz)
+    signal, noise = rng.normal(size=(2, 2049, block_samples)).astype(np.float32)
+    healthy = Stretch(signal[0], signal[1:], 0.5 * (signal[1:] + noise[1:]))
+    return calibrate(
+        [[healthy]],
+        interval_blocks=128,
+        warmup_blocks=1,
+        sampling_rate_hz=sampling_rate_hz,
+        block_samples=block_samples,
+    )
 
 
 def bench_pipeline(
@@ -130,7 +137,7 @@ def bench_pipeline(
 
 def _configure(inference: Inference, channels: int, calibrations: int) -> None:
     calibration = bench_calibration(inference.lane.shape.block_samples)
-    own = [replace(calibration, whitening=calibration.whitening.copy()) for _ in range(calibrations)]
+    own = [replace(calibration, head=replace(calibration.head)) for _ in range(calibrations)]
     for row in range(channels):
         order = Configure(row, 128, 1, limit=calibration.limit(1.0))
         inference.configure(order, own[row * calibrations // channels] if own else None)

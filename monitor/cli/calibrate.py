@@ -57,7 +57,7 @@ def command(
     parts = [between(recording, first, last) for recording in opened]
     how = cut(parts, interval, artefact.manifest.warmup_blocks, engine.block_samples)
     level_blocks = artefact.manifest.scaling.time_constant_blocks
-    calibration = calibrate_channels(engine, level_blocks, [parts], how)[0]
+    calibration = calibrate_channels(engine, level_blocks, [parts], how, warn)[0]
     regimes = {}
     if regime and out.exists():
         before = load_calibrations(out)

@@ -11,9 +11,10 @@ import numpy as np
 
 from monitor.core.arrays import Bool, Float32, Int64, Rows
 from monitor.core.forecaster import Forecaster
-from monitor.core.gap import GapFigures, GapSums, Residuals
+from monitor.core.gap import ComparedBlocks, GapFigures
 from monitor.core.level import TIME_CONSTANT_BLOCKS, Level
 from monitor.core.rings import DueBlocks, index_of
+from monitor.core.scoring.calibration import Calibration
 from monitor.core.scoring.judge import Judge, Judgements
 
 WARMUP_BLOCKS = 25
@@ -43,9 +44,9 @@ class Processed:
     """The result of one batch."""
 
     scored: Bool
-    """(n,) True where the block was scored; False for warm-up or a spike."""
+    """(n,) True where the block was scored; False for warm-up, a spike, or the block after a spike."""
     spikes: Bool
-    """(n,) True where the block was left out as an isolated spike."""
+    """(n,) True where the block was left out as an isolated spike, or because the spike spoiled its forecast."""
     intervals: Intervals | None
     """The intervals that closed with this batch; None if none did."""
 
@@ -65,23 +66,44 @@ class Pipeline:
         self._interval_blocks: Int64 = np.full(channels, 1, np.int64)
         self._open_blocks: Int64 = np.zeros(channels, np.int64)
         self._interval_start: Int64 = np.zeros(channels, np.int64)
-        self._gaps = GapSums(channels)
+        self._after_spike: Bool = np.zeros(channels, np.bool_)
+        # Where the last block of the context was not compared, it is kept: a head forecasts the next block from it.
+        self._follows: Bool = np.zeros(channels, np.bool_)
+        self._before: Float32 = np.zeros((channels, block_samples), np.float32)
+        self._without_network: Bool = np.zeros(channels, np.bool_)
         self.judge = Judge(channels, block_samples)
-        self.listener: Callable[[Residuals], None] | None = None
+        self.listener: Callable[[ComparedBlocks], None] | None = None
+        self.unforeseen: Int64 = np.zeros(channels, np.int64)
+        """(channels,) finite blocks after which the network's forecast was not finite."""
 
     def configure(self, rows: Rows, interval_blocks: int, warmup_blocks: int = WARMUP_BLOCKS) -> None:
         """Set the interval and the warm-up of ``rows``, both at least one block; an open interval goes on."""
         self._interval_blocks[rows] = max(1, interval_blocks)
         self._warmup_blocks[rows] = max(1, warmup_blocks)
 
+    def assign(
+        self, rows: Rows, calibration: Calibration | None, limit: float = 0.0, *, wrong_rate: bool = False
+    ) -> None:
+        """Assign a calibration to ``rows``, or remove it; the open interval starts again. See :meth:`Judge.assign`."""
+        self.judge.assign(rows, calibration, limit, wrong_rate=wrong_rate)
+        self.without_network(rows, calibration is not None and not calibration.head.uses_network)
+        self._open_blocks[rows] = 0
+        # The block before the next one is not kept, so the next one is not scored.
+        self._context_blocks[rows] = np.minimum(self._context_blocks[rows], self._warmup_blocks[rows] - 1)
+
+    def without_network(self, rows: Rows, without: bool = True) -> None:
+        """Set whether ``rows`` do without the network: a forecast that is not finite then costs them no context."""
+        self._without_network[rows] = without
+
     def reset(self, rows: Rows) -> None:
         """End the context of ``rows``: reset the state, the level, the warm-up and the open interval."""
         self.forecaster.reset(rows)
         self.level.reset(rows)
-        self._gaps.reset(rows)
         self.judge.reset(rows)
         self._context_blocks[rows] = 0
         self._open_blocks[rows] = 0
+        self._follows[rows] = False
+        self._after_spike[rows] = False
 
     def process(self, due: DueBlocks) -> Processed:
         """Take one block of each of some channels: compare it with its forecast, then forecast the next.
@@ -100,28 +122,46 @@ class Pipeline:
         if renewed.any():
             self.reset(rows[renewed])
         context = self._context_blocks[rows]
-        scored = (context >= self._warmup_blocks[rows]) & ~spikes
+        left_out = spikes | self._after_spike[rows]
+        scored = (context >= self._warmup_blocks[rows]) & ~left_out
         signal = self.level.centre(rows, samples)
         intervals = self._compare(due, signal, high, low, scored) if scored.any() else None
+        if not scored.all():
+            self._before[rows[~scored]] = signal[~scored]
+        self._follows[rows] = scored
+        self._after_spike[rows] = spikes
         units = self.level.update(rows, signal, spikes)
         forecast = self.forecaster.step(units, rows)
-        self._forecast[index_of(rows)] = forecast
         self._context_blocks[rows] = context + 1
         if not np.isfinite(forecast[:, 0]).all():
-            # Without a reset a NaN would stay in the network's state for good.
-            self.reset(rows[~np.isfinite(forecast[:, 0])])
-        return Processed(scored, spikes, intervals)
+            forecast = self._without_forecast(rows, forecast, np.isfinite(high) & np.isfinite(low))
+        self._forecast[index_of(rows)] = forecast
+        return Processed(scored, left_out, intervals)
+
+    def _without_forecast(self, rows: Rows, forecast: Float32, finite: Bool) -> Float32:
+        """Reset the rows without a finite forecast; a NaN would stay in the network's state for good.
+
+        Returns:
+            The forecasts, zero in those rows.
+        """
+        bad = ~np.isfinite(forecast[:, 0])
+        self.unforeseen[rows[bad & finite]] += 1
+        going_on = bad & finite & self._without_network[rows]
+        self.forecaster.reset(rows[going_on])
+        self.reset(rows[bad & ~going_on])
+        return np.where(bad[:, None], np.float32(0), forecast)
 
     def _compare(self, due: DueBlocks, signal: Float32, high: Float32, low: Float32, scored: Bool) -> Intervals | None:
         rows, samples, start = due.rows, due.samples, due.start_sample
         if not scored.all():
             rows, samples, start = rows[scored], samples[scored], start[scored]
             signal, high, low = signal[scored], high[scored], low[scored]
-        mean, rms = self.level.mean(rows), self.level.rms(rows)
-        residual = self._forecast[index_of(rows)] * -rms[:, None]
-        residual += signal
-        batch = Residuals(rows, start, samples, high, low, signal, residual, mean, rms)
-        self._gaps.add(batch)
+        forecast = self._forecast[index_of(rows)] * self.level.rms(rows)[:, None]
+        follows = self._follows[rows]
+        before = None if follows.all() else self._before[rows]
+        batch = ComparedBlocks(
+            rows, start, samples, high, low, signal, forecast, self.level.mean(rows), follows, before
+        )
         self.judge.add(batch)
         if self.listener is not None:
             self.listener(batch)
@@ -134,7 +174,6 @@ class Pipeline:
         if not closing.any():
             return None
         closed, samples_closed = rows[closing], count[closing] * self.block_samples
-        gaps = self._gaps.close(closed, samples_closed)
-        judgements = self.judge.close(closed, samples_closed, gaps)
+        gaps, judgements = self.judge.close(closed, samples_closed)
         end = start[closing] + self.block_samples
         return Intervals(closed, self._interval_start[closed], end, gaps, judgements)

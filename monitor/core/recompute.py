@@ -1,8 +1,8 @@
 """Recomputes forecasts from stored samples: for captures, pictures, comparisons and forecasts further ahead.
 
 The daemon does not store forecasts, only sums of squared residuals. Here a contiguous series of blocks runs through the
-same level and forecaster as in :mod:`monitor.core.pipeline`, in a new context. After the warm-up the result does not
-depend on where this context starts. Does not handle: intervals, scores.
+same level, forecaster and head as in :mod:`monitor.core.pipeline`, in a new context. After the warm-up the result does
+not depend on where this context starts. Does not handle: intervals, scores.
 """
 
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ import numpy as np
 from monitor.core.arrays import Bool, Float32
 from monitor.core.forecaster import Forecaster
 from monitor.core.level import UnitBlocks, unit_blocks
+from monitor.core.scoring.head import Head
 
 
 @dataclass(frozen=True)
@@ -20,8 +21,12 @@ class Recomputed:
 
     level: UnitBlocks
     """The n blocks, normalised, and the level after each."""
+    signal: Float32
+    """(n, block_samples) the n blocks minus the running mean before each."""
     units: Float32
-    """(n + ahead, block_samples) normalised forecast of each block; NaN where there is none."""
+    """(n + ahead, block_samples) the network's normalised forecast of each block; NaN where there is none."""
+    head: Head | None
+    """Head of the channel, which makes the forecast from the network's; None: the network's is used as it is."""
 
     @property
     def forecast(self) -> Float32:
@@ -31,17 +36,28 @@ class Recomputed:
         """
         before = np.minimum(np.arange(-1, len(self.units) - 1), len(self.level.mean) - 1)
         before[:1] = 0
-        forecast: Float32 = self.units * self.level.rms[before, None] + self.level.mean[before, None]
+        forecast: Float32 = self.units * self.level.rms[before, None]
+        if self.head is not None:
+            forecast[1:] = self.head.forecast(self.signal[: len(forecast) - 1], forecast[1:])
+        forecast += self.level.mean[before, None]
         return forecast
 
     @property
     def compared(self) -> Bool:
-        """(n,) True for blocks that the pipeline compares: not a spike, and not the first of a context."""
-        return ~(self.level.spikes | self.level.starts)
+        """(n,) True for blocks that the pipeline compares: no spike or block after one, and not a context's first."""
+        left_out = self.level.spikes | self.level.starts
+        left_out[1:] |= self.level.spikes[:-1]
+        return ~left_out
 
 
 def recompute(
-    forecaster: Forecaster, blocks: Float32, level_blocks: int, *, first: int = 0, ahead: int = 0
+    forecaster: Forecaster,
+    blocks: Float32,
+    level_blocks: int,
+    *,
+    head: Head | None = None,
+    first: int = 0,
+    ahead: int = 0,
 ) -> Recomputed:
     """Forecast each block from the blocks before it.
 
@@ -49,8 +65,10 @@ def recompute(
         forecaster: forecaster of one channel, with an empty context.
         blocks: (n, block_samples) consecutive blocks of one context, finite, any unit; n at least 1.
         level_blocks: time constant of the level.
+        head: head of the channel; None: the network's forecasts are used as they are.
         first: block at which the forecaster's context starts; the level starts with the first block.
-        ahead: blocks to forecast after the last one; from the second on, the previous forecast is the input.
+        ahead: blocks to forecast after the last one; from the second on, the previous forecast is the input. At most
+            one with a head, which knows only blocks that came.
 
     Returns:
         The forecasts; there are none for the block ``first`` and those before it.
@@ -63,4 +81,6 @@ def recompute(
         if k < count and level.starts[k]:
             forecaster.reset(row)
         units[k + 1] = forecaster.step(level.units[k : k + 1] if k < count else units[k : k + 1], row)[0]
-    return Recomputed(level, units)
+    mean = np.concatenate([level.mean[:1], level.mean[:-1]])
+    mean[level.starts] = blocks[level.starts].mean(axis=1)
+    return Recomputed(level, blocks - mean[:, None], units, head)

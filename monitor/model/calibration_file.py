@@ -16,10 +16,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from monitor.atomic_file import write_atomically
 from monitor.core.scoring.calibration import Calibration
+from monitor.core.scoring.head import Head
 from monitor.errors import ArtefactError, MonitorError
 
 MOST_BYTES = 64 * 2**20
-"""Largest file, packed and unpacked; one regime takes about 0.2 MB."""
+"""Largest file, packed and unpacked; one regime takes 20 to 80 kB."""
 
 FACTS = (
     "block_samples",
@@ -31,12 +32,17 @@ FACTS = (
     "intervals",
     "level_mps2",
     "gap_ratio",
+    "trust",
+    "linear_trust",
     "episode_intervals",
 )
 """Scalars of a calibration, stored in the header."""
 
-ARRAYS = tuple(field.name for field in fields(Calibration) if field.name not in FACTS)
-"""Arrays of a calibration, stored as such."""
+OF_HEAD = tuple(field.name for field in fields(Head))
+"""Arrays of a head, stored as such; its matrices are made from them."""
+
+ARRAYS = (*OF_HEAD, *(field.name for field in fields(Calibration) if field.name not in (*FACTS, "head")))
+"""Arrays of a calibration and its head, stored as such."""
 
 ANY_REGIME = ""
 """Name of the regime if only one is used."""
@@ -49,7 +55,7 @@ class Header(BaseModel):
 
     format: Literal["vibration-monitor calibration"] = "vibration-monitor calibration"
     """Identifies the file format."""
-    format_version: Literal[1] = 1
+    format_version: Literal[2] = 2
     """Version of the file's layout."""
     model_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     """SHA-256 of the manifest of the model that it belongs to."""
@@ -105,7 +111,7 @@ def save_calibrations(
         MonitorError: the file cannot be written; an existing one is unchanged.
     """
     arrays = {
-        f"{number}.{name}": np.asarray(getattr(calibration, name))
+        f"{number}.{name}": np.asarray(getattr(calibration.head if name in OF_HEAD else calibration, name))
         for number, calibration in enumerate(regimes.values())
         for name in ARRAYS
     }
@@ -168,6 +174,9 @@ def _header(path: Path, arrays: dict[str, np.ndarray[Any, Any]]) -> Header:
         text = arrays.pop("header").astype(np.uint8).tobytes()
         header = Header.model_validate_json(text)
     except (KeyError, ValidationError, json.JSONDecodeError) as error:
+        wrong = [one["loc"] for one in error.errors()] if isinstance(error, ValidationError) else []
+        if wrong == [("format_version",)]:
+            raise ArtefactError(f"{path}: is of another version of the format; calibrate again") from error
         raise ArtefactError(f"{path}: has no header of a calibration; calibrate again") from error
     expected = {f"{number}.{name}" for number in range(len(header.regimes)) for name in ARRAYS}
     if arrays.keys() != expected or len(header.facts) != len(header.regimes):
@@ -186,13 +195,14 @@ def _calibration(
     numbers: dict[str, Any] = {name: int(value) if name in whole else value for name, value in facts.items()}
     values: dict[str, Any] = {name: arrays[prefix + name] for name in ARRAYS}
     for name, value in values.items():
-        kind = np.float32 if name == "whitening" else np.float64
+        kind = np.float32 if name == "present" else np.float64
         if value.dtype != kind or not np.isfinite(value).all():
             raise ArtefactError(f"{path}: '{name}' is not of finite {np.dtype(kind).name} numbers; calibrate again")
     for name, least, most in (("block_samples", 4, 4096), ("interval_blocks", 1, 2**31), ("warmup_blocks", 0, 2**31)):
         if not least <= numbers[name] <= most:
             raise ArtefactError(f"{path}: '{name}' is {numbers[name]:.10g}, out of range; calibrate again")
-    calibration = Calibration(**numbers, **values)
+    head = Head(**{name: values.pop(name) for name in OF_HEAD})
+    calibration = Calibration(**numbers, head=head, **values)
     calibration.check_shapes(str(path))
     return calibration
 

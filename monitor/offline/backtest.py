@@ -127,7 +127,7 @@ def backtest(
     pipeline.configure(rows, how.interval_blocks, how.warmup_blocks)
     pipeline.judge.plausibility.without_unit(rows[[recording.unit is None for recording in recordings]])
     if calibration is not None:
-        pipeline.judge.assign(rows, calibration, calibration.limit(false_alarms_per_month))
+        pipeline.assign(rows, calibration, calibration.limit(false_alarms_per_month))
     results = [ChannelResult(recording.name, recording.sampling_rate_hz) for recording in recordings]
     clocks = [_Clock(recording) for recording in recordings]
     read: Counter[int] = Counter()

@@ -1,15 +1,17 @@
-"""Makes calibrations from healthy recordings: collects the residuals of the daemon's pipeline and learns from them."""
+"""Makes calibrations from healthy recordings: collects what the daemon's pipeline compares and learns from it."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from monitor.core.arrays import Float32
+from monitor.core.arrays import Float32, Int64
 from monitor.core.forecaster import CarriedForecaster, Engine
-from monitor.core.gap import Residuals
+from monitor.core.gap import ComparedBlocks
 from monitor.core.pipeline import Pipeline
 from monitor.core.scoring.calibration import Calibration
-from monitor.core.scoring.fit import HealthyContext, calibrate
+from monitor.core.scoring.fit import Context, calibrate
+from monitor.core.scoring.head_fit import CANDIDATES, Stretch
 from monitor.offline.drive import due_blocks
 from monitor.recording.source import Recording
 
@@ -52,69 +54,102 @@ def cut(recordings: list[Recording], interval_s: float, window_blocks: int, bloc
     return Cut(max(1, round(interval_s * rate_hz / block_samples)), window_blocks, None)
 
 
+@dataclass
+class _Blocks:
+    """The blocks of one stretch, while it grows."""
+
+    before: Float32
+    signal: list[Float32] = field(default_factory=list)
+    forecast: list[Float32] = field(default_factory=list)
+
+
 class _Contexts:
-    """Collects the scored blocks of every context of some channels."""
+    """Collects the compared blocks of every context of some channels."""
 
     def __init__(self, channels: int) -> None:
-        self._contexts: list[list[list[tuple[Float32, Float32, np.float32]]]] = [[] for _ in range(channels)]
+        self._contexts: list[list[list[_Blocks]]] = [[] for _ in range(channels)]
 
-    def take(self, batch: Residuals) -> None:
-        """Add a batch of scored blocks."""
-        unit = batch.level_mps2[:, None]
-        for row, observed, residual, level in zip(
-            batch.rows.tolist(), batch.signal / unit, batch.residual / unit, batch.level_mps2, strict=True
-        ):
-            self._contexts[row][-1].append((observed, residual, level))
+    def take(self, batch: ComparedBlocks) -> None:
+        """Add a batch of compared blocks."""
+        for n, (row, follows) in enumerate(zip(batch.rows.tolist(), batch.follows.tolist(), strict=True)):
+            stretches = self._contexts[row][-1]
+            if not follows:
+                assert batch.before is not None  # noqa: S101 - it is there if a block does not follow
+                stretches.append(_Blocks(batch.before[n]))
+            stretches[-1].signal.append(batch.signal[n])
+            stretches[-1].forecast.append(batch.forecast[n])
 
     def begin(self, row: int) -> None:
         """Start a new context of a channel."""
         self._contexts[row].append([])
 
-    def healthy(self, row: int) -> list[HealthyContext]:
+    def healthy(self, row: int) -> list[Context]:
         """The collected contexts of a channel."""
         return [
-            HealthyContext(
-                np.stack([observed for observed, _, _ in context]),
-                np.stack([residual for _, residual, _ in context]),
-                np.array([level for _, _, level in context], np.float32),
-            )
+            [Stretch(one.before, np.stack(one.signal), np.stack(one.forecast)) for one in context]
             for context in self._contexts[row]
             if context
         ]
 
 
 def calibrate_channels(
-    engine: Engine, level_blocks: int, channels: list[list[Recording]], how: Cut
+    engine: Engine,
+    level_blocks: int,
+    channels: list[list[Recording]],
+    how: Cut,
+    warn: Callable[[str], None] = lambda _: None,
 ) -> list[Calibration]:
     """Calibrate several channels in one run, each on its healthy recordings.
+
+    If the network's forecasts of a channel are not all finite, that channel is calibrated without the network.
 
     Args:
         engine: runs the model.
         level_blocks: time constant of the level, from the model.
         channels: the recordings of each channel, with the same rate, and the same number for each.
         how: interval and warm-up.
+        warn: called with a message for each channel that is calibrated without the network.
 
     Raises:
         RecordingError: there are too few healthy data (the message states how many are needed), or they are unusable.
     """
-    collected = _Contexts(len(channels))
-    for number in range(max(len(recordings) for recordings in channels)):
-        present = [recordings[number] for recordings in channels]
-        pipeline = Pipeline(CarriedForecaster(engine, len(present)), len(present), engine.block_samples, level_blocks)
-        pipeline.configure(np.arange(len(present)), how.interval_blocks, how.warmup_blocks)
-        pipeline.listener = collected.take
-        for due in due_blocks(present, engine.block_samples):
-            for row in due.rows[due.first].tolist():
-                collected.begin(row)
-            pipeline.process(due)
+    foreseen, unforeseen = _collect(engine, level_blocks, channels, how, network=True)
+    plain = _collect(engine, level_blocks, channels, how, network=False)[0] if unforeseen.any() else foreseen
+    for recordings, blocks in zip(channels, unforeseen.tolist(), strict=True):
+        if blocks:
+            warn(
+                f"{recordings[0].name}: the network's forecast was not finite after {blocks} blocks; the channel is "
+                "calibrated without the network"
+            )
     return [
         calibrate(
-            collected.healthy(row),
+            (plain if blocks else foreseen).healthy(row),
             interval_blocks=how.interval_blocks,
             warmup_blocks=how.warmup_blocks,
             sampling_rate_hz=recordings[0].sampling_rate_hz,
             interval_s=how.interval_s,
             block_samples=engine.block_samples,
+            candidates=CANDIDATES[:1] if blocks else CANDIDATES,
         )
-        for row, recordings in enumerate(channels)
+        for row, (recordings, blocks) in enumerate(zip(channels, unforeseen.tolist(), strict=True))
     ]
+
+
+def _collect(
+    engine: Engine, level_blocks: int, channels: list[list[Recording]], how: Cut, *, network: bool
+) -> tuple[_Contexts, Int64]:
+    """What the pipeline compares, and after how many blocks of each channel the forecast was not finite."""
+    collected, unforeseen = _Contexts(len(channels)), np.zeros(len(channels), np.int64)
+    for number in range(max(len(recordings) for recordings in channels)):
+        present = [recordings[number] for recordings in channels]
+        rows = np.arange(len(present))
+        pipeline = Pipeline(CarriedForecaster(engine, len(present)), len(present), engine.block_samples, level_blocks)
+        pipeline.configure(rows, how.interval_blocks, how.warmup_blocks)
+        pipeline.without_network(rows, not network)
+        pipeline.listener = collected.take
+        for due in due_blocks(present, engine.block_samples):
+            for row in due.rows[due.first].tolist():
+                collected.begin(row)
+            pipeline.process(due)
+        unforeseen += pipeline.unforeseen
+    return collected, unforeseen

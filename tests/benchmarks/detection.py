@@ -158,7 +158,7 @@ def run_femto(engine: Engine, bearing: str) -> dict[str, Any]:
     records = data.femto(bearing)
     healthy = len(records) // 5
     seen = data.forecast(engine, records, FEMTO_WARMUP)
-    blocks = len(seen.contexts[0].observed)
+    blocks = seen.samples.shape[1]
     calibration = calibrate(
         seen.contexts[:healthy],
         interval_blocks=blocks,

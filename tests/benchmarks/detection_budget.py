@@ -13,7 +13,8 @@ import numpy as np
 from monitor.core.arrays import Float64, Floats
 from monitor.core.forecaster import Engine
 from monitor.core.scoring.alarm import Alarm, State
-from monitor.core.scoring.fit import block_sums, calibrate, calibrate_sums, cut, in_mps2
+from monitor.core.scoring.fit import calibrate, calibrate_sums, context_sums, cut
+from monitor.core.scoring.head_fit import Fitted
 from tests.benchmarks import detection_data as data
 from tests.benchmarks.detection_figures import own_series
 
@@ -41,7 +42,7 @@ def budget(
     _, new = data.healthy_parts(data.uestc("healthy_1000rpm"))
     known = data.forecast(engine, new[None]).contexts
     first = calibrate(known, interval_blocks=INTERVAL_BLOCKS, warmup_blocks=25, sampling_rate_hz=20000.0)
-    pool = block_sums(known[0], in_mps2(known[0].residual, known[0].level_mps2), first.whitening)
+    pool = context_sums(known[0], first.head)
     rng = np.random.default_rng(1)
     test = [
         cut(surrogate(pool, intervals // CHANNELS, rng), 0, INTERVAL_BLOCKS, engine.block_samples)
@@ -51,7 +52,7 @@ def budget(
     for count in learned:
         calibration = calibrate_sums(
             [surrogate(pool, count, rng)],
-            first.whitening,
+            Fitted(first.head, first.trust, first.linear_trust),
             interval_blocks=INTERVAL_BLOCKS,
             warmup_blocks=25,
             sampling_rate_hz=20000.0,

@@ -11,7 +11,8 @@ from scipy.io import loadmat
 from monitor.core.arrays import Float32
 from monitor.core.forecaster import Engine
 from monitor.core.level import Level
-from monitor.core.scoring.fit import HealthyContext
+from monitor.core.scoring.fit import Context
+from monitor.core.scoring.head_fit import Stretch
 from monitor.recording.decimate import Decimator
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -70,8 +71,8 @@ class Streams:
 
     samples: Float32
     """(streams, blocks, block_samples) about the running mean, in the recording's unit."""
-    contexts: list[HealthyContext]
-    """What the network made of each."""
+    contexts: list[Context]
+    """What the network made of each, in the recording's unit."""
 
 
 def forecast(engine: Engine, streams: Float32, warmup_blocks: int = 25) -> Streams:
@@ -80,17 +81,14 @@ def forecast(engine: Engine, streams: Float32, warmup_blocks: int = 25) -> Strea
     n, blocks = len(streams), streams.shape[1] // size
     cut = streams[:, : blocks * size].reshape(n, blocks, size)
     level, state, rows = Level(n), engine.new_state(n), np.arange(n)
-    observed, residual = np.empty_like(cut), np.empty_like(cut)
-    levels = np.empty((n, blocks), np.float32)
+    signal, forecasts = np.empty_like(cut), np.empty_like(cut)
     following = np.zeros((n, size), np.float32)
     for block in range(blocks):
-        levels[:, block] = level.rms(rows)
-        observed[:, block] = (cut[:, block] - level.mean(rows)[:, None]) / levels[:, block, None]
-        residual[:, block] = observed[:, block] - following
-        following = engine.step(level.update(rows, level.centre(rows, cut[:, block])), state, rows)
+        signal[:, block] = level.centre(rows, cut[:, block])
+        forecasts[:, block] = following * level.rms(rows)[:, None]
+        following = engine.step(level.update(rows, signal[:, block]), state, rows)
     w = warmup_blocks
-    contexts = [HealthyContext(observed[i, w:], residual[i, w:], levels[i, w:]) for i in range(n)]
-    return Streams(observed[:, w:] * levels[:, w:, None], contexts)
+    return Streams(signal[:, w:], [[Stretch(signal[i, w - 1], signal[i, w:], forecasts[i, w:])] for i in range(n)])
 
 
 def healthy_parts(samples: Float32) -> tuple[Float32, Float32]:

@@ -9,6 +9,7 @@ not by how it is smoothed or where its limit is.
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg import solve_toeplitz
 from scipy.signal import lfilter
 
 from monitor.core.arrays import Float32, Float64, Floats
@@ -18,14 +19,13 @@ from monitor.core.scoring.combine import AGREED_SCALE, SCALES, combine
 from monitor.core.scoring.fit import (
     PRIOR_INTERVALS,
     accumulate,
-    block_sums,
+    context_sums,
     cut,
-    in_mps2,
     rolling,
 )
+from monitor.core.scoring.head_fit import RIDGE
 from monitor.core.scoring.kinds import KINDS, features, make_plan, statistics
 from monitor.core.scoring.tail import fit_tail, surprise
-from monitor.core.scoring.whitening import autoregression
 from tests.benchmarks.detection_data import Streams
 from tests.support.healthy import SCALE_FREE
 
@@ -85,9 +85,30 @@ def raw_series(calibration: Calibration, streams: Streams, starts: list[int]) ->
     """Raw features of every stream and phase."""
     out = []
     for context in streams.contexts:
-        sums = block_sums(context, in_mps2(context.residual, context.level_mps2), calibration.whitening)
+        sums = context_sums(context, calibration.head)
         out += [cut(sums, start, calibration.interval_blocks, calibration.block_samples) for start in starts]
     return out
+
+
+def autoregression(pieces: list[Float64], order: int) -> Float64:
+    """The filter from a signal to the errors of a linear model that predicts each sample from those before it.
+
+    Yule-Walker equations, solved by Levinson's recursion (Brockwell and Davis, Time Series: Theory and Methods, 8.1).
+
+    Args:
+        pieces: contiguous pieces, (n,) each, with a mean of about zero.
+        order: number of coefficients.
+
+    Returns:
+        (order + 1,): 1, -a_1, ..., -a_order.
+    """
+    correlation = np.zeros(order + 1)
+    for piece in pieces:
+        spectrum = np.fft.rfft(piece, 2 * piece.size)
+        products = np.fft.irfft(np.abs(spectrum) ** 2)[: order + 1]
+        correlation[: products.size] += products
+    correlation[0] *= 1 + RIDGE
+    return np.concatenate([[1.0], -solve_toeplitz(correlation[:-1], correlation[1:])])
 
 
 class Classical:

@@ -95,7 +95,7 @@ def test_deliver_a_message_end_to_end(benchmark: Benchmark, ingest: Ingest, lane
 def test_a_round_of_1000_channels(benchmark: Benchmark, ingest: Ingest, worker: Worker, *, calibrated: bool) -> None:
     calibration = bench_calibration(100) if calibrated else None
     limit = 0.0 if calibration is None else calibration.limit(1.0)
-    worker.pipeline.judge.assign(np.arange(CHANNELS), calibration, limit)
+    worker.pipeline.assign(np.arange(CHANNELS), calibration, limit)
 
     def setup() -> None:
         for number in range(CHANNELS):

@@ -5,7 +5,7 @@ import pytest
 
 from monitor.core.arrays import Float32
 from monitor.core.forecaster import make_forecaster
-from monitor.core.gap import Residuals
+from monitor.core.gap import ComparedBlocks
 from monitor.core.level import SPIKE_BLOCKS, SPIKE_LEVELS
 from monitor.core.pipeline import Pipeline
 from monitor.core.recompute import recompute
@@ -35,8 +35,8 @@ def pipeline_forecasts(mode: str, blocks: Float32) -> Float32:
     pipeline.configure(np.zeros(1, np.intp), interval_blocks=10**9, warmup_blocks=1)
     forecast = np.full(blocks.shape, np.nan, np.float32)
 
-    def listen(batch: Residuals) -> None:
-        forecast[batch.start_sample[0] // SIZE] = batch.samples[0] - batch.residual[0]
+    def listen(batch: ComparedBlocks) -> None:
+        forecast[batch.start_sample[0] // SIZE] = batch.samples[0] - batch.signal[0] + batch.forecast[0]
 
     pipeline.listener = listen
     rings = Rings(1, len(blocks) + 1, SIZE)
@@ -56,9 +56,9 @@ def test_forecasts_are_those_of_the_pipeline(mode: str, blocks: Float32) -> None
     np.testing.assert_allclose(made.forecast[compared], expected[compared], rtol=1e-4, atol=1e-3)
 
 
-def test_a_spike_and_a_new_context_are_not_compared() -> None:
+def test_a_spike_the_block_after_it_and_a_new_context_are_not_compared() -> None:
     made = recompute(make_forecaster(ENGINE, "carried", 1), spoiled(), LEVEL_BLOCKS)
-    assert np.flatnonzero(~made.compared).tolist() == [0, 20, *range(40, 40 + SPIKE_BLOCKS + 1)]
+    assert np.flatnonzero(~made.compared).tolist() == [0, 20, 21, *range(40, 40 + SPIKE_BLOCKS + 1)]
 
 
 def test_a_later_first_block_has_no_forecast_before_it() -> None:

@@ -1,11 +1,12 @@
 import zipfile
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from monitor.core.scoring.calibration import Calibration
+from monitor.core.scoring.head import Head
 from monitor.errors import ArtefactError
 from monitor.model.calibration_file import ANY_REGIME, load_calibrations, save_calibrations
 from tests.support.healthy import healthy_calibration
@@ -31,10 +32,16 @@ def test_what_is_read_is_what_was_written(tmp_path: Path, calibration: Calibrati
     back.check(MODEL)
     assert list(back.regimes) == ["slow", "fast"]
     assert back.header.channel == "pump/x"
-    for field in fields(Calibration):
-        for name, one in (("slow", calibration), ("fast", other)):
-            assert np.array_equal(getattr(back.regimes[name], field.name), getattr(one, field.name)), field.name
-    assert file.stat().st_size < 500_000
+    for name, one in (("slow", calibration), ("fast", other)):
+        read = back.regimes[name]
+        for field in fields(Calibration):
+            if field.name != "head":
+                assert np.array_equal(getattr(read, field.name), getattr(one, field.name)), field.name
+        for field in fields(Head):
+            assert np.array_equal(getattr(read.head, field.name), getattr(one.head, field.name)), field.name
+        assert np.array_equal(read.head.prediction, one.head.prediction)
+        assert np.array_equal(read.head.whitening, one.head.whitening)
+    assert file.stat().st_size < 100_000
     assert [entry.name for entry in file.parent.iterdir()] == ["c.npz"]
 
 
@@ -73,6 +80,14 @@ def test_a_changed_file_is_refused(
         load_calibrations(file)
 
 
+def test_a_file_of_another_version_is_refused_as_such(tmp_path: Path, calibration: Calibration) -> None:
+    file = save(tmp_path / "c.npz", calibration)
+    header = load_calibrations(file).header.model_dump_json().replace('"format_version":2', '"format_version":1')
+    rewrite(file, {"header": np.frombuffer(header.encode(), np.uint8)})
+    with pytest.raises(ArtefactError, match="is of another version of the format; calibrate again"):
+        load_calibrations(file)
+
+
 def test_what_is_no_calibration_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ArtefactError, match="cannot read the calibration"):
         load_calibrations(tmp_path / "none.npz")
@@ -92,7 +107,10 @@ def test_a_calibration_whose_arrays_do_not_fit_is_refused(tmp_path: Path, calibr
         ("centre", calibration.centre[:2], "'centre' has shape"),
         ("spread", -calibration.spread, "not positive"),
         ("scale", np.array(np.nan), "finite"),
-        ("whitening", calibration.whitening[:, :4], "'whitening' has shape"),
+        ("trust", 1.5, "trust outside 0 to 1"),
+        ("head", replace(calibration.head, present=calibration.head.present[:, :4]), "'present' has shape"),
+        ("head", replace(calibration.head, position_scale=-calibration.head.position_scale), "not positive"),
+        ("head", replace(calibration.head, past=np.full(20, 1e300)), "forecasts numbers that are not finite"),
     ):
         values = {field.name: getattr(calibration, field.name) for field in fields(Calibration)}
         file = save(tmp_path / "c.npz", Calibration(**{**values, name: value}))

@@ -3,12 +3,13 @@
 import numpy as np
 from scipy.signal import lfilter
 
-from monitor.core.arrays import Float32, Rows
-from monitor.core.gap import GapSums, Residuals
+from monitor.core.arrays import Bool, Float32, Rows
+from monitor.core.gap import ComparedBlocks, GapFigures, GapSums
 from monitor.core.scoring.calibration import Calibration
-from monitor.core.scoring.fit import HealthyContext, calibrate
+from monitor.core.scoring.fit import calibrate
+from monitor.core.scoring.head_fit import Stretch
 from monitor.core.scoring.kinds import Kind
-from monitor.core.scoring.observations import ObservationSums
+from monitor.core.scoring.observations import Observations, ObservationSums
 from monitor.core.scoring.scorer import Scorer, Scores
 
 BLOCK = 20
@@ -30,61 +31,65 @@ def signal(blocks: int, seed: int, gain: float = 1.0, fault: float = 0.0) -> Flo
     return found
 
 
-def context(blocks: Float32) -> HealthyContext:
-    """The blocks beside a forecast that repeats the sample before it; level 1."""
-    flat = blocks.ravel()
-    forecast = 0.5 * np.concatenate([np.zeros(1, np.float32), flat[:-1]])
-    level = np.full(len(blocks), np.sqrt(np.mean(flat**2)), np.float32)
-    residual = (flat - forecast).astype(np.float32).reshape(blocks.shape)
-    return HealthyContext(blocks / level[:, None], residual / level[:, None], level)
+def stretch(blocks: Float32) -> Stretch:
+    """The blocks beside a forecast that knows a little of each, at too small a gain; nothing before the first block."""
+    noise = np.random.default_rng(0).normal(size=blocks.shape) * np.median(np.abs(blocks))
+    forecast = (0.3 * blocks + 0.3 * noise).astype(np.float32)
+    return Stretch(np.zeros(blocks.shape[1], np.float32), blocks, forecast)
 
 
 def healthy_calibration(blocks: int = 4000, seed: int = 1) -> Calibration:
-    return calibrate([context(signal(blocks, seed))], interval_blocks=INTERVAL, warmup_blocks=5, sampling_rate_hz=RATE)
+    healthy = [[stretch(signal(blocks, seed))]]
+    return calibrate(healthy, interval_blocks=INTERVAL, warmup_blocks=5, sampling_rate_hz=RATE, block_samples=BLOCK)
 
 
-def make_batch(rows: Rows, observed: Float32, residual: Float32, level_mps2: Float32 | None = None) -> Residuals:
-    """A batch without a mean, from blocks in units of their level."""
-    level = np.ones(len(rows), np.float32) if level_mps2 is None else level_mps2
-    signal, zero = observed * level[:, None], np.zeros(len(rows), np.float32)
+def make_batch(rows: Rows, signal: Float32, forecast: Float32, before: Float32 | None = None) -> ComparedBlocks:
+    """A batch without a mean; with ``before``, no block follows."""
+    zero = np.zeros(len(rows), np.float32)
     high, low = signal.max(axis=1), signal.min(axis=1)
     start = np.zeros(len(rows), np.int64)
-    return Residuals(rows, start, signal, high, low, signal, residual * level[:, None], zero, level)
+    follows: Bool = np.full(len(rows), before is None)
+    return ComparedBlocks(rows, start, signal, high, low, signal, forecast, zero, follows, before)
 
 
 class Channels:
-    """ObservationSums, gaps and scores of some channels, driven block by block."""
+    """Observations, gaps and scores of some calibrated channels, driven block by block."""
 
-    def __init__(self, channels: int, calibration: Calibration | None, per_month: float = 1.0) -> None:
+    def __init__(self, channels: int, calibration: Calibration, per_month: float = 1.0) -> None:
         self.rows = np.arange(channels)
-        self.observations = ObservationSums(channels, BLOCK)
+        self.with_head: Bool = np.ones(channels, np.bool_)
+        self.observations = ObservationSums(channels, calibration.block_samples)
         self.gaps = GapSums(channels)
-        self.scorer = Scorer(channels, BLOCK)
-        if calibration is not None:
-            self.observations.assign(self.rows, calibration.whitening)
-            self.scorer.assign(self.rows, calibration, calibration.limit(per_month))
+        self.scorer = Scorer(channels, calibration.block_samples)
+        self.observations.assign(self.rows, calibration.head)
+        self.scorer.assign(self.rows, calibration, calibration.limit(per_month))
 
-    def add(self, contexts: list[HealthyContext], block: int) -> None:
-        """Block number ``block`` of each channel's context."""
+    def add(self, streams: list[Stretch], block: int) -> None:
+        """Block number ``block`` of each channel's stream."""
         batch = make_batch(
             self.rows,
-            np.stack([one.observed[block] for one in contexts]),
-            np.stack([one.residual[block] for one in contexts]),
-            np.array([one.level_mps2[block] for one in contexts]),
+            np.stack([one.signal[block] for one in streams]),
+            np.stack([one.forecast[block] for one in streams]),
+            np.stack([one.before for one in streams]) if block == 0 else None,
         )
         self.observations.add(batch)
-        self.gaps.add(batch)
+        self.gaps.add(batch, self.with_head)
+
+    def figures(self, blocks: int = INTERVAL) -> tuple[Observations, GapFigures]:
+        """The figures of the open intervals, ``blocks`` long."""
+        samples = np.full(self.rows.size, blocks * self.observations.layout.block_samples, np.int64)
+        seen = self.observations.close(self.rows, samples)
+        return seen, self.gaps.close(self.rows, samples, self.with_head, seen.residual)
 
     def close(self) -> Scores:
-        samples = np.full(self.rows.size, INTERVAL * BLOCK, np.int64)
-        seen = self.observations.close(self.rows, samples)
-        return self.scorer.score(self.rows, seen, self.gaps.close(self.rows, samples))
+        """Score the open intervals."""
+        return self.scorer.score(self.rows, *self.figures())
 
-    def run(self, contexts: list[HealthyContext]) -> list[Scores]:
+    def run(self, streams: list[Stretch]) -> list[Scores]:
         """All whole intervals."""
         out = []
-        for block in range(len(contexts[0].observed) // INTERVAL * INTERVAL):
-            self.add(contexts, block)
+        for block in range(len(streams[0].signal) // INTERVAL * INTERVAL):
+            self.add(streams, block)
             if block % INTERVAL == INTERVAL - 1:
                 out.append(self.close())
         return out

@@ -1,21 +1,22 @@
 """Calibration: what is normal for one channel, learned once from healthy data and then fixed.
 
-It holds the whitening, the healthy mean and spread of every feature on every time scale, and the tails that turn
+It holds the head, the healthy mean and spread of every feature on every time scale, and the tails that turn
 evidence into probabilities. Healthy data are short compared with the accepted time between false alarms. With few
 values, spreads and tails therefore rely on prior expectations, and the limit has a margin that shrinks as healthy data
 grow. Does not handle: checking that the data really are healthy.
 """
 
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
 
-from monitor.core.arrays import Float32, Float64, Floats
+from monitor.core.arrays import Float64, Floats
 from monitor.core.scoring.bands import layout
 from monitor.core.scoring.combine import EPISODE_GAP, SCALES
+from monitor.core.scoring.head import Head
 from monitor.core.scoring.kinds import KINDS, make_plan
 from monitor.core.scoring.tail import Tail
-from monitor.core.scoring.whitening import history
 from monitor.errors import ArtefactError
 
 SECONDS_PER_MONTH = 30 * 86400.0
@@ -50,11 +51,15 @@ class Calibration:
     level_mps2: float
     """Median RMS of healthy intervals."""
     gap_ratio: float
-    """Median gap ratio of healthy intervals."""
+    """Median gap ratio of healthy intervals, with the head."""
+    trust: float
+    """Share of the energy of healthy data, not used to fit it, that the head's forecast explains; 0 to 1."""
+    linear_trust: float
+    """The same for a head that does not use the network."""
     episode_intervals: float
     """Mean length of a healthy excursion, in intervals, at least 1."""
-    whitening: Float32
-    """(history + block_samples, block_samples) matrix; see :mod:`monitor.core.scoring.whitening`."""
+    head: Head
+    """The channel's own forecast and whitening."""
     low: Float64
     """(R,) lower bound of raw features before they are averaged over intervals."""
     high: Float64
@@ -95,7 +100,6 @@ class Calibration:
         plan, scales, kinds = make_plan(of), len(SCALES), len(KINDS)
         raw = of.bands + of.wide.shape[1] + 3
         expected = {
-            "whitening": (history(self.block_samples) + self.block_samples, self.block_samples),
             "low": (raw,),
             "high": (raw,),
             "centre": (scales, plan.features),
@@ -109,13 +113,32 @@ class Calibration:
             "scale": (),
             "shape": (),
         }
-        for name, shape in expected.items():
-            found = getattr(self, name).shape
+        size = self.block_samples
+        of_head = {"past": (size,), "present": (size, size), "position_scale": (size,), "component_scale": (size,)}
+        shapes = [(name, getattr(self, name).shape, shape) for name, shape in expected.items()]
+        shapes += [(name, getattr(self.head, name).shape, shape) for name, shape in of_head.items()]
+        for name, found, shape in shapes:
             if found != shape:
                 raise ArtefactError(f"{where}: '{name}' has shape {found}, expected {shape}; calibrate again")
-        positive = (self.spread, self.kind_scale, self.scale, self.interval_s, self.sampling_rate_hz, self.level_mps2)
+        positive = (
+            self.head.position_scale,
+            self.head.component_scale,
+            self.spread,
+            self.kind_scale,
+            self.scale,
+            self.interval_s,
+            self.sampling_rate_hz,
+            self.level_mps2,
+        )
         if not all(np.all(np.asarray(value) > 0) for value in positive) or self.interval_blocks < 1:
             raise ArtefactError(f"{where}: holds a spread, scale or rate that is not positive; calibrate again")
+        if not (0.0 <= self.trust <= 1.0 and 0.0 <= self.linear_trust <= 1.0):
+            raise ArtefactError(f"{where}: holds a trust outside 0 to 1; calibrate again")
+        with np.errstate(over="ignore", invalid="ignore"):
+            head = copy(self.head)  # the matrices of the copy are given up again
+            usable = np.isfinite(head.prediction).all() and np.isfinite(head.whitening).all()
+        if not usable:
+            raise ArtefactError(f"{where}: its head forecasts numbers that are not finite; calibrate again")
 
     def limit(self, false_alarms_per_month: float) -> float:
         """The surprise that a healthy channel exceeds in so many episodes a month, plus the margin."""

@@ -1,11 +1,10 @@
-"""Makes the calibration of one channel from healthy blocks and their residuals.
+"""Makes the calibration of one channel from healthy blocks and their forecasts.
 
 The blocks are divided into intervals as the daemon does it, but from several starting points, to use short data better.
 The scoring then runs over these intervals without limits, and the limits follow from the distribution of the results.
 """
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from scipy.signal import lfilter
@@ -15,17 +14,18 @@ from monitor.core.gap import GapFigures
 from monitor.core.scoring.bands import layout
 from monitor.core.scoring.calibration import Calibration, episode_length
 from monitor.core.scoring.combine import AGREED_SCALE, MEMORY, SCALES, agreed, combine
+from monitor.core.scoring.head import Head
+from monitor.core.scoring.head_fit import CANDIDATES, Candidate, Fitted, Stretch, fit_head
 from monitor.core.scoring.kinds import KINDS, Plan, features, make_plan, raw_features, statistics
 from monitor.core.scoring.observations import Observations
 from monitor.core.scoring.tail import Tail, fit_tail, surprise
-from monitor.core.scoring.whitening import whitening_matrix, with_previous
 from monitor.errors import RecordingError
 
 FEWEST_INTERVALS = 5
 """Fewest healthy intervals for a calibration. Lower: spreads are guesses. Higher: short recordings are refused."""
 
 FEWEST_BLOCKS = 48
-"""Fewest scored blocks for a calibration. Lower: too few samples for the coefficients of the whitening. Higher: short
+"""Fewest scored blocks for a calibration. Lower: too few samples for the coefficients of the head. Higher: short
 recordings are refused."""
 
 PHASES = 4
@@ -42,41 +42,38 @@ CAP_SPREADS = 4.0
 """Raw features are clipped to this many standard deviations from their healthy mean before they are averaged over
 intervals. Lower: averages miss intermittent faults. Higher: one outlier dominates an average for its whole length."""
 
+FLAT_SHARE = 1e-6
+"""RMS of a block over that of the loudest block below which it is a flat line. Lower: a machine that stood still gets
+into the limits. Higher: machines with long quiet phases are refused."""
+
 CHUNK_BLOCKS = 4096
 """Blocks whitened at once. More: more memory. Fewer: more calls of NumPy."""
 
-
-@dataclass(frozen=True, slots=True)
-class HealthyContext:
-    """Consecutive scored blocks of one healthy context and their residuals."""
-
-    observed: Float32
-    """(n, block_samples) blocks in units of the level before each block."""
-    residual: Float32
-    """(n, block_samples) observed minus forecast, in the same units."""
-    level_mps2: Float32
-    """(n,) level before each block."""
+Context = list[Stretch]
+"""The scored blocks of one healthy context; a spike, and the block after it, part two stretches."""
 
 
 def calibrate(
-    contexts: list[HealthyContext],
+    contexts: list[Context],
     *,
     interval_blocks: int,
     warmup_blocks: int,
     sampling_rate_hz: float,
     interval_s: float | None = None,
     block_samples: int = 100,
+    candidates: tuple[Candidate, ...] = CANDIDATES,
 ) -> Calibration:
     """Learn what is normal for a channel.
 
     Args:
-        contexts: healthy blocks that the network was not trained on, in order of time, without warm-up. For bursts one
-            context a burst, with ``interval_blocks`` blocks each.
+        contexts: healthy blocks that the network was not trained on, in order of time, without warm-up, in m/s². For
+            bursts one context a burst, with ``interval_blocks`` blocks each.
         interval_blocks: scored blocks in an interval.
         warmup_blocks: blocks left out at the start of each context.
         sampling_rate_hz: sampling rate of the blocks.
         interval_s: for bursts, seconds from one burst to the next; None for a continuous signal.
-        block_samples: samples of a block; used in the error message when there is no context.
+        block_samples: samples of a block.
+        candidates: the ways to use the network's forecast among which the data choose.
 
     Returns:
         The calibration.
@@ -84,11 +81,12 @@ def calibrate(
     Raises:
         RecordingError: too few intervals, or a block is not finite or has no signal.
     """
-    usable = [context for context in contexts if len(context.observed) >= interval_blocks]
-    whole = sum(len(context.observed) // interval_blocks for context in usable)
+    lengths = [sum(len(stretch.signal) for stretch in context) for context in contexts]
+    usable = [context for context, blocks in zip(contexts, lengths, strict=True) if blocks >= interval_blocks]
+    whole = sum(blocks // interval_blocks for blocks in lengths)
     need = max(FEWEST_INTERVALS, -(-FEWEST_BLOCKS // interval_blocks))
     if whole < need:
-        size = contexts[0].observed.shape[1] if contexts else block_samples
+        size = block_samples
         length = interval_blocks * size / sampling_rate_hz
         # Each burst has a warm-up of its own; a continuous record has only one.
         bring_s = math.ceil(100 * (need * interval_blocks + warmup_blocks) * size / sampling_rate_hz) / 100
@@ -101,19 +99,16 @@ def calibrate(
             f"calibration: there are {whole} healthy intervals of {length:g} s ({interval_blocks} blocks after "
             f"{warmup_blocks} of warm-up), at least {need} are needed; bring {bring}; limits get better with hours"
         )
-    if not all(np.isfinite(c.residual).all() and np.isfinite(c.observed).all() for c in usable):
+    stretches = [stretch for context in usable for stretch in context]
+    if not all(np.isfinite(one).all() for stretch in stretches for one in (stretch.signal, stretch.forecast)):
         raise RecordingError("calibration: the healthy data hold NaN or infinity; leave that part out")
-    energy = min(float(np.einsum("ij,ij->i", c.observed, c.observed).min()) for c in usable)
-    if energy <= 0.0 or min(float(c.level_mps2.min()) for c in usable) <= 1e-6 * max(
-        float(c.level_mps2.max()) for c in usable
-    ):
+    energy = np.concatenate([np.einsum("ij,ij->i", one.signal, one.signal) for one in stretches])
+    if energy.min() <= FLAT_SHARE**2 * energy.max():
         raise RecordingError("calibration: part of the healthy data is a flat line; leave out where the machine stands")
-    residual = [in_mps2(context.residual, context.level_mps2) for context in usable]
-    whitening = whitening_matrix(residual)
-    sums = [block_sums(c, r, whitening) for c, r in zip(usable, residual, strict=True)]
+    fitted = fit_head(stretches, candidates)
     return calibrate_sums(
-        sums,
-        whitening,
+        [context_sums(context, fitted.head) for context in usable],
+        fitted,
         interval_blocks=interval_blocks,
         warmup_blocks=warmup_blocks,
         sampling_rate_hz=sampling_rate_hz,
@@ -123,7 +118,7 @@ def calibrate(
 
 def calibrate_sums(
     sums: list[Float64],
-    whitening: Float32,
+    fitted: Fitted,
     *,
     interval_blocks: int,
     warmup_blocks: int,
@@ -133,14 +128,14 @@ def calibrate_sums(
     """The second half of :func:`calibrate`: from the sums of the blocks to the calibration.
 
     Args:
-        sums: from :func:`block_sums`, one array a context.
-        whitening: the matrix that the sums were made with.
+        sums: from :func:`context_sums`, one array a context.
+        fitted: the head that the sums were made with.
         interval_blocks: as for :func:`calibrate`.
         warmup_blocks: as for :func:`calibrate`.
         sampling_rate_hz: as for :func:`calibrate`.
         interval_s: as for :func:`calibrate`.
     """
-    return _Fit(sums, whitening, interval_blocks, warmup_blocks, sampling_rate_hz, interval_s).calibration()
+    return _Fit(sums, fitted, interval_blocks, warmup_blocks, sampling_rate_hz, interval_s).calibration()
 
 
 class _Fit:
@@ -149,18 +144,18 @@ class _Fit:
     def __init__(
         self,
         sums: list[Float64],
-        whitening: Float32,
+        fitted: Fitted,
         interval_blocks: int,
         warmup_blocks: int,
         rate: float,
         every_s: float | None,
     ) -> None:
         self.interval_blocks, self.warmup_blocks, self.rate = interval_blocks, warmup_blocks, rate
-        self.size = whitening.shape[1]
+        self.size = fitted.head.past.size
         self.layout = layout(self.size)
         self.interval_s = every_s or interval_blocks * self.size / rate
         self.blocks = sum(len(one) for one in sums)
-        self.whitening = whitening
+        self.fitted = fitted
         self.plan: Plan = make_plan(self.layout)
         starts = list(range(0, interval_blocks, max(1, interval_blocks // PHASES)))[:PHASES]
         if all(len(one) == interval_blocks for one in sums):
@@ -204,7 +199,9 @@ class _Fit:
             level_mps2=float(np.exp(np.median(figures[:, 0]))),
             gap_ratio=float(np.exp(np.median(figures[:, 1]))),
             episode_intervals=episode_length(totals[0]),
-            whitening=self.whitening,
+            trust=self.fitted.trust,
+            linear_trust=self.fitted.linear_trust,
+            head=self.fitted.head,
             low=low,
             high=high,
             centre=centre,
@@ -263,29 +260,25 @@ class _Fit:
         return fit_tail(np.concatenate(settled), self.intervals / intervals)
 
 
-def in_mps2(blocks: Float32, level_mps2: Float32) -> Float64:
-    """Convert blocks in units of their level, (n, block_samples), to m/s²."""
-    return blocks.astype(np.float64) * level_mps2.astype(np.float64)[:, None]
-
-
-def block_sums(context: HealthyContext, residual_mps2: Float64, whitening: Float32) -> Float64:
-    """The sums per block, as :class:`~monitor.core.scoring.observations.Evidence` and ``GapSums`` make them.
+def context_sums(context: Context, head: Head) -> Float64:
+    """The sums per block, as ``ObservationSums`` and ``GapSums`` make them.
 
     Returns:
         (blocks, bands + 2 parts + 3): band energies, wide energies, their squares, and the sums over the block of
         residual², residual⁴ and signal², in m/s².
     """
-    of = layout(context.observed.shape[1])
-    together = with_previous(residual_mps2)
+    of = layout(head.past.size)
     rows = []
-    for first in range(0, len(together), CHUNK_BLOCKS):
-        part = slice(first, first + CHUNK_BLOCKS)
-        bands = ((together[part] @ whitening) ** 2) @ of.pool
-        wide = bands @ of.wide
-        squares = residual_mps2[part] ** 2
-        signal = in_mps2(context.observed[part], context.level_mps2[part])
-        sums = [squares.sum(axis=1), (squares**2).sum(axis=1), (signal**2).sum(axis=1)]
-        rows.append(np.concatenate([bands, wide, wide**2, np.stack(sums, axis=1)], axis=1))
+    for stretch in context:
+        for first in range(0, len(stretch.signal), CHUNK_BLOCKS):
+            part = slice(first, first + CHUNK_BLOCKS)
+            signal = stretch.signal[part].astype(np.float64)
+            residual = signal - head.forecast(stretch.blocks_before(part), stretch.forecast[part])
+            bands = ((residual @ head.whitening) ** 2) @ of.pool
+            wide = bands @ of.wide
+            squares = residual**2
+            sums = [squares.sum(axis=1), (squares**2).sum(axis=1), (signal**2).sum(axis=1)]
+            rows.append(np.concatenate([bands, wide, wide**2, np.stack(sums, axis=1)], axis=1))
     return np.concatenate(rows)
 
 
@@ -303,6 +296,7 @@ def cut(sums: Float64, start: int, interval_blocks: int, block_samples: int) -> 
         mean[:, :bands].astype(np.float32),
         (squares / wide**2).astype(np.float32),
         (fourth / residual**2).astype(np.float32),
+        residual.astype(np.float32),
     )
     rms, ratio = np.sqrt(signal).astype(np.float32), (residual / signal).astype(np.float32)
     return raw_features(seen, GapFigures(np.sqrt(residual).astype(np.float32), ratio, rms, rms))

@@ -1,7 +1,8 @@
-"""From residuals to judgements: combines observations, plausibility, score and alarm for the pipeline.
+"""From compared blocks to figures and judgements: gaps, observations, plausibility, score and alarm for the pipeline.
 
-The pipeline adds batches of blocks and closes intervals; this module does the rest. A channel without a calibration
-gets gap figures and a plausibility check, but no score.
+The pipeline adds batches of blocks and closes intervals; this module does the rest. The gap of a calibrated channel is
+that of its head's forecast. A channel without a calibration gets the gap of the network's forecast and a plausibility
+check, but no score.
 """
 
 from dataclasses import dataclass, fields
@@ -10,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 
 from monitor.core.arrays import Bool, Float32, Int8, Int64, Rows
-from monitor.core.gap import GapFigures, Residuals
+from monitor.core.gap import ComparedBlocks, GapFigures, GapSums
 from monitor.core.scoring.alarm import Alarm, Changes
 from monitor.core.scoring.calibration import Calibration
 from monitor.core.scoring.kinds import KINDS
@@ -41,9 +42,10 @@ class Judgements:
 
 
 class Judge:
-    """Observations, plausibility, score and alarm of a fixed number of channels."""
+    """Gaps, observations, plausibility, score and alarm of a fixed number of channels."""
 
     def __init__(self, channels: int, block_samples: int) -> None:
+        self._gaps = GapSums(channels)
         self.observations = ObservationSums(channels, block_samples)
         self.plausibility = Plausibility(channels)
         self.scorer = Scorer(channels, block_samples)
@@ -53,7 +55,7 @@ class Judge:
     def assign(
         self, rows: Rows, calibration: Calibration | None, limit: float = 0.0, *, wrong_rate: bool = False
     ) -> None:
-        """Assign a calibration and a limit to ``rows``, or remove both; accumulated evidence and alarms are reset.
+        """Assign a calibration and a limit to ``rows``, or remove both; evidence, alarms and intervals are reset.
 
         Args:
             rows: the channels.
@@ -61,7 +63,8 @@ class Judge:
             limit: from :meth:`Calibration.limit`.
             wrong_rate: whether the channels' sampling rate differs from the calibration's; they then get no score.
         """
-        self.observations.assign(rows, None if calibration is None else calibration.whitening)
+        self._gaps.reset(rows)
+        self.observations.assign(rows, None if calibration is None else calibration.head)
         self.scorer.assign(rows, calibration, limit)
         self.plausibility.assign(rows, 0.0 if calibration is None else calibration.level_mps2, wrong_rate=wrong_rate)
         self.alarm.reset(rows)
@@ -74,24 +77,27 @@ class Judge:
 
     def reset(self, rows: Rows) -> None:
         """Drop the open intervals of ``rows``; accumulated evidence and alarms stay, since the machine is the same."""
+        self._gaps.reset(rows)
         self.observations.reset(rows)
         self.plausibility.reset(rows)
 
-    def add(self, batch: Residuals) -> None:
+    def add(self, batch: ComparedBlocks) -> None:
         """Add one scored block of each channel in the batch."""
         chosen = self._calibrated[batch.rows]
+        self._gaps.add(batch, chosen)
         if not chosen.all():
             if not chosen.any():
                 return
-            batch = _chosen(batch, chosen)
+            batch = batch.of(chosen)
         self.observations.add(batch)
         self.plausibility.add(batch)
 
-    def close(self, rows: Rows, samples: Int64, gaps: GapFigures) -> Judgements:
+    def close(self, rows: Rows, samples: Int64) -> tuple[GapFigures, Judgements]:
         """Score the closed intervals of ``rows``, ``samples`` (n,) long, and update the alarms."""
-        seen = self.observations.close(rows, samples)
-        refusal = self.plausibility.close(rows, samples, gaps.rms_mps2)
         calibrated = self._calibrated[rows]
+        seen = self.observations.close(rows, samples)
+        gaps = self._gaps.close(rows, samples, calibrated, seen.residual)
+        refusal = self.plausibility.close(rows, samples, gaps.rms_mps2)
         refusal[~calibrated & (refusal != code(Refusal.IMPLAUSIBLE_LEVEL))] = ACCEPTED
         accepted = calibrated & (refusal == ACCEPTED)
         scores = self.scorer.score(rows[accepted], _chosen(seen, accepted), _chosen(gaps, accepted))
@@ -102,7 +108,7 @@ class Judge:
         band = np.full((n, 2), np.nan, np.float32)
         score[accepted], evidence[accepted] = scores.score, scores.evidence
         band[accepted] = scores.band
-        return Judgements(
+        judgements = Judgements(
             score,
             seen.bands.mean(axis=1),
             np.where(calibrated, self.alarm.state(rows), -1),
@@ -111,9 +117,10 @@ class Judge:
             refusal,
             changes,
         )
+        return gaps, judgements
 
 
-Figures = TypeVar("Figures", Observations, GapFigures, Residuals)
+Figures = TypeVar("Figures", Observations, GapFigures)
 
 
 def _chosen(figures: Figures, chosen: Bool) -> Figures:

@@ -1,8 +1,8 @@
-"""Measurements of an interval: band energies of the whitened residual, its burstiness and its kurtosis.
+"""Measurements of an interval: energy and kurtosis of the head's residual, its whitened band energies, its burstiness.
 
-Whitening multiplies by a matrix of the channel, which is too large to read from memory for every block. Residuals are
-therefore buffered, and several blocks of a channel are whitened in one product. Only the sums of squares in about
-twenty bands are kept. A channel without a calibration has no whitening; only its kurtosis is measured.
+Head and whitening multiply by matrices of the channel, which are too large to read from memory for every block. Blocks
+and forecasts are therefore buffered, and several blocks of a channel go through one product. Only the sums of squares
+in about twenty bands are kept. For channels with a head only.
 """
 
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from itertools import pairwise
 import numpy as np
 
 from monitor.core.arrays import Float32, Int64, Rows
-from monitor.core.gap import Residuals
+from monitor.core.gap import ComparedBlocks
 from monitor.core.scoring.bands import layout
-from monitor.core.scoring.whitening import history
+from monitor.core.scoring.head import Head
 
 HELD_BLOCKS = 32
-"""Blocks buffered before they are whitened together. Fewer: the matrices are read from memory more often (at 32, 2.5 kB
-a block). More: more memory, 400 bytes a block and channel."""
+"""Blocks buffered before they are whitened together. Fewer: the matrices are read from memory more often (at 32, 3.8 kB
+a block). More: more memory, 800 bytes a block and channel."""
 
 TURNS = 4
 """Groups of channels that are whitened in different batches. Fewer: if channels run in step, all are whitened at once
@@ -32,12 +32,14 @@ class Observations:
     """Measurements of closed intervals, one row each."""
 
     bands: Float32
-    """(n, bands) mean energy of the whitened residual, about 1 when healthy; NaN without whitening."""
+    """(n, bands) mean energy of the whitened residual, about 1 when healthy; NaN without a head."""
     bursts: Float32
     """(n, parts) burstiness: mean square of a wide part's block energies / square of their mean, at least 1; NaN
-    without whitening."""
+    without a head."""
     kurtosis: Float32
     """(n,) kurtosis of the residual: fourth moment / square of the second; 3 for Gaussian noise."""
+    residual: Float32
+    """(n,) energy of the residual, summed over the interval, in m²/s⁴; 0 without a head."""
 
 
 class ObservationSums:
@@ -46,12 +48,13 @@ class ObservationSums:
     def __init__(self, channels: int, block_samples: int) -> None:
         self.layout = layout(block_samples)
         bands, parts = self.layout.bands, self.layout.wide.shape[1]
-        self._whitening: dict[int, Float32] = {}
+        self._heads: dict[int, Head] = {}
         self._of_row: Int64 = np.full(channels, -1, np.int64)
         self._second: Float32 = np.zeros(channels, np.float32)
         self._fourth: Float32 = np.zeros(channels, np.float32)
         # Slot 0 holds the block before the buffered ones.
-        self._held: Float32 = np.zeros((channels, HELD_BLOCKS + 1, block_samples), np.float32)
+        self._signal: Float32 = np.zeros((channels, HELD_BLOCKS + 1, block_samples), np.float32)
+        self._forecast: Float32 = np.zeros((channels, HELD_BLOCKS, block_samples), np.float32)
         self._count: Rows = np.zeros(channels, np.intp)
         # Buffered blocks at which a channel is whitened: first as its group requires, then every HELD_BLOCKS.
         self._first: Rows = HELD_BLOCKS * (1 + np.arange(channels) * TURNS // channels) // TURNS
@@ -60,32 +63,36 @@ class ObservationSums:
         self._wide: Float32 = np.zeros((channels, parts), np.float32)
         self._wide_squares: Float32 = np.zeros((channels, parts), np.float32)
 
-    def assign(self, rows: Rows, whitening: Float32 | None) -> None:
-        """Assign a whitening matrix to ``rows``, or remove it with None; their intervals restart.
+    def assign(self, rows: Rows, head: Head | None) -> None:
+        """Assign a head to ``rows``, or remove it with None; their intervals restart.
 
-        Rows with the same array object are whitened together.
+        Rows with the same object are computed together.
         """
         self.reset(rows)
-        if whitening is None:
+        if head is None:
             self._of_row[rows] = -1
         else:
-            self._whitening[id(whitening)] = whitening
-            self._of_row[rows] = id(whitening)
-        for key in self._whitening.keys() - set(np.unique(self._of_row).tolist()):
-            del self._whitening[key]
+            self._heads[id(head)] = head
+            self._of_row[rows] = id(head)
+        for key in self._heads.keys() - set(np.unique(self._of_row).tolist()):
+            del self._heads[key]
 
     def reset(self, rows: Rows) -> None:
-        """End the context of ``rows``: empty the buffer, and start without a previous block."""
+        """End the context of ``rows``: empty the buffer; their next block does not follow."""
         self._empty(rows)
-        self._held[rows, 0] = 0.0
         self._count[rows] = 0
         self._full[rows] = self._first[rows]
 
-    def add(self, batch: Residuals) -> None:
-        """Add one scored block of each channel in the batch; NaN makes the figures of its channel NaN."""
+    def add(self, batch: ComparedBlocks) -> None:
+        """Add one block of each channel in the batch, all with a head; NaN makes the figures of its channel NaN."""
         rows = batch.rows
+        if batch.before is not None:
+            broken = rows[~batch.follows]
+            self._flush(broken)
+            self._signal[broken, 0] = batch.before[~batch.follows]
         count = self._count[rows] + 1
-        self._held[rows, count] = batch.residual
+        self._signal[rows, count] = batch.signal
+        self._forecast[rows, count - 1] = batch.forecast
         self._count[rows] = count
         full = count >= self._full[rows]
         if full.any():
@@ -98,15 +105,15 @@ class ObservationSums:
         self._full[rows] = self._first[rows]
         blocks = (samples // self.layout.block_samples).astype(np.float32)[:, None]
         second = self._second[rows]
-        whitened = (self._of_row[rows] >= 0)[:, None]
+        with_head = (self._of_row[rows] >= 0)[:, None]
         nan = np.float32(np.nan)
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             wide = self._wide[rows] / blocks
-            bursts = np.where(whitened, self._wide_squares[rows] / blocks / (wide * wide), nan)
+            bursts = np.where(with_head, self._wide_squares[rows] / blocks / (wide * wide), nan)
             kurtosis = self._fourth[rows] / (second * second) * samples.astype(np.float32)
-        bands = np.where(whitened, self._bands[rows] / blocks, nan)
+        bands = np.where(with_head, self._bands[rows] / blocks, nan)
         self._empty(rows)
-        return Observations(bands, bursts, kurtosis)
+        return Observations(bands, bursts, kurtosis, second)
 
     def _empty(self, rows: Rows) -> None:
         self._second[rows] = 0.0
@@ -116,9 +123,9 @@ class ObservationSums:
         self._wide_squares[rows] = 0.0
 
     def _flush(self, rows: Rows) -> None:
-        """Add the buffered blocks of ``rows`` to their sums; the last one becomes the previous block."""
+        """Add the buffered blocks of ``rows`` to their sums; the last one becomes the block before."""
         keys, counts = self._of_row[rows], self._count[rows]
-        # Rows with the same calibration and the same number of buffered blocks share one product.
+        # Rows with the same head and the same number of buffered blocks share one product.
         order = np.lexsort((counts, keys))
         keys, counts, rows = keys[order], counts[order], rows[order]
         for count in np.unique(counts).tolist():
@@ -127,28 +134,27 @@ class ObservationSums:
                 for first in range(0, int(chosen.sum()), TOGETHER):
                     part = slice(first, first + TOGETHER)
                     self._take(rows[chosen][part], keys[chosen][part], count)
-        self._held[rows, 0] = self._held[rows, counts]
+        self._signal[rows, 0] = self._signal[rows, counts]
         self._count[rows] = 0
 
     def _take(self, rows: Rows, keys: Int64, count: int) -> None:
-        """Whiten ``count`` buffered blocks of each of ``rows``, sorted by key, and sum their energies."""
+        """Add ``count`` buffered blocks of each of ``rows``, sorted by key, to the sums."""
         size = self.layout.block_samples
-        before = history(size)
-        pairs = np.empty((rows.size, count, before + size), np.float32)
-        pairs[:, :, before:] = self._held[rows, 1 : count + 1]
-        pairs[:, 0, :before] = self._held[rows, 0, -before:]
-        pairs[:, 1:, :before] = pairs[:, :-1, -before:]
-        components = np.multiply(pairs[:, :, before:], pairs[:, :, before:])
-        self._second[rows] += np.einsum("ijk->i", components)
-        self._fourth[rows] += np.einsum("ijk,ijk->i", components, components)
+        known = np.empty((rows.size, count, 2 * size), np.float32)
+        known[:, :, :size] = self._signal[rows, :count]
+        known[:, :, size:] = self._forecast[rows, :count]
+        residual = self._signal[rows, 1 : count + 1]
+        components = np.empty_like(residual)
         border = [0, *(np.flatnonzero(np.diff(keys)) + 1).tolist(), rows.size]
         for first, end in pairwise(border):
-            whitening = self._whitening.get(int(keys[first]))
-            if whitening is None:
-                components[first:end] = 0.0
-            else:
-                flat = components[first:end].reshape(-1, size)
-                np.matmul(pairs[first:end].reshape(-1, before + size), whitening, out=flat)
+            head = self._heads[int(keys[first])]
+            flat, product = residual[first:end].reshape(-1, size), components[first:end].reshape(-1, size)
+            np.matmul(known[first:end].reshape(-1, 2 * size), head.prediction, out=product)
+            flat -= product
+            np.matmul(flat, head.whitening, out=product)
+        residual *= residual
+        self._second[rows] += np.einsum("ijk->i", residual)
+        self._fourth[rows] += np.einsum("ijk,ijk->i", residual, residual)
         components *= components
         energy = components.reshape(-1, size) @ self.layout.pool
         wide = energy @ self.layout.wide

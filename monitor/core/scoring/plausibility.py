@@ -9,7 +9,7 @@ from enum import StrEnum
 import numpy as np
 
 from monitor.core.arrays import Bool, Float32, Int8, Int64, Rows
-from monitor.core.gap import Residuals
+from monitor.core.gap import ComparedBlocks
 
 STOPPED_SHARE = 0.1
 """A machine has stopped if its level is below this fraction of the calibrated one. Lower: a machine that is running
@@ -112,7 +112,7 @@ class Plausibility:
         self._at_low[rows] = 0
         self._finite[rows] = True
 
-    def add(self, batch: Residuals) -> None:
+    def add(self, batch: ComparedBlocks) -> None:
         """Add one block of each channel in the batch."""
         rows, high, low = batch.rows, batch.high, batch.low
         some = batch.samples[:, : max(1, batch.samples.shape[1] // COUNTED)]

@@ -24,6 +24,7 @@ from monitor.core.arrays import Float32
 from monitor.core.forecaster import CarriedForecaster, Engine
 from monitor.core.recompute import recompute
 from monitor.core.rings import Rings
+from monitor.core.scoring.head import Head
 from monitor.runtime.alarms.capture_figure import draw_capture
 from monitor.runtime.alarms.capture_names import NAME, evidence_stem
 from monitor.runtime.alarms.event import Capture
@@ -91,8 +92,9 @@ class EvidenceWriter:
             self.failures["too_many"] += 1
             return None
         before = rings.recent(channel.row, round(self._settings.before * capture.sampling_rate_hz))
+        head = None if channel.calibration is None else channel.calibration.head
         stem = evidence_stem(capture.channel, capture.at_s)
-        finish = self._finish(stem, capture, rings, channel, before, _Forecasts(viewer, level_blocks))
+        finish = self._finish(stem, capture, rings, channel, before, _Forecasts(viewer, level_blocks, head))
         task = asyncio.create_task(finish, name="evidence")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -230,9 +232,10 @@ def prune(folder: Path, max_size_bytes: int, max_age_s: float, now_s: float) -> 
 class _Forecasts:
     """Computes the forecasts of samples again, from a new context."""
 
-    def __init__(self, viewer: Callable[[], Engine] | None, level_blocks: int) -> None:
+    def __init__(self, viewer: Callable[[], Engine] | None, level_blocks: int, head: Head | None) -> None:
         self._viewer = viewer
         self._level_blocks = level_blocks
+        self._head = head
 
     def of(self, samples: Float32) -> tuple[Float32, Float32]:
         """Forecast and residual of each sample in m/s²; NaN before the first forecast and after the last block."""
@@ -245,7 +248,7 @@ class _Forecasts:
         whole = samples.size // size * size
         if whole:
             blocks = samples[:whole].reshape(-1, size)
-            made = recompute(CarriedForecaster(engine, 1), blocks, self._level_blocks)
+            made = recompute(CarriedForecaster(engine, 1), blocks, self._level_blocks, head=self._head)
             forecast[:whole] = np.where(made.compared[:, None], made.forecast, np.float32(np.nan)).reshape(-1)
             residual[:whole] = samples[:whole] - forecast[:whole]
         return forecast, residual

@@ -122,7 +122,7 @@ class Worker:
         judge = self.pipeline.judge
         before = judge.alarm.state(rows)
         self.pipeline.configure(rows, order.interval_blocks, order.warmup_blocks)
-        judge.assign(rows, calibration, order.limit, wrong_rate=order.wrong_rate)
+        self.pipeline.assign(rows, calibration, order.limit, wrong_rate=order.wrong_rate)
         if before.any():
             # An alarm ends with the calibration that raised it; subscribers must hear that it ended.
             self._changed(Changes(rows, before, judge.alarm.state(rows), np.full(1, np.nan, np.float32)))

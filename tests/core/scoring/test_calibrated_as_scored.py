@@ -3,12 +3,10 @@
 import numpy as np
 import pytest
 
-from monitor.core.gap import GapSums
-from monitor.core.scoring.fit import HealthyContext, block_sums, cut, in_mps2
+from monitor.core.scoring.fit import calibrate, context_sums, cut
+from monitor.core.scoring.head_fit import Stretch
 from monitor.core.scoring.kinds import raw_features
-from monitor.core.scoring.observations import ObservationSums
-from monitor.core.scoring.whitening import whitening_matrix
-from tests.support.healthy import make_batch
+from tests.support.healthy import Channels
 
 SIZE = 100
 BLOCKS = 120
@@ -18,23 +16,15 @@ BLOCKS = 120
 @pytest.mark.parametrize("interval_blocks", [3, 20])
 def test_sums_of_calibrating_and_scoring_agree(swing: float, interval_blocks: int) -> None:
     rng = np.random.default_rng(3)
-    observed = rng.normal(size=(BLOCKS, SIZE)).astype(np.float32)
-    residual = (0.5 * observed + 0.1 * rng.normal(size=(BLOCKS, SIZE))).astype(np.float32)
-    level = (2.0 * (1.0 + swing * np.sin(0.4 * np.arange(BLOCKS)))).astype(np.float32)
-    context = HealthyContext(observed, residual, level)
-    whitening = whitening_matrix([in_mps2(residual, level)])
-    learned = cut(block_sums(context, in_mps2(residual, level), whitening), 0, interval_blocks, SIZE)
-
-    observations, gaps, row = ObservationSums(1, SIZE), GapSums(1), np.zeros(1, np.intp)
-    observations.assign(row, whitening)
-    samples = np.array([interval_blocks * SIZE])
-    scored = []
+    level = 2.0 * (1.0 + swing * np.sin(0.4 * np.arange(BLOCKS)))[:, None]
+    signal = level * rng.normal(size=(BLOCKS, SIZE))
+    forecast = 0.5 * signal + 0.1 * level * rng.normal(size=(BLOCKS, SIZE))
+    stretch = Stretch(np.zeros(SIZE, np.float32), signal.astype(np.float32), forecast.astype(np.float32))
+    calibration = calibrate([[stretch]], interval_blocks=interval_blocks, warmup_blocks=5, sampling_rate_hz=1000.0)
+    learned = cut(context_sums([stretch], calibration.head), 0, interval_blocks, SIZE)
+    channels, scored = Channels(1, calibration), []
     for k in range(BLOCKS):
-        part = slice(k, k + 1)
-        batch = make_batch(row, observed[part], residual[part], level[part])
-        observations.add(batch)
-        gaps.add(batch)
+        channels.add([stretch], k)
         if (k + 1) % interval_blocks == 0:
-            scored.append(raw_features(observations.close(row, samples), gaps.close(row, samples))[0])
-
+            scored.append(raw_features(*channels.figures(interval_blocks))[0])
     np.testing.assert_allclose(np.array(scored), learned, rtol=0, atol=1e-4)

@@ -3,12 +3,12 @@ import pytest
 
 from monitor.core.scoring.bands import layout
 from monitor.core.scoring.combine import SCALES, combine
-from monitor.core.scoring.fit import accumulate, block_sums, calibrate, cut, in_mps2, rolling
+from monitor.core.scoring.fit import accumulate, calibrate, context_sums, cut, rolling
 from monitor.core.scoring.kinds import KINDS, Kind, features, make_plan, statistics
 from monitor.core.scoring.scorer import Scores
 from monitor.core.scoring.tail import surprise
 from monitor.errors import RecordingError
-from tests.support.healthy import BLOCK, INTERVAL, RATE, SCALE_FREE, Channels, context, healthy_calibration, signal
+from tests.support.healthy import BLOCK, INTERVAL, RATE, SCALE_FREE, Channels, healthy_calibration, signal, stretch
 
 
 def scores(found: list[Scores], row: int = 0) -> list[float]:
@@ -16,14 +16,14 @@ def scores(found: list[Scores], row: int = 0) -> list[float]:
 
 
 def test_new_healthy_data_score_far_below_one() -> None:
-    found = Channels(4, healthy_calibration()).run([context(signal(3000, seed)) for seed in range(10, 14)])
+    found = Channels(4, healthy_calibration()).run([stretch(signal(3000, seed)) for seed in range(10, 14)])
     every = np.array([one.score for one in found])
     assert np.median(every) < 0.25
     assert every.max() < 1.0
 
 
 def test_a_weak_persistent_change_is_seen_although_no_single_interval_shows_it() -> None:
-    found = scores(Channels(1, healthy_calibration()).run([context(signal(1500, 10, fault=0.1))]))
+    found = scores(Channels(1, healthy_calibration()).run([stretch(signal(1500, 10, fault=0.1))]))
     assert max(found[:3]) < 1.0
     assert min(found[-20:]) > 1.0
 
@@ -32,13 +32,13 @@ def test_a_single_outlier_is_not_seen() -> None:
     quiet = signal(600, 10)
     loud = quiet.copy()
     loud[300] *= 30.0
-    found = scores(Channels(1, healthy_calibration()).run([context(loud)]))
+    found = scores(Channels(1, healthy_calibration()).run([stretch(loud)]))
     assert max(found) < 1.0
 
 
 def test_the_score_grows_with_the_fault_and_names_evidence_and_band() -> None:
     calibration = healthy_calibration()
-    last = [Channels(1, calibration).run([context(signal(300, 10, fault=fault))])[-1] for fault in (0.0, 0.2, 0.5, 2.0)]
+    last = [Channels(1, calibration).run([stretch(signal(300, 10, fault=fault))])[-1] for fault in (0.0, 0.2, 0.5, 2.0)]
     values = [float(one.score[0]) for one in last]
     assert values == sorted(values)
     assert values[0] < 1.0 < values[1]
@@ -50,29 +50,29 @@ def test_the_score_grows_with_the_fault_and_names_evidence_and_band() -> None:
 
 def test_gain_moves_level_and_leaves_scale_free_evidence_alone() -> None:
     calibration = healthy_calibration()
-    one = Channels(1, calibration).run([context(signal(300, 10))])[-1]
-    three = Channels(1, calibration).run([context(signal(300, 10, gain=3.0))])[-1]
+    one = Channels(1, calibration).run([stretch(signal(300, 10))])[-1]
+    three = Channels(1, calibration).run([stretch(signal(300, 10, gain=3.0))])[-1]
     free = [KINDS.index(kind) for kind in SCALE_FREE]
     assert three.evidence[0, free] == pytest.approx(one.evidence[0, free], abs=0.02)
     assert three.evidence[0, KINDS.index(Kind.LEVEL)] > 1.0
 
 
 def test_a_quieter_machine_is_as_telling() -> None:
-    found = Channels(1, healthy_calibration()).run([context(signal(300, 10, gain=0.5))])[-1]
+    found = Channels(1, healthy_calibration()).run([stretch(signal(300, 10, gain=0.5))])[-1]
     assert found.score[0] > 1.0
     assert KINDS[int(found.dominant[0])] is Kind.LEVEL
 
 
 def test_asking_does_not_change_the_answer() -> None:
     calibration = healthy_calibration()
-    first = Channels(1, calibration).run([context(signal(900, 10, fault=0.3))])
-    again = Channels(1, calibration).run([context(signal(900, 10, fault=0.3))])
+    first = Channels(1, calibration).run([stretch(signal(900, 10, fault=0.3))])
+    again = Channels(1, calibration).run([stretch(signal(900, 10, fault=0.3))])
     assert scores(first) == scores(again)
 
 
 def test_accumulated_evidence_survives_a_restart() -> None:
     calibration = healthy_calibration()
-    contexts = [context(signal(1200, 10, fault=0.1))]
+    contexts = [stretch(signal(1200, 10, fault=0.1))]
     whole = scores(Channels(1, calibration).run(contexts))
     before, after = Channels(1, calibration), Channels(1, calibration)
     found = []
@@ -89,9 +89,11 @@ def test_accumulated_evidence_survives_a_restart() -> None:
 
 
 def test_rows_without_a_calibration_have_no_score() -> None:
-    found = Channels(2, None).run([context(signal(INTERVAL, seed)) for seed in (1, 2)])
-    assert np.isnan(found[0].score).all()
-    assert (found[0].dominant == -1).all()
+    channels = Channels(2, healthy_calibration())
+    channels.scorer.assign(channels.rows[:1], None)
+    found = channels.run([stretch(signal(INTERVAL, seed)) for seed in (1, 2)])[0]
+    assert np.isnan(found.score).tolist() == [True, False]
+    assert found.dominant[0] == -1
 
 
 def test_a_laxer_budget_lowers_the_limit_and_short_data_raise_it() -> None:
@@ -104,23 +106,29 @@ def test_a_laxer_budget_lowers_the_limit_and_short_data_raise_it() -> None:
 
 def test_too_little_data_are_refused_with_the_number_needed() -> None:
     with pytest.raises(RecordingError, match=r"there are 4 healthy intervals .* at least 5 are needed"):
-        calibrate([context(signal(40, 1))], interval_blocks=INTERVAL, warmup_blocks=5, sampling_rate_hz=RATE)
+        calibrate(
+            [[stretch(signal(40, 1))]],
+            interval_blocks=INTERVAL,
+            warmup_blocks=5,
+            sampling_rate_hz=RATE,
+            block_samples=BLOCK,
+        )
     # 55 blocks of 0.1 s: without a scored block the size comes from the argument.
     with pytest.raises(RecordingError, match=r"there are 0 healthy intervals of 1 s .* bring 5\.50 s of healthy"):
         calibrate([], interval_blocks=INTERVAL, warmup_blocks=5, sampling_rate_hz=RATE, block_samples=200)
 
 
 def test_a_flat_or_broken_part_is_refused() -> None:
-    flat, broken = context(signal(200, 1)), context(signal(200, 1))
-    flat.observed[50] = 0.0
-    broken.residual[50, 3] = np.nan
+    flat, broken = stretch(signal(200, 1)), stretch(signal(200, 1))
+    flat.signal[50] = 0.0
+    broken.forecast[50, 3] = np.nan
     for one, text in ((flat, "flat line"), (broken, "NaN")):
         with pytest.raises(RecordingError, match=text):
-            calibrate([one], interval_blocks=INTERVAL, warmup_blocks=5, sampling_rate_hz=RATE)
+            calibrate([[one]], interval_blocks=INTERVAL, warmup_blocks=5, sampling_rate_hz=RATE)
 
 
 def test_bursts_are_calibrated_one_interval_each() -> None:
-    bursts = [context(signal(INTERVAL, seed)) for seed in range(60)]
+    bursts = [[stretch(signal(INTERVAL, seed))] for seed in range(60)]
     calibration = calibrate(bursts, interval_blocks=INTERVAL, warmup_blocks=5, sampling_rate_hz=RATE, interval_s=10.0)
     assert calibration.intervals == 60
     assert calibration.interval_s == 10.0
@@ -128,9 +136,9 @@ def test_bursts_are_calibrated_one_interval_each() -> None:
 
 def test_scoring_interval_by_interval_equals_one_pass_over_all_of_them() -> None:
     calibration = healthy_calibration()
-    one = context(signal(1500, 11, fault=0.05))
+    one = stretch(signal(1500, 11, fault=0.05))
     found = Channels(1, calibration).run([one])
-    raw = cut(block_sums(one, in_mps2(one.residual, one.level_mps2), calibration.whitening), 0, INTERVAL, BLOCK)
+    raw = cut(context_sums([one], calibration.head), 0, INTERVAL, BLOCK)
     plan = make_plan(layout(BLOCK))
     values = features(accumulate(raw, calibration.low, calibration.high), layout(BLOCK).windows)
     statistic, _ = statistics(values, calibration.centre, calibration.spread, plan)
@@ -139,4 +147,4 @@ def test_scoring_interval_by_interval_equals_one_pass_over_all_of_them() -> None
     )
     surprises[np.arange(1, len(raw) + 1)[:, None] < np.array(SCALES)] = 0.0
     expected = calibration.tail.surprise(rolling(combine(surprises))) / calibration.limit(1.0)
-    assert scores(found) == pytest.approx(expected.tolist(), rel=1e-2, abs=5e-3)
+    assert scores(found) == pytest.approx(expected.tolist(), rel=1e-2, abs=1e-2)

@@ -64,7 +64,7 @@ class Run:
         self.row = row
         self.calibration = calibration
         self.rows = np.array([row])
-        self.pipeline.judge.assign(self.rows, calibration, 10.0)
+        self.pipeline.assign(self.rows, calibration, 10.0)
 
     def add(self, machine: str = "fan", key: str = "same") -> Channel:
         """A channel appears."""

@@ -13,6 +13,7 @@ import numpy as np
 from monitor.core.arrays import Float32
 from monitor.core.forecaster import Engine, make_forecaster
 from monitor.core.recompute import recompute
+from monitor.core.scoring.head import Head
 
 WAVE_SAMPLES = 2_000
 """Most samples of the waveform that are shown, however fast the sensor."""
@@ -49,7 +50,9 @@ def blocks_needed(window_blocks: int) -> int:
     return LEVEL_BLOCKS + window_blocks + SPECTRUM_BLOCKS
 
 
-def make_picture(engine: Engine, mode: str, start_sample: int, blocks: Float32, level_blocks: int) -> Picture | None:
+def make_picture(
+    engine: Engine, mode: str, start_sample: int, blocks: Float32, level_blocks: int, head: Head | None = None
+) -> Picture | None:
     """Forecast every block from the blocks before it.
 
     Args:
@@ -58,6 +61,7 @@ def make_picture(engine: Engine, mode: str, start_sample: int, blocks: Float32, 
         start_sample: stream index of the first sample.
         blocks: (n, block_samples) in m/s², consecutive blocks of one context.
         level_blocks: time constant of the level.
+        head: head of the channel; None without a calibration.
 
     Returns:
         A picture of at most the last :data:`SPECTRUM_BLOCKS` blocks; None if there are fewer than two.
@@ -67,7 +71,8 @@ def make_picture(engine: Engine, mode: str, start_sample: int, blocks: Float32, 
     warmup_blocks = engine.window_blocks
     first = max(0, len(blocks) - 1 - warmup_blocks - SPECTRUM_BLOCKS)
     shown = min(SPECTRUM_BLOCKS, len(blocks) - 1)
-    forecast = recompute(make_forecaster(engine, mode, 1), blocks, level_blocks, first=first).forecast[-shown:]
+    made = recompute(make_forecaster(engine, mode, 1), blocks, level_blocks, head=head, first=first)
+    forecast = made.forecast[-shown:]
     block_samples = blocks.shape[1]
     return Picture(
         start_sample + (len(blocks) - shown) * block_samples,

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from monitor.core.arrays import Float32
+from monitor.runtime.intake.channel import Channel
 from monitor.runtime.internal_errors import InternalErrors, Where
 from monitor.runtime.lanes.lane import Lane
 from monitor.runtime.web.page.documents import update_document
@@ -110,19 +111,19 @@ class Watches:
             if start + blocks.size != watch.end_sample:
                 news = True
                 watch.end_sample = start + blocks.size
-                rate_hz = channel.sensor.sampling_rate_hz
                 loop = asyncio.get_running_loop()
                 with self._errors.contained(Where.TASK, f"picture of {'/'.join(labels)}"):
-                    watch.picture = await loop.run_in_executor(self._thread, _picture, lane, start, blocks, rate_hz)
+                    watch.picture = await loop.run_in_executor(self._thread, _picture, lane, start, blocks, channel)
                 # Meanwhile the channels may have changed.
                 place = self._fleet.places.get(labels, -1)
         if news and place >= 0:
             watch.feed.publish(event("update", update_document(self._fleet, place) | {"picture": watch.picture}))
 
 
-def _picture(lane: Lane, start_sample: int, blocks: Float32, rate_hz: float) -> dict[str, Any] | None:
+def _picture(lane: Lane, start_sample: int, blocks: Float32, channel: Channel) -> dict[str, Any] | None:
     """On the page's thread: the document of a channel's picture; None if there is none."""
     if lane.viewer is None:
         return None
-    picture = make_picture(lane.viewer(), lane.shape.mode, start_sample, blocks, lane.shape.level_blocks)
-    return picture_document(picture, rate_hz) if picture else None
+    head = None if channel.calibration is None else channel.calibration.head
+    picture = make_picture(lane.viewer(), lane.shape.mode, start_sample, blocks, lane.shape.level_blocks, head)
+    return picture_document(picture, channel.sensor.sampling_rate_hz) if picture else None

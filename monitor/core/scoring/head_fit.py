@@ -1,0 +1,264 @@
+"""Fits the head of a channel to its healthy data, and decides whether the network's forecast has earned a weight.
+
+The candidates are a model without the network, one that takes the forecast near each sample, and two that take the
+whole forecast of the block with more or less shrinkage. Each is fitted to three quarters of the data and judged on the
+fourth, in turn. What counts is the likelihood of the innovations, so every frequency counts alike. The gap ratio would
+not do: loud low frequencies dominate it, while the errors of an uncertain model fall on the quiet ones, where faults
+show. The network gets a weight only if that pays by a margin over chance, and costs no band much.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from monitor.core.arrays import Float32, Float64, Floats, Rows
+from monitor.core.scoring.bands import layout
+from monitor.core.scoring.head import Head, cosines, innovation_matrix
+
+SAMPLES_PER_COEFFICIENT = 250
+"""Healthy samples for each coefficient of the past. Fewer: the model overfits (on 1.3 s of data, 200 coefficients
+detect 1 to 2 dB later than 50). More: long recordings are whitened less well."""
+
+RIDGE = 1e-6
+"""Relative addition to the variances. Lower: the gain is unbounded where the healthy signal has almost no energy.
+Higher: deep notches of the spectrum are not whitened (at 1e-5, 0.2 dB are lost on oversampled signals)."""
+
+TAPS = 5
+"""Samples of the forecast on either side of a sample that it may take. Fewer: one gain for all frequencies; 0 costs up
+to 1.8 dB in single bands where the forecast is poor. More: nothing above 0.04 dB was gained with 10."""
+
+SHRINKAGE = (1.0, 0.1)
+"""Candidates for the ridge of the whole forecast, relative to its mean square. Lower: it needs more than 6,000 blocks.
+Higher: nothing is left of it."""
+
+FOLDS = 4
+"""Parts of the healthy data that are held out in turn. Fewer: each fit has less data than the final one. More: it
+takes longer."""
+
+MOST_BLOCKS = 8192
+"""Blocks that are used, evenly spread over the healthy data. Fewer: less precise. More: fits take minutes."""
+
+LEAST_GAIN_DB = 0.05
+"""Gain in likelihood, as a mean over frequency, below which the network gets no weight. Lower: networks with random
+weights get some (0.03 dB on 5 s of signal). Higher: weak forecasts are not used."""
+
+MOST_LOSS_DB = 0.5
+"""Largest loss in a single band at which the network still gets a weight. Lower: a forecast that helps elsewhere is
+given up. Higher: a fault in that band is seen so much later."""
+
+MOST_ENERGY = 1e6
+"""Energy of the forecast over that of the signal beyond which it counts as exploded and is not used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Consecutive healthy blocks and their forecasts, about the running mean before each block; in m/s²."""
+
+    before: Float32
+    """(block_samples,) the block before the first."""
+    signal: Float32
+    """(n, block_samples) observed blocks."""
+    forecast: Float32
+    """(n, block_samples) the network's forecast of each block; finite."""
+
+    def blocks_before(self, part: slice) -> Float32:
+        """The block before each block of ``part``, (blocks, block_samples)."""
+        first = part.start or 0
+        earlier = self.before if first == 0 else self.signal[first - 1]
+        return np.concatenate([earlier[None], self.signal[part][:-1]])
+
+
+class Fitted(NamedTuple):
+    """A head, and what it foresees of healthy data that it was not fitted to."""
+
+    head: Head
+    """The head."""
+    trust: float
+    """Share of the signal's energy that its forecast explains, 0 to 1."""
+    linear_trust: float
+    """The same without the network."""
+
+
+class Candidate(NamedTuple):
+    """A way to use the network's forecast."""
+
+    taps: int | None
+    """Samples of the forecast on either side of a sample that it takes, at most :data:`TAPS`; None: it takes none."""
+    shrinkage: float | None = None
+    """Ridge of what it takes of the whole forecast, relative to its mean square; None: nothing."""
+
+
+NO_NETWORK = Candidate(None)
+"""The signal alone."""
+
+CANDIDATES = (NO_NETWORK, Candidate(TAPS), *(Candidate(TAPS, shrinkage) for shrinkage in SHRINKAGE))
+"""The ways among which the healthy data choose."""
+
+
+class _Model(NamedTuple):
+    past: Float64
+    present: Float64
+
+
+def fit_head(stretches: list[Stretch], candidates: tuple[Candidate, ...] = CANDIDATES) -> Fitted:
+    """Fit a head.
+
+    Args:
+        stretches: healthy data in order of time, finite and with a signal; at least :data:`FOLDS` blocks.
+        candidates: the ways to choose from; the first does without the network.
+
+    Returns:
+        The head, and how much it foresees.
+    """
+    blocks = _Blocks.of(stretches)
+    energy = float(np.sum(blocks.signal**2))
+    usable = 0.0 < float(np.sum(blocks.forecast**2)) <= MOST_ENERGY * energy
+    candidates = candidates if usable else candidates[:1]
+    folds = np.array_split(np.arange(len(blocks.signal)), FOLDS)
+    grams = [blocks.gram(fold) for fold in folds]
+    total = np.sum(grams, axis=0)
+    losses = np.zeros((len(candidates), FOLDS, layout(blocks.size).bands))
+    errors = np.zeros(len(candidates))
+    for number, (fold, gram) in enumerate(zip(folds, grams, strict=True)):
+        others = np.concatenate([one for one in folds if one is not fold])
+        for choice, candidate in enumerate(candidates):
+            model = blocks.fit(candidate, total - gram, others)
+            innovations = blocks.innovations(model, fold)
+            losses[choice, number] = _loss(innovations)
+            errors[choice] += float(np.sum((blocks.signal[fold] - blocks.forecasts(model, fold)) ** 2))
+    trust = np.clip(1.0 - errors / energy, 0.0, 1.0)
+    choice = choose(losses)
+    model = blocks.fit(candidates[choice], total, np.arange(len(blocks.signal)))
+    return Fitted(_scaled(model, blocks), float(trust[choice]), float(trust[0]))
+
+
+def choose(losses: Float64) -> int:
+    """The number of the best candidate that is allowed.
+
+    Args:
+        losses: (candidates, folds, bands) minus the log likelihood of a sample; the first does without the network.
+    """
+    gain_db = 20.0 / np.log(10.0) * (losses[:1] - losses)
+    by_fold = gain_db.mean(axis=2)
+    mean, error = by_fold.mean(axis=1), by_fold.std(axis=1, ddof=1) / np.sqrt(FOLDS)
+    allowed = (mean - error >= LEAST_GAIN_DB) & (gain_db.mean(axis=1).min(axis=1) >= -MOST_LOSS_DB)
+    allowed[0] = True
+    return int(np.argmax(np.where(allowed, mean, -np.inf)))
+
+
+def _loss(innovations: Float64) -> Float64:
+    """Half the logarithm of the innovations' energy by band, (bands,): minus the log likelihood of a sample.
+
+    The energy is that of the band itself, so a change of level between the parts of the data does not count.
+    """
+    size = innovations.shape[1]
+    spread = _position_spread(innovations)
+    components = (innovations / spread) @ cosines(size)
+    energy: Float64 = np.mean(components**2, axis=0) @ layout(size).pool
+    return np.asarray(np.mean(np.log(spread)) + 0.5 * np.log(energy))
+
+
+def _scaled(model: _Model, blocks: "_Blocks") -> Head:
+    """Scale the innovations of a model to mean square 1 at every position and frequency."""
+    innovations = blocks.innovations(model, np.arange(len(blocks.signal)))
+    position = 1.0 / _position_spread(innovations)
+    energy = np.mean((innovations * position @ cosines(blocks.size)) ** 2, axis=0)
+    # Average over neighbours: with few blocks, the energy of a single component is uncertain.
+    component = 1.0 / np.sqrt(_smoothed(energy, 3))
+    return Head(model.past, model.present.astype(np.float32), position, component)
+
+
+def _position_spread(innovations: Float64) -> Float64:
+    """Spread at each position of the block: with a forecast, innovations are smaller at the start of a block."""
+    spread = np.sqrt(np.mean(innovations**2, axis=0))
+    return _smoothed(np.maximum(spread, np.finfo(np.float64).tiny), min(11, spread.size))
+
+
+def _smoothed(values: Float64, width: int) -> Float64:
+    """Moving average over ``width`` values; beyond the ends the last value counts on."""
+    half = width // 2
+    padded = np.pad(values, (half, width - 1 - half), mode="edge")
+    return np.convolve(padded, np.full(width, 1.0 / width), mode="valid")
+
+
+class _Blocks(NamedTuple):
+    """The blocks that a head is fitted to, (n, block_samples) each."""
+
+    before: Float64
+    signal: Float64
+    forecast: Float64
+
+    @classmethod
+    def of(cls, stretches: list[Stretch]) -> "_Blocks":
+        """At most :data:`MOST_BLOCKS` blocks, evenly spread."""
+        count = sum(len(stretch.signal) for stretch in stretches)
+        wanted = np.unique(np.linspace(0, count - 1, min(count, MOST_BLOCKS)).astype(np.intp))
+        parts: list[tuple[Floats, Floats, Floats]] = []
+        first = 0
+        for stretch in stretches:
+            end = first + len(stretch.signal)
+            at = wanted[(wanted >= first) & (wanted < end)] - first
+            parts.append((stretch.blocks_before(slice(None))[at], stretch.signal[at], stretch.forecast[at]))
+            first = end
+        return cls(*(np.concatenate(arrays).astype(np.float64) for arrays in zip(*parts, strict=True)))
+
+    @property
+    def size(self) -> int:
+        """Samples in a block."""
+        return int(self.signal.shape[1])
+
+    @property
+    def taps(self) -> int:
+        """Samples of the forecast on either side."""
+        return min(TAPS, (self.size - 1) // 2)
+
+    def gram(self, chosen: Rows) -> Float64:
+        """Products of the samples before, the forecast nearby and the sample itself, summed over all samples."""
+        size, taps = self.size, self.taps
+        width = size + 2 * taps + 2
+        found = np.zeros((width, width))
+        for part in np.array_split(chosen, max(1, chosen.size // 128)):
+            both = np.concatenate([self.before[part], self.signal[part]], axis=1)
+            past = np.lib.stride_tricks.sliding_window_view(both, size, axis=1)[:, :size, ::-1]
+            padded = np.pad(self.forecast[part], ((0, 0), (taps, taps)))
+            near = np.lib.stride_tricks.sliding_window_view(padded, 2 * taps + 1, axis=1)
+            rows = np.concatenate([past, near, self.signal[part][:, :, None]], axis=2).reshape(-1, width)
+            found += rows.T @ rows
+        return found
+
+    def fit(self, candidate: Candidate, gram: Float64, chosen: Rows) -> _Model:
+        """Fit a candidate by least squares on the innovations; ``gram`` and ``chosen`` are the same blocks."""
+        size = self.size
+        order = int(np.clip(chosen.size * size // SAMPLES_PER_COEFFICIENT, 1, size))
+        used, taps = np.arange(order), 0
+        if candidate.taps is not None:
+            taps, middle = min(candidate.taps, self.taps), size + self.taps
+            used = np.r_[used, middle - taps : middle + taps + 1]
+        scale = np.sqrt(np.maximum(np.diag(gram)[used], np.finfo(np.float64).tiny))
+        normal = gram[np.ix_(used, used)] / scale / scale[:, None] + RIDGE * np.eye(used.size)
+        weights = np.linalg.solve(normal, gram[used, -1] / scale) / scale
+        past = np.zeros(size)
+        past[:order] = weights[:order]
+        present = np.zeros((size, size))
+        for offset, weight in enumerate(weights[order:], -taps):
+            present += weight * np.eye(size, k=-offset)
+        model = _Model(past, present)
+        if candidate.shrinkage is None:
+            return model
+        forecast = self.forecast[chosen]
+        normal = forecast.T @ forecast
+        normal += candidate.shrinkage * np.trace(normal) / size * np.eye(size)
+        correction = np.linalg.solve(normal, forecast.T @ self.innovations(model, chosen))
+        return _Model(past, present + correction)
+
+    def innovations(self, model: _Model, chosen: Rows) -> Float64:
+        """What the model does not predict of each sample, (blocks, block_samples)."""
+        both = np.concatenate([self.before[chosen], self.signal[chosen]], axis=1)
+        return np.asarray(both @ innovation_matrix(model.past) - self.forecast[chosen] @ model.present)
+
+    def forecasts(self, model: _Model, chosen: Rows) -> Floats:
+        """The model's forecast of whole blocks, (blocks, block_samples)."""
+        ones = np.ones(self.size)
+        head = Head(model.past, model.present.astype(np.float32), ones, ones)
+        return head.forecast(self.before[chosen], self.forecast[chosen])

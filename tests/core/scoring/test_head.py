@@ -1,0 +1,127 @@
+"""The head of a channel against slow twins, and what its fit decides."""
+
+import numpy as np
+import pytest
+from scipy.fft import dct
+
+from monitor.core.arrays import Float32, Float64
+from monitor.core.scoring.head import Head, cosines, innovation_matrix
+from monitor.core.scoring.head_fit import NO_NETWORK, Stretch, choose, fit_head
+from tests.support.healthy import BLOCK, signal, stretch
+
+
+def made_up(seed: int = 0, size: int = 12) -> Head:
+    rng = np.random.default_rng(seed)
+    past = rng.normal(size=size) * 0.5 ** np.arange(1, size + 1)
+    present = (0.2 * rng.normal(size=(size, size))).astype(np.float32)
+    return Head(past, present, 0.5 + rng.random(size), 0.5 + rng.random(size))
+
+
+def one_by_one(head: Head, before: Float64, network: Float64) -> Float64:
+    """The forecast of a block, sample by sample."""
+    samples = list(before)
+    for t in range(before.size):
+        expected = sum(weight * samples[-lag] for lag, weight in enumerate(head.past, 1))
+        samples.append(expected + network @ head.present[:, t])
+    return np.array(samples[before.size :])
+
+
+def test_the_forecast_of_a_block_is_that_of_one_sample_after_another() -> None:
+    head, rng = made_up(), np.random.default_rng(1)
+    before, network = rng.normal(size=(2, 5, 12))
+    expected = [one_by_one(head, *pair) for pair in zip(before, network, strict=True)]
+    np.testing.assert_allclose(head.forecast(before, network), expected, rtol=0, atol=1e-5)
+
+
+def test_the_whitened_residual_is_the_scaled_spectrum_of_the_innovations() -> None:
+    head, rng = made_up(), np.random.default_rng(1)
+    before, block, network = rng.normal(size=(3, 5, 12))
+    innovations = np.concatenate([before, block], axis=1) @ innovation_matrix(head.past) - network @ head.present
+    expected = dct(innovations * head.position_scale, norm="ortho", axis=1) * head.component_scale
+    found = (block - head.forecast(before, network)) @ head.whitening
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [1, 7, 100])
+def test_cosines_are_the_orthonormal_transform(size: int) -> None:
+    np.testing.assert_allclose(cosines(size), dct(np.eye(size), norm="ortho", axis=1), rtol=0, atol=1e-12)
+
+
+def test_the_fit_finds_the_model_that_made_the_data() -> None:
+    head = fit_head([stretch(signal(3000, 3))], (NO_NETWORK,)).head
+    assert head.past[:3] == pytest.approx([1.2, -0.8, 0.0], abs=0.03)
+    assert not head.uses_network
+
+
+def test_whitened_healthy_data_have_unit_energy_at_every_frequency_even_if_new() -> None:
+    head = fit_head([stretch(signal(4000, 1))]).head
+    new = stretch(signal(4000, 2))
+    residual = new.signal - head.forecast(new.blocks_before(slice(None)), new.forecast)
+    components = residual @ head.whitening
+    assert np.mean(components**2, axis=0) == pytest.approx(1.0, abs=0.15)
+    assert np.abs(np.corrcoef(components.T) - np.eye(BLOCK)).max() < 0.15
+
+
+def with_hum(blocks: int, share: float, seed: int) -> tuple[Float32, Float32]:
+    """Noise, and a hum that only the network foresees, as it is not periodic; with ``share`` of its amplitude."""
+    rng = np.random.default_rng(seed)
+    noise, hum = rng.normal(size=(2, blocks, BLOCK)).astype(np.float32)
+    return noise + 2.0 * hum, share * 2.0 * hum
+
+
+@pytest.mark.parametrize("share", [1.0, 0.3, -1.0])
+def test_a_forecast_that_knows_more_is_used_whatever_its_gain(share: float) -> None:
+    blocks, forecast = with_hum(400, share, 1)
+    fitted = fit_head([Stretch(np.zeros(BLOCK, np.float32), blocks, forecast)])
+    assert fitted.head.uses_network
+    assert fitted.trust == pytest.approx(0.8, abs=0.05)
+    assert fitted.linear_trust == pytest.approx(0.0, abs=0.02)
+
+
+def test_a_forecast_that_knows_nothing_gets_no_weight() -> None:
+    for seed in range(20):
+        blocks = signal(300, seed)
+        forecast = np.random.default_rng(100 + seed).normal(size=blocks.shape).astype(np.float32)
+        fitted = fit_head([Stretch(np.zeros(BLOCK, np.float32), blocks, forecast)])
+        assert not fitted.head.uses_network
+        assert fitted.trust == fitted.linear_trust
+
+
+def test_a_forecast_that_exploded_or_is_zero_gets_no_weight() -> None:
+    blocks, hum = with_hum(400, 1.0, 1)
+    for forecast in (np.float32(1e30) * hum, 0 * hum):
+        fitted = fit_head([Stretch(np.zeros(BLOCK, np.float32), blocks, forecast)])
+        assert not fitted.head.uses_network
+
+
+@pytest.mark.parametrize(
+    ("gain_db", "used"),
+    [
+        (np.full((4, 4), 0.2), True),
+        (np.full((4, 4), 0.04), False),
+        (np.array([[0.5], [0.0], [0.0], [0.0]]).repeat(4, axis=1), False),  # in one fold only: chance
+        (np.array([[3.0, 3.0, 3.0, -0.4]]).repeat(4, axis=0), True),
+        (np.array([[3.0, 3.0, 3.0, -0.6]]).repeat(4, axis=0), False),  # at the cost of one band
+    ],
+)
+def test_the_network_is_used_for_a_sure_gain_that_costs_no_band_much(gain_db: Float64, used: bool) -> None:
+    losses = np.stack([np.zeros((4, 4)), -gain_db * np.log(10.0) / 20.0])
+    assert choose(losses) == int(used)
+
+
+def test_a_head_does_not_depend_on_the_gain() -> None:
+    blocks, hum = with_hum(400, 1.0, 1)
+    one = fit_head([Stretch(np.zeros(BLOCK, np.float32), blocks, hum)]).head
+    loud = fit_head([Stretch(np.zeros(BLOCK, np.float32), 1000 * blocks, 1000 * hum)]).head
+    np.testing.assert_allclose(loud.prediction, one.prediction, atol=1e-5)
+    np.testing.assert_allclose(1000 * loud.whitening, one.whitening, rtol=1e-3, atol=1e-5)
+
+
+def test_what_is_held_out_is_what_counts() -> None:
+    """With as few blocks as a calibration takes, chance gets no weight either."""
+    used = 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        blocks, forecast = rng.normal(size=(2, 48, 100)).astype(np.float32)
+        used += fit_head([Stretch(np.zeros(100, np.float32), blocks, forecast)]).head.uses_network
+    assert used == 0
