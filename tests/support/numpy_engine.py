@@ -67,3 +67,18 @@ class LastBlock(NumpyEngine):
     def step(self, blocks: Float32, state: CarriedState, rows: Rows) -> Float32:  # noqa: ARG002 - the protocol's
         assert isinstance(state, NumpyState)
         return blocks.copy()
+
+
+class Exploding(NumpyEngine):
+    """An engine whose forecast is not finite after every ``EVERY`` blocks; for one channel."""
+
+    EVERY = 20
+
+    def __init__(self, block_samples: int = 8) -> None:
+        super().__init__(block_samples)
+        self.taken = 0
+
+    def step(self, blocks: Float32, state: CarriedState, rows: Rows) -> Float32:
+        self.taken += 1
+        forecast = super().step(blocks, state, rows)
+        return forecast * np.float32(np.nan) if self.taken % self.EVERY == 0 else forecast
