@@ -9,12 +9,12 @@ import pytest
 from monitor.core.level import TIME_CONSTANT_BLOCKS
 from monitor.errors import ArtefactError
 from monitor.model.artefact.artefact import load_artefact
-from monitor.model.training.report import linear_forecaster
+from monitor.model.training.report import compare, linear_forecaster
 from monitor.model.training.training import CONTINUED, TUTORIAL, Recipe
 from monitor.shipped import shipped
 from tests.benchmarks import forecast_data as data
 from tests.benchmarks import forecast_machines
-from tests.benchmarks.forecast import BLOCK_SAMPLES, Asked, gap_ratios, summary
+from tests.benchmarks.forecast import BLOCK_SAMPLES, WARMUP_BLOCKS, Asked, gap_ratios, stretches, summary
 from tests.support.numpy_engine import LastBlock
 from tests.support.recordings import recording_file
 
@@ -72,8 +72,20 @@ def test_the_small_model_is_that_of_the_training_report() -> None:
     matrix = linear_forecaster([first], BLOCK_SAMPLES, TIME_CONSTANT_BLOCKS)
     assert matrix.shape == (BLOCK_SAMPLES, BLOCK_SAMPLES)
     found = gap_ratios({"model": LastBlock(BLOCK_SAMPLES, 25, 5)}, first, last)
-    assert set(found) == {"model", "AR(100)", "AR(400)"}
+    assert set(found) == {"model", "model + head", "AR(100)", "AR(400)"}
     assert found["AR(100)"] < found["model"]
+    assert found["model + head"] < 0.1
+
+
+def test_a_head_is_judged_on_the_same_blocks_and_weights() -> None:
+    signal = np.random.default_rng(3).normal(size=12_345).astype(np.float32)
+    for record in (signal * 5 + 100, signal[:1500]):
+        engine = LastBlock(BLOCK_SAMPLES, 25, 5)
+        (stretch,) = stretches(engine, [record])
+        ratio = np.sum((stretch.signal - stretch.forecast) ** 2) / np.sum(stretch.signal**2)
+        expected = compare(engine, [record], {}, TIME_CONSTANT_BLOCKS, WARMUP_BLOCKS)
+        assert len(stretch.signal) == expected.blocks
+        assert ratio == pytest.approx(expected.ratios["network"].overall, rel=1e-4)
 
 
 def test_simulated_machines_are_reproducible_different_and_apart_from_trainings() -> None:
