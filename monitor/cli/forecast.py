@@ -126,7 +126,7 @@ def text(found: "ForecastAhead", unit: str, blocks: int, ratio: float) -> str:
 
 
 def require_trained_rate(recording: "Recording", rates_hz: tuple[float, ...], model: Path) -> None:
-    """Require a sampling rate that the model was trained on; see ``--any-rate``.
+    """Require a sampling rate that the model was trained on, unless it takes any rate; see ``--any-rate``.
 
     Raises:
         RecordingError: the recording has another rate.
@@ -134,6 +134,8 @@ def require_trained_rate(recording: "Recording", rates_hz: tuple[float, ...], mo
     from monitor.errors import RecordingError
     from monitor.recording.fit import require_rate
 
+    if not rates_hz:
+        return
     found = recording.sampling_rate_hz
     try:
         # The trained rate that decimation by an integer comes closest to.

@@ -36,7 +36,8 @@ def inspect(model: Path, as_json: bool) -> None:
     click.echo(f"{model}: sha256 {artefact.sha256}")
     click.echo(f"block {shape.block_samples} samples, window {shape.window_blocks} blocks")
     click.echo(layer_table(shape))
-    click.echo("trained at " + ", ".join(f"{rate:g}" for rate in manifest.sampling_rates_hz) + " Hz on")
+    rates = ", ".join(f"{rate:g}" for rate in manifest.sampling_rates_hz)
+    click.echo(f"trained at {rates} Hz on" if rates else "trained on random machines, for any sampling rate")
     for recording in manifest.training.get("recordings", []):
         click.echo(f"  {recording['name']}  sha256 {recording['sha256'][:16]}")
     if "losses" in manifest.training:

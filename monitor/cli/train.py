@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from monitor.cli.model_argument import named_model
-from monitor.cli.recordings import recording_options, warn
+from monitor.cli.recordings import duration, recording_options, warn
 from monitor.core.level import TIME_CONSTANT_BLOCKS
 from monitor.recording.options import RecordingOptions
 from monitor.shipped import shipped
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("recordings", nargs=-1, required=True, metavar="RECORDING...")
+@click.argument("recordings", nargs=-1, metavar="RECORDING...")
 @click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Model directory.")
 @click.option(
     "--from",
@@ -38,6 +38,13 @@ if TYPE_CHECKING:
     is_flag=True,
     help="The tutorial's recipe: from scratch, last-block loss, 5000 windows, 3 epochs.",
 )
+@click.option(
+    "--universal",
+    is_flag=True,
+    help="Train a reference: on random machines, and on RECORDINGs if given. The same command resumes it.",
+)
+@click.option("--budget", callback=duration, metavar="DURATION", help="With --universal: time to train, such as 2h.")
+@click.option("--batches", type=click.IntRange(1), help="With --universal: length of the training in batches.")
 @click.option(
     "--loss", type=click.Choice(["every-block", "last-block"]), help="Blocks of a window that count in the loss."
 )
@@ -66,6 +73,9 @@ def command(
     start: Path | None,
     from_scratch: bool,
     tutorial: bool,
+    universal: bool,
+    budget: float | None,
+    batches: int | None,
     block_size: int | None,
     blocks: int | None,
     units: int | None,
@@ -78,25 +88,38 @@ def command(
     """Train a model on healthy RECORDINGs and write it to a directory.
 
     The training continues with the weights of the shipped reference model, or of another one (--from). The recordings
-    of all machines of a plant may be given at once; each has the same weight.
+    of all machines of a plant may be given at once; each has the same weight. With --universal a reference is trained:
+    on random machines for the time of --budget, for machines that it has never seen.
 
     Options of a single recording can follow its name: 'FILE#key?decimate=4&sampling-rate-hz=48000&unit=g', and
     first=0.25 for the first quarter only. Ctrl-C stops the training and keeps the best model so far.
 
     Example: vibration-monitor train pump.npz fan.wav --channel all --out models/mine
+
+    Example: vibration-monitor train --universal --budget 2h --out models/universal
     """
+    from monitor.cli.train_universal import train_universal_model
     from monitor.model.artefact.artefact import load_artefact
     from monitor.model.training.training import CONTINUED, TUTORIAL, Recipe
     from monitor.model.training.training_run import run_training
     from monitor.recording.described import open_described
 
-    fresh = tutorial or from_scratch
+    if universal and tutorial:
+        raise click.UsageError("--universal and --tutorial exclude each other")
+    if not universal and (budget or batches):
+        raise click.UsageError("--budget and --batches need --universal; otherwise give --epochs and --windows")
+    if not universal and not recordings:
+        raise click.UsageError("Missing argument 'RECORDING...'; only --universal trains without recordings")
+    fresh = tutorial or from_scratch or (universal and start is None)
     if start is not None and fresh:
         raise click.UsageError(f"--from and {'--tutorial' if tutorial else '--from-scratch'} exclude each other")
     before = None if fresh else load_artefact(start or shipped("models/reference"))
     given = {key: value for key, value in recipe_options.items() if value is not None}
-    recipe = replace(TUTORIAL if tutorial else Recipe() if fresh else CONTINUED, **given)
     shape = wanted_shape(before, block_size=block_size, blocks=blocks, units=units, hidden=hidden)
+    if universal:
+        train_universal_model(recordings, options, out, before, shape, holdout, given, budget, batches, as_json=as_json)
+        return
+    recipe = replace(TUTORIAL if tutorial else Recipe() if fresh else CONTINUED, **given)
     samples = (shape.window_blocks + 2) * shape.block_samples
     purpose = f"to train on windows of {shape.window_blocks} blocks of {shape.block_samples}"
     described = open_described(recordings, options, samples, purpose)

@@ -132,3 +132,26 @@ def build_network(shape: Shape, *, every_block: bool) -> Any:
         ],
         name="forecaster",
     )
+
+
+def build_carrying_network(shape: Shape) -> Any:
+    """A Keras model with fresh weights that carries its state, for training on long sequences piece by piece.
+
+    Returns:
+        A ``keras.Model`` from ``[blocks, h1, c1, h2, c2]`` to ``[forecasts, h1, c1, h2, c2]``: (n, blocks,
+        block_samples) to the same shape, and the state after the last block. Its weights are those of
+        :func:`build_network`.
+    """
+    quiet_tensorflow()
+    import keras
+
+    first, second = shape.units
+    blocks = keras.layers.Input((None, shape.block_samples))
+    state = [keras.layers.Input((units,)) for units in (first, first, second, second)]
+    lstm_1 = keras.layers.LSTM(first, return_sequences=True, return_state=True, name="lstm_1")
+    lstm_2 = keras.layers.LSTM(second, return_sequences=True, return_state=True, name="lstm_2")
+    below, h1, c1 = lstm_1(blocks, initial_state=state[:2])
+    above, h2, c2 = lstm_2(below, initial_state=state[2:])
+    hidden = keras.layers.Dense(shape.hidden, name="dense_1")(above)
+    forecasts = keras.layers.Dense(shape.block_samples, name="dense_2")(hidden)
+    return keras.Model([blocks, *state], [forecasts, h1, c1, h2, c2], name="forecaster")

@@ -1,1 +1,1 @@
-"""Simulation of rotating machines with growing faults."""
+"""Simulation of rotating machines: known ones with growing faults, and random ones to train on."""

@@ -79,7 +79,7 @@ class Manifest(BaseModel):
     scaling: Scaling
     """Normalisation before the network."""
     sampling_rates_hz: tuple[float, ...]
-    """Rates of the recordings it was trained on."""
+    """Rates of the recordings it was trained on; none for a universal model, which takes any rate."""
     warmup_blocks: int = Field(ge=1)
     """Blocks after a reset that are not scored."""
     training: dict[str, Any]
@@ -90,8 +90,8 @@ class Manifest(BaseModel):
     """Expected size and hash of the other files, by name."""
 
     def untrained_rate(self, found_hz: float, who: str) -> str:
-        """The warning for ``who`` if the model was not trained at its rate; empty if it was."""
-        if same_rate(found_hz, *self.sampling_rates_hz):
+        """The warning for ``who`` if the model was not trained at its rate; empty if it was, or takes any rate."""
+        if not self.sampling_rates_hz or same_rate(found_hz, *self.sampling_rates_hz):
             return ""
         rates = ", ".join(f"{rate:g}" for rate in self.sampling_rates_hz)
         return f"{who}: has {found_hz:g} Hz, the model was trained at {rates} Hz; its forecasts may be poor"

@@ -68,7 +68,7 @@ def run_training(
     recordings = [recording for recording, _ in material]
     training = {
         "recordings": [
-            _described(recording, first, last) for recording, (first, last) in zip(recordings, parts, strict=True)
+            described(recording, first, last) for recording, (first, last) in zip(recordings, parts, strict=True)
         ],
         "started_from": None if start is None else _started_from(start, trained.validation_loss_before),
         "recipe": asdict(recipe),
@@ -76,7 +76,7 @@ def run_training(
         "validation_losses": trained.validation_losses,
         "seconds": round(trained.seconds, 2),
         "interrupted": trained.interrupted,
-        "report": _report([each.name for each in recordings], parts, engine, time_constant_blocks),
+        "report": report_rows([each.name for each in recordings], parts, engine, time_constant_blocks),
     }
     rates = [recording.sampling_rate_hz for recording in recordings]
     scaling = Scaling(time_constant_blocks=time_constant_blocks)
@@ -126,7 +126,8 @@ def recordings_seen(training: dict[str, Any]) -> dict[str, str]:
     return seen
 
 
-def _described(recording: Recording, first: list[Float32], last: list[Float32]) -> dict[str, Any]:
+def described(recording: Recording, first: list[Float32], last: list[Float32]) -> dict[str, Any]:
+    """What the manifest says of a recording: its file, and how much of it was trained on and held out."""
     with recording.path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {
@@ -140,12 +141,13 @@ def _described(recording: Recording, first: list[Float32], last: list[Float32]) 
     }
 
 
-def _report(
+def report_rows(
     names: list[str],
     parts: list[tuple[list[Float32], list[Float32]]],
     engine: Engine,
     time_constant_blocks: int,
 ) -> list[dict[str, Any]]:
+    """The rows of the report: the gap ratios of all forecasters on the held-out part of each recording."""
     size = engine.block_samples
     linear = linear_forecaster([first for first, _ in parts], size, time_constant_blocks)
     rows = []
