@@ -6,6 +6,7 @@ import pytest
 from monitor.core.level import unit_blocks
 from monitor.errors import RecordingError
 from monitor.model.training.signal_pool import SignalPool, normalised
+from monitor.simulation.random_vibration import SIMPLE
 
 
 def pool(recordings: list[list[np.ndarray]] | None = None, seed: int = 1) -> SignalPool:
@@ -71,3 +72,8 @@ def _filled(empty: SignalPool) -> SignalPool:
 def test_unusable_recordings_are_refused(record: np.ndarray, words: str) -> None:
     with pytest.raises(RecordingError, match=words):
         pool([[record]])
+
+
+def test_it_begins_with_simple_machines() -> None:
+    shares = [pool()._simple(number) for number in (0, 15, 25, 35, 1000)]
+    assert shares == pytest.approx([1.0, 1.0, (1 + SIMPLE) / 2, SIMPLE, SIMPLE])

@@ -17,7 +17,7 @@ from monitor.model.training.universal import UniversalProgress, UniversalRecipe,
 from monitor.model.training.universal_run import HeldOutMachines
 from tests.support.commands import document, invoke, output, refusal
 
-SHAPE = Shape(block_samples=8, window_blocks=4, units=(8, 8), hidden=8)
+SHAPE = Shape(block_samples=8, window_blocks=4, units=(24, 24), hidden=24)
 RECIPE = UniversalRecipe(sequences=8, piece_blocks=8, pieces=2, renewed=1, seed=3)
 TINY = "--block-size=8 --blocks=4 --units=6 --hidden=5 --batch=4".split()  # noqa: SIM905 - as typed
 
@@ -28,6 +28,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 @pytest.fixture(autouse=True)
 def small_pool(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("monitor.model.training.universal.POOL_SIGNALS", 40)
+    # So short a training has no time to begin with simple machines only.
+    monkeypatch.setattr("monitor.model.training.signal_pool.SIMPLE_POOLS", 0.0)
+    monkeypatch.setattr("monitor.model.training.signal_pool.MIXING_POOLS", 0.1)
     monkeypatch.setattr("monitor.model.training.universal_run.HELD_OUT_MACHINES", 12)
 
 
