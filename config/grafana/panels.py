@@ -143,6 +143,12 @@ MACHINE = [
         {NAME: f"vibration_forecast_gap_ratio{{{CHANNEL}}}"},
     ),
     Panel(
+        "Forecast trust", "percentunit",
+        "Share of the healthy signal's energy that the channel's forecast explains. Near 0: the signal is noise to any "
+        "forecast, and its limits rest on its spectrum. It changes with a new calibration only.",
+        {NAME: f"vibration_forecast_trust{{{CHANNEL}}}"}, limits=(0, 1),
+    ),
+    Panel(
         "Whitened gap", "none",
         "Residual energy relative to its healthy level at each frequency; about 1 when healthy.",
         {NAME: f"vibration_forecast_gap_whitened{{{CHANNEL}}}"},

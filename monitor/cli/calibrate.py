@@ -78,6 +78,8 @@ def command(
                     "warmup_blocks": calibration.warmup_blocks,
                     "level_mps2": calibration.level_mps2,
                     "gap_ratio": calibration.gap_ratio,
+                    "trust": calibration.trust,
+                    "linear_trust": calibration.linear_trust,
                     "limit_surprise": {f"{rate:g} a month": limit for rate, limit in months.items()},
                 }
             )
@@ -86,7 +88,7 @@ def command(
     click.echo(
         f"{out}: {calibration.healthy_s / 3600:.3g} healthy hours, {calibration.intervals:g} intervals of "
         f"{calibration.interval_blocks} blocks, level {calibration.level_mps2:.3g} m/s^2, gap ratio "
-        f"{calibration.gap_ratio:.3f}"
+        f"{calibration.gap_ratio:.3f}; {calibration.foresight}"
     )
     if calibration.healthy_s < 3600:
         click.echo("a limit from less than an hour is extrapolated far; calibrate again with longer recordings")

@@ -25,20 +25,14 @@ from monitor.model.artefact.artefact import load_artefact
 from monitor.model.engines.engines import load_engine
 from tests.benchmarks import detection_data as data
 from tests.benchmarks.detection_budget import budget
-from tests.benchmarks.detection_figures import Classical, Figures, own_series, phases, raw_series
+from tests.benchmarks.detection_figures import Classical, Figures, auc, own_series, phases, raw_series
+from tests.benchmarks.detection_forecast import ablation, show_ablation
 
 LEVELS_DB = (-6, -8, -10, -12, -14, -16, -18, -20, -22)
 CLASSICAL = ("RMS", "kurtosis", "AR(100)", "AR(100)/energy", "forest")
 MONTH_S = 30 * 86400.0
 FEMTO_WARMUP = 5
 FEMTO_EVERY_S = 10.0
-
-
-def auc(healthy: Float64, faulty: Float64) -> float:
-    """Area under the ROC curve; ties count half."""
-    ordered = np.sort(healthy)
-    below = np.searchsorted(ordered, faulty, "left") + np.searchsorted(ordered, faulty, "right")
-    return float(below.mean() / (2 * healthy.size))
 
 
 class Channel:
@@ -192,6 +186,7 @@ PARTS: dict[str, Callable[[Engine], dict[str, Any]]] = {
     **{f"femto {bearing}": (lambda engine, bearing=bearing: run_femto(engine, bearing))  # type: ignore[misc]
        for bearing in data.FEMTO_BEARINGS},
     "alarm budget": budget,
+    "use of the forecast": ablation,
 }  # fmt: skip
 
 
@@ -217,6 +212,8 @@ def show(name: str, result: dict[str, Any]) -> None:
             at = row["lasting_alarm_percent_of_life"]
             when = "never" if at is None else f"{at:5.1f} % of life"
             print(f"    {figure:20} lasting alarm {when:16} false alarms in the healthy part {row['healthy_episodes']}")
+    if "ablation" in result:
+        show_ablation(result["ablation"])
     if "budgets" in result:
         for row in result["budgets"]:
             print("    " + ", ".join(f"{key} {value}" for key, value in row.items()))

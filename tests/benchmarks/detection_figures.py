@@ -50,6 +50,13 @@ Figures = dict[str, list[Series]]
 """Series of each stream and phase, by figure."""
 
 
+def auc(healthy: Float64, faulty: Float64) -> float:
+    """Area under the ROC curve; ties count half."""
+    ordered = np.sort(healthy)
+    below = np.searchsorted(ordered, faulty, "left") + np.searchsorted(ordered, faulty, "right")
+    return float(below.mean() / (2 * healthy.size))
+
+
 def phases(interval_blocks: int, *, bursts: bool = False) -> list[int]:
     """Blocks at which the cutting into intervals starts."""
     return [0] if bursts else list(range(0, interval_blocks, max(1, interval_blocks // 4)))[:4]

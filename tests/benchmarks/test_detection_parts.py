@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
-from tests.benchmarks.detection import auc, reach
+from tests.benchmarks.detection import reach
 from tests.benchmarks.detection_budget import episodes
 from tests.benchmarks.detection_data import mixtures
+from tests.benchmarks.detection_figures import auc
+from tests.benchmarks.detection_forecast import impulses, reached
 
 
 def test_auc_counts_pairs_and_halves_ties() -> None:
@@ -35,3 +37,15 @@ def test_episodes_are_alarms_raised_not_intervals_over_the_limit() -> None:
     scores[0, 22] = 1.5
     scores[0, 45] = 1.5
     assert episodes(scores) == 2
+
+
+def test_the_level_reached_is_interpolated_and_none_if_never() -> None:
+    assert reached((0, -2, -4), [1.0, 0.75, 0.25], 0.5) == pytest.approx(-3.0)
+    assert reached((0, -2), [0.4, 0.3], 0.5) is None
+    assert reached((0, -2), [1.0, 0.9], 0.5) == -2.0
+
+
+def test_impulses_ring_at_a_third_of_the_sampling_rate_and_repeat() -> None:
+    ringing = impulses(5700)
+    assert np.abs(np.fft.rfft(ringing)).argmax() == pytest.approx(1900, abs=60)
+    np.testing.assert_allclose(ringing[570:627], ringing[627:684], rtol=1e-3, atol=1e-4)

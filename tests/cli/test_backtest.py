@@ -73,6 +73,8 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 def test_calibrate_says_what_it_learned(machine: Machine) -> None:
     found = machine.calibrated
+    assert 0.0 <= found["linear_trust"] <= found["trust"] < 1.0
+    assert found["trust"] == pytest.approx(1.0 - found["gap_ratio"], abs=0.05)
     assert found["file"] == str(machine.calibration)
     assert machine.calibration.stat().st_size > 10_000
     assert (found["interval_blocks"], found["warmup_blocks"], found["intervals"]) == (120, 25, 19)

@@ -26,6 +26,10 @@ MARGIN = 2.0
 """Relative margin of the limit for one healthy interval; divided by the square root of their number: 63 % for 10
 intervals, about 3 % for 3600. Lower: limits from seconds of data give false alarms. Higher: they miss more faults."""
 
+LEAST_TRUST = 0.1
+"""Trust below which a signal is called noise. Lower: a broad resonance in noise counts as foreseen. Higher: signals on
+which the forecast adds a decibel are called noise."""
+
 SMALLEST_SURPRISE = 3.0
 """Lowest limit: a probability of 5 %. It keeps healthy scores well below 1 even with a large false alarm budget."""
 
@@ -139,6 +143,14 @@ class Calibration:
             usable = np.isfinite(head.prediction).all() and np.isfinite(head.whitening).all()
         if not usable:
             raise ArtefactError(f"{where}: its head forecasts numbers that are not finite; calibrate again")
+
+    @property
+    def foresight(self) -> str:
+        """What is foreseen of the healthy signal, and by what, for a person."""
+        if self.trust < LEAST_TRUST:
+            return f"{self.trust:.0%} of the signal foreseen: noise to any forecast, limits rest on its spectrum"
+        by = f"{self.linear_trust:.0%} without the network" if self.head.uses_network else "the network adds nothing"
+        return f"{self.trust:.0%} of the signal foreseen, {by}"
 
     def limit(self, false_alarms_per_month: float) -> float:
         """The surprise that a healthy channel exceeds in so many episodes a month, plus the margin."""

@@ -122,6 +122,16 @@ def _write_alarms(page: MetricsPage, table: ChannelTable, names: list[str]) -> N
         ((labels, int(calibrated)) for labels, calibrated, silent in triples if not silent),
     )
     page.family(
+        "vibration_forecast_trust",
+        "gauge",
+        "Share of the healthy signal's energy that the channel's forecast explains, fitted when calibrating.",
+        (
+            (labels, channel.calibration.trust)
+            for labels, channel, silent in zip(names, table.channels, table.silent.tolist(), strict=True)
+            if channel.calibration is not None and not silent
+        ),
+    )
+    page.family(
         "vibration_alarm_state",
         "gauge",
         "0 ok, 1 warning, 2 alarm, after hysteresis.",

@@ -155,6 +155,7 @@ def channels_document(fleet: Fleet, view: View, service: Service) -> dict[str, A
                 "labels": dict(zip(view.label_names, channel.labels, strict=True)),
                 "model": channel.model,
                 "sampling_rate_hz": channel.sensor.sampling_rate_hz,
+                "trust": None if channel.calibration is None else channel.calibration.trust,
                 **figures,
             }
             for channel, figures in zip(fleet.table.channels, figures_documents(fleet, slice(None)), strict=True)
@@ -219,5 +220,6 @@ def _calibration_facts(fleet: Fleet, place: int, service: Service) -> list[tuple
         ("Calibration", str(fleet.table.channels[place].sensor.calibration)),
         ("Made from", f"{found.healthy_s / 3600:.3g} healthy hours, {found.intervals:.0f} intervals"),
         ("Limit set for", f"{service.config.scoring.false_alarms_per_month:g} false alarms per month"),
+        ("Forecast", found.foresight),
         ("Healthy level", f"RMS {found.level_mps2:.3g} m/s\u00b2, gap ratio {found.gap_ratio:.3g}"),
     ]

@@ -14,9 +14,12 @@ from aiohttp.test_utils import BaseTestServer, TestServer
 from monitor.config import Http
 from monitor.core.scoring.plausibility import Refusal, code
 from monitor.runtime.alarms.capture_names import evidence_stem
+from monitor.runtime.web.exposition import MetricsPage, number
+from monitor.runtime.web.families import write_channels
 from monitor.runtime.web.page.routes import HEADERS, PAGE, Page
 from monitor.runtime.web.page.stream import CLIENT_LIMIT, Streams
 from monitor.runtime.web.server import make_app
+from tests.support.healthy import healthy_calibration
 from tests.support.page_plant import Plant
 from tests.support.servers import until
 
@@ -99,6 +102,28 @@ def test_a_scored_channel_tells_why() -> None:
         assert pump["refusal"] == "flat_line"
 
     told(plant, story)
+
+
+def test_a_calibrated_channel_tells_what_is_foreseen() -> None:
+    plant = Plant()
+    plant.send("fan", plant.noise(1600))
+    plant.send("pump", plant.noise(1600))
+    calibration = healthy_calibration(400)
+    plant.ingest.channels["fan", "de", "x"].calibration = calibration
+
+    async def story(server: BaseTestServer, client: aiohttp.ClientSession, page: Page) -> None:
+        tick(page)
+        async with client.get(server.make_url("/api/v1/channels")) as answer:
+            assert [channel["trust"] for channel in (await answer.json())["channels"]] == [calibration.trust, None]
+        async with client.get(server.make_url("/api/v1/channels/stream?machine=fan&sensor=de&axis=x")) as answer:
+            _, introduction = await next_event(answer)
+        assert dict(introduction["calibration"])["Forecast"] == calibration.foresight
+
+    told(plant, story)
+    exported = MetricsPage()
+    write_channels(exported, plant.view())
+    lines = [line for line in exported.lines if line.startswith("vibration_forecast_trust{")]
+    assert lines == [f'vibration_forecast_trust{{machine="fan",sensor="de",axis="x"}} {number(calibration.trust)}']
 
 
 def test_a_silent_channel_has_no_figures() -> None:
