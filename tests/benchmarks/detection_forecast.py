@@ -1,7 +1,8 @@
 """What the forecast is worth at the alarm, and what a bad one costs: three ways to use it, and two networks.
 
 The ways are a head that may not use the network, one that may use it with one gain, and the product's. The networks are
-the given one and one with random weights, which knows nothing. Faults of the rig, or impulses that ring, are mixed into
+the given one, one with random weights, which knows nothing, and for simulated machines the demo's, which knows such
+machines. Faults of the rig, or impulses that ring, are mixed into
 held-out healthy data at falling level. The figure is the level at which half of the intervals score over 1; the level
 at which the mean ROC AUC of single intervals falls to 0.95 comes second.
 """
@@ -18,7 +19,9 @@ from monitor.core.forecaster import Engine
 from monitor.core.scoring.calibration import Calibration
 from monitor.core.scoring.fit import calibrate
 from monitor.core.scoring.head_fit import CANDIDATES, NO_NETWORK, Candidate
+from monitor.model.artefact.artefact import load_artefact
 from monitor.model.artefact.onnx_graph import onnx_bytes
+from monitor.model.engines.engines import load_engine
 from monitor.model.engines.onnx_engine import OnnxEngine
 from monitor.model.network import Shape
 from monitor.simulation.machine import catalogue, measuring_point
@@ -170,10 +173,12 @@ def compare_ways(engine: Engine, rig: Rig) -> dict[str, dict[str, Any]]:
 def ablation(engine: Engine) -> dict[str, Any]:
     """All rigs with the given network and with the random one."""
     networks = {"given": engine, "random": random_network()}
+    demo = load_engine(load_artefact(data.ROOT / "models" / "demo"), "onnxruntime")
     rows = []
     for name, rig in RIGS.items():
         made = rig()
-        for network, of in networks.items():
+        more = {"demo's": demo} if name.startswith("simulated") else {}
+        for network, of in {**networks, **more}.items():
             rows.append({"rig": name, "network": network, "ways": compare_ways(of, made)})
     return {"ablation": rows}
 

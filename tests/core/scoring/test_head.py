@@ -87,6 +87,15 @@ def test_a_forecast_that_knows_nothing_gets_no_weight() -> None:
         assert fitted.trust == fitted.linear_trust
 
 
+def test_a_constant_output_is_no_forecast_of_a_line_that_is_in_phase_with_the_blocks() -> None:
+    blocks, rng = 100, np.random.default_rng(4)
+    angle = 2 * np.pi * np.arange(blocks * BLOCK).reshape(blocks, BLOCK) / (BLOCK * 1.0002)
+    signal_ = sum(np.cos(k * angle + k) for k in (1, 2, 4, 5, 7)) + 0.3 * rng.normal(size=angle.shape)
+    constant = rng.normal(size=BLOCK) * (1 + 0.05 * rng.normal(size=(blocks, 1)))
+    fitted = fit_head([Stretch(np.zeros(BLOCK, np.float32), signal_.astype(np.float32), constant.astype(np.float32))])
+    assert fitted.trust - fitted.linear_trust < 0.1
+
+
 def test_a_forecast_that_exploded_or_is_zero_gets_no_weight() -> None:
     blocks, hum = with_hum(400, 1.0, 1)
     for forecast in (np.float32(1e30) * hum, 0 * hum):
