@@ -20,7 +20,7 @@ from monitor.core.scoring.head import Head
 from monitor.errors import ArtefactError, MonitorError
 
 MOST_BYTES = 64 * 2**20
-"""Largest file, packed and unpacked; one regime takes 20 to 80 kB."""
+"""Largest file, packed and unpacked; one regime takes 10 to 60 kB."""
 
 FACTS = (
     "block_samples",
