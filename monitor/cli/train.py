@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 @click.option("--windows", type=click.IntRange(1), help="Most windows in an epoch.")
 @click.option("--stride", type=click.IntRange(1), help="Samples between the starts of two windows.")
 @click.option("--batch", type=click.IntRange(1, 65_536), help="Windows in a batch.")
-@click.option("--learning-rate", type=click.FloatRange(0, 1, min_open=True), help="Highest learning rate of Adam.")
+@click.option("--learning-rate", type=click.FloatRange(0, 1, min_open=True), help="Highest learning rate.")
 @click.option("--seed", type=click.IntRange(0), help="Seed of the initial weights and of the order of windows.")
 @click.option("--block-size", type=click.IntRange(8, 4096), help="Samples in a block; from scratch 100.")
 @click.option("--blocks", type=click.IntRange(2, 1000), help="Blocks in a window; from scratch 25.")
