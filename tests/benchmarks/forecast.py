@@ -32,7 +32,7 @@ from monitor.model.engines.engines import load_engine
 from monitor.model.training.report import compare, linear_forecaster
 from monitor.shipped import model_directory
 from tests.benchmarks import forecast_data as data
-from tests.benchmarks.forecast_machines import simulated
+from tests.benchmarks.forecast_machines import Simulated, random_machines, random_vibration
 
 BLOCK_SAMPLES = 100
 WARMUP_BLOCKS = 25
@@ -140,9 +140,19 @@ def real(asked: Asked) -> list[Row]:
 
 
 def machines(asked: Asked) -> list[Row]:
-    """Random simulated machines, one row each."""
+    """Simulated machines with random parts, one row each."""
+    return simulated(asked, random_machines())
+
+
+def vibration(asked: Asked) -> list[Row]:
+    """Random vibration of the kind that universal models are trained on, one row a signal."""
+    return simulated(asked, random_vibration())
+
+
+def simulated(asked: Asked, found: list[Simulated]) -> list[Row]:
+    """One row for each simulated machine."""
     running = asked.engines()
-    return [{"name": each.name, **gap_ratios(running, each.first, each.last)} for each in simulated()]
+    return [{"name": each.name, **gap_ratios(running, each.first, each.last)} for each in found]
 
 
 def own(asked: Asked) -> list[Row]:
@@ -181,7 +191,12 @@ def trained(recordings: list[list[Float32]], recipe: Any, start: Artefact | None
     return OnnxEngine(shape, onnx_bytes(shape, done.weights)), done.seconds
 
 
-PARTS: dict[str, Callable[[Asked], list[Row]]] = {"real": real, "own": own, "machines": machines}
+PARTS: dict[str, Callable[[Asked], list[Row]]] = {
+    "real": real,
+    "own": own,
+    "machines": machines,
+    "vibration": vibration,
+}
 
 
 def titles(rows: Sequence[Row]) -> list[str]:

@@ -1,6 +1,7 @@
 """The forecast benchmark's own rules; what it measures is no test's business."""
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,13 @@ from monitor.errors import ArtefactError
 from monitor.model.artefact.artefact import load_artefact
 from monitor.model.training.report import compare, linear_forecaster
 from monitor.model.training.training import CONTINUED, TUTORIAL, Recipe
+from monitor.model.training.universal import UniversalRecipe
+from monitor.model.training.universal_run import HELD_OUT_SEED
 from monitor.shipped import shipped
 from tests.benchmarks import forecast_data as data
 from tests.benchmarks import forecast_machines
 from tests.benchmarks.forecast import BLOCK_SAMPLES, WARMUP_BLOCKS, Asked, gap_ratios, stretches, summary
+from tests.benchmarks.forecast_machines import Simulated
 from tests.support.numpy_engine import LastBlock
 from tests.support.recordings import recording_file
 
@@ -88,13 +92,18 @@ def test_a_head_is_judged_on_the_same_blocks_and_weights() -> None:
         assert ratio == pytest.approx(expected.ratios["network"].overall, rel=1e-4)
 
 
-def test_simulated_machines_are_reproducible_different_and_apart_from_trainings() -> None:
-    one, two = forecast_machines.simulated(2), forecast_machines.simulated(2)
+@pytest.mark.parametrize("family", [forecast_machines.random_machines, forecast_machines.random_vibration])
+def test_simulated_machines_are_reproducible_and_different(family: Callable[[int], list[Simulated]]) -> None:
+    one, two = family(2), family(2)
     for first, second in zip(one, two, strict=True):
         np.testing.assert_array_equal(first.last[0], second.last[0])
     assert not np.array_equal(one[0].first[0], one[1].first[0])
-    seeds = range(forecast_machines.SEED, forecast_machines.SEED + 1000)
-    assert not {recipe.seed for recipe in (Recipe(), CONTINUED, TUTORIAL)} & set(seeds)
+
+
+def test_their_seeds_are_no_seeds_of_trainings() -> None:
+    used = range(forecast_machines.SEED, forecast_machines.SEED + forecast_machines.COUNT)
+    trained = {recipe.seed for recipe in (Recipe(), CONTINUED, TUTORIAL, UniversalRecipe())}
+    assert not {*trained, HELD_OUT_SEED} & set(used)
 
 
 def test_every_random_machine_turns_slower_than_it_is_sampled() -> None:

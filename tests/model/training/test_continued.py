@@ -175,7 +175,7 @@ def test_noise_holds_nothing_to_forecast(first: Artefact, tmp_path: Path) -> Non
     )
     assert told.count("nothing to forecast: this recording is noise to the network and to an AR model alike") == 1
     report = {each["name"]: each["gap_ratio"] for each in load_artefact(tmp_path / "model").manifest.training["report"]}
-    assert report["noise.npz"]["network"] == pytest.approx(1.0, abs=0.05)
+    assert report["noise.npz"]["network"] == pytest.approx(1.0, abs=0.1)
     assert report["noise.npz"]["linear_own"] == pytest.approx(1.0, abs=0.05)
     assert report["fan.npz"]["network"] < 0.9
     card = (tmp_path / "model" / "README.md").read_text()
