@@ -1,5 +1,7 @@
 """Recomputed forecasts equal those of the pipeline."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,9 @@ from monitor.core.level import SPIKE_BLOCKS, SPIKE_LEVELS
 from monitor.core.pipeline import Pipeline
 from monitor.core.recompute import recompute
 from monitor.core.rings import Rings
+from monitor.core.scoring.fit import calibrate
+from monitor.core.scoring.head import Head
+from monitor.core.scoring.head_fit import Stretch
 from tests.support.numpy_engine import NumpyEngine
 
 ENGINE = NumpyEngine()
@@ -59,6 +64,32 @@ def test_forecasts_are_those_of_the_pipeline(mode: str, blocks: Float32) -> None
 def test_a_spike_the_block_after_it_and_a_new_context_are_not_compared() -> None:
     made = recompute(make_forecaster(ENGINE, "carried", 1), spoiled(), LEVEL_BLOCKS)
     assert np.flatnonzero(~made.compared).tolist() == [0, 20, 21, *range(40, 40 + SPIKE_BLOCKS + 1)]
+
+
+@pytest.mark.parametrize("mode", ["carried", "windowed"])
+@pytest.mark.parametrize("blocks", [noise(60), spoiled()], ids=["noise", "spoiled"])
+def test_with_a_head_the_residual_is_that_of_the_pipeline(mode: str, blocks: Float32) -> None:
+    rng = np.random.default_rng(1)
+    present = (0.3 * rng.normal(size=(SIZE, SIZE))).astype(np.float32)
+    head = Head(0.4 ** np.arange(1.0, SIZE + 1.0), present, np.ones(SIZE), np.ones(SIZE))
+    made = recompute(make_forecaster(ENGINE, mode, 1), blocks, LEVEL_BLOCKS, head=head)
+    residual = np.sqrt(np.mean((blocks - made.forecast) ** 2, axis=1))
+
+    rows = np.zeros(1, np.intp)
+    pipeline = Pipeline(make_forecaster(ENGINE, mode, 1), 1, SIZE, LEVEL_BLOCKS)
+    pipeline.configure(rows, interval_blocks=1, warmup_blocks=1)
+    healthy = Stretch(blocks[0], noise(200), noise(200, 1))
+    calibration = calibrate([[healthy]], interval_blocks=1, warmup_blocks=1, sampling_rate_hz=1000.0)
+    pipeline.assign(rows, replace(calibration, head=head), 1.0)
+    rings = Rings(1, len(blocks) + 1, SIZE)
+    rings.append(0, blocks.reshape(-1), 1.0, 0.0)
+    gaps = np.full(len(blocks), np.nan)
+    while (due := rings.take()) is not None:
+        intervals = pipeline.process(due).intervals
+        if intervals is not None:
+            gaps[intervals.start_sample // SIZE] = intervals.gaps.gap_mps2
+    assert np.isfinite(gaps).tolist() == made.compared.tolist()
+    np.testing.assert_allclose(residual[made.compared], gaps[made.compared], rtol=1e-3)
 
 
 def test_a_later_first_block_has_no_forecast_before_it() -> None:

@@ -213,7 +213,9 @@ class _Blocks(NamedTuple):
         for stretch in stretches:
             end = first + len(stretch.signal)
             at = wanted[(wanted >= first) & (wanted < end)] - first
-            parts.append((stretch.blocks_before(slice(None))[at], stretch.signal[at], stretch.forecast[at]))
+            before = stretch.signal[at - 1]
+            before[at == 0] = stretch.before
+            parts.append((before, stretch.signal[at], stretch.forecast[at]))
             first = end
         return cls(*(np.concatenate(arrays).astype(np.float64) for arrays in zip(*parts, strict=True)))
 

@@ -118,6 +118,13 @@ def test_the_network_is_used_for_a_sure_gain_that_costs_no_band_much(gain_db: Fl
     assert choose(losses) == int(used)
 
 
+def test_stretches_that_join_are_fitted_as_one() -> None:
+    blocks, hum = with_hum(400, 1.0, 1)
+    whole = fit_head([Stretch(blocks[0], blocks[1:], hum[1:])])
+    parts = [Stretch(blocks[at], blocks[at + 1 : end + 1], hum[at + 1 : end + 1]) for at, end in ((0, 120), (120, 399))]
+    np.testing.assert_allclose(fit_head(parts).head.prediction, whole.head.prediction, atol=1e-6)
+
+
 def test_a_head_does_not_depend_on_the_gain() -> None:
     blocks, hum = with_hum(400, 1.0, 1)
     one = fit_head([Stretch(np.zeros(BLOCK, np.float32), blocks, hum)]).head
