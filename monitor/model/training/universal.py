@@ -52,7 +52,7 @@ class UniversalRecipe:
     """Blocks at the start of a sequence whose forecasts do not count in the loss."""
     learning_rate: float = 1.2e-2
     """Highest learning rate."""
-    falling: float = 0.35
+    falling: float = 0.8
     """Share of the training in which the learning rate falls to zero."""
     floor: float = 0.1
     """Added to the relative residual energy before the logarithm. Lower: almost noiseless machines dominate the loss.
