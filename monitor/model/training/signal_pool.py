@@ -20,7 +20,7 @@ from monitor.errors import RecordingError
 from monitor.simulation.random_vibration import MARGIN_SAMPLES, SIMPLE, RandomVibration
 
 POOL_SIGNALS = 3000
-"""Signals in the pool. Fewer: sequences repeat. More: more memory (56 kB each) and a longer start (5 ms each)."""
+"""Signals in the pool. Fewer: sequences repeat. More: more memory (30 kB each) and a longer start (3 ms each)."""
 
 SPARE_SAMPLES = 2000
 """Samples that a signal is longer than a sequence. Fewer: sequences of one signal start at the same phase."""
@@ -35,7 +35,7 @@ heart."""
 STRETCH = 1.5
 """Largest stretch in time, as a power of two in both directions."""
 
-SIMPLE_POOLS = 1.5
+SIMPLE_POOLS = 2.0
 """At the start all signals are simple machines, for so many times the pool. Fewer: the network learns low frequencies
 first and never the high ones (measured: a tone of 0.35 cycles a sample 1.00 instead of 0.06). More: time."""
 

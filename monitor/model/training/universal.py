@@ -4,7 +4,7 @@ It is trained on random machines, each seen for a short time only. What it can l
 machine while it runs: the state that it carries from block to block describes the machine. The loss is the logarithm of
 each sequence's residual energy relative to its signal energy, so that a machine that can be forecast to 99 % counts as
 much as one that is mostly noise. Sequences are long, and cut into pieces; the state is carried from piece to piece, the
-gradient is not.
+gradient is not. Pieces of many batches alternate, so that consecutive steps see different machines.
 
 The optimiser is Muon for matrices, Adam for offsets (K. Jordan, "Muon: an optimizer for hidden layers", 2024; J. Liu,
 "Muon is scalable for LLM training", 2025). The learning rate is constant, then falls linearly to zero. Where it begins
@@ -44,10 +44,13 @@ class UniversalRecipe:
 
     sequences: int = 64
     """Sequences in a batch."""
-    piece_blocks: int = 64
+    piece_blocks: int = 32
     """Blocks of a sequence in one training step; the gradient reaches as far back."""
     pieces: int = 4
-    """Pieces of a sequence, trained on one after the other with the carried state."""
+    """Pieces of a sequence, trained on in their order with the carried state."""
+    together: int = 16
+    """Batches whose pieces are trained on in turn, in random order. With 1, consecutive steps see the same machines,
+    and the network learns half as fast (700 steps on simple machines: gap ratio 0.81 instead of 0.69)."""
     uncounted_blocks: int = 2
     """Blocks at the start of a sequence whose forecasts do not count in the loss."""
     learning_rate: float = 1.2e-2
@@ -57,7 +60,7 @@ class UniversalRecipe:
     floor: float = 0.1
     """Added to the relative residual energy before the logarithm. Lower: almost noiseless machines dominate the loss.
     Higher: they do not get better than this."""
-    renewed: int = 8
+    renewed: int = 4
     """Signals of the pool that are renewed with each batch."""
     clip_norm: float = 1.0
     """Largest norm of the gradient."""
@@ -169,18 +172,18 @@ def train_universal(
     reported, checked, saved_s = position.spent_s, position.spent_s, began_s
     interrupted = False
     with ThreadPoolExecutor(1, thread_name_prefix="signals") as maker:
-        upcoming = maker.submit(run.pool.batch, position.batch, recipe.sequences)
+        upcoming = maker.submit(run.batches, position.batch)
         try:
             while not position.batches or position.batch < position.batches:
-                inputs, targets = upcoming.result()
-                upcoming = maker.submit(run.pool.batch, position.batch + 1, recipe.sequences)
-                run.train_on(inputs, targets, _rate(recipe, position, budget_s))
+                batches_of_round = upcoming.result()
+                upcoming = maker.submit(run.batches, position.batch + recipe.together)
+                run.train_on(batches_of_round, _rate(recipe, position, budget_s))
                 position.spent_s = spent_before_s + time.monotonic() - began_s
                 if not position.batches and budget_s and position.spent_s >= (1 - recipe.falling) * budget_s:
                     position.batches = max(position.batch + 1, round(position.batch / (1 - recipe.falling)))
                 fraction = _fraction(position, budget_s)
                 length_s = position.spent_s / max(fraction, 1e-9)
-                if position.spent_s - reported >= length_s / 100 or position.batch == position.batches:
+                if position.spent_s - reported >= length_s / 100 or position.batch >= position.batches > 0:
                     is_due = position.spent_s - checked >= length_s / 20
                     reported = position.spent_s
                     checked = reported if is_due else checked
@@ -206,14 +209,14 @@ def train_universal(
 def _fraction(position: _Position, budget_s: float | None) -> float:
     """The completed fraction of a training."""
     if position.batches:
-        return position.batch / position.batches
+        return min(1.0, position.batch / position.batches)
     return min(1.0, position.spent_s / (budget_s or math.inf))
 
 
 def _rate(recipe: UniversalRecipe, position: _Position, budget_s: float | None) -> float:
     """The learning rate of the next batch."""
     steps = position.batch * recipe.pieces
-    rising = min(1.0, (steps + 1) / WARMUP_STEPS)
+    rising = min(1.0, (steps + recipe.pieces) / WARMUP_STEPS)
     falling = min(1.0, (1.0 - _fraction(position, budget_s)) / recipe.falling) if position.batches else 1.0
     return recipe.learning_rate * rising * falling
 
@@ -248,19 +251,33 @@ class _Run:
         """The present weights."""
         return [np.asarray(each, np.float32) for each in self.network.get_weights()]
 
-    def train_on(self, inputs: Float32, targets: Float32, rate: float) -> None:
-        """Train on one batch, piece by piece with the carried state."""
+    def batches(self, first: int) -> list[tuple[Float32, Float32]]:
+        """Inputs and targets of the batches of one round."""
+        numbers = range(first, first + self.recipe.together)
+        return [self.pool.batch(number, self.recipe.sequences) for number in numbers]
+
+    def train_on(self, batches: list[tuple[Float32, Float32]], rate: float) -> None:
+        """Train on the batches of one round: the pieces of each in their order, those of different ones in turn."""
         recipe = self.recipe
         self.optimizer.learning_rate.assign(rate)
-        energy = np.maximum(np.einsum("nkj,nkj->n", targets, targets) / targets[0].size, 1e-3).astype(np.float32)
-        counted = np.ones(inputs.shape[:2], np.float32)
-        counted[:, : recipe.uncounted_blocks] = 0.0
-        state = [np.zeros((len(inputs), units), np.float32) for units in np.repeat(self.shape.units, 2)]
-        for first in range(0, recipe.blocks, recipe.piece_blocks):
+        energy = [np.maximum(np.einsum("nkj,nkj->n", each, each) / each[0].size, 1e-3) for _, each in batches]
+        zero = [np.zeros((recipe.sequences, units), np.float32) for units in np.repeat(self.shape.units, 2)]
+        states: list[Any] = [zero] * len(batches)
+        done = [0] * len(batches)
+        order = np.repeat(np.arange(len(batches)), recipe.pieces)
+        np.random.default_rng([recipe.seed, 4, self.position.batch]).shuffle(order)
+        for number in order.tolist():
+            first = done[number] * recipe.piece_blocks
             part = slice(first, first + recipe.piece_blocks)
-            loss, ratio, *state = self.step(inputs[:, part], targets[:, part], counted[:, part], energy, *state)
+            inputs, targets = (each[:, part] for each in batches[number])
+            counted = np.ones(inputs.shape[:2], np.float32)
+            counted[:, : max(0, recipe.uncounted_blocks - first)] = 0.0
+            loss, ratio, *states[number] = self.step(
+                inputs, targets, counted, energy[number].astype(np.float32), *states[number]
+            )
+            done[number] += 1
             self._since.append((float(loss), float(ratio)))
-        self.position.batch += 1
+        self.position.batch += len(batches)
 
     def progress(self, fraction: float, checked: dict[str, float] | None) -> UniversalProgress:
         """The progress since the last call."""
