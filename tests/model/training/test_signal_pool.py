@@ -75,5 +75,5 @@ def test_unusable_recordings_are_refused(record: np.ndarray, words: str) -> None
 
 
 def test_it_begins_with_simple_machines() -> None:
-    shares = [pool()._simple(number) for number in (0, 15, 25, 35, 1000)]
+    shares = [pool()._simple(number) for number in (0, 20, 30, 40, 1000)]
     assert shares == pytest.approx([1.0, 1.0, (1 + SIMPLE) / 2, SIMPLE, SIMPLE])
