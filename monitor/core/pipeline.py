@@ -133,7 +133,7 @@ class Pipeline:
         units = self.level.update(rows, signal, spikes)
         forecast = self.forecaster.step(units, rows)
         self._context_blocks[rows] = context + 1
-        if not np.isfinite(forecast[:, 0]).all():
+        if not np.isfinite(forecast).all():
             forecast = self._without_forecast(rows, forecast, np.isfinite(high) & np.isfinite(low))
         self._forecast[index_of(rows)] = forecast
         return Processed(scored, left_out, intervals)
@@ -144,7 +144,7 @@ class Pipeline:
         Returns:
             The forecasts, zero in those rows.
         """
-        bad = ~np.isfinite(forecast[:, 0])
+        bad = ~np.asarray(np.isfinite(forecast).all(axis=1))
         self.unforeseen[rows[bad & finite]] += 1
         going_on = bad & finite & self._without_network[rows]
         self.forecaster.reset(rows[going_on])

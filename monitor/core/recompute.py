@@ -81,6 +81,10 @@ def recompute(
         if k < count and level.starts[k]:
             forecaster.reset(row)
         units[k + 1] = forecaster.step(level.units[k : k + 1] if k < count else units[k : k + 1], row)[0]
+        if not np.isfinite(units[k + 1]).all():
+            # As in the pipeline: a NaN would stay in the network's state, and a head without the network needs none.
+            forecaster.reset(row)
+            units[k + 1] = np.nan if head is None or head.uses_network else 0.0
     mean = np.concatenate([level.mean[:1], level.mean[:-1]])
     mean[level.starts] = blocks[level.starts].mean(axis=1)
     return Recomputed(level, blocks - mean[:, None], units, head)

@@ -15,7 +15,7 @@ from monitor.core.rings import Rings
 from monitor.core.scoring.fit import calibrate
 from monitor.core.scoring.head import Head
 from monitor.core.scoring.head_fit import Stretch
-from tests.support.numpy_engine import NumpyEngine
+from tests.support.numpy_engine import Exploding, NumpyEngine
 
 ENGINE = NumpyEngine()
 SIZE = ENGINE.block_samples
@@ -111,3 +111,16 @@ def test_ahead_each_forecast_is_the_input_of_the_next() -> None:
         expected.append(forecaster.step(expected[-1], row))
     scaled = np.concatenate(expected) * made.level.rms[-1] + made.level.mean[-1]
     np.testing.assert_allclose(made.forecast[12:], scaled, rtol=1e-6)
+
+
+def test_a_forecast_that_is_not_finite_costs_one_block_and_a_head_without_the_network_none() -> None:
+    blocks = noise(50)
+    head = Head(0.4 ** np.arange(1.0, SIZE + 1.0), np.zeros((SIZE, SIZE), np.float32), np.ones(SIZE), np.ones(SIZE))
+    missing = [
+        np.flatnonzero(~np.isfinite(made.forecast).all(axis=1)).tolist()
+        for made in (
+            recompute(make_forecaster(Exploding(SIZE), "carried", 1), blocks, LEVEL_BLOCKS, head=one)
+            for one in (None, head)
+        )
+    ]
+    assert missing == [[0, Exploding.EVERY, 2 * Exploding.EVERY], [0]]

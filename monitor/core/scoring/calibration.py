@@ -147,10 +147,12 @@ class Calibration:
     @property
     def foresight(self) -> str:
         """What is foreseen of the healthy signal, and by what, for a person."""
+        foreseen = f"{100 * self.trust:.0f} % of the healthy signal foreseen"
         if self.trust < LEAST_TRUST:
-            return f"{self.trust:.0%} of the signal foreseen: noise to any forecast, limits rest on its spectrum"
-        by = f"{self.linear_trust:.0%} without the network" if self.head.uses_network else "the network adds nothing"
-        return f"{self.trust:.0%} of the signal foreseen, {by}"
+            return f"{foreseen}: noise to network and linear model alike, limits rest on its spectrum"
+        if not self.head.uses_network:
+            return f"{foreseen}, the network adds nothing"
+        return f"{foreseen}, {100 * self.linear_trust:.0f} % without the network"
 
     def limit(self, false_alarms_per_month: float) -> float:
         """The surprise that a healthy channel exceeds in so many episodes a month, plus the margin."""

@@ -114,9 +114,11 @@ def fit_head(stretches: list[Stretch], candidates: tuple[Candidate, ...] = CANDI
     """
     blocks = _Blocks.of(stretches)
     energy = float(np.sum(blocks.signal**2))
-    usable = 0.0 < float(np.sum(blocks.forecast**2)) <= MOST_ENERGY * energy
-    candidates = candidates if usable else candidates[:1]
     folds = np.array_split(np.arange(len(blocks.signal)), FOLDS)
+    # A forecast that was zero in a whole part, and so perhaps in all others, is none.
+    forecast = [float(np.sum(blocks.forecast[fold] ** 2)) for fold in folds]
+    usable = min(forecast) > 0.0 and sum(forecast) <= MOST_ENERGY * energy
+    candidates = candidates if usable else candidates[:1]
     grams = [blocks.gram(fold) for fold in folds]
     total = np.sum(grams, axis=0)
     losses = np.zeros((len(candidates), FOLDS, layout(blocks.size).bands))

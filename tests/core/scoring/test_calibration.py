@@ -7,13 +7,15 @@ import pytest
 
 from tests.support.healthy import healthy_calibration
 
+FORESEEN = "of the healthy signal foreseen"
+
 
 @pytest.mark.parametrize(
     ("trust", "linear_trust", "network", "text"),
     [
-        (0.02, 0.01, True, "2% of the signal foreseen: noise to any forecast, limits rest on its spectrum"),
-        (0.96, 0.4, True, "96% of the signal foreseen, 40% without the network"),
-        (0.61, 0.61, False, "61% of the signal foreseen, the network adds nothing"),
+        (0.02, 0.01, True, f"2 % {FORESEEN}: noise to network and linear model alike, limits rest on its spectrum"),
+        (0.96, 0.4, True, f"96 % {FORESEEN}, 40 % without the network"),
+        (0.61, 0.61, False, f"61 % {FORESEEN}, the network adds nothing"),
     ],
 )
 def test_what_is_foreseen_is_said(trust: float, linear_trust: float, network: bool, text: str) -> None:
