@@ -7,6 +7,7 @@ time of writing; an engine whose forecasts differ is rejected.
 
 import hashlib
 import stat
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +19,7 @@ from monitor.atomic_file import write_folder_atomically
 from monitor.core.arrays import Float32
 from monitor.core.forecaster import Engine
 from monitor.core.units import same_rate
-from monitor.errors import ArtefactError
+from monitor.errors import ArtefactError, MonitorError
 from monitor.model.artefact.golden_file import read_golden
 from monitor.model.artefact.keras_file import read_keras_weights
 from monitor.model.network import Shape
@@ -215,15 +216,39 @@ def save_artefact(path: Path, manifest: dict[str, Any], contents: dict[str, byte
 
     Returns:
         The artefact, read back from the disk.
+
+    Raises:
+        ArtefactError: the directory exists and is not a model.
+        MonitorError: it cannot be written.
     """
+    require_destination(path)
     files = {
         name: {"size_bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in contents.items()
     }
     text = Manifest.model_validate({**manifest, "files": files}).model_dump_json(indent=2) + "\n"
-    if path.exists() and not (path / MANIFEST).is_file() and any(path.iterdir() if path.is_dir() else [path]):
-        raise ArtefactError(f"{path}: exists and is not a model; give another directory")
     write_folder_atomically(path, {**contents, MANIFEST: text.encode()}, check=load_artefact)
     return load_artefact(path)
+
+
+def require_destination(path: Path) -> None:
+    """Require that a model can be written to ``path``; called before a training too, which may take hours.
+
+    Raises:
+        ArtefactError: the directory exists and is not a model.
+        MonitorError: its folder cannot be written.
+    """
+    if path.name in {"", ".."}:
+        raise ArtefactError(f"{path}: has no name of its own; give the name of a new directory, such as models/mine")
+    try:
+        if path.exists() and not (path / MANIFEST).is_file() and any(path.iterdir() if path.is_dir() else [path]):
+            raise ArtefactError(f"{path}: exists and is not a model; give another directory")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent):
+            pass
+    except OSError as error:
+        raise MonitorError(
+            f"{path}: a model cannot be written there: {error.filename}: {error.strerror}; give another directory"
+        ) from error
 
 
 def _read_bounded(file: Path, most: int) -> bytes:

@@ -15,6 +15,7 @@ import numpy as np
 
 from monitor import __version__
 from monitor.core.arrays import Float32
+from monitor.errors import MonitorError
 from monitor.model.artefact.artefact import Artefact, Scaling, save_artefact
 from monitor.model.artefact.card import card
 from monitor.model.artefact.onnx_graph import onnx_bytes
@@ -49,7 +50,10 @@ def write_model(
 
     Raises:
         ArtefactError: the directory exists and is not a model.
+        MonitorError: a weight is not finite, or the directory cannot be written.
     """
+    if not all(np.isfinite(each).all() for each in weights):
+        raise MonitorError(f"{path}: not written, because the training diverged; give a lower --learning-rate")
     network = build_network(shape, every_block=False)
     network.set_weights(weights)
     with tempfile.TemporaryDirectory(prefix="vibration-") as folder:

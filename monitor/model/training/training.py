@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from monitor.core.arrays import Float32, Int64
-from monitor.errors import RecordingError
+from monitor.errors import MonitorError, RecordingError
 from monitor.model.network import Shape, build_network, quiet_tensorflow
 from monitor.model.training.dataset import Record, Windows, make_record, samples_before
 
@@ -123,6 +123,7 @@ def train(
 
     Raises:
         RecordingError: the records are too short for a single window.
+        MonitorError: the training diverged.
     """
     run = _Run(recordings, shape, recipe, time_constant_blocks, report, start)
     interrupted = False
@@ -203,6 +204,11 @@ class _Run:
             total += float(self.step(*self._batch(self.training, order[first : first + recipe.batch])))
             if number % 20 == 0:
                 self._tell(number, total / number)
+        if not math.isfinite(total):
+            raise MonitorError(
+                f"training: the loss was no finite number in epoch {len(self.losses) + 1}; give a --learning-rate "
+                f"below {recipe.learning_rate:g}"
+            )
         self.losses.append(total / self.steps)
         if len(self.validation):
             loss, best = self._validate(), self.best_validation_loss

@@ -15,7 +15,7 @@ import numpy as np
 from monitor.core.arrays import Float32
 from monitor.core.forecaster import Engine
 from monitor.errors import RecordingError
-from monitor.model.artefact.artefact import Artefact, Scaling
+from monitor.model.artefact.artefact import Artefact, Scaling, require_destination
 from monitor.model.artefact.onnx_graph import onnx_bytes
 from monitor.model.artefact.write import write_model
 from monitor.model.engines.onnx_engine import OnnxEngine
@@ -59,8 +59,10 @@ def run_training(
     Raises:
         RecordingError: there are too few samples for training, or no signal in any recording.
         ArtefactError: ``out`` exists and is not a model.
+        MonitorError: ``out`` cannot be written, or the training diverged.
     """
-    material = _with_signal(material, warn)
+    require_destination(out)
+    material = with_signal(material, warn)
     parts = [split_in_time(records, 1.0 - holdout) for _, records in material]
     weights = None if start is None else start.weights()
     trained = train([first for first, _ in parts], shape, recipe, time_constant_blocks, report, weights)
@@ -70,7 +72,7 @@ def run_training(
         "recordings": [
             described(recording, first, last) for recording, (first, last) in zip(recordings, parts, strict=True)
         ],
-        "started_from": None if start is None else _started_from(start, trained.validation_loss_before),
+        "started_from": None if start is None else started_from(start, trained.validation_loss_before),
         "recipe": asdict(recipe),
         "losses": trained.losses,
         "validation_losses": trained.validation_losses,
@@ -83,8 +85,16 @@ def run_training(
     return write_model(out, shape, trained.weights, scaling, rates, training)
 
 
-def _with_signal(material: Material, warn: Callable[[str], None]) -> Material:
-    """The recordings that have a signal; those whose samples are all equal teach nothing."""
+def with_signal(material: Material, warn: Callable[[str], None]) -> Material:
+    """The recordings that have a signal; those whose samples are all equal teach nothing.
+
+    Args:
+        material: the recordings, each with its contiguous records; at least one.
+        warn: called for each recording without a signal.
+
+    Raises:
+        RecordingError: none has a signal.
+    """
     found = []
     for recording, records in material:
         if any(record.size and record.min() < record.max() for record in records):
@@ -99,7 +109,8 @@ def _with_signal(material: Material, warn: Callable[[str], None]) -> Material:
     return found
 
 
-def _started_from(start: Artefact, validation_loss: float | None) -> dict[str, Any]:
+def started_from(start: Artefact, validation_loss: float | None) -> dict[str, Any]:
+    """What the manifest says of the model that a training started from, and of what it has seen."""
     return {
         "name": start.path.name,
         "sha256": start.sha256,

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from monitor.core.arrays import Float32
-from monitor.errors import ConfigurationError, RecordingError
+from monitor.errors import ConfigurationError, MonitorError, RecordingError
 from monitor.model.artefact.artefact import Artefact, load_artefact
+from monitor.model.artefact.write import write_model
 from monitor.model.network import Shape
 from monitor.model.training.training import CONTINUED, Progress, Recipe, train
 from monitor.model.training.training_run import recordings_seen
@@ -180,3 +181,38 @@ def test_noise_holds_nothing_to_forecast(first: Artefact, tmp_path: Path) -> Non
     assert report["fan.npz"]["network"] < 0.9
     card = (tmp_path / "model" / "README.md").read_text()
     assert "so that a forecast adds nothing: noise.npz." in card
+
+
+def test_a_training_that_diverges_says_so_and_writes_nothing(first: Artefact, tmp_path: Path) -> None:
+    with pytest.raises(MonitorError, match="the loss was no finite number in epoch 1; give a --learning-rate below"):
+        train(
+            [[tone()]], SHAPE, RECIPE, 50, lambda _: None, [np.full(s, 1e30, np.float32) for s in SHAPE.weight_shapes]
+        )
+    with pytest.raises(MonitorError, match="not written, because the training diverged"):
+        write_model(
+            tmp_path / "model",
+            first.manifest.shape,
+            [np.full_like(each, np.inf) for each in first.weights()],
+            first.manifest.scaling,
+            [],
+            {},
+        )
+    assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize("command", [["train", "--from-scratch"], ["train", "--universal", "--batches=1"]])
+def test_a_place_that_cannot_be_written_is_found_before_the_training(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("training_run.train", "universal_run.train_universal"):
+        monkeypatch.setattr(f"monitor.model.training.{name}", lambda *_, **__: pytest.fail("it was trained"))
+    fan = recording(tmp_path / "fan.npz", tone(20_000))
+    (tmp_path / "plain").write_text("text")
+    error = refusal(*command, fan, "--out", tmp_path / "plain" / "model")
+    assert f"a model cannot be written there: {tmp_path / 'plain'}: File exists; give another directory" in str(error)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "notes.txt").write_text("text")
+    assert "exists and is not a model" in str(refusal(*command, fan, "--out", tmp_path / "folder"))
+    monkeypatch.chdir(tmp_path)
+    assert ".: has no name of its own" in str(refusal(*command, fan, "--out", "."))
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["fan.npz", "folder", "plain"]
