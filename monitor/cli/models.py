@@ -24,7 +24,7 @@ def inspect(model: Path, as_json: bool) -> None:
 
     Example: vibration-monitor models inspect reference
     """
-    from monitor.cli.train import layer_table, report_text
+    from monitor.cli.training_shown import layer_table, report_text
     from monitor.model.artefact.artefact import load_artefact
 
     artefact = load_artefact(model)
@@ -37,8 +37,10 @@ def inspect(model: Path, as_json: bool) -> None:
     click.echo(f"block {shape.block_samples} samples, window {shape.window_blocks} blocks")
     click.echo(layer_table(shape))
     rates = ", ".join(f"{rate:g}" for rate in manifest.sampling_rates_hz)
-    click.echo(f"trained at {rates} Hz on" if rates else "trained on random machines, for any sampling rate")
-    for recording in manifest.training.get("recordings", []):
+    recordings = manifest.training.get("recordings", [])
+    universal = "trained on random machines, for any sampling rate" + (", and on" if recordings else "")
+    click.echo(f"trained at {rates} Hz on" if rates else universal)
+    for recording in recordings:
         click.echo(f"  {recording['name']}  sha256 {recording['sha256'][:16]}")
     if "losses" in manifest.training:
         click.echo(report_text(manifest.training))

@@ -1,10 +1,8 @@
 """``train``: trains a model on healthy recordings, and reports its gap ratio on held-out data."""
 
 import json
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +10,7 @@ import click
 
 from monitor.cli.model_argument import named_model
 from monitor.cli.recordings import duration, recording_options, warn
+from monitor.cli.training_shown import Bar, layer_table, report_text, training_shown
 from monitor.core.level import TIME_CONSTANT_BLOCKS
 from monitor.recording.options import RecordingOptions
 from monitor.shipped import shipped
@@ -126,7 +125,7 @@ def command(
     click.echo(layer_table(shape), err=True)
     if before is not None:
         click.echo(f"continues with {before.path.name}, sha256 {before.sha256[:16]}", err=True)
-    with progress_shown() as shown:
+    with training_shown() as bar:
         artefact = run_training(
             [(each.recording, each.load()) for each in described],
             shape,
@@ -134,7 +133,7 @@ def command(
             holdout,
             before.manifest.scaling.time_constant_blocks if before else TIME_CONSTANT_BLOCKS,
             out,
-            shown,
+            partial(_show, bar),
             before,
             warn,
         )
@@ -174,63 +173,11 @@ def wanted_shape(
     return shape
 
 
-def layer_table(shape: Any) -> str:
-    """A table of the layers with their number of parameters, and the total."""
-    rows = [*shape.layers, ("total", shape.parameters)]
-    return "\n".join(f"{name:<8} {count:>10,}" for name, count in rows)
-
-
-def report_text(training: dict[str, Any]) -> str:
-    """The results of the training as text."""
-    from monitor.model.artefact.card import FORECASTERS, quarters, verdict
-
-    before = training.get("started_from")
-    lines = [f"continued with {before['name']}, sha256 {before['sha256'][:16]}"] if before else []
-    lines += [
-        "loss by epoch: " + ", ".join(f"{loss:.4f}" for loss in training["losses"]),
-        f"trained in {training['seconds']:.1f} s" + (", stopped early" if training["interrupted"] else ""),
-    ]
-    for each in training["report"]:
-        ratios = each["gap_ratio"]
-        lines.append(f"{each['name']}: held-out gap ratio over {each['blocks']} blocks")
-        lines += [f"  {label:<20} {ratios[name]:.4f}" for name, label in FORECASTERS.items()]
-        lines.append(f"  by quarter of block  {quarters(each['by_position']['network'])}")
-        lines.append(f"  {verdict(ratios)}")
-    if not training["report"]:
-        lines.append("no report: too little signal was held out; see --holdout")
-    return "\n".join(lines)
-
-
-@contextmanager
-def progress_shown() -> Iterator[Callable[["Progress"], None]]:
-    """A function that shows progress on standard error: a bar on a terminal, else a line for each epoch."""
-    if not sys.stderr.isatty():
-        yield _print_epoch
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}"),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("training", total=1.0)
-        yield lambda told: bar.update(
-            task,
-            completed=told.fraction,
-            description=f"epoch {told.epoch}/{told.epochs}  loss {told.loss:.4f}  {told.windows_per_s:,.0f} windows/s",
-        )
-
-
-def _print_epoch(told: "Progress") -> None:
-    if not told.epoch_over:
-        return
-    validation = "" if told.validation_loss is None else f"  validation {told.validation_loss:.4f}"
-    click.echo(
-        f"epoch {told.epoch}/{told.epochs}  loss {told.loss:.4f}{validation}  {told.windows_per_s:,.0f} windows/s  "
-        f"{told.remaining_s:.0f} s left",
-        err=True,
-    )
+def _show(bar: Bar | None, told: "Progress") -> None:
+    text = f"epoch {told.epoch}/{told.epochs}  loss {told.loss:.4f}"
+    speed = f"{told.windows_per_s:,.0f} windows/s"
+    if bar is not None:
+        bar(told.fraction, f"{text}  {speed}")
+    elif told.epoch_over:
+        validation = "" if told.validation_loss is None else f"  validation {told.validation_loss:.4f}"
+        click.echo(f"{text}{validation}  {speed}  {told.remaining_s:.0f} s left", err=True)

@@ -1,12 +1,14 @@
 """``train --universal``: trains a reference model on random machines, and reports it on machines that it never saw."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from monitor.cli.recordings import warn
+from monitor.cli.training_shown import Bar, report_text, training_shown
 from monitor.recording.options import RecordingOptions
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ def train_universal_model(
         ConfigurationError: the budget is too short.
     """
     from monitor.errors import ConfigurationError
+    from monitor.model.training.signal_pool import shortest_record
     from monitor.model.training.universal import LEAST_BUDGET_S, UniversalRecipe
     from monitor.model.training.universal_run import run_universal
     from monitor.recording.described import open_described
@@ -70,44 +73,41 @@ def train_universal_model(
     described = []
     if recordings:
         purpose = f"for a sequence of {recipe.blocks} blocks"
-        described = open_described(recordings, options, recipe.blocks * shape.block_samples, purpose)
-    artefact = run_universal(
-        [(each.recording, each.load()) for each in described],
-        shape,
-        recipe,
-        holdout,
-        out,
-        _told,
-        budget_s=budget_s,
-        batches=batches,
-        start=start,
-    )
+        described = open_described(recordings, options, shortest_record(recipe.blocks, shape.block_samples), purpose)
+    with training_shown() as bar:
+        artefact = run_universal(
+            [(each.recording, each.load()) for each in described],
+            shape,
+            recipe,
+            holdout,
+            out,
+            partial(_show, bar),
+            budget_s=budget_s,
+            batches=batches,
+            start=start,
+            warn=warn,
+        )
     training = artefact.manifest.training
     if training["interrupted"]:
         warn(f"stopped early after {training['seconds']:.0f} s; the same command resumes the training")
     if as_json:
         click.echo(json.dumps({"model": str(out), "sha256": artefact.sha256, **training}))
         return
-    found = training["universal"]["random_machines"]
-    click.echo(
-        f"{found['count']} random machines that it was not trained on: median gap ratio "
-        f"{found['gap_ratio_median']:.3f} (AR models fitted to each: {found['linear_own_median']:.3f}), largest "
-        f"{found['gap_ratio_max']:.3f}; better than its own AR model on {found['better_than_linear_own']:.0%}"
-    )
-    click.echo(
-        f"{out}: model written, sha256 {artefact.sha256[:16]}; repeat with --batches {training['universal']['batches']}"
-    )
+    click.echo(report_text(training))
+    repeat = "" if training["interrupted"] else f"; repeat with --batches {training['universal']['batches']}"
+    click.echo(f"{out}: model written, sha256 {artefact.sha256[:16]}{repeat}")
 
 
-def _told(told: "UniversalProgress") -> None:
+def _show(bar: Bar | None, told: "UniversalProgress") -> None:
+    text = f"batch {told.batch}  loss {told.loss:.4f}  gap ratio {told.gap_ratio:.4f}"
+    speed = f"{told.blocks_per_s:,.0f} blocks/s"
     held_out = ""
     if found := told.checked:
         held_out = (
             f"  held out: median {found['gap_ratio_median']:.3f}, "
             f"{found['over_linear_own_median']:.2f} times its own AR, better on {found['better_than_linear_own']:.0%}"
         )
-    click.echo(
-        f"{told.fraction:4.0%}  batch {told.batch}  loss {told.loss:.4f}  gap ratio {told.gap_ratio:.4f}  "
-        f"{told.blocks_per_s:,.0f} blocks/s  {told.remaining_s:,.0f} s left{held_out}",
-        err=True,
-    )
+    if bar is not None:
+        bar(told.fraction, f"{text}  {speed}")
+    if bar is None or held_out:  # the bar stays below the lines
+        click.echo(f"{told.fraction:4.0%}  {text}  {speed}  {told.remaining_s:,.0f} s left{held_out}", err=True)

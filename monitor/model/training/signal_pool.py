@@ -75,10 +75,10 @@ class SignalPool:
         self._blocks, self._block_samples = blocks, block_samples
         self._sequence_samples = (blocks + 1) * block_samples
         samples = self._sequence_samples + SPARE_SAMPLES
+        shortest = shortest_record(blocks, block_samples)
         # float16 keeps three decimal digits and the level's range; float32 would take twice the memory.
         self._signals = np.zeros((size, samples), np.float16)
         self._next = 0
-        shortest = math.ceil((samples + 2 * MARGIN_SAMPLES) * 2.0**-STRETCH)
         self._recordings = [[each for each in records if each.size >= shortest] for records in recordings]
         for number, records in enumerate(self._recordings):
             longest = max((each.size for each in recordings[number]), default=0)
@@ -154,6 +154,12 @@ class SignalPool:
         stretched = stretched[MARGIN_SAMPLES : MARGIN_SAMPLES + samples]
         result: Float32 = (stretched / max(float(stretched.std()), 1e-20)).astype(np.float32)
         return result
+
+
+def shortest_record(blocks: int, block_samples: int) -> int:
+    """Samples of the shortest record that sequences of ``blocks`` input blocks can be made from."""
+    samples = (blocks + 1) * block_samples + SPARE_SAMPLES
+    return math.ceil((samples + 2 * MARGIN_SAMPLES) / math.exp2(STRETCH))
 
 
 def normalised(blocks: Float32, time_constant_blocks: int = 100) -> tuple[Float32, Float32]:

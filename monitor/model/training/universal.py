@@ -11,6 +11,7 @@ The optimiser is Muon for matrices, Adam for offsets (K. Jordan, "Muon: an optim
 to fall, the training can be branched or resumed; only then must its length be known.
 """
 
+import hashlib
 import io
 import math
 import time
@@ -24,7 +25,7 @@ import numpy as np
 
 from monitor.atomic_file import write_atomically
 from monitor.core.arrays import Float32
-from monitor.errors import ArtefactError
+from monitor.errors import ArtefactError, MonitorError
 from monitor.model.network import Shape, build_carrying_network, quiet_tensorflow
 from monitor.model.training.signal_pool import POOL_SIGNALS, SignalPool
 
@@ -116,7 +117,7 @@ class UniversalTrained:
     weights: list[Float32]
     """Arrays as in :attr:`Shape.weight_shapes`."""
     batches: int
-    """Batches of the whole training; the same number, recipe and recordings give the same weights."""
+    """Batches trained on; the same number, recipe and recordings give the same weights."""
     losses: list[float]
     """Mean loss between two reports."""
     gap_ratios: list[float]
@@ -157,14 +158,15 @@ def train_universal(
 
     Raises:
         RecordingError: a recording is unusable.
-        ArtefactError: the checkpoint belongs to another training, or is damaged.
+        ArtefactError: the checkpoint belongs to another training, is further than ``batches``, or is damaged.
+        MonitorError: the training diverged.
         ValueError: neither a budget nor a number of batches is given.
     """
     if not batches and not budget_s:
         raise ValueError("a universal training needs a budget or a number of batches")
     run = _Run(recordings, shape, recipe, start)
     if checkpoint is not None and checkpoint.exists():
-        run.resume(checkpoint)
+        run.resume(checkpoint, batches)
     position = run.position
     position.batches = batches or position.batches
     began_s = time.monotonic()
@@ -177,6 +179,8 @@ def train_universal(
             while not position.batches or position.batch < position.batches:
                 batches_of_round = upcoming.result()
                 upcoming = maker.submit(run.batches, position.batch + recipe.together)
+                if position.batches:
+                    batches_of_round = batches_of_round[: position.batches - position.batch]
                 run.train_on(batches_of_round, _rate(recipe, position, budget_s))
                 position.spent_s = spent_before_s + time.monotonic() - began_s
                 if not position.batches and budget_s and position.spent_s >= (1 - recipe.falling) * budget_s:
@@ -198,7 +202,7 @@ def train_universal(
         run.save(checkpoint)
     return UniversalTrained(
         run.weights(),
-        position.batches or position.batch,
+        position.batch,
         position.losses,
         position.gap_ratios,
         position.spent_s,
@@ -244,6 +248,7 @@ class _Run:
         self.optimizer.build(self.network.trainable_variables)
         self.step = _compiled(self.network, self.optimizer, recipe)
         self.position = _Position()
+        self._settings = f"{sorted(asdict(recipe).items())!r}, recordings and start {_digest(recordings, start)}"
         self._since: list[tuple[float, float]] = []
         self._since_s = time.monotonic()
 
@@ -257,7 +262,11 @@ class _Run:
         return [self.pool.batch(number, self.recipe.sequences) for number in numbers]
 
     def train_on(self, batches: list[tuple[Float32, Float32]], rate: float) -> None:
-        """Train on the batches of one round: the pieces of each in their order, those of different ones in turn."""
+        """Train on the batches of one round: the pieces of each in their order, those of different ones in turn.
+
+        Raises:
+            MonitorError: the loss is not finite.
+        """
         recipe = self.recipe
         self.optimizer.learning_rate.assign(rate)
         energy = [np.maximum(np.einsum("nkj,nkj->n", each, each) / each[0].size, 1e-3) for _, each in batches]
@@ -276,6 +285,11 @@ class _Run:
                 inputs, targets, counted, energy[number].astype(np.float32), *states[number]
             )
             done[number] += 1
+            if not math.isfinite(float(loss)):
+                raise MonitorError(
+                    f"universal training: the loss was no finite number after {self.position.batch} batches; give a "
+                    f"--learning-rate below {recipe.learning_rate:g}, and delete the checkpoint if there is one"
+                )
             self._since.append((float(loss), float(ratio)))
         self.position.batch += len(batches)
 
@@ -305,7 +319,7 @@ class _Run:
         np.savez(
             buffer,
             allow_pickle=False,
-            recipe=np.array(repr(sorted(asdict(self.recipe).items()))),
+            settings=np.array(self._settings),
             numbers=np.array([position.batch, position.batches, position.spent_s], np.float64),
             losses=np.array(position.losses, np.float64),
             gap_ratios=np.array(position.gap_ratios, np.float64),
@@ -314,16 +328,17 @@ class _Run:
         )
         write_atomically(path, buffer.getvalue())
 
-    def resume(self, path: Path) -> None:
-        """Continue where a checkpoint was written.
+    def resume(self, path: Path, wanted: int | None) -> None:
+        """Continue where a checkpoint was written, with a length of ``wanted`` batches; None: any.
 
         Raises:
-            ArtefactError: it cannot be read, or belongs to a training with another recipe or shape.
+            ArtefactError: it cannot be read, belongs to a training with another recipe, shape or material, or is
+                further than ``wanted``.
         """
         try:
             with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
                 found = {name: stored[name] for name in stored.files}
-            recipe = str(found["recipe"])
+            settings = str(found["settings"])
             batch, batches, spent_s = found["numbers"].tolist()
             weights = [found[f"weight_{i}"] for i in range(len(self.network.get_weights()))]
             variables = [found[f"optimizer_{i}"] for i in range(len(self.optimizer.variables))]
@@ -332,10 +347,15 @@ class _Run:
                 f"checkpoint {path}: cannot be read ({error}); delete it to start the training again"
             ) from error
         shapes = [tuple(each.shape) for each in weights]
-        if recipe != repr(sorted(asdict(self.recipe).items())) or shapes != list(self.shape.weight_shapes):
+        if settings != self._settings or shapes != list(self.shape.weight_shapes):
             raise ArtefactError(
-                f"checkpoint {path}: belongs to a training with other settings ({recipe}); give the same settings to "
-                "resume it, or delete it to start again"
+                f"checkpoint {path}: belongs to a training with other settings or recordings ({settings}); give the "
+                "same ones to resume it, or delete it to start again"
+            )
+        if wanted and batch > wanted:
+            raise ArtefactError(
+                f"checkpoint {path}: has {batch:.0f} batches already, {wanted} are asked for; give more --batches, or "
+                "delete it to start again"
             )
         self.network.set_weights(weights)
         for variable, value in zip(self.optimizer.variables, variables, strict=True):
@@ -343,6 +363,16 @@ class _Run:
         self.position = _Position(
             int(batch), int(batches), spent_s, found["losses"].tolist(), found["gap_ratios"].tolist()
         )
+
+
+def _digest(recordings: list[list[Float32]], start: list[Float32] | None) -> str:
+    """A short hash of what a training starts from besides its recipe."""
+    found = hashlib.sha256()
+    for arrays in (*recordings, start or []):
+        found.update(f"{len(arrays)} ".encode())
+        for array in arrays:
+            found.update(np.ascontiguousarray(array).tobytes())
+    return found.hexdigest()[:16]
 
 
 def _compiled(network: Any, optimizer: Any, recipe: UniversalRecipe) -> Any:

@@ -15,15 +15,16 @@ import numpy as np
 
 from monitor.core.arrays import Bool, Float32, Float64
 from monitor.core.level import TIME_CONSTANT_BLOCKS
-from monitor.model.artefact.artefact import Artefact, Scaling
+from monitor.errors import MonitorError, RecordingError
+from monitor.model.artefact.artefact import Artefact, Scaling, load_artefact, require_destination
 from monitor.model.artefact.onnx_graph import onnx_bytes
 from monitor.model.artefact.write import write_model
 from monitor.model.engines.onnx_engine import OnnxEngine
 from monitor.model.network import Shape
 from monitor.model.training.dataset import split_in_time
 from monitor.model.training.report import linear_forecaster
-from monitor.model.training.signal_pool import normalised
-from monitor.model.training.training_run import Material, described, report_rows
+from monitor.model.training.signal_pool import normalised, shortest_record
+from monitor.model.training.training_run import Material, described, report_rows, started_from, with_signal
 from monitor.model.training.universal import UniversalProgress, UniversalRecipe, train_universal
 from monitor.simulation.random_vibration import RandomVibration
 
@@ -47,14 +48,15 @@ class HeldOutMachines:
     """Random machines that no training has seen, each with the gap ratio of an AR model of its own."""
 
     def __init__(self, count: int, block_samples: int, warmup_blocks: int) -> None:
-        self._warmup_blocks = warmup_blocks
+        self._warmup_blocks = min(warmup_blocks, JUDGED_BLOCKS // 2)
         blocks = FIT_BLOCKS + JUDGED_BLOCKS + 1
         signals = RandomVibration(HELD_OUT_SEED).signals(count, blocks * block_samples)
         fitted = FIT_BLOCKS * block_samples
         own = [linear_forecaster([[each[:fitted]]], block_samples, TIME_CONSTANT_BLOCKS) for each in signals]
         self._inputs, self._targets = normalised(signals[:, fitted:].reshape(count, -1, block_samples))
         linear = np.stack([inputs @ matrix for inputs, matrix in zip(self._inputs, own, strict=True)])
-        self.linear_own = np.minimum(_gap_ratios(linear, self._targets, warmup_blocks), CLASSES[-1])
+        # An AR model may be so unstable that its forecasts are not finite: fmin takes the limit then.
+        self.linear_own = np.fmin(_gap_ratios(linear, self._targets, self._warmup_blocks), CLASSES[-1])
         """(count,) gap ratio of each machine's own AR model; of an unstable one at most the last of ``CLASSES``."""
 
     def gap_ratios(self, engine: OnnxEngine) -> Float64:
@@ -128,6 +130,7 @@ def run_universal(
     budget_s: float | None,
     batches: int | None,
     start: Artefact | None = None,
+    warn: Callable[[str], None] = lambda _: None,
 ) -> Artefact:
     """Train a universal model, compare it on held-out machines, and write it.
 
@@ -143,15 +146,27 @@ def run_universal(
         budget_s: seconds that the training may take.
         batches: length of the training in batches; takes precedence over the budget.
         start: the model whose weights the training starts from; None: fresh weights.
+        warn: called with the text of each warning.
 
     Returns:
-        The model; its manifest holds the report.
+        The model; its manifest holds the report. Ctrl-C ends the training early.
 
     Raises:
         RecordingError: a recording is unusable.
         ArtefactError: ``out`` exists and is not a model, or the checkpoint belongs to another training.
+        MonitorError: ``out`` cannot be written, the training diverged, or it was stopped and there is no model to
+            write: before the first batch, or where ``out`` holds the model of a training that was not stopped.
     """
+    require_destination(out)
+    material = with_signal(material, warn) if material else []
     parts = [split_in_time(records, 1.0 - holdout) for _, records in material]
+    for (recording, _), (first, _) in zip(material, parts, strict=True):
+        longest = max((record.size for record in first), default=0)
+        if longest < (least := shortest_record(recipe.blocks, shape.block_samples)):
+            raise RecordingError(
+                f"{recording.name}: too short: its longest record has {longest:,} samples to train on, after --holdout "
+                f"{holdout:g}, at least {least:,} are needed; leave it out, or give a smaller --holdout"
+            )
     held_out = HeldOutMachines(HELD_OUT_MACHINES, shape.block_samples, shape.window_blocks)
     checkpoint = out.with_name(out.name + ".checkpoint.npz")
 
@@ -169,6 +184,11 @@ def run_universal(
         check=check,
         start=None if start is None else start.weights(),
     )
+    if trained.interrupted and (not trained.batches or _finished(out)):
+        kept = f"{out} is kept as it was" if out.exists() else "no model was written"
+        raise MonitorError(
+            f"train --universal: stopped after {trained.batches} batches; {kept}, the same command resumes the training"
+        )
     engine = OnnxEngine(shape, onnx_bytes(shape, trained.weights))
     found = held_out.gap_ratios(engine)
     recordings = [recording for recording, _ in material]
@@ -182,6 +202,7 @@ def run_universal(
         "recordings": [
             described(recording, first, last) for recording, (first, last) in zip(recordings, parts, strict=True)
         ],
+        "started_from": None if start is None else started_from(start, None),
         "recipe": asdict(recipe),
         "losses": trained.losses,
         "gap_ratios": trained.gap_ratios,
@@ -196,3 +217,12 @@ def run_universal(
     if not trained.interrupted:
         checkpoint.unlink(missing_ok=True)
     return artefact
+
+
+def _finished(path: Path) -> bool:
+    """Whether there is a model of a training that was not stopped early."""
+    try:
+        training = load_artefact(path).manifest.training
+    except MonitorError:
+        return False
+    return not training.get("interrupted", False)

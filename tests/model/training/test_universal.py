@@ -2,18 +2,27 @@
 
 import dataclasses
 import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from monitor.errors import ArtefactError
+from monitor.core.arrays import Float32
+from monitor.errors import ArtefactError, MonitorError
 from monitor.model.artefact.artefact import load_artefact
 from monitor.model.artefact.onnx_graph import onnx_bytes
 from monitor.model.engines.onnx_engine import OnnxEngine
 from monitor.model.network import Shape
-from monitor.model.training.universal import UniversalProgress, UniversalRecipe, UniversalTrained, train_universal
+from monitor.model.training.training_run import recordings_seen
+from monitor.model.training.universal import (
+    UniversalProgress,
+    UniversalRecipe,
+    UniversalTrained,
+    _Run,
+    train_universal,
+)
 from monitor.model.training.universal_run import HeldOutMachines
 from tests.support.commands import document, invoke, output, refusal
 
@@ -56,14 +65,26 @@ def test_it_learns_to_forecast_machines_that_it_never_saw() -> None:
     assert last["gap_ratio_mean"] < first["gap_ratio_mean"]
 
 
-def test_an_interrupted_training_resumes_to_the_same_weights(tmp_path: Path) -> None:
-    def interrupt(told: UniversalProgress) -> None:
-        if told.batch >= 6:
-            raise KeyboardInterrupt
+def stopped_at(batch: int, checkpoint: Path) -> UniversalTrained:
+    """The result of a training of twelve batches with Ctrl-C after ``batch`` of them."""
+    train_on = _Run.train_on
 
+    def until(run: _Run, batches: list[tuple[Float32, Float32]], rate: float) -> None:
+        if run.position.batch >= batch:
+            raise KeyboardInterrupt
+        train_on(run, batches, rate)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_Run, "train_on", until)
+        found = trained(checkpoint)
+    assert found.interrupted
+    return found
+
+
+def test_an_interrupted_training_resumes_to_the_same_weights(tmp_path: Path) -> None:
     checkpoint = tmp_path / "checkpoint.npz"
-    first = trained(checkpoint, interrupt)
-    assert first.interrupted
+    first = stopped_at(8, checkpoint)
+    assert first.batches == 8
     second = trained(checkpoint)
     assert not second.interrupted
     for one, two in zip(second.weights, trained().weights, strict=True):
@@ -130,6 +151,93 @@ def test_the_command_writes_a_model_for_any_rate(tmp_path: Path) -> None:
     )
     assert own["started_from"]["name"] == "universal"
     assert load_artefact(tmp_path / "own").manifest.sampling_rates_hz == (12000.0,)
+
+
+def test_it_trains_on_exactly_as_many_batches_as_asked_for(tmp_path: Path) -> None:
+    seen: list[int] = []
+    assert trained(report=lambda told: seen.append(told.batch), batches=6).batches == 6
+    assert seen[-1] == 6
+    checkpoint = tmp_path / "checkpoint.npz"
+    stopped_at(4, checkpoint)
+    with pytest.raises(ArtefactError, match="has 4 batches already, 3 are asked for; give more --batches"):
+        trained(checkpoint, batches=3)
+
+
+def test_a_checkpoint_is_not_resumed_with_other_recordings(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "checkpoint.npz"
+    trained(checkpoint, batches=1)
+    tone = np.sin(0.3 * np.arange(30_000)).astype(np.float32)
+    with pytest.raises(ArtefactError, match="other settings or recordings"):
+        train_universal([[tone]], SHAPE, RECIPE, budget_s=None, batches=2, checkpoint=checkpoint, report=lambda _: None)
+
+
+def test_a_training_that_diverges_stops() -> None:
+    start = [np.full(shape, 1e30, np.float32) for shape in SHAPE.weight_shapes]
+    with pytest.raises(MonitorError, match="the loss was no finite number after 0 batches; give a --learning-rate"):
+        train_universal(
+            [], SHAPE, RECIPE, budget_s=None, batches=2, checkpoint=None, report=lambda _: None, start=start
+        )
+
+
+def test_a_stopped_training_replaces_no_finished_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "model"
+    command: list[str | Path] = ["train", "--universal", "--out", out, *TINY]
+
+    def stop(*_: object) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("monitor.cli.train_universal._show", stop)
+        told = output(*command, "--batches=20")
+        assert ", stopped early" in told
+        assert "repeat with" not in told
+    assert out.with_name("model.checkpoint.npz").exists()
+    first = load_artefact(out)
+    output(*command, "--batches=20")
+    finished = load_artefact(out)
+    assert (first.manifest.training["interrupted"], finished.manifest.training["interrupted"]) == (True, False)
+    assert not out.with_name("model.checkpoint.npz").exists()
+    with monkeypatch.context() as patch:
+        patch.setattr("monitor.cli.train_universal._show", stop)
+        assert f"{out} is kept as it was, the same command resumes" in str(refusal(*command, "--batches=20"))
+    assert load_artefact(out).sha256 == finished.sha256
+
+
+def test_before_the_first_batch_there_is_no_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("monitor.model.training.universal._Run.train_on", stop)
+    error = refusal("train", "--universal", "--out", tmp_path / "model", "--batches=3", *TINY)
+    assert "stopped after 0 batches; no model was written" in str(error)
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_model_made_from_a_model_names_what_that_has_seen(tmp_path: Path) -> None:
+    for name, step in (("pump", 0.3), ("fan", 0.5)):
+        tone = np.sin(step * np.arange(30_000)).astype(np.float32)
+        np.savez(tmp_path / f"{name}.npz", acceleration=tone, sampling_rate_hz=12000.0)
+    command: list[str | Path] = ["train", "--universal", "--batches=1", "--batch=4"]
+    output(*command, tmp_path / "pump.npz", *TINY, "--out", tmp_path / "first")
+    output(*command, tmp_path / "fan.npz", "--from", tmp_path / "first", "--out", tmp_path / "second")
+    seen = recordings_seen(load_artefact(tmp_path / "second").manifest.training)
+    assert sorted(seen.values()) == ["fan.npz", "pump.npz"]
+    told = output("models", "inspect", tmp_path / "second")
+    assert "continued with first" in told
+    assert "12 random machines that it was not trained on: median gap ratio" in told
+    assert "by epoch" not in told
+
+
+def test_what_is_too_short_or_flat_is_named(tmp_path: Path) -> None:
+    tone, flat = np.sin(0.3 * np.arange(10_000)).astype(np.float32), np.full(10_000, 9.81, np.float32)
+    for name, samples in {"pump": tone, "flat": flat, "burst": tone[:1500]}.items():
+        np.savez(tmp_path / f"{name}.npz", acceleration=samples, sampling_rate_hz=12000.0)
+    command: list[str | Path] = ["train", "--universal", "--batches=1", *TINY, "--out", tmp_path / "model"]
+    error = refusal(*command, tmp_path / "pump.npz", "--holdout=0.9")
+    assert "pump.npz: too short: its longest record has 1,000 samples to train on, after --holdout 0.9" in str(error)
+    assert "flat.npz" in invoke(*command, tmp_path / "pump.npz", tmp_path / "flat.npz").stderr
+    assert "in every recording all samples are equal" in str(refusal(*command, tmp_path / "flat.npz"))
+    assert "1,500 samples" in str(refusal(*command, tmp_path / "burst.npz", "--holdout=0"))
 
 
 @pytest.mark.parametrize(
