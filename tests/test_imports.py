@@ -45,6 +45,7 @@ def test_tensorflow_stays_in_network_training_and_its_engine() -> None:
     assert users <= {
         "model/network.py",
         "model/training/training.py",
+        "model/training/universal.py",
         "model/engines/tensorflow_engine.py",
         "model/artefact/write.py",
     }

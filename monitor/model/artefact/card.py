@@ -121,8 +121,8 @@ def _recipe(training: dict[str, Any]) -> list[str]:
     recipe = training.get("recipe")
     if not recipe:
         return []
-    # A universal training has no epochs; every tenth of its hundred reports is enough.
-    told = training["losses"][9::10] if training.get("universal") else training["losses"]
+    # A universal training has no epochs; every tenth of its hundred reports is enough. A short one has few.
+    told = (training["losses"][9::10] if training.get("universal") else []) or training["losses"]
     losses = ", ".join(f"{loss:.4f}" for loss in told)
     validation = ", ".join(f"{loss:.4f}" for loss in training["validation_losses"])
     return [

@@ -141,6 +141,7 @@ def test_the_command_writes_a_model_for_any_rate(tmp_path: Path) -> None:
     assert model.manifest.untrained_rate(51_200.0, "fan") == ""
     card = (out / "README.md").read_text()
     assert "Gap ratio on 12 random machines of a seed kept apart" in card
+    assert f"Loss in the course of the training: {found['losses'][0]:.4f}" in card
     assert "| 0.0005 | 0.002 |" in card
     assert not out.with_name("universal.checkpoint.npz").exists()
     assert "trained on random machines, for any sampling rate" in output("models", "inspect", out)
