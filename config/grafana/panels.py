@@ -144,8 +144,8 @@ MACHINE = [
     ),
     Panel(
         "Forecast trust", "percentunit",
-        "Share of the healthy signal's energy that the channel's forecast explains. Near 0: the signal is noise to any "
-        "forecast, and its limits rest on its spectrum. It changes with a new calibration only.",
+        "Share of the healthy signal's energy that the channel's forecast explains. Near 0: noise to network and "
+        "linear model alike, limits rest on its spectrum. It changes with a new calibration only.",
         {NAME: f"vibration_forecast_trust{{{CHANNEL}}}"}, limits=(0, 1),
     ),
     Panel(

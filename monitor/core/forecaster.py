@@ -3,14 +3,37 @@
 An engine runs one network and holds no history except the state that it hands out. A forecaster takes the next block of
 each channel and returns the forecast of the block after it. In the carried mode (the default) the LSTM state continues
 from block to block, one step a block. In the windowed mode each forecast starts from a zero state and takes the last 25
-blocks, 25 steps a block.
+blocks, 25 steps a block. What a network returns need not be a forecast: :func:`unusable` tells.
 """
 
 from typing import Protocol
 
 import numpy as np
 
-from monitor.core.arrays import Float32, Rows
+from monitor.core.arrays import Bool, Float32, Rows
+
+LARGEST_LEVELS = 1000.0
+"""RMS, in units of the channel's level, above which a forecast is not used. Lower: a forecast of loud impacts is lost,
+since a block that is no spike may reach 200 levels, and so may a network that repeats it. Higher: a network that
+explodes is compared with the signal, and its gap ratio of more than a million looks like a fault."""
+
+
+def unusable(forecasts: Float32) -> Bool | None:
+    """Which rows are not a forecast: not finite, or far louder than any signal (:data:`LARGEST_LEVELS`).
+
+    Both are the same defect, a network that explodes on this input, so both count the same way. The energy of all rows
+    together tells in one pass that none is unusable, which takes less time than asking whether each number is finite.
+
+    Args:
+        forecasts: (n, block_samples) float32 in units of each channel's level.
+
+    Returns:
+        (n,) True where there is no usable forecast; None if all are usable.
+    """
+    largest = LARGEST_LEVELS**2 * forecasts.shape[1]
+    if np.vdot(forecasts, forecasts) <= largest:  # false for NaN
+        return None
+    return ~np.asarray(np.einsum("ij,ij->i", forecasts, forecasts) <= largest)
 
 
 class CarriedState(Protocol):

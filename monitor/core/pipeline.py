@@ -10,12 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from monitor.core.arrays import Bool, Float32, Int64, Rows
-from monitor.core.forecaster import Forecaster
+from monitor.core.forecaster import Forecaster, unusable
 from monitor.core.gap import ComparedBlocks, GapFigures
 from monitor.core.level import TIME_CONSTANT_BLOCKS, Level
 from monitor.core.rings import DueBlocks, index_of
 from monitor.core.scoring.calibration import Calibration
 from monitor.core.scoring.judge import Judge, Judgements
+from monitor.core.scoring.plausibility import Skip
 
 WARMUP_BLOCKS = 25
 """Blocks at the start of a context that are not scored; forecasts are at their best after about 20 (measured with the
@@ -44,9 +45,10 @@ class Processed:
     """The result of one batch."""
 
     scored: Bool
-    """(n,) True where the block was scored; False for warm-up, a spike, or the block after a spike."""
-    spikes: Bool
-    """(n,) True where the block was left out as an isolated spike, or because the spike spoiled its forecast."""
+    """(n,) True where the block was scored."""
+    skipped: dict[Skip, Bool]
+    """(n,) True where the block was not scored, by reason; a block has one reason. A spike takes the block after it
+    along, whose forecast it spoiled."""
     intervals: Intervals | None
     """The intervals that closed with this batch; None if none did."""
 
@@ -67,6 +69,7 @@ class Pipeline:
         self._open_blocks: Int64 = np.zeros(channels, np.int64)
         self._interval_start: Int64 = np.zeros(channels, np.int64)
         self._after_spike: Bool = np.zeros(channels, np.bool_)
+        self._no_forecast: Bool = np.zeros(channels, np.bool_)  # of the next block, which therefore starts a context
         # Where the last block of the context was not compared, it is kept: a head forecasts the next block from it.
         self._follows: Bool = np.zeros(channels, np.bool_)
         self._before: Float32 = np.zeros((channels, block_samples), np.float32)
@@ -74,7 +77,7 @@ class Pipeline:
         self.judge = Judge(channels, block_samples)
         self.listener: Callable[[ComparedBlocks], None] | None = None
         self.unforeseen: Int64 = np.zeros(channels, np.int64)
-        """(channels,) finite blocks after which the network's forecast was not finite."""
+        """(channels,) finite blocks after which the network had no usable forecast, needed or not."""
 
     def configure(self, rows: Rows, interval_blocks: int, warmup_blocks: int = WARMUP_BLOCKS) -> None:
         """Set the interval and the warm-up of ``rows``, both at least one block; an open interval goes on."""
@@ -92,7 +95,7 @@ class Pipeline:
         self._context_blocks[rows] = np.minimum(self._context_blocks[rows], self._warmup_blocks[rows] - 1)
 
     def without_network(self, rows: Rows, without: bool = True) -> None:
-        """Set whether ``rows`` do without the network: a forecast that is not finite then costs them no context."""
+        """Set whether ``rows`` do without the network: a forecast that is unusable then costs them no context."""
         self._without_network[rows] = without
 
     def reset(self, rows: Rows) -> None:
@@ -104,6 +107,7 @@ class Pipeline:
         self._open_blocks[rows] = 0
         self._follows[rows] = False
         self._after_spike[rows] = False
+        self._no_forecast[rows] = False
 
     def process(self, due: DueBlocks) -> Processed:
         """Take one block of each of some channels: compare it with its forecast, then forecast the next.
@@ -123,6 +127,9 @@ class Pipeline:
             self.reset(rows[renewed])
         context = self._context_blocks[rows]
         left_out = spikes | self._after_spike[rows]
+        no_forecast = self._no_forecast[rows]
+        if no_forecast.any():
+            self._no_forecast[rows] = False
         scored = (context >= self._warmup_blocks[rows]) & ~left_out
         signal = self.level.centre(rows, samples)
         intervals = self._compare(due, signal, high, low, scored) if scored.any() else None
@@ -133,23 +140,26 @@ class Pipeline:
         units = self.level.update(rows, signal, spikes)
         forecast = self.forecaster.step(units, rows)
         self._context_blocks[rows] = context + 1
-        if not np.isfinite(forecast).all():
-            forecast = self._without_forecast(rows, forecast, np.isfinite(high) & np.isfinite(low))
+        bad = unusable(forecast)
+        if bad is not None:
+            self._without_forecast(rows, bad, np.isfinite(high) & np.isfinite(low))
+            forecast = np.where(bad[:, None], np.float32(0), forecast)
         self._forecast[index_of(rows)] = forecast
-        return Processed(scored, left_out, intervals)
+        warm_up = ~(scored | left_out | no_forecast)
+        skipped = {Skip.WARM_UP: warm_up, Skip.SPIKE: left_out, Skip.NO_FORECAST: no_forecast}
+        return Processed(scored, skipped, intervals)
 
-    def _without_forecast(self, rows: Rows, forecast: Float32, finite: Bool) -> Float32:
-        """Reset the rows without a finite forecast; a NaN would stay in the network's state for good.
+    def _without_forecast(self, rows: Rows, bad: Bool, finite: Bool) -> None:
+        """Reset the rows whose forecast is ``bad``: a NaN would stay in the network's state for good.
 
-        Returns:
-            The forecasts, zero in those rows.
+        If the channel needs the network, that ends its context, and the next block counts as ``no_forecast``; those
+        after it are an ordinary warm-up. Where the samples were not finite, the network is not to blame.
         """
-        bad = ~np.asarray(np.isfinite(forecast).all(axis=1))
         self.unforeseen[rows[bad & finite]] += 1
         going_on = bad & finite & self._without_network[rows]
         self.forecaster.reset(rows[going_on])
         self.reset(rows[bad & ~going_on])
-        return np.where(bad[:, None], np.float32(0), forecast)
+        self._no_forecast[rows[bad & finite & ~going_on]] = True
 
     def _compare(self, due: DueBlocks, signal: Float32, high: Float32, low: Float32, scored: Bool) -> Intervals | None:
         rows, samples, start = due.rows, due.samples, due.start_sample

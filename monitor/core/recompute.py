@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from monitor.core.arrays import Bool, Float32
-from monitor.core.forecaster import Forecaster
+from monitor.core.forecaster import Forecaster, unusable
 from monitor.core.level import UnitBlocks, unit_blocks
 from monitor.core.scoring.head import Head
 
@@ -81,7 +81,7 @@ def recompute(
         if k < count and level.starts[k]:
             forecaster.reset(row)
         units[k + 1] = forecaster.step(level.units[k : k + 1] if k < count else units[k : k + 1], row)[0]
-        if not np.isfinite(units[k + 1]).all():
+        if unusable(units[k + 1 : k + 2]) is not None:
             # As in the pipeline: a NaN would stay in the network's state, and a head without the network needs none.
             forecaster.reset(row)
             units[k + 1] = np.nan if head is None or head.uses_network else 0.0

@@ -13,7 +13,7 @@ from monitor.core.pipeline import Intervals, Pipeline
 from monitor.core.scoring.alarm import State
 from monitor.core.scoring.calibration import Calibration
 from monitor.core.scoring.kinds import KINDS
-from monitor.core.scoring.plausibility import REFUSALS, Skip
+from monitor.core.scoring.plausibility import REFUSALS
 from monitor.offline.calibration_run import Cut
 from monitor.offline.drive import drive
 from monitor.recording.source import Recording
@@ -132,20 +132,13 @@ def backtest(
     clocks = [_Clock(recording) for recording in recordings]
     read: Counter[int] = Counter()
     for due, processed in drive(pipeline, recordings, read):
-        for row, scored, spike, first, start in zip(
-            due.rows.tolist(),
-            processed.scored.tolist(),
-            processed.spikes.tolist(),
-            due.first.tolist(),
-            due.start_sample.tolist(),
-            strict=True,
-        ):
-            if first:
-                clocks[row].enter(start)
-            if scored:
-                results[row].blocks_scored += 1
-            else:
-                results[row].blocks_skipped[Skip.SPIKE if spike else Skip.WARM_UP] += 1
+        for row, start in zip(due.rows[due.first].tolist(), due.start_sample[due.first].tolist(), strict=True):
+            clocks[row].enter(start)
+        for row in due.rows[processed.scored].tolist():
+            results[row].blocks_scored += 1
+        for reason, blocks in processed.skipped.items():
+            for row in due.rows[blocks].tolist():
+                results[row].blocks_skipped[reason] += 1
         if processed.intervals is not None:
             _keep(processed.intervals, results, clocks, how.interval_blocks)
     for row, result in enumerate(results):

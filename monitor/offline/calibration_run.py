@@ -101,7 +101,7 @@ def calibrate_channels(
 ) -> list[Calibration]:
     """Calibrate several channels in one run, each on its healthy recordings.
 
-    If the network's forecasts of a channel are not all finite, that channel is calibrated without the network.
+    If the network's forecasts of a channel are not all usable, that channel is calibrated without the network.
 
     Args:
         engine: runs the model.
@@ -118,8 +118,8 @@ def calibrate_channels(
     for recordings, blocks in zip(channels, unforeseen.tolist(), strict=True):
         if blocks:
             warn(
-                f"{recordings[0].name}: the network's forecast was not finite after {blocks} blocks; the channel is "
-                "calibrated without the network"
+                f"{recordings[0].name}: the network has no forecast after {blocks} blocks (not finite, or far louder "
+                "than any signal); the channel is calibrated without the network"
             )
     return [
         calibrate(
@@ -138,7 +138,7 @@ def calibrate_channels(
 def _collect(
     engine: Engine, level_blocks: int, channels: list[list[Recording]], how: Cut, *, network: bool
 ) -> tuple[_Contexts, Int64]:
-    """What the pipeline compares, and after how many blocks of each channel the forecast was not finite."""
+    """What the pipeline compares, and after how many blocks of each channel there was no usable forecast."""
     collected, unforeseen = _Contexts(len(channels)), np.zeros(len(channels), np.int64)
     for number in range(max(len(recordings) for recordings in channels)):
         present = [recordings[number] for recordings in channels]

@@ -1,15 +1,19 @@
-"""What a pipeline does with a network whose forecast is not finite, and with a calibration that comes later."""
+"""What a pipeline does with a network without a usable forecast, and with a calibration that comes later."""
+
+from collections import Counter
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
 
 from monitor.core.arrays import Float32
-from monitor.core.forecaster import make_forecaster
+from monitor.core.forecaster import LARGEST_LEVELS, make_forecaster, unusable
 from monitor.core.gap import ComparedBlocks
 from monitor.core.pipeline import Pipeline
 from monitor.core.rings import Rings
 from monitor.core.scoring.fit import calibrate
 from monitor.core.scoring.head_fit import NO_NETWORK, Stretch
+from monitor.core.scoring.plausibility import Skip
 from tests.support.healthy import BLOCK, INTERVAL, signal
 from tests.support.numpy_engine import Exploding, NumpyEngine
 
@@ -27,6 +31,37 @@ def drive(pipeline: Pipeline, blocks: Float32) -> tuple[int, list[float]]:
         if processed.intervals is not None:
             scores += processed.intervals.judgements.score.tolist()
     return scored, scores
+
+
+@dataclass
+class Outcome:
+    """What became of one channel."""
+
+    scored: int = 0
+    skipped: Counter[Skip] = field(default_factory=Counter)
+    gap_ratios: list[float] = field(default_factory=list)
+
+
+def drive_together(engine: NumpyEngine, blocks: list[Float32]) -> list[Outcome]:
+    """Channels of equal length in common batches."""
+    rows = np.arange(len(blocks))
+    pipeline = Pipeline(make_forecaster(engine, "carried", rows.size), rows.size, BLOCK)
+    pipeline.configure(rows, INTERVAL, WARMUP)
+    rings = Rings(rows.size, len(blocks[0]) + 1, BLOCK)
+    for row, own in enumerate(blocks):
+        rings.append(row, own.reshape(-1), 1.0, 0.0)
+    found = [Outcome() for _ in blocks]
+    while (due := rings.take()) is not None:
+        assert due.rows.tolist() == rows.tolist()
+        processed = pipeline.process(due)
+        for row in rows.tolist():
+            found[row].scored += int(processed.scored[row])
+            for reason, which in processed.skipped.items():
+                found[row].skipped[reason] += int(which[row])
+        if processed.intervals is not None:
+            for row, ratio in zip(processed.intervals.rows, processed.intervals.gaps.gap_ratio, strict=True):
+                found[row].gap_ratios.append(float(ratio))
+    return found
 
 
 def made(engine: NumpyEngine) -> Pipeline:
@@ -57,6 +92,35 @@ def test_without_a_calibration_it_ends_the_context() -> None:
     assert scored == 300 // Exploding.EVERY * (Exploding.EVERY - WARMUP)
 
 
+@pytest.mark.parametrize("value", [np.nan, -np.inf, 1e5])
+def test_it_costs_its_own_channel_a_warm_up_and_its_neighbours_nothing(value: float) -> None:
+    blocks = [signal(120, seed) for seed in range(3)]
+    sound = [drive_together(NumpyEngine(BLOCK), blocks)[row] for row in range(3)]
+    found = drive_together(Exploding(BLOCK, row=1, value=value, times=1), blocks)
+    assert (found[0], found[2]) == (sound[0], sound[2])
+    assert sound[1].skipped == {Skip.WARM_UP: WARMUP, Skip.SPIKE: 0, Skip.NO_FORECAST: 0}
+    assert found[1].skipped == {Skip.WARM_UP: 2 * WARMUP - 1, Skip.SPIKE: 0, Skip.NO_FORECAST: 1}
+    assert found[1].scored + sum(found[1].skipped.values()) == 120
+    # It recovers: from then on everything is as in a channel that begins there.
+    later = drive_together(NumpyEngine(BLOCK), [part[Exploding.EVERY :] for part in blocks])[1]
+    count = len(later.gap_ratios)
+    assert count == (120 - Exploding.EVERY - WARMUP) // INTERVAL
+    assert found[1].gap_ratios[-count:] == later.gap_ratios
+
+
+def test_missing_samples_after_it_are_what_the_next_block_is_skipped_for() -> None:
+    blocks, pipeline = signal(Exploding.EVERY + 1, 1), made(Exploding(BLOCK))
+    rings = Rings(1, len(blocks) + 1, BLOCK)
+    rings.append(0, blocks[:-1].reshape(-1), 1.0, 0.0)
+    while (due := rings.take()) is not None:
+        pipeline.process(due)
+    rings.start_context(0, 10**6)
+    rings.append(0, blocks[-1], 1.0, 0.0)
+    due = rings.take()
+    assert due is not None
+    assert [reason for reason, which in pipeline.process(due).skipped.items() if which[0]] == [Skip.WARM_UP]
+
+
 def test_a_calibration_in_the_middle_of_an_interval_starts_a_new_one() -> None:
     blocks, rows = signal(300, 1), np.zeros(1, np.intp)
     healthy = Stretch(blocks[0], blocks[1:], np.zeros_like(blocks[1:]))
@@ -85,3 +149,15 @@ def test_a_calibration_in_the_middle_of_an_interval_starts_a_new_one() -> None:
     later = [ratio for start, ratio in ratios if start >= 104]
     assert ratios[10][0] == 105
     assert later == pytest.approx([calibration.gap_ratio] * len(later), rel=0.3)
+
+
+def test_a_forecast_is_unusable_if_it_is_not_finite_or_far_louder_than_the_level() -> None:
+    forecasts = np.ones((6, 100), np.float32)
+    assert unusable(forecasts) is None
+    forecasts[0] = 0.99 * LARGEST_LEVELS
+    forecasts[1] = 1.01 * LARGEST_LEVELS
+    forecasts[2, 7], forecasts[3, 7], forecasts[4, 7] = np.nan, -np.inf, 3e38  # the last one's square is infinite
+    found = unusable(forecasts)
+    assert found is not None
+    assert found.tolist() == [False, True, True, True, True, False]
+    assert unusable(forecasts[[0, 5]]) is None

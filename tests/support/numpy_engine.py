@@ -70,17 +70,19 @@ class LastBlock(NumpyEngine):
 
 
 class Exploding(NumpyEngine):
-    """An engine whose forecast is not finite at its end, after every ``EVERY`` blocks; for one channel."""
+    """An engine whose forecast of ``row`` ends with ``value`` after every ``EVERY`` blocks, up to ``times`` times."""
 
     EVERY = 20
 
-    def __init__(self, block_samples: int = 8) -> None:
+    def __init__(self, block_samples: int = 8, row: int = 0, value: float = np.inf, times: int = 10**9) -> None:
         super().__init__(block_samples)
+        self.row, self.value, self.times = row, value, times
         self.taken = 0
 
     def step(self, blocks: Float32, state: CarriedState, rows: Rows) -> Float32:
-        self.taken += 1
         forecast = super().step(blocks, state, rows)
-        if self.taken % self.EVERY == 0:
-            forecast[:, -1] = np.inf
+        if self.row in rows:
+            self.taken += 1
+            if self.taken % self.EVERY == 0 and self.taken <= self.EVERY * self.times:
+                forecast[rows == self.row, -1] = self.value
         return forecast

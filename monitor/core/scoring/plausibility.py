@@ -39,11 +39,13 @@ class Skip(StrEnum):
 
     WARM_UP = "warm_up"
     SPIKE = "spike"
+    NO_FORECAST = "no_forecast"
+    """The network's forecast of the block is unusable, see :func:`monitor.core.forecaster.unusable`."""
     OVERLOAD = "overload"
     INCOMPLETE = "incomplete"
 
 
-BY_WORKER = (Skip.WARM_UP, Skip.SPIKE, Skip.OVERLOAD)
+BY_WORKER = (Skip.WARM_UP, Skip.SPIKE, Skip.NO_FORECAST, Skip.OVERLOAD)
 """The reasons that a worker counts."""
 
 

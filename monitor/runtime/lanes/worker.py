@@ -172,8 +172,8 @@ class Worker:
         scored, intervals = processed.scored, processed.intervals
         with board.writing():
             board.blocks_scored[due.rows[scored]] += 1
-            board.skipped[Skip.WARM_UP][due.rows[~(scored | processed.spikes)]] += 1
-            board.skipped[Skip.SPIKE][due.rows[processed.spikes]] += 1
+            for reason, blocks in processed.skipped.items():
+                board.skipped[reason][due.rows[blocks]] += 1
             lane.durations.observe_one(ended_s - began_s)
             lane.batches.observe_one(due.rows.size)
             lane.latencies.observe(ended_s - due.arrived_s[scored])

@@ -83,7 +83,7 @@ def write_channels(page: MetricsPage, view: View) -> None:
         (f'{labels},reason="{reason}"', value)
         for reason in BY_WORKER
         for labels, value in counts(reason)
-        if value or reason is not Skip.SPIKE
+        if value or reason in {Skip.WARM_UP, Skip.OVERLOAD}
     ]
     skipped += [
         (f'{labels},reason="{reason}"', value)
@@ -95,7 +95,12 @@ def write_channels(page: MetricsPage, view: View) -> None:
         (f'{labels},reason="{Skip.INCOMPLETE}"', float(channel.blocks_incomplete))
         for labels, channel in zip(names, table.channels, strict=True)
     ]
-    page.family("vibration_blocks_skipped_total", "counter", "Blocks not compared, by reason.", skipped)
+    page.family(
+        "vibration_blocks_skipped_total",
+        "counter",
+        "Blocks not scored, by reason; no_forecast: what the network gave is not finite or far louder than any signal.",
+        skipped,
+    )
     page.family(
         "vibration_last_sample_timestamp_seconds",
         "gauge",

@@ -110,6 +110,7 @@ def picture_document(picture: Picture, rate_hz: float) -> dict[str, Any]:
     return {
         "start_sample": picture.start_sample + measured.size - shown,
         "rate_hz": rate_hz,
+        "no_forecast": bool(np.isnan(forecast).any()),
         "warmup_samples": max(0, picture.warmup_samples - (measured.size - shown)),
         "measured": _packed(measured[-shown:]),
         "forecast": _packed(forecast[-shown:]),

@@ -122,6 +122,7 @@ export class ChannelView {
     if (message.silent) this.note("No samples arrive. The charts show the last ones.");
     else if (message.refusal) this.note(`Not scored: ${words(message.refusal)}.`);
     else if (!message.picture) this.note("Waiting for enough uninterrupted samples to forecast from.");
+    else if (message.picture.no_forecast) this.note("No forecast: the model gives none of this signal, or one far louder than it. Such blocks are not scored.");
     else if (this.charts) this.note("");
     const spoken = `measured RMS ${number(message.rms)} m/s², residual RMS ${number(message.gap)} m/s²`;
     if (this.changed) this.part(".wave").setAttribute("aria-label", `Waveform, measured and forecast: ${spoken}`);
