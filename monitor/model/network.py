@@ -134,8 +134,12 @@ def build_network(shape: Shape, *, every_block: bool) -> Any:
     )
 
 
-def build_carrying_network(shape: Shape) -> Any:
+def build_carrying_network(shape: Shape, blocks: int) -> Any:
     """A Keras model with fresh weights that carries its state, for training on long sequences piece by piece.
+
+    Args:
+        shape: the dimensions.
+        blocks: blocks of a piece.
 
     Returns:
         A ``keras.Model`` from ``[blocks, h1, c1, h2, c2]`` to ``[forecasts, h1, c1, h2, c2]``: (n, blocks,
@@ -146,12 +150,13 @@ def build_carrying_network(shape: Shape) -> Any:
     import keras
 
     first, second = shape.units
-    blocks = keras.layers.Input((None, shape.block_samples))
+    inputs = keras.layers.Input((blocks, shape.block_samples))
     state = [keras.layers.Input((units,)) for units in (first, first, second, second)]
-    lstm_1 = keras.layers.LSTM(first, return_sequences=True, return_state=True, name="lstm_1")
-    lstm_2 = keras.layers.LSTM(second, return_sequences=True, return_state=True, name="lstm_2")
-    below, h1, c1 = lstm_1(blocks, initial_state=state[:2])
+    # Without a loop in the graph, short pieces run a tenth faster.
+    kept: dict[str, Any] = {"return_sequences": True, "return_state": True, "unroll": True}
+    lstm_1, lstm_2 = (keras.layers.LSTM(units, name=f"lstm_{n}", **kept) for n, units in enumerate(shape.units, 1))
+    below, h1, c1 = lstm_1(inputs, initial_state=state[:2])
     above, h2, c2 = lstm_2(below, initial_state=state[2:])
     hidden = keras.layers.Dense(shape.hidden, name="dense_1")(above)
     forecasts = keras.layers.Dense(shape.block_samples, name="dense_2")(hidden)
-    return keras.Model([blocks, *state], [forecasts, h1, c1, h2, c2], name="forecaster")
+    return keras.Model([inputs, *state], [forecasts, h1, c1, h2, c2], name="forecaster")

@@ -242,8 +242,13 @@ class RandomVibration:
         signal = np.zeros(turns.size, np.float32)
         time = np.arange(turns.size, dtype=np.float64)
         grid = rng.choice(GRIDS) if rng.random() < 0.2 else 0
+        # Lines beside one another: a carrier whose sidebands are not those of a modulation.
+        centre, spacing = rng.uniform(0.005, 0.47), self._frequency(5e-4, 0.03)
+        together = rng.random() < 0.3
         for _ in range(rng.integers(1, 9)):
             frequency = self._frequency(5e-4, 0.49, linear=0.75)
+            if together:
+                frequency = float(np.clip(centre + spacing * rng.integers(-4, 5), 5e-4, 0.49))
             if grid:
                 frequency = max(1, round(frequency * grid)) / grid + rng.choice([0.0, 1e-5 * rng.standard_normal()])
             phase = (turns if not grid and rng.random() < 0.5 else time) * frequency + rng.random()
