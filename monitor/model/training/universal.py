@@ -57,9 +57,10 @@ class UniversalRecipe:
     """Blocks at the start of a sequence whose forecasts do not count in the loss."""
     learning_rate: float = 1.2e-2
     """Highest learning rate."""
-    weight_decay: float = 0.03
+    weight_decay: float = 0.1
     """Decay of the weights, relative to the learning rate. Lower: they grow without end under Muon, whose steps are all
-    of the same size, and the gates saturate (a standard deviation of 2 after 48,000 steps). Higher: less is kept."""
+    of the same size, and the gates saturate (a standard deviation of 2 after 48,000 steps). Higher: less is kept (2.9
+    million blocks of simple machines: gap ratio 0.49 with 0, 0.46 with 0.03, 0.45 with 0.1)."""
     falling: float = 0.8
     """Share of the training in which the learning rate falls to zero."""
     floor: float = 0.1
