@@ -56,20 +56,21 @@ def make_record(samples: Float32, block_samples: int, time_constant_blocks: int,
     """Compute the level of a record: at first an average over all samples, then exponential."""
     constant = time_constant_blocks * block_samples
     values = samples.astype(np.float64)
-    count = np.minimum(np.arange(1, values.size + 1), constant)
-
-    def running(series: Float64) -> Float64:
-        head = np.cumsum(series[:constant]) / count[:constant]
-        if series.size <= constant:
-            return head
-        decay = 1.0 - 1.0 / constant
-        tail, _ = lfilter([1.0 - decay], [1.0, -decay], series[constant:], zi=[decay * head[-1]])
-        return np.concatenate([head, tail])
-
-    mean = running(values)
-    square = running(values * values)
+    mean = running_mean(values, constant)
+    square = running_mean(values * values, constant)
     rms = np.sqrt(np.maximum(square - mean * mean, 1e-12))
     return Record(samples, mean.astype(np.float32), rms.astype(np.float32), recording)
+
+
+def running_mean(series: Float64, constant: int) -> Float64:
+    """The causal mean along the last axis: of all values so far up to ``constant`` values, then exponential."""
+    count = np.arange(1, min(series.shape[-1], constant) + 1)
+    head = np.cumsum(series[..., :constant], axis=-1) / count
+    if series.shape[-1] <= constant:
+        return head
+    decay = 1.0 - 1.0 / constant
+    tail, _ = lfilter([1.0 - decay], [1.0, -decay], series[..., constant:], axis=-1, zi=decay * head[..., -1:])
+    return np.concatenate([head, tail], axis=-1)
 
 
 class Windows:

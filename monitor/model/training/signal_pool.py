@@ -13,10 +13,11 @@ Everything follows from the seed and the number of the batch, so a training can 
 import math
 
 import numpy as np
-from scipy.signal import lfilter, resample
+from scipy.signal import resample
 
 from monitor.core.arrays import Float32, Float64
 from monitor.errors import RecordingError
+from monitor.model.training.dataset import running_mean
 from monitor.simulation.random_vibration import MARGIN_SAMPLES, SIMPLE, RandomVibration
 
 POOL_SIGNALS = 3000
@@ -173,20 +174,9 @@ def normalised(blocks: Float32, time_constant_blocks: int = 100) -> tuple[Float3
         Inputs and targets, (n, blocks, block_samples) float32 each: block k, and block k + 1, by the level after k.
     """
     values = blocks[:, :-1].astype(np.float64)
-    mean = _running(values.mean(axis=2), time_constant_blocks)
-    square = _running(np.einsum("nkj,nkj->nk", values, values) / blocks.shape[2], time_constant_blocks)
+    mean = running_mean(values.mean(axis=2), time_constant_blocks)
+    square = running_mean(np.einsum("nkj,nkj->nk", values, values) / blocks.shape[2], time_constant_blocks)
     rms = np.sqrt(np.maximum(square - mean * mean, 1e-9)).astype(np.float32)[..., None]
     centre = mean.astype(np.float32)[..., None]
     inputs, targets = (blocks[:, :-1] - centre) / rms, (blocks[:, 1:] - centre) / rms
     return np.clip(inputs, -CLIP_LEVELS, CLIP_LEVELS), np.clip(targets, -CLIP_LEVELS, CLIP_LEVELS)
-
-
-def _running(series: Float64, constant: int) -> Float64:
-    """A plain average over the first ``constant`` blocks, then an exponential one, along the second axis."""
-    count = np.minimum(np.arange(1, series.shape[1] + 1), constant)
-    head = np.cumsum(series[:, :constant], axis=1) / count[:constant]
-    if series.shape[1] <= constant:
-        return head
-    decay = 1.0 - 1.0 / constant
-    tail, _ = lfilter([1.0 - decay], [1.0, -decay], series[:, constant:], axis=1, zi=decay * head[:, -1:])
-    return np.concatenate([head, tail], axis=1)
