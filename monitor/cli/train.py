@@ -1,6 +1,5 @@
 """``train``: trains a model on healthy recordings, and reports its gap ratio on held-out data."""
 
-import json
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,7 +9,7 @@ import click
 
 from monitor.cli.model_argument import named_model
 from monitor.cli.recordings import duration, recording_options, warn
-from monitor.cli.training_shown import Bar, layer_table, report_text, training_shown
+from monitor.cli.training_shown import Bar, layer_table, show_result, training_shown
 from monitor.core.level import TIME_CONSTANT_BLOCKS
 from monitor.recording.options import RecordingOptions
 from monitor.shipped import shipped
@@ -137,12 +136,7 @@ def command(
             before,
             warn,
         )
-    training = artefact.manifest.training
-    if as_json:
-        click.echo(json.dumps({"model": str(out), "sha256": artefact.sha256, **training}))
-    else:
-        click.echo(report_text(training))
-        click.echo(f"{out}: model written, sha256 {artefact.sha256[:16]}")
+    show_result(artefact, out, as_json=as_json)
 
 
 def wanted_shape(

@@ -1,6 +1,5 @@
 """``train --universal``: trains a reference model on random machines, and reports it on machines that it never saw."""
 
-import json
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from monitor.cli.recordings import warn
-from monitor.cli.training_shown import Bar, report_text, training_shown
+from monitor.cli.training_shown import Bar, show_result, training_shown
 from monitor.recording.options import RecordingOptions
 
 if TYPE_CHECKING:
@@ -90,12 +89,8 @@ def train_universal_model(
     training = artefact.manifest.training
     if training["interrupted"]:
         warn(f"stopped early after {training['seconds']:.0f} s; the same command resumes the training")
-    if as_json:
-        click.echo(json.dumps({"model": str(out), "sha256": artefact.sha256, **training}))
-        return
-    click.echo(report_text(training))
-    repeat = "" if training["interrupted"] else f"; repeat with --batches {training['universal']['batches']}"
-    click.echo(f"{out}: model written, sha256 {artefact.sha256[:16]}{repeat}")
+    hint = "" if training["interrupted"] else f"; repeat with --batches {training['universal']['batches']}"
+    show_result(artefact, out, as_json=as_json, hint=hint)
 
 
 def _show(bar: Bar | None, told: "UniversalProgress") -> None:

@@ -1,10 +1,17 @@
 """What commands show of a training: its progress while it runs, then the table of layers and the results."""
 
+import json
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from monitor.model.artefact.artefact import Artefact
 
 
 def layer_table(shape: Any) -> str:
@@ -38,6 +45,16 @@ def report_text(training: dict[str, Any]) -> str:
     if training["recordings"] and not training["report"]:
         lines.append("no report: too little signal was held out; see --holdout")
     return "\n".join(lines)
+
+
+def show_result(artefact: "Artefact", out: Path, *, as_json: bool, hint: str = "") -> None:
+    """Print the results of a training and where its model is, as one JSON document or as text that ends in ``hint``."""
+    training = artefact.manifest.training
+    if as_json:
+        click.echo(json.dumps({"model": str(out), "sha256": artefact.sha256, **training}))
+    else:
+        click.echo(report_text(training))
+        click.echo(f"{out}: model written, sha256 {artefact.sha256[:16]}{hint}")
 
 
 Bar = Callable[[float, str], None]
