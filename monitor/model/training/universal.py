@@ -12,21 +12,20 @@ to fall, the training can be branched or resumed; only then must its length be k
 """
 
 import hashlib
-import io
 import math
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from monitor.atomic_file import write_atomically
 from monitor.core.arrays import Float32
 from monitor.errors import ArtefactError, MonitorError
 from monitor.model.network import Shape, build_carrying_network, quiet_tensorflow
+from monitor.model.training.checkpoint import Checkpoint, Position, read_checkpoint, write_checkpoint
 from monitor.model.training.signal_pool import POOL_SIGNALS, SignalPool
 
 WARMUP_STEPS = 200
@@ -100,22 +99,6 @@ class UniversalProgress:
     """Estimated seconds until the end."""
     checked: dict[str, float] | None
     """Held-out gap ratios, if they were just measured."""
-
-
-@dataclass
-class _Position:
-    """Where a training stands; with the weights, all that a checkpoint holds."""
-
-    batch: int = 0
-    """Batches done."""
-    batches: int = 0
-    """Batches of the whole training; 0: not known yet."""
-    spent_s: float = 0.0
-    """Seconds of training so far, over all runs."""
-    losses: list[float] = field(default_factory=list)
-    """Mean loss of each report."""
-    gap_ratios: list[float] = field(default_factory=list)
-    """Mean gap ratio of each report."""
 
 
 @dataclass(frozen=True)
@@ -218,14 +201,14 @@ def train_universal(
     )
 
 
-def _fraction(position: _Position, budget_s: float | None) -> float:
+def _fraction(position: Position, budget_s: float | None) -> float:
     """The completed fraction of a training."""
     if position.batches:
         return min(1.0, position.batch / position.batches)
     return min(1.0, position.spent_s / (budget_s or math.inf))
 
 
-def _rate(recipe: UniversalRecipe, position: _Position, budget_s: float | None) -> float:
+def _rate(recipe: UniversalRecipe, position: Position, budget_s: float | None) -> float:
     """The learning rate of the next batch."""
     steps = position.batch * recipe.pieces
     rising = min(1.0, (steps + recipe.pieces) / WARMUP_STEPS)
@@ -255,7 +238,7 @@ class _Run:
         )
         self.optimizer.build(self.network.trainable_variables)
         self.step = _compiled(self.network, self.optimizer, recipe)
-        self.position = _Position()
+        self.position = Position()
         self._settings = f"{sorted(asdict(recipe).items())!r}, recordings and start {_digest(recordings, start)}"
         self._since: list[tuple[float, float]] = []
         self._since_s = time.monotonic()
@@ -321,20 +304,9 @@ class _Run:
         return told
 
     def save(self, path: Path) -> None:
-        """Write a checkpoint atomically."""
-        position = self.position
-        buffer = io.BytesIO()
-        np.savez(
-            buffer,
-            allow_pickle=False,
-            settings=np.array(self._settings),
-            numbers=np.array([position.batch, position.batches, position.spent_s], np.float64),
-            losses=np.array(position.losses, np.float64),
-            gap_ratios=np.array(position.gap_ratios, np.float64),
-            **{f"weight_{i}": each for i, each in enumerate(self.weights())},
-            **{f"optimizer_{i}": np.asarray(each) for i, each in enumerate(self.optimizer.variables)},
-        )
-        write_atomically(path, buffer.getvalue())
+        """Write a checkpoint."""
+        variables = [np.asarray(each) for each in self.optimizer.variables]
+        write_checkpoint(path, Checkpoint(self._settings, self.position, self.weights(), variables))
 
     def resume(self, path: Path, wanted: int | None) -> None:
         """Continue where a checkpoint was written, with a length of ``wanted`` batches; None: any.
@@ -343,34 +315,22 @@ class _Run:
             ArtefactError: it cannot be read, belongs to a training with another recipe, shape or material, or is
                 further than ``wanted``.
         """
-        try:
-            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
-                found = {name: stored[name] for name in stored.files}
-            settings = str(found["settings"])
-            batch, batches, spent_s = found["numbers"].tolist()
-            weights = [found[f"weight_{i}"] for i in range(len(self.network.get_weights()))]
-            variables = [found[f"optimizer_{i}"] for i in range(len(self.optimizer.variables))]
-        except Exception as error:  # zipfile, zlib and NumPy raise many types for a damaged file
+        found = read_checkpoint(path, len(self.shape.weight_shapes), len(self.optimizer.variables))
+        shapes = [tuple(each.shape) for each in found.weights]
+        if found.settings != self._settings or shapes != list(self.shape.weight_shapes):
             raise ArtefactError(
-                f"checkpoint {path}: cannot be read ({error}); delete it to start the training again"
-            ) from error
-        shapes = [tuple(each.shape) for each in weights]
-        if settings != self._settings or shapes != list(self.shape.weight_shapes):
-            raise ArtefactError(
-                f"checkpoint {path}: belongs to a training with other settings or recordings ({settings}); give the "
-                "same ones to resume it, or delete it to start again"
+                f"checkpoint {path}: belongs to a training with other settings or recordings ({found.settings}); give "
+                "the same ones to resume it, or delete it to start again"
             )
-        if wanted and batch > wanted:
+        if wanted and found.position.batch > wanted:
             raise ArtefactError(
-                f"checkpoint {path}: has {batch:.0f} batches already, {wanted} are asked for; give more --batches, or "
-                "delete it to start again"
+                f"checkpoint {path}: has {found.position.batch} batches already, {wanted} are asked for; give more "
+                "--batches, or delete it to start again"
             )
-        self.network.set_weights(weights)
-        for variable, value in zip(self.optimizer.variables, variables, strict=True):
+        self.network.set_weights(found.weights)
+        for variable, value in zip(self.optimizer.variables, found.variables, strict=True):
             variable.assign(value)
-        self.position = _Position(
-            int(batch), int(batches), spent_s, found["losses"].tolist(), found["gap_ratios"].tolist()
-        )
+        self.position = found.position
 
 
 def _digest(recordings: list[list[Float32]], start: list[Float32] | None) -> str:
