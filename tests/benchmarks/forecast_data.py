@@ -4,7 +4,6 @@ Each is a recording of ``VIBRATION_DATA`` as ``train`` takes it. A linear model 
 recording, an own network is trained on it, and the second half is judged.
 """
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -14,7 +13,7 @@ from monitor.core.arrays import Float32
 from monitor.errors import ArtefactError
 from monitor.model.artefact.artefact import Artefact
 from monitor.model.training.dataset import split_in_time
-from monitor.model.training.training_run import recordings_seen
+from monitor.model.training.training_run import file_sha256, recordings_seen
 from monitor.recording.described import open_described
 from monitor.recording.options import RecordingOptions
 from tests.benchmarks.detection_data import folder
@@ -48,11 +47,8 @@ class Healthy:
     """Records of the second half."""
 
 
-@cache
-def sha256(file: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+sha256 = cache(file_sha256)
+"""SHA-256 of a recording, which does not change while a benchmark runs."""
 
 
 def rig_files(rig: str) -> dict[str, Path]:

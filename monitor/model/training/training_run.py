@@ -137,13 +137,17 @@ def recordings_seen(training: dict[str, Any]) -> dict[str, str]:
     return seen
 
 
+def file_sha256(file: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
 def described(recording: Recording, first: list[Float32], last: list[Float32]) -> dict[str, Any]:
     """What the manifest says of a recording: its file, and how much of it was trained on and held out."""
-    with recording.path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {
         "name": recording.name,
-        "sha256": digest,
+        "sha256": file_sha256(recording.path),
         "sampling_rate_hz": recording.sampling_rate_hz,
         "decimate": recording.decimate,
         "unit": recording.unit,
