@@ -17,7 +17,7 @@ Does not handle: how a head is fitted (:mod:`monitor.core.scoring.head_fit`).
 """
 
 from dataclasses import dataclass, fields
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 
@@ -99,6 +99,7 @@ def _inverse(past: Float64) -> Float64:
     return matrix
 
 
+@cache
 def cosines(size: int) -> Float64:
     """(size, size) orthonormal: a row times it is its cosine components (DCT-II), the lowest frequency first."""
     angles = np.pi / size * (np.arange(size)[:, None] + 0.5) * np.arange(size)
