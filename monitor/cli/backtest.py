@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,7 +63,8 @@ def command(
 ) -> None:
     """Score RECORDINGS, each as a separate channel, exactly as the daemon with this MODEL would.
 
-    Interval and warm-up come from the calibration, because its limits are valid only for these.
+    Interval and warm-up come from the calibration, because its limits are valid only for these. 'FILE?speed_rpm=1200'
+    states a measured quantity of a recording, 'FILE?speed_rpm' names an array or column of the file; --csv shows them.
 
     Example: vibration-monitor backtest reference run.npz --calibration fan.calibration --plot run.png
     """
@@ -72,14 +74,16 @@ def command(
     from monitor.model.engines.engines import load_engine
     from monitor.offline.backtest import backtest
     from monitor.offline.calibration_run import Cut, cut
+    from monitor.recording.conditions import read_conditions
+    from monitor.recording.described import open_described
     from monitor.recording.fit import length_s, require_rate
     from monitor.recording.part import between
-    from monitor.recording.source import open_recordings
 
     artefact = load_artefact(model)
     engine = load_engine(artefact, "onnxruntime")
-    whole = open_recordings(recordings, options)
-    opened = [between(recording, first, last) for recording in whole]
+    whole = open_described(recordings, options)
+    described = [replace(each, recording=between(each.recording, first, last)) for each in whole]
+    opened = [each.recording for each in described]
     calibration = None
     how = cut(opened, interval, artefact.manifest.warmup_blocks, engine.block_samples)
     rate_hz = opened[0].sampling_rate_hz
@@ -94,12 +98,14 @@ def command(
     for recording in opened:
         require_rate(recording, rate_hz, "the calibration" if calibration else opened[0].name)
     warn(artefact.manifest.untrained_rate(opened[0].sampling_rate_hz, opened[0].name))
+    conditions = read_conditions(described, engine.block_samples, warn)
     level_blocks = artefact.manifest.scaling.time_constant_blocks
-    results = backtest(engine, level_blocks, opened, how, calibration, false_alarms_per_month)
-    for result, recording in zip(results, whole, strict=True):
+    results = backtest(engine, level_blocks, opened, how, calibration, false_alarms_per_month, conditions)
+    for result, each in zip(results, whole, strict=True):
         if not result.blocks_scored and not result.blocks_skipped and (first is not None or last is not None):
+            length = length_s(each.recording)
             raise RecordingError(
-                f"{result.name}: there is no block between --from and --until; it is {length_s(recording):g} s long"
+                f"{result.name}: there is no block between --from and --until; it is {length:g} s long"
             )
     if csv_file is not None:
         _write_csv(csv_file, results)
@@ -116,12 +122,11 @@ def command(
 
 def _write_csv(path: Path, results: "list[ChannelResult]") -> None:
     from monitor.errors import MonitorError
-    from monitor.offline.backtest import COLUMNS, csv_rows
+    from monitor.offline.backtest import csv_rows
 
     try:
         with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
-            writer.writerow(COLUMNS)
             writer.writerows(csv_rows(results))
     except OSError as error:
         raise MonitorError(

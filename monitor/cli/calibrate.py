@@ -1,6 +1,7 @@
 """``calibrate``: makes a channel's calibration from healthy recordings."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -38,34 +39,43 @@ def command(
 
     Records of a burst sensor (short, with pauses) are scored one by one; longer recordings are cut into intervals.
 
+    Give one recording or several, such as one for each speed. 'FILE?speed_rpm=1200' states a measured quantity of a
+    recording, 'FILE?speed_rpm' names an array or column of the file.
+
     Example: vibration-monitor calibrate reference healthy.npz --out fan-1-de-x.calibration --interval 1s
     """
     from monitor.model.artefact.artefact import load_artefact
     from monitor.model.calibration_file import load_calibrations, save_calibrations
     from monitor.model.engines.engines import load_engine
     from monitor.offline.calibration_run import calibrate_channels, cut
-    from monitor.recording.fit import require_rate
+    from monitor.recording.conditions import ranges, read_conditions
+    from monitor.recording.described import open_described
+    from monitor.recording.fit import require_rate, require_same_unit
     from monitor.recording.part import between
-    from monitor.recording.source import open_recordings
 
     artefact = load_artefact(model)
     engine = load_engine(artefact, "onnxruntime")
-    opened = open_recordings(recordings, options)
-    for recording in opened[1:]:
-        require_rate(recording, opened[0].sampling_rate_hz, f"the calibration with {opened[0].name}")
-    warn(artefact.manifest.untrained_rate(opened[0].sampling_rate_hz, opened[0].name))
-    parts = [between(recording, first, last) for recording in opened]
+    described = [
+        replace(each, recording=between(each.recording, first, last)) for each in open_described(recordings, options)
+    ]
+    parts = [each.recording for each in described]
+    for recording in parts[1:]:
+        require_rate(recording, parts[0].sampling_rate_hz, f"the calibration with {parts[0].name}")
+        require_same_unit(recording, parts[0])
+    warn(artefact.manifest.untrained_rate(parts[0].sampling_rate_hz, parts[0].name))
     how = cut(parts, interval, artefact.manifest.warmup_blocks, engine.block_samples)
+    conditions = read_conditions(described, engine.block_samples, warn)
     level_blocks = artefact.manifest.scaling.time_constant_blocks
-    calibration = calibrate_channels(engine, level_blocks, [parts], how, warn)[0]
+    calibration = calibrate_channels(engine, level_blocks, [parts], how, warn, [conditions])[0]
     regimes = {}
     if regime and out.exists():
         before = load_calibrations(out)
         before.check(artefact.sha256)
         regimes = before.regimes
     regimes[regime] = calibration
-    names = [recording.name for recording in opened]
+    names = [recording.name for recording in parts]
     save_calibrations(out, regimes, model_sha256=artefact.sha256, channel=names[0], made={"recordings": names})
+    learned = ranges(conditions)
     months = {rate: calibration.limit(rate) for rate in (1.0, 30.0)}
     if as_json:
         click.echo(
@@ -80,6 +90,7 @@ def command(
                     "gap_ratio": calibration.gap_ratio,
                     "trust": calibration.trust,
                     "linear_trust": calibration.linear_trust,
+                    "conditions": {name: {"min": low, "max": high} for name, (low, high) in learned.items()},
                     "limit_surprise": {f"{rate:g} a month": limit for rate, limit in months.items()},
                 }
             )
@@ -90,5 +101,8 @@ def command(
         f"{calibration.interval_blocks} blocks, level {calibration.level_mps2:.3g} m/s^2, gap ratio "
         f"{calibration.gap_ratio:.3f}; {calibration.foresight}"
     )
+    if learned:
+        shown = ", ".join(f"{name} {low:g} to {high:g}" for name, (low, high) in learned.items())
+        click.echo(f"healthy conditions: {shown}")
     if calibration.healthy_s < 3600:
         click.echo("a limit from less than an hour is extrapolated far; calibrate again with longer recordings")

@@ -100,7 +100,7 @@ def command(
     from monitor.model.artefact.artefact import load_artefact
     from monitor.model.training.training import CONTINUED, TUTORIAL, Recipe
     from monitor.model.training.training_run import run_training
-    from monitor.recording.described import open_described
+    from monitor.recording.described import open_described, refuse_quantities
 
     if universal and tutorial:
         raise click.UsageError("--universal and --tutorial exclude each other")
@@ -121,12 +121,13 @@ def command(
     samples = (shape.window_blocks + 2) * shape.block_samples
     purpose = f"to train on windows of {shape.window_blocks} blocks of {shape.block_samples}"
     described = open_described(recordings, options, samples, purpose)
+    refuse_quantities(described, "train")
     click.echo(layer_table(shape), err=True)
     if before is not None:
         click.echo(f"continues with {before.path.name}, sha256 {before.sha256[:16]}", err=True)
     with training_shown() as bar:
         artefact = run_training(
-            [(each.recording, each.load()) for each in described],
+            [(each.recording, each.recording.load()) for each in described],
             shape,
             recipe,
             holdout,

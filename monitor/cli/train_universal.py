@@ -54,7 +54,7 @@ def train_universal_model(
     from monitor.model.training.signal_pool import shortest_record
     from monitor.model.training.universal import LEAST_BUDGET_S, UniversalRecipe
     from monitor.model.training.universal_run import run_universal
-    from monitor.recording.described import open_described
+    from monitor.recording.described import open_described, refuse_quantities
 
     if foreign := sorted(given.keys() - OPTIONS.keys()):
         names = ", ".join("--" + name.replace("_", "-") for name in foreign)
@@ -73,9 +73,10 @@ def train_universal_model(
     if recordings:
         purpose = f"for a sequence of {recipe.blocks} blocks"
         described = open_described(recordings, options, shortest_record(recipe.blocks, shape.block_samples), purpose)
+        refuse_quantities(described, "train")
     with training_shown() as bar:
         artefact = run_universal(
-            [(each.recording, each.load()) for each in described],
+            [(each.recording, each.recording.load()) for each in described],
             shape,
             recipe,
             holdout,

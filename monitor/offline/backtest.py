@@ -4,6 +4,7 @@ The results are the same as those of a daemon that receives the recording.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,8 +15,10 @@ from monitor.core.scoring.alarm import State
 from monitor.core.scoring.calibration import Calibration
 from monitor.core.scoring.kinds import KINDS
 from monitor.core.scoring.plausibility import REFUSALS
+from monitor.offline.block_conditions import BlockConditions
 from monitor.offline.calibration_run import Cut
-from monitor.offline.drive import drive
+from monitor.offline.drive import due_blocks
+from monitor.recording.conditions import Conditions
 from monitor.recording.source import Recording
 
 
@@ -42,6 +45,8 @@ class Interval:
     """RMS of the signal about its running mean, in m/s²."""
     evidence: tuple[float, ...]
     """Score of each kind alone, in the order of ``KINDS``."""
+    conditions: dict[str, float]
+    """Mean of each measured quantity over the blocks from start to end; NaN if one is not known."""
 
 
 @dataclass
@@ -108,6 +113,7 @@ def backtest(
     how: Cut,
     calibration: Calibration | None,
     false_alarms_per_month: float,
+    conditions: Sequence[Conditions] = (),
 ) -> list[ChannelResult]:
     """Score recordings, each as a separate channel, exactly as the daemon would.
 
@@ -118,6 +124,7 @@ def backtest(
         how: interval and warm-up; those of the calibration if there is one.
         calibration: calibration of all channels; None for gaps without scores.
         false_alarms_per_month: the false alarm budget of each channel.
+        conditions: the measured quantities of each recording; none: there are none.
 
     Raises:
         RecordingError: reading a recording failed.
@@ -130,8 +137,11 @@ def backtest(
         pipeline.assign(rows, calibration, calibration.limit(false_alarms_per_month))
     results = [ChannelResult(recording.name, recording.sampling_rate_hz) for recording in recordings]
     clocks = [_Clock(recording) for recording in recordings]
+    known = BlockConditions(conditions, engine.block_samples)
     read: Counter[int] = Counter()
-    for due, processed in drive(pipeline, recordings, read):
+    for due in due_blocks(recordings, engine.block_samples, read):
+        known.enter(due)
+        processed = pipeline.process(due)
         for row, start in zip(due.rows[due.first].tolist(), due.start_sample[due.first].tolist(), strict=True):
             clocks[row].enter(start)
         for row in due.rows[processed.scored].tolist():
@@ -140,7 +150,8 @@ def backtest(
             for row in due.rows[blocks].tolist():
                 results[row].blocks_skipped[reason] += 1
         if processed.intervals is not None:
-            _keep(processed.intervals, results, clocks, how.interval_blocks)
+            means = _mean_conditions(processed.intervals, known, engine.block_samples)
+            _keep(processed.intervals, results, clocks, how.interval_blocks, means)
     for row, result in enumerate(results):
         result.samples = read[row]
     return results
@@ -166,7 +177,22 @@ class _Clock:
         return start_s + (sample - self._origin) / self._recording.sampling_rate_hz
 
 
-def _keep(intervals: Intervals, results: list[ChannelResult], clocks: list[_Clock], interval_blocks: int) -> None:
+def _mean_conditions(intervals: Intervals, known: BlockConditions, block_samples: int) -> list[dict[str, float]]:
+    found = []
+    for row, start, end in zip(intervals.rows, intervals.start_sample, intervals.end_sample, strict=True):
+        blocks = np.arange(start, end, block_samples)
+        values = known.at(np.full(blocks.size, row), blocks)
+        found.append({name: float(value.mean(dtype=np.float64)) for name, value in values.items()})
+    return found
+
+
+def _keep(
+    intervals: Intervals,
+    results: list[ChannelResult],
+    clocks: list[_Clock],
+    interval_blocks: int,
+    conditions: list[dict[str, float]],
+) -> None:
     gaps, judged = intervals.gaps, intervals.judgements
     for i, row in enumerate(intervals.rows.tolist()):
         if judged.refusal[i]:
@@ -183,20 +209,23 @@ def _keep(intervals: Intervals, results: list[ChannelResult], clocks: list[_Cloc
                 float(judged.gap_whitened[i]),
                 float(gaps.rms_mps2[i]),
                 tuple(judged.evidence[i].tolist()),
+                conditions[i],
             )
         )
 
 
 COLUMNS = ("channel", "start_s", "score", "alarm_state", "gap", "gap_ratio", "gap_whitened", "rms")
-"""Columns of the CSV."""
+"""Columns of the CSV; the measured quantities follow."""
 
 
 def csv_rows(results: list[ChannelResult]) -> list[tuple[object, ...]]:
-    """One row an interval, for all channels; missing values are empty."""
-    rows: list[tuple[object, ...]] = []
+    """The column names, then one row an interval, for all channels; missing values are empty."""
+    quantities = next((tuple(one.conditions) for channel in results for one in channel.intervals), ())
+    rows: list[tuple[object, ...]] = [(*COLUMNS, *quantities)]
     for channel in results:
         for interval in channel.intervals:
             values = [getattr(interval, column) for column in COLUMNS[1:]]
+            values += [interval.conditions[name] for name in quantities]
             shown = ["" if value != value else value for value in values]  # noqa: PLR0124 - NaN
             rows.append((channel.name, *shown))
     return rows

@@ -1,7 +1,8 @@
 """Makes calibrations from healthy recordings: collects what the daemon's pipeline compares and learns from it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -12,7 +13,9 @@ from monitor.core.pipeline import Pipeline
 from monitor.core.scoring.calibration import Calibration
 from monitor.core.scoring.fit import Context, calibrate
 from monitor.core.scoring.head_fit import CANDIDATES, Stretch
+from monitor.offline.block_conditions import BlockConditions
 from monitor.offline.drive import due_blocks
+from monitor.recording.conditions import Conditions
 from monitor.recording.source import Recording
 
 BURST_WARMUP_BLOCKS = 5
@@ -63,16 +66,28 @@ class _Blocks:
     forecast: list[Float32] = field(default_factory=list)
 
 
+@dataclass
+class _Context:
+    """The stretches of one context, and the measured quantities of all their blocks, while it grows."""
+
+    stretches: list[_Blocks] = field(default_factory=list)
+    quantities: dict[str, list[np.float32]] = field(default_factory=dict)
+
+
 class _Contexts:
     """Collects the compared blocks of every context of some channels."""
 
     def __init__(self, channels: int) -> None:
-        self._contexts: list[list[list[_Blocks]]] = [[] for _ in range(channels)]
+        self._contexts: list[list[_Context]] = [[] for _ in range(channels)]
 
-    def take(self, batch: ComparedBlocks) -> None:
-        """Add a batch of compared blocks."""
+    def take(self, known: BlockConditions, batch: ComparedBlocks) -> None:
+        """Add a batch of compared blocks, with what is known of their conditions."""
+        values = known.at(batch.rows, batch.start_sample)
         for n, (row, follows) in enumerate(zip(batch.rows.tolist(), batch.follows.tolist(), strict=True)):
-            stretches = self._contexts[row][-1]
+            context = self._contexts[row][-1]
+            for name, value in values.items():
+                context.quantities.setdefault(name, []).append(value[n])
+            stretches = context.stretches
             if not follows:
                 assert batch.before is not None  # noqa: S101 - it is there if a block does not follow
                 stretches.append(_Blocks(batch.before[n]))
@@ -81,14 +96,22 @@ class _Contexts:
 
     def begin(self, row: int) -> None:
         """Start a new context of a channel."""
-        self._contexts[row].append([])
+        self._contexts[row].append(_Context())
 
     def healthy(self, row: int) -> list[Context]:
         """The collected contexts of a channel."""
         return [
-            [Stretch(one.before, np.stack(one.signal), np.stack(one.forecast)) for one in context]
+            [Stretch(one.before, np.stack(one.signal), np.stack(one.forecast)) for one in context.stretches]
             for context in self._contexts[row]
-            if context
+            if context.stretches
+        ]
+
+    def conditions(self, row: int) -> list[dict[str, Float32]]:
+        """The measured quantities of the contexts of :meth:`healthy`: (blocks,) by name, NaN where not known."""
+        return [
+            {name: np.array(values, np.float32) for name, values in context.quantities.items()}
+            for context in self._contexts[row]
+            if context.stretches
         ]
 
 
@@ -98,6 +121,7 @@ def calibrate_channels(
     channels: list[list[Recording]],
     how: Cut,
     warn: Callable[[str], None] = lambda _: None,
+    conditions: Sequence[Sequence[Conditions]] = (),
 ) -> list[Calibration]:
     """Calibrate several channels in one run, each on its healthy recordings.
 
@@ -108,19 +132,25 @@ def calibrate_channels(
         level_blocks: time constant of the level, from the model.
         channels: the recordings of each channel, with the same rate, and the same number for each.
         how: interval and warm-up.
-        warn: called with a message for each channel that is calibrated without the network.
+        warn: called with a message for each channel that is calibrated without the network, and for each measured
+            quantity that is not known of all its healthy blocks.
+        conditions: the measured quantities of each recording of each channel; none: there are none.
 
     Raises:
         RecordingError: there are too few healthy data (the message states how many are needed), or they are unusable.
     """
-    foreseen, unforeseen = _collect(engine, level_blocks, channels, how, network=True)
-    plain = _collect(engine, level_blocks, channels, how, network=False)[0] if unforeseen.any() else foreseen
+    foreseen, unforeseen = _collect(engine, level_blocks, channels, how, conditions, network=True)
+    plain = foreseen
+    if unforeseen.any():
+        plain, _ = _collect(engine, level_blocks, channels, how, conditions, network=False)
     for recordings, blocks in zip(channels, unforeseen.tolist(), strict=True):
         if blocks:
             warn(
                 f"{recordings[0].name}: the network has no forecast after {blocks} blocks (not finite, or far louder "
                 "than any signal); the channel is calibrated without the network"
             )
+    for row, recordings in enumerate(channels):
+        _warn_of_unknown(recordings[0].name, foreseen.conditions(row), warn)
     return [
         calibrate(
             (plain if blocks else foreseen).healthy(row),
@@ -135,8 +165,21 @@ def calibrate_channels(
     ]
 
 
+def _warn_of_unknown(channel: str, contexts: list[dict[str, Float32]], warn: Callable[[str], None]) -> None:
+    for name in contexts[0] if contexts else ():
+        values = np.concatenate([context[name] for context in contexts])
+        if unknown := int(np.isnan(values).sum()):
+            warn(f"{channel}: {name} is not known of {unknown:,} of {values.size:,} healthy blocks")
+
+
 def _collect(
-    engine: Engine, level_blocks: int, channels: list[list[Recording]], how: Cut, *, network: bool
+    engine: Engine,
+    level_blocks: int,
+    channels: list[list[Recording]],
+    how: Cut,
+    conditions: Sequence[Sequence[Conditions]],
+    *,
+    network: bool,
 ) -> tuple[_Contexts, Int64]:
     """What the pipeline compares, and after how many blocks of each channel there was no usable forecast."""
     collected, unforeseen = _Contexts(len(channels)), np.zeros(len(channels), np.int64)
@@ -146,8 +189,10 @@ def _collect(
         pipeline = Pipeline(CarriedForecaster(engine, len(present)), len(present), engine.block_samples, level_blocks)
         pipeline.configure(rows, how.interval_blocks, how.warmup_blocks)
         pipeline.without_network(rows, not network)
-        pipeline.listener = collected.take
+        known = BlockConditions([each[number] for each in conditions], engine.block_samples)
+        pipeline.listener = partial(collected.take, known)
         for due in due_blocks(present, engine.block_samples):
+            known.enter(due)
             for row in due.rows[due.first].tolist():
                 collected.begin(row)
             pipeline.process(due)

@@ -1,4 +1,4 @@
-"""Runs recordings through the daemon's pipeline, as fast as possible, without broker, threads or clock.
+"""The blocks of recordings for the daemon's pipeline, as fast as possible, without broker, threads or clock.
 
 Backtest and calibration differ from the daemon only here: samples come from files, and intervals go to the caller.
 """
@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterator
 
 from monitor.core.arrays import Float32
-from monitor.core.pipeline import Pipeline, Processed
 from monitor.core.rings import DueBlocks, Rings
 from monitor.recording.source import Recording
 
@@ -50,14 +49,6 @@ def due_blocks(
                 read[row] += samples.size
         while (due := rings.take()) is not None:
             yield due
-
-
-def drive(
-    pipeline: Pipeline, recordings: list[Recording], read: Counter[int] | None = None
-) -> Iterator[tuple[DueBlocks, Processed]]:
-    """Run recordings through a pipeline with one configured row each; yields every batch and its result."""
-    for due in due_blocks(recordings, pipeline.block_samples, read):
-        yield due, pipeline.process(due)
 
 
 def _pieces(recording: Recording, block_samples: int) -> Iterator[tuple[int, bool, Float32]]:

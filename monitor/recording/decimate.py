@@ -91,3 +91,29 @@ class Decimator:
         outputs: Float64 = upfirdn(self._coefficients, padded, 1, self.factor)[first : first + count]
         self._held = self._held[count * self.factor :]
         return outputs
+
+
+class MeanDecimator(Decimator):
+    """Replaces each ``factor`` values by their mean, for quantities that change slowly, such as a measured speed.
+
+    Unlike the filter it has no reach beyond the group: NaN affects the output of its own group only. The last group may
+    be incomplete.
+    """
+
+    def __init__(self, factor: int) -> None:
+        self.factor = factor
+        self._held: Float64 = np.empty(0)
+
+    def push(self, samples: Numbers) -> Float64:
+        """Take the next values (n,), return the means (m,) float64 of the groups that are complete."""
+        held = np.concatenate((self._held, samples.astype(np.float64)))
+        groups = held.size // self.factor
+        self._held = held[groups * self.factor :]
+        means: Float64 = held[: groups * self.factor].reshape(groups, self.factor).mean(axis=1)
+        return means
+
+    def finish(self) -> Float64:
+        """Return the mean of an incomplete group, (0,) or (1,), and reset for another record."""
+        held, self._held = self._held, np.empty(0)
+        means: Float64 = held.mean(keepdims=True) if held.size else held
+        return means

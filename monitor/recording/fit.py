@@ -29,6 +29,22 @@ def require_rate(recording: Recording, expected_hz: float, who: str) -> None:
     raise RecordingError(f"{recording.address}: has {found:g} Hz, but {who} needs {expected_hz:g} Hz; {remedy}")
 
 
+def require_same_unit(recording: Recording, other: Recording) -> None:
+    """Reject a recording of the same channel if the unit of only one of the two is known.
+
+    Two known units may differ, since samples are converted to m/s².
+
+    Raises:
+        RecordingError: one has a unit, the other has none.
+    """
+    if (recording.unit is None) != (other.unit is None):
+        known, unknown = (other, recording) if recording.unit is None else (recording, other)
+        raise RecordingError(
+            f"{unknown.address}: has no unit, but {known.name} of the same channel is in {known.unit}; say the unit: "
+            f"{unknown.path.name}?unit={known.unit}, or --unit"
+        )
+
+
 def longest_record_samples(recording: Recording) -> int:
     """Samples of the longest record after decimation; reads all samples if necessary."""
     if recording.record_samples is not None:

@@ -17,7 +17,7 @@ MAX_DECIMATE = 1000
 
 @dataclass(frozen=True, slots=True)
 class RecordingOptions:
-    """How recordings are to be read; the same for all recordings of one command."""
+    """How recordings are to be read."""
 
     sampling_rate_hz: float | None = None
     """Sampling rate in the file, before decimation, if the file does not state it; must not contradict it."""
@@ -29,6 +29,9 @@ class RecordingOptions:
     """``g``, ``mg`` or ``m/s2`` if the file does not state it; must not contradict it."""
     record_interval_s: float | None = None
     """Seconds from the start of one record to the start of the next, if the file has no ``start_s``."""
+    quantities: tuple[str, ...] = ()
+    """Names of measured quantities; an array or column of such a name lies beside the samples and is never read as
+    samples."""
 
     def __post_init__(self) -> None:
         problems = []

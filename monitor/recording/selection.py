@@ -13,6 +13,7 @@ import numpy as np
 
 from monitor.core.units import UNITS_MPS2
 from monitor.errors import RecordingError
+from monitor.recording.beside import Beside, beside, is_quantity
 from monitor.recording.options import ALL_CHANNELS, RecordingOptions
 from monitor.recording.readers.contents import RATE_NAMES, Contents, Layout, Stored, arrange
 
@@ -44,6 +45,9 @@ class Selection:
     """One of ``UNITS_MPS2``; None if unknown."""
     start_s: tuple[float, ...] | None
     """Start of each record in seconds; None if the file does not state it."""
+    quantities: Mapping[str, Beside | str]
+    """The measured quantities of ``RecordingOptions.quantities`` that the file has beside the samples, by name; or why
+    one cannot be used."""
 
     @property
     def channel_name(self) -> str:
@@ -66,7 +70,7 @@ def select(address: str, key: str | None, contents: Contents, options: Recording
     Raises:
         RecordingError: see :func:`monitor.recording.source.open_recording`.
     """
-    stored = _array(address, None if contents.key_is_channel else key, contents)
+    stored = _array(address, None if contents.key_is_channel else key, contents, options.quantities)
     facts = {**contents.facts, **stored.facts}
     starts = None if facts.get("start_s") is None else np.atleast_1d(np.asarray(facts["start_s"], float)).ravel()
     layout = arrange(stored.shape, None if starts is None else starts.size)
@@ -79,16 +83,18 @@ def select(address: str, key: str | None, contents: Contents, options: Recording
     rate = _rate(address, facts, options)
     if starts is not None and starts.size != layout.records:
         starts = None  # the starts belong to another array of the file
-    for channel in _channels(address, wanted, names, by_key=contents.key_is_channel):
+    quantities = beside(stored, layout, names, contents, options.quantities)
+    for channel in _channels(address, wanted, names, options.quantities, by_key=contents.key_is_channel):
         unit = _unit(address, facts, (names[channel], stored.key), options)
-        yield Selection(stored, layout, channel, names, rate, unit, None if starts is None else tuple(starts.tolist()))
+        given = None if starts is None else tuple(starts.tolist())
+        yield Selection(stored, layout, channel, names, rate, unit, given, quantities)
 
 
 OWN_KEY = "acceleration"
 """Name of the samples in files that this package writes; it is preferred over other arrays."""
 
 
-def _array(address: str, key: str | None, contents: Contents) -> Stored:
+def _array(address: str, key: str | None, contents: Contents, quantities: Sequence[str]) -> Stored:
     arrays, unusable = contents.arrays, contents.unusable
     if key is not None:
         if key in arrays:
@@ -99,6 +105,7 @@ def _array(address: str, key: str | None, contents: Contents) -> Stored:
         hint = f"did you mean '{near[0]}'? It" if near else "it"
         has = _listed(arrays) or "no array that could be a recording"
         raise RecordingError(f"{address}: the file has no '{key}'; {hint} has {has}")
+    arrays = {name: array for name, array in arrays.items() if not is_quantity(name, quantities)}
     if len(arrays) == 1:
         return next(iter(arrays.values()))
     if OWN_KEY in arrays:
@@ -124,12 +131,15 @@ def _channel_names(facts: Mapping[str, Any], layout: Layout) -> tuple[str, ...]:
     return tuple(names) if len(names) == layout.channels else tuple(str(k) for k in range(layout.channels))
 
 
-def _channels(address: str, wanted: str | None, names: tuple[str, ...], *, by_key: bool) -> Sequence[int]:
-    if wanted == ALL_CHANNELS and ALL_CHANNELS not in names:
-        return range(len(names))
+def _channels(
+    address: str, wanted: str | None, names: tuple[str, ...], quantities: Sequence[str], *, by_key: bool
+) -> Sequence[int]:
+    signals = [number for number, name in enumerate(names) if name not in quantities]
+    if wanted == ALL_CHANNELS and ALL_CHANNELS not in names and signals:
+        return signals
     if wanted is None:
-        if len(names) == 1:
-            return [0]
+        if len(signals) == 1:
+            return signals
         how = f"'{address}#{names[0]}' or --channel {names[0]}" if by_key else f"--channel {names[0]}"
         raise RecordingError(f"{address}: has {len(names)} channels: {_listed(names)}; choose one, for example {how}")
     if wanted in names:

@@ -119,7 +119,7 @@ class Recording:
                 yielded.
         """
         factor = 1.0 if own_unit else self.factor_mps2
-        decimator = Decimator(self.decimate)
+        decimator = self._decimator()
         chunk = min(max_samples * self.decimate, max(max_samples, READ_SAMPLES))
         for record, start, samples in self._settled(decimator, chunk):
             for first in range(0, samples.size, max_samples):
@@ -145,6 +145,10 @@ class Recording:
                 parts.append([])
             parts[-1].append(piece.samples.copy())
         return [np.concatenate(record) for record in parts]
+
+    def _decimator(self) -> Decimator:
+        """What reduces the samples of the file to those of the recording."""
+        return Decimator(self.decimate)
 
     def _settled(self, decimator: Decimator, chunk: int) -> Iterator[Piece]:
         """Iterate over decimated float32 samples in the file's unit, with their positions."""

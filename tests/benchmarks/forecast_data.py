@@ -62,9 +62,9 @@ def machines(rig: str, skipped: Iterable[str] = ()) -> list[Healthy]:
     for address, file in rig_files(rig).items():
         if sha256(file) in skipped:
             continue
-        for described in open_described((f"{folder() / address}",), RecordingOptions(), 0, ""):
+        for described in open_described((f"{folder() / address}",), RecordingOptions()):
             recording = described.recording
-            first, last = split_in_time(described.load(), 0.5)
+            first, last = split_in_time(recording.load(), 0.5)
             own = f"{folder() / address}".replace("channel=all", f"channel={recording.channel}")
             found.append(Healthy(rig, recording.name, sha256(file), own, first, last))
     return found

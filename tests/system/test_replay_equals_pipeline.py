@@ -11,7 +11,7 @@ from monitor.core.forecaster import CarriedForecaster
 from monitor.core.pipeline import Pipeline
 from monitor.model.artefact.artefact import load_artefact
 from monitor.model.engines.engines import load_engine
-from monitor.offline.drive import drive
+from monitor.offline.drive import due_blocks
 from monitor.recording.options import RecordingOptions
 from monitor.recording.source import open_recording
 from monitor.shipped import shipped
@@ -30,7 +30,8 @@ def test_replay_gives_the_gaps_of_the_pipeline(tmp_path: Path) -> None:
     pipeline = Pipeline(CarriedForecaster(engine, 1), 1, 100, artefact.manifest.scaling.time_constant_blocks)
     pipeline.configure(np.zeros(1, np.intp), 120, engine.window_blocks)
     expected = []
-    for _, processed in drive(pipeline, [recording]):
+    for due in due_blocks([recording], pipeline.block_samples):
+        processed = pipeline.process(due)
         if processed.intervals is not None:
             gaps = processed.intervals.gaps
             expected.append((float(gaps.gap_mps2[0]), float(gaps.gap_ratio[0]), float(gaps.rms_mps2[0])))

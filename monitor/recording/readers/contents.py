@@ -51,6 +51,9 @@ class Layout(NamedTuple):
     """Number of channels."""
 
 
+SINGLE_NUMBER = "is a single number"
+"""Why a single number cannot be a recording; it may be a measured quantity."""
+
 Frames = Callable[[Layout, int, int], Iterator[Numbers]]
 """Called with a layout, the index of a channel and the most samples of a piece; yields the samples of the channel in
 order, record after record, in pieces."""
@@ -63,7 +66,8 @@ class Stored:
     key: str
     """Name in the file; empty if the format has no names."""
     shape: tuple[int | None, ...]
-    """Shape in the file, one to three axes; the first is None if unknown until the file is read."""
+    """Shape in the file, one to three axes, or none for a single number; the first is None if unknown until the file
+    is read."""
     frames: Frames
     """Reads the samples."""
     facts: Mapping[str, Any] = field(default_factory=dict)
@@ -82,6 +86,8 @@ class Contents:
     """Reason why each of the other arrays cannot be a recording, by key."""
     key_is_channel: bool = False
     """Whether the key in ``FILE#key`` is a column of the only array (CSV, WAV, Parquet)."""
+    numbers: Mapping[str, Stored] = field(default_factory=dict)
+    """Those of the unusable arrays that are single numbers; only .npz and .h5 have them."""
 
 
 def why_unusable(shape: tuple[int, ...], dtype: Dtype) -> str | None:
@@ -92,7 +98,7 @@ def why_unusable(shape: tuple[int, ...], dtype: Dtype) -> str | None:
         (dtype.kind == "c", "is complex; save its real part, or the signal it was computed from"),
         (dtype.kind not in "iuf", f"has type {dtype}, not numbers"),
         (any(axis < 1 for axis in shape), f"is empty (shape {shape})"),
-        (all(axis == 1 for axis in shape), "is a single number"),
+        (all(axis == 1 for axis in shape), SINGLE_NUMBER),
         (len(shape) > 3, f"has {len(shape)} axes; expected (samples), (records, samples[, channels])"),
     )
     return next((reason for applies, reason in reasons if applies), None)

@@ -17,7 +17,16 @@ import numpy as np
 
 from monitor.core.arrays import Numbers
 from monitor.errors import RecordingError
-from monitor.recording.readers.contents import FACT_NAMES, Contents, Frames, Layout, Stored, refuse_bomb, why_unusable
+from monitor.recording.readers.contents import (
+    FACT_NAMES,
+    SINGLE_NUMBER,
+    Contents,
+    Frames,
+    Layout,
+    Stored,
+    refuse_bomb,
+    why_unusable,
+)
 from monitor.recording.readers.mat import NUMERIC
 
 MAX_OBJECTS = 10_000
@@ -67,6 +76,7 @@ def _read(path: Path, *, matlab: bool) -> Contents:
 
     arrays: dict[str, Stored] = {}
     unusable: dict[str, str] = {}
+    numbers: dict[str, Stored] = {}
     with h5py.File(path, "r") as file:
         file.visititems(visit)
         _require_sound_texts(path, [file, *objects])
@@ -76,13 +86,15 @@ def _read(path: Path, *, matlab: bool) -> Contents:
             reason = _why_unusable(dataset, matlab=matlab)
             if reason:
                 unusable[key] = reason
+                if reason == SINGLE_NUMBER:
+                    numbers[key] = Stored(key, dataset.shape, _reader(path, key, matlab=matlab))
                 continue
             refuse_bomb(
                 f"{path.name}#{key}", dataset.id.get_storage_size(), prod(dataset.shape) * dataset.dtype.itemsize
             )
             shape = dataset.shape[::-1] if matlab else dataset.shape
             arrays[key] = Stored(key, shape, _reader(path, key, matlab=matlab), _facts(file, key, datasets))
-    return Contents(arrays, {}, unusable)
+    return Contents(arrays, {}, unusable, numbers=numbers)
 
 
 def _why_unusable(dataset: Any, *, matlab: bool) -> str | None:
@@ -118,7 +130,7 @@ def _reader(path: Path, key: str, *, matlab: bool) -> Frames:
             for record in range(layout.records):
                 for start in range(0, total, max_samples):
                     at = _index(shape, layout, record, slice(start, min(start + max_samples, total)), channel)
-                    samples: Numbers = dataset[at[::-1] if matlab else at]
+                    samples: Numbers = np.atleast_1d(dataset[at[::-1] if matlab else at])
                     yield samples
 
     return frames
@@ -126,8 +138,8 @@ def _reader(path: Path, key: str, *, matlab: bool) -> Frames:
 
 def _index(shape: tuple[int, ...], layout: Layout, record: int, span: slice, channel: int) -> tuple[int | slice, ...]:
     """The index of some samples of one channel of one record in an array of this shape."""
-    if len(shape) == 1:
-        return (span,)
+    if len(shape) < 2:
+        return (span,) if shape else ()
     if len(shape) == 3:
         return (record, span, channel)
     if shape[0] == layout.records and shape[1] == layout.samples:

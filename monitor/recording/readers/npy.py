@@ -17,6 +17,7 @@ from monitor.core.arrays import Numbers
 from monitor.errors import RecordingError
 from monitor.recording.readers.contents import (
     FACT_NAMES,
+    SINGLE_NUMBER,
     Contents,
     Dtype,
     Layout,
@@ -39,7 +40,7 @@ def read_npy(path: Path) -> Contents:
         return path.open("rb")
 
     stored, reason = _member("", path.name, opener, path.stat().st_size)
-    return Contents({"": stored} if stored else {}, unusable={"": reason} if reason else {})
+    return Contents({"": stored} if stored and not reason else {}, unusable={"": reason} if reason else {})
 
 
 def read_npz(path: Path) -> Contents:
@@ -47,6 +48,7 @@ def read_npz(path: Path) -> Contents:
     arrays: dict[str, Stored] = {}
     facts: dict[str, Any] = {}
     unusable: dict[str, str] = {}
+    numbers: dict[str, Stored] = {}
     with zipfile.ZipFile(path) as archive:
         members = [member for member in archive.infolist() if member.filename.endswith(".npy")]
     for member in members:
@@ -60,11 +62,12 @@ def read_npz(path: Path) -> Contents:
         stored, reason = _member(key, what, opener, member.file_size)
         if key in FACT_NAMES:
             facts[key] = _fact(what, opener, member.file_size)
-        elif stored:
-            arrays[key] = stored
-        elif reason:
+            continue
+        if stored:
+            (numbers if reason else arrays)[key] = stored
+        if reason:
             unusable[key] = reason
-    return Contents(arrays, facts, unusable)
+    return Contents(arrays, facts, unusable, numbers=numbers)
 
 
 class _ZipMember(AbstractContextManager[IO[bytes]]):
@@ -93,12 +96,12 @@ def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, Dtype]:
 
 
 def _member(key: str, what: str, opener: Opener, size_bytes: int) -> tuple[Stored | None, str | None]:
-    """The array that ``opener`` opens, or the reason why it cannot be a recording."""
+    """The array that ``opener`` opens, or the reason why it cannot be a recording; both for a single number."""
     with opener() as stream:
         shape, columns_first, dtype = _header(stream)
         header_bytes = stream.tell()
     reason = why_unusable(shape, dtype)
-    if reason:
+    if reason and reason != SINGLE_NUMBER:
         return None, reason
     expected = header_bytes + int(np.prod(shape, dtype=object)) * dtype.itemsize
     if expected != size_bytes:
@@ -122,7 +125,7 @@ def _member(key: str, what: str, opener: Opener, size_bytes: int) -> tuple[Store
                 piece = _exactly(stream, min(step, total - start))
                 yield np.frombuffer(piece, dtype).reshape(-1, layout.channels)[:, channel]
 
-    return Stored(key, shape, frames), None
+    return Stored(key, shape, frames), reason
 
 
 def _exactly(stream: IO[bytes], count: int) -> bytes:

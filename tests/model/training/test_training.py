@@ -139,7 +139,8 @@ def test_the_command_writes_a_model_and_reports(tmp_path: Path) -> None:
     ("suffix", "message"),
     [
         ("?decimate=x", "write numbers after"),
-        ("?colour=red", "'colour' is not known after '?'"),
+        ("?colour=red", "colour is 'red'; a measured quantity is a finite number"),
+        ("?speed_rpm=1200", "train makes no use of measured quantities; leave speed_rpm out after '?'"),
         ("?", "is not known"),
         ("?first=0", "above 0 and at most 1"),
         ("?unit=inch", "--unit is 'inch'"),
