@@ -5,26 +5,20 @@ the contents of the files that it names.
 """
 
 import re
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from monitor.core.messages.decode import FORMATS
-from monitor.core.messages.topics import LABEL, RESERVED_LABELS, TopicPattern, no_channel_has
-from monitor.core.units import UNITS_MPS2
+from monitor.config_sensors import Section, Sensor
+from monitor.core.condition_values import CONDITIONS_IN_ALL
+from monitor.core.messages.topics import TopicPattern
 from monitor.quantities import Bytes, Seconds
 
 HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,252}[A-Za-z0-9])?")
 """A DNS name without port."""
-
-
-class Section(BaseModel):
-    """A section of the configuration: frozen, and strict about its keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=False)
 
 
 class MqttTls(Section):
@@ -127,101 +121,6 @@ class Mqtt(Section):
         if self.tls != MqttTls() and not self.secure:
             raise ValueError("tls is given, but the url is not encrypted; write mqtts://host:8883")
         return self
-
-
-class Payload(Section):
-    """How a sensor's payloads are encoded."""
-
-    format: str
-    """One of the payload formats."""
-
-    @field_validator("format")
-    @classmethod
-    def _known(cls, value: str) -> str:
-        if value not in FORMATS:
-            raise ValueError(f"'{value}' is not a payload format; known are {', '.join(FORMATS)}")
-        return value
-
-
-class Sensor(Section):
-    """One kind of messages: their topics and their contents."""
-
-    topic: str
-    """Topic pattern; a level ``{name}`` becomes a label, ``+`` matches a level without a name."""
-    payload: Payload
-    """Encoding of the payloads."""
-    sampling_rate_hz: float = Field(gt=0, le=10_000_000)
-    """Sampling rate of each axis."""
-    unit: Literal["g", "mg", "m/s2"] = "m/s2"
-    """Unit of the samples after ``scale``."""
-    scale: float = Field(default=1.0, allow_inf_nan=False)
-    """Factor from raw counts to ``unit``."""
-    axes: tuple[str, ...] = ()
-    """Names of the axes, in order, if a message holds several; they become the label ``axis``."""
-    labels: dict[str, str] = {}
-    """Labels added to every channel of this sensor."""
-    model: str = "default"
-    """Name of a model in the section ``models``."""
-    calibration: str | None = None
-    """Calibration file; ``{label}`` in its name is replaced by the channel's label. Without one there is no score."""
-    expect: tuple[dict[str, str], ...] = ()
-    """Labels of channels that must exist; one that has never sent is shown as silent."""
-
-    @field_validator("topic")
-    @classmethod
-    def _pattern(cls, topic: str) -> str:
-        TopicPattern.parse(topic)
-        return topic
-
-    @field_validator("scale")
-    @classmethod
-    def _not_zero(cls, scale: float) -> float:
-        if scale == 0:
-            raise ValueError("a scale of 0 turns every sample into 0")
-        return scale
-
-    @field_validator("labels")
-    @classmethod
-    def _label_names(cls, labels: dict[str, str]) -> dict[str, str]:
-        for name in labels:
-            if not LABEL.fullmatch(name) or name.startswith("__") or name in RESERVED_LABELS:
-                raise ValueError(f"'{name}' is not usable as a label name")
-        return labels
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        names = TopicPattern.parse(self.topic).names
-        twice = sorted(set(names) & set(self.labels))
-        if twice:
-            raise ValueError(f"label '{twice[0]}' is both in the topic and in labels")
-        if self.axes and "axis" in {*names, *self.labels}:
-            raise ValueError("axes are given, and the label 'axis' too; drop one of the two")
-        if len(set(self.axes)) != len(self.axes):
-            raise ValueError("axes holds a name twice")
-        for name in re.findall(r"\{([^}]*)\}", self.calibration or ""):
-            if name not in {*self.label_names}:
-                raise ValueError(f"calibration names the label '{name}', which this sensor does not have")
-        for i, labels in enumerate(self.expect):
-            if problem := no_channel_has(labels, self.topic, self.labels, self.axes):
-                raise ValueError(f"expect[{i}]: {problem}")
-        return self
-
-    def expected(self) -> list[tuple[str, str]]:
-        """Topic and axis of each channel in ``expect``."""
-        pattern = TopicPattern.parse(self.topic)
-        everything = [self.labels | labels for labels in self.expect]
-        return [(pattern.topic_of(labels), labels.get("axis", "")) for labels in everything]
-
-    @property
-    def label_names(self) -> tuple[str, ...]:
-        """The labels of this sensor's channels, in order."""
-        names = (*TopicPattern.parse(self.topic).names, *self.labels)
-        return names if "axis" in names else (*names, "axis")
-
-    @property
-    def factor_mps2(self) -> float:
-        """Factor from a raw sample to m/s²."""
-        return self.scale * UNITS_MPS2[self.unit]
 
 
 class Inference(Section):
@@ -348,7 +247,7 @@ class Config(Section):
 
     mqtt: Mqtt = Mqtt()
     """The broker."""
-    models: dict[str, str] = {"default": "models/reference"}
+    models: dict[str, str] = Field(default={"default": "models/reference"})
     """Models by name: each a directory, relative to this file, or the name of a shipped model such as ``reference``."""
     sensors: tuple[Sensor, ...]
     """Topics to subscribe to, and what their messages hold."""
@@ -388,6 +287,17 @@ class Config(Section):
                     f"sensors[{j}].topic: '{other.text}' and '{one.text}' of sensors[{i}] both match '{topic}', whose "
                     "samples would count twice; no topic may fit two sensors"
                 )
+        for (i, sensor), (j, pattern) in product(enumerate(self.sensors), enumerate(patterns)):
+            for name, condition in sensor.conditions.items():
+                if (topic := TopicPattern.parse(condition.topic).shared_topic(pattern)) is not None:
+                    problems.append(
+                        f"sensors[{i}].conditions.{name}.topic: '{condition.topic}' and '{pattern.text}' of "
+                        f"sensors[{j}] both match '{topic}'; samples and a measured quantity need topics of their own"
+                    )
+        if len(self.condition_names) > CONDITIONS_IN_ALL:
+            problems.append(
+                f"sensors: the conditions have {len(self.condition_names)} different names; at most {CONDITIONS_IN_ALL}"
+            )
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -397,3 +307,8 @@ class Config(Section):
         """The labels of all channels: every sensor's names in order of appearance."""
         names = dict.fromkeys(name for sensor in self.sensors for name in sensor.label_names if name != "axis")
         return (*names, "axis")
+
+    @property
+    def condition_names(self) -> tuple[str, ...]:
+        """The names of all measured quantities, in order of appearance."""
+        return tuple(dict.fromkeys(name for sensor in self.sensors for name in sensor.conditions))

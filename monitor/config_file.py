@@ -7,7 +7,7 @@ Duplicate keys are rejected, because YAML would silently use the last.
 import difflib
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -172,10 +172,13 @@ def _key_path(location: tuple[int | str, ...]) -> str:
 def _known_keys(location: tuple[int | str, ...]) -> list[str]:
     """The valid keys of the section at ``location``."""
     section: type[BaseModel] = Config
-    for part in location:
+    parts = iter(location)
+    for part in parts:
         if isinstance(part, int):
             continue
         annotation = section.model_fields[part].annotation
-        candidates = [annotation, *getattr(annotation, "__args__", ())]
+        if get_origin(annotation) is dict:
+            next(parts)  # the key, which names one of several sections
+        candidates = [annotation, *get_args(annotation)]
         section = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
     return list(section.model_fields)

@@ -26,6 +26,7 @@ def command(file: Path, topic: str, payload_file: Path, as_json: bool) -> None:
     from monitor.core.messages.decode import Rejected
     from monitor.core.rings import Rings
     from monitor.errors import ConfigurationError
+    from monitor.runtime.intake.conditions import Conditions
     from monitor.runtime.intake.ingest import Ingest
 
     config = read_config(file)
@@ -35,7 +36,12 @@ def command(file: Path, topic: str, payload_file: Path, as_json: bool) -> None:
         raise ConfigurationError(f"--payload: cannot read {payload_file}: {error.strerror}") from error
     rings = {name: Rings(config.limits.channels, 1, 1) for name in config.models}
     ingest = Ingest(config, rings, lambda _: None, time.monotonic)
+    conditions = Conditions(time.monotonic)
+    conditions.configure(config, {}, ())
     try:
+        if quantities := conditions.explain(topic, payload):
+            _show_quantities(quantities, as_json)
+            return
         sensor, labels, message = ingest.explain(topic, payload)
     except Rejected as rejected:
         document: dict[str, object] = {"used": False, "reason": rejected.reason, "detail": str(rejected)}
@@ -71,3 +77,14 @@ def command(file: Path, topic: str, payload_file: Path, as_json: bool) -> None:
             f"  channel {names}: {figures['samples']} samples, {figures['duration_s']:.4g} s, "
             f"mean {figures['mean_mps2']:.4g}, RMS {figures['rms_mps2']:.4g}, peak {figures['peak_mps2']:.4g} m/s^2"
         )
+
+
+def _show_quantities(quantities: list[tuple[str, dict[str, str], float]], as_json: bool) -> None:
+    """Show the measured quantities of a message."""
+    if as_json:
+        found = [{"condition": name, "labels": labels, "value": value} for name, labels, value in quantities]
+        click.echo(json.dumps({"used": True, "conditions": found}))
+        return
+    for name, labels, value in quantities:
+        where = ", ".join(f"{label}={text}" for label, text in labels.items()) or "this sensor"
+        click.echo(f"used: condition {name} is {value:g} for the channels of {where}")

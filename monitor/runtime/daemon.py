@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from monitor.config import Config
+from monitor.core.condition_values import ConditionValues
 from monitor.core.scoring.alarm import Changes
 from monitor.errors import ConfigurationError, MonitorError
 from monitor.runtime.alarms.capture import EvidenceWriter
@@ -23,6 +24,7 @@ from monitor.runtime.alarms.publisher import EventPublisher
 from monitor.runtime.certificates import load_server_certificate, server_context
 from monitor.runtime.intake.broker import Broker
 from monitor.runtime.intake.channel import Channel
+from monitor.runtime.intake.conditions import Conditions
 from monitor.runtime.intake.ingest import Ingest
 from monitor.runtime.intake.rates import RateWatch
 from monitor.runtime.internal_errors import InternalErrors, Where, supervised
@@ -95,7 +97,11 @@ class Daemon:
         self._lanes = self._loader.load(self.config, self._config_file, {})
         self._stack.callback(self._stop_lanes)
         rings = {name: loaded.lane.rings for name, loaded in self._lanes.items()}
-        self.ingest = Ingest(self.config, rings, self._new_channel, time.monotonic, self._errors)
+        self._conditions = Conditions(time.monotonic)
+        self._conditions.configure(self.config, self._condition_values(), ())
+        self.ingest = Ingest(
+            self.config, rings, self._new_channel, time.monotonic, self._errors, conditions=self._conditions
+        )
         self._broker = Broker(self.config, self._deliver, self._errors)
         self._evidence = EvidenceWriter(self.config.evidence, evidence_dir(self.config), asyncio.sleep, self._errors)
         self._stack.push_async_callback(self._evidence.close)
@@ -198,6 +204,7 @@ class Daemon:
         self._events.settings = config.mqtt
         self._alarm_desk.label_names = config.label_names
         away = self.ingest.configure(config, {name: loaded.lane.rings for name, loaded in lanes.items()})
+        self._conditions.configure(config, self._condition_values(), self.ingest.channels.values())
         self._memory.put_back(away, before.label_names)
         for loaded in lanes.values():
             loaded.inference.rebatch(Batches(config.inference.max_batch, config.inference.max_delay))
@@ -265,6 +272,7 @@ class Daemon:
             self._unsaved.clear()
             began_s = time.monotonic()
             for gone in absent.forget(self.ingest, self.config, began_s):
+                self._conditions.leave(gone)
                 self._events.forget(dict(zip(self.config.label_names, gone.labels, strict=True)))
             await self._save()
             await asyncio.sleep(rest * (time.monotonic() - began_s))
@@ -300,7 +308,11 @@ class Daemon:
         broker = "connected" if state.connected else f"no broker ({state.last_error})"
         return f"{len(self.ingest.channels)} channels, {broker}, oldest waiting block {lag_s:.2f} s"
 
+    def _condition_values(self) -> dict[str, ConditionValues]:
+        return {name: loaded.lane.conditions for name, loaded in self._lanes.items()}
+
     def _new_channel(self, channel: Channel) -> None:
+        self._conditions.join(channel)
         inference = self._lanes[channel.model].inference
         channel.first_block = int(inference.lane.rings.blocks_received()[channel.row])
         inference.clear(channel.row, channel.first_block)

@@ -9,7 +9,12 @@ from tests.support.commands import invoke
 
 CONFIG = """
 sensors:
-  - {topic: "plant/{machine}/{axis}", payload: {format: json}, sampling_rate_hz: 1000}
+  - topic: "plant/{machine}/{axis}"
+    payload: {format: json}
+    sampling_rate_hz: 1000
+    conditions:
+      speed_rpm: {topic: "plant/{machine}/state/drive", payload: {format: json, key: rpm}}
+      load: {topic: "plant/{machine}/state/drive", payload: {format: json, key: load}}
   - {topic: "gateway/{machine}", payload: {format: senml}, sampling_rate_hz: 1000, axes: [x, y]}
 """
 
@@ -31,6 +36,23 @@ def test_a_message_that_is_used(tmp_path: Path) -> None:
     assert "seq none, t none" in checked(tmp_path, "plant/fan/x", b"[1]")[1]
 
 
+def test_a_message_with_measured_quantities(tmp_path: Path) -> None:
+    drive = ("plant/fan/state/drive", b'{"rpm": 1480.5, "load": 0.25}')
+    code, text = checked(tmp_path, *drive)
+    assert code == 0
+    assert text.splitlines() == [
+        "used: condition speed_rpm is 1480.5 for the channels of machine=fan",
+        "used: condition load is 0.25 for the channels of machine=fan",
+    ]
+    assert json.loads(checked(tmp_path, *drive, "--json")[1]) == {
+        "used": True,
+        "conditions": [
+            {"condition": "speed_rpm", "labels": {"machine": "fan"}, "value": 1480.5},
+            {"condition": "load", "labels": {"machine": "fan"}, "value": 0.25},
+        ],
+    }
+
+
 @pytest.mark.parametrize(
     ("topic", "payload", "text"),
     [
@@ -41,6 +63,7 @@ def test_a_message_that_is_used(tmp_path: Path) -> None:
             r"rejected (wrong_label): an axis name is 1 to 64 printable",
         ),
         ("plant/fan/x", b'{"samples": {"y": [1]}}', "rejected (wrong_axes): the topic names one axis"),
+        ("plant/fan/state/drive", b'{"rpm": 1}', "rejected (undecodable): the object has no key 'load'"),
         ("plant/fan/x", b'["1"]', "rejected (undecodable): not a json document: Expected `float`, got `str`"),
         (
             "gateway/fan",

@@ -4,6 +4,7 @@
 """
 
 import logging
+import math
 import time
 import tracemalloc
 from collections import Counter
@@ -18,7 +19,8 @@ from hypothesis import strategies as st
 from paho.mqtt import publish
 
 from monitor.config import Config
-from monitor.core.messages.decode import FORMATS, Reason
+from monitor.core.messages.condition import ConditionDecoder, condition_decoder
+from monitor.core.messages.decode import FORMATS, Reason, Rejected
 from monitor.core.rings import Rings
 from monitor.runtime.intake.ingest import Ingest
 from tests.faults import hostile_documents as hostile
@@ -133,6 +135,38 @@ def test_documents_of_every_kind_are_samples_or_one_rejection() -> None:
     # All kinds of documents were among them.
     assert totals["used"] > 500
     assert all(totals[reason] for reason in (Reason.UNDECODABLE, Reason.EMPTY, Reason.WRONG_AXES, Reason.WRONG_TIME))
+
+
+def value_or_reason(decode: ConditionDecoder, payload: bytes) -> str:
+    try:
+        value = decode(payload)
+    except Rejected as error:
+        rejected = error
+    else:
+        assert math.isfinite(value)
+        return "used"
+    assert str(rejected).isprintable()
+    assert len(str(rejected)) < 1000
+    return rejected.reason
+
+
+def test_documents_of_every_kind_are_a_value_or_one_rejection() -> None:
+    """The payloads of measured quantities: the same documents, the quantity under a key that they often have."""
+    totals: Counter[str] = Counter()
+    decoders = [condition_decoder("number", None), *(condition_decoder("json", key) for key in ("samples", "t", "x"))]
+
+    @settings(max_examples=400, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(*EXAMPLE, st.one_of(hostile.NUMBERS, hostile.SCALARS))
+    def examples(document: object, pack: object, packed: bytes, damage: hostile.Damage, value: object) -> None:
+        text = hostile_encoders.encode_json(hostile_encoders.Pairs((("t", value), ("x", document))))
+        more = [text, hostile.damaged(text, damage), hostile_encoders.encode_json(value)]
+        for payload in [*(payload for _, payload in payloads(document, pack, packed, damage)), *more]:
+            for decode in decoders:
+                totals[value_or_reason(decode, payload)] += 1
+
+    examples()
+    assert totals["used"] > 300
+    assert all(totals[reason] for reason in (Reason.UNDECODABLE, Reason.EMPTY, Reason.NON_FINITE, Reason.TOO_LARGE))
 
 
 INSTANTS = st.one_of(

@@ -13,6 +13,7 @@ from monitor.core.messages.encode import packed_samples
 from monitor.core.scoring.alarm import State
 from monitor.core.scoring.kinds import KINDS
 from monitor.runtime.intake.channel import Channel
+from monitor.runtime.intake.conditions import Conditions
 from monitor.runtime.intake.connection import MqttState
 from monitor.runtime.intake.ingest import Ingest
 from monitor.runtime.lanes.lane import Lane, LaneShape
@@ -35,6 +36,7 @@ class Plant:
         mode: str = "carried",
         state_dir: Path | None = None,
         inference: Inference | None = None,
+        conditions: dict[str, object] | None = None,
     ) -> None:
         self.engine = engine or NumpyEngine()
         self.config = Config.model_validate(
@@ -44,6 +46,7 @@ class Plant:
                         "topic": "plant/{machine}/{sensor}/{axis}",
                         "payload": {"format": "float32"},
                         "sampling_rate_hz": rate_hz,
+                        "conditions": conditions or {},
                     }
                 ],
                 "limits": {"channels": channels},
@@ -62,7 +65,11 @@ class Plant:
         """How far the test has moved the clock."""
         self.silent_after_s = 60.0
         self.mqtt = MqttState(connected=True)
-        self.ingest = Ingest(self.config, {"default": self.lane.rings}, self._on_channel, self.now_s)
+        self.conditions = Conditions(self.now_s)
+        self.conditions.configure(self.config, {"default": self.lane.conditions}, ())
+        self.ingest = Ingest(
+            self.config, {"default": self.lane.rings}, self._on_channel, self.now_s, conditions=self.conditions
+        )
         self.worker = Worker(self.lane, self.engine, self.now_s)
         self.rng = np.random.default_rng(1)
 
@@ -70,6 +77,7 @@ class Plant:
         return time.monotonic() + self.ahead_s
 
     def _on_channel(self, channel: Channel) -> None:
+        self.conditions.join(channel)
         interval = int(channel.sensor.sampling_rate_hz / self.engine.block_samples)
         order = Configure(channel.row, interval, self.engine.window_blocks)
         if self.inference is not None:

@@ -179,6 +179,32 @@ def test_without_the_chart_library_the_rest_works(monkeypatch: pytest.MonkeyPatc
     shown(story)
 
 
+def test_measured_quantities_stand_beside_the_figures() -> None:
+    speed = {"topic": "plant/{machine}/speed", "payload": {"format": "number"}, "max_age": "60s"}
+
+    def figure(text: str) -> str:
+        boxes = "[...document.querySelectorAll('.figures div')]"
+        return f"{boxes}.some(box => /^speed rpm\\s+{text}$/.test(box.innerText))"
+
+    async def main() -> None:
+        plant = Plant(16, RATE_HZ, EchoEngine(), conditions={"speed_rpm": speed})
+        feeding = asyncio.create_task(feed(plant, 0.0))
+        try:
+            async with TestServer(make_app(plant, Http())) as server, chromium() as browser:
+                await browser.open(f"{server.make_url('/')}#/channel?machine={FAULTY}&sensor=de&axis=x")
+                await browser.until(figure("\\S"))
+                plant.ingest.deliver(f"plant/{FAULTY}/speed", b"1480")
+                await browser.until(figure("1480"))
+                plant.ahead_s += 61.0
+                await browser.until(figure("stale"))
+                assert browser.complaints == []
+        finally:
+            feeding.cancel()
+            await asyncio.gather(feeding, return_exceptions=True)
+
+    asyncio.run(asyncio.wait_for(main(), 120))
+
+
 def test_with_the_keyboard_alone() -> None:
     async def story(browser: Browser, address: str) -> None:
         await browser.open(address)

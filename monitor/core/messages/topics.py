@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
-RESERVED_LABELS = frozenset({"reason", "evidence", "engine", "le", "quantile", "job", "instance", "channel"})
+RESERVED_LABELS = frozenset(
+    {"reason", "evidence", "condition", "engine", "le", "quantile", "job", "instance", "channel"}
+)
 """Label names that the product's metrics or Prometheus already use."""
 
 

@@ -4,6 +4,7 @@ Does not handle: losses and retries (``connection.py``).
 """
 
 import asyncio
+from collections.abc import Iterable
 
 from monitor.config import Config, Mqtt
 from monitor.core.messages.topics import TopicPattern
@@ -19,14 +20,14 @@ class Broker:
         """Prepare a connection; :meth:`start` connects.
 
         Args:
-            config: has the broker's address and the topics of the sensors.
+            config: has the broker's address and the topics of the sensors and of their conditions.
             deliver: called with ``(topic, payload, retained)`` of each message, on the event loop.
             errors: counts unexpected errors.
         """
         self._deliver = deliver
         self._errors = errors
         self._wanted = _wanted(config)
-        self._source = MqttSource(*self._wanted, deliver)
+        self._source = self._make_source()
         self._task: asyncio.Task[None] | None = None
         self._ended = False
 
@@ -47,7 +48,8 @@ class Broker:
             return
         await self._disconnect()
         connections = self._source.state.connections
-        self._wanted, self._source = wanted, MqttSource(*wanted, self._deliver)
+        self._wanted = wanted
+        self._source = self._make_source()
         self._source.state.connections = connections
         self.start()
 
@@ -60,6 +62,10 @@ class Broker:
         self._ended = True
         await self._disconnect()
 
+    def _make_source(self) -> MqttSource:
+        settings, samples, conditions = self._wanted
+        return MqttSource(settings, samples + conditions, self._deliver, conditions)
+
     async def _disconnect(self) -> None:
         await self._source.close()
         if self._task is not None:
@@ -67,6 +73,12 @@ class Broker:
             await asyncio.gather(self._task, return_exceptions=True)
 
 
-def _wanted(config: Config) -> tuple[Mqtt, list[str]]:
-    """The broker and the topic filters of a configuration."""
-    return config.mqtt, [TopicPattern.parse(sensor.topic).subscription for sensor in config.sensors]
+def _wanted(config: Config) -> tuple[Mqtt, list[str], list[str]]:
+    """The broker of a configuration, and the topic filters of its sensors and of its measured quantities."""
+    samples = [sensor.topic for sensor in config.sensors]
+    conditions = [condition.topic for sensor in config.sensors for condition in sensor.conditions.values()]
+    return config.mqtt, _filters(samples), _filters(conditions)
+
+
+def _filters(topics: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(TopicPattern.parse(topic).subscription for topic in topics))

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from monitor.config import Sensor
+from monitor.config_sensors import Sensor
 from monitor.core.scoring.calibration import Calibration
 
 COUNTERS = {

@@ -10,6 +10,7 @@ import logging
 import math
 import random
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Never
 
@@ -83,17 +84,21 @@ class MqttState:
 class MqttSource:
     """Keeps one connection to the broker alive."""
 
-    def __init__(self, settings: Mqtt, topic_filters: list[str], deliver: Deliver) -> None:
+    def __init__(
+        self, settings: Mqtt, topic_filters: list[str], deliver: Deliver, with_retained: Collection[str] = ()
+    ) -> None:
         """Make a source; :meth:`run` connects.
 
         Args:
             settings: the broker's section of the configuration; its files are read again for each connection.
             topic_filters: topic filters to subscribe to.
             deliver: called with ``(topic, payload, retained)`` for each message, on the event loop.
+            with_retained: those filters whose retained messages are wanted.
         """
         self.state = MqttState()
         self._settings = settings
         self._filters = topic_filters
+        self._with_retained = frozenset(with_retained)
         self._deliver = deliver
         self._client: DirectClient | None = None
         self._connected_s = math.inf
@@ -201,9 +206,10 @@ class MqttSource:
         settings = self._settings
         topics: Any
         if settings.version == "5":
-            # Retained messages are old samples: the broker need not send them.
-            options = SubscribeOptions(qos=settings.qos, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)
-            topics = [(topic, options) for topic in filters]
+            # Retained samples are old: the broker need not send them. A retained quantity may still hold.
+            live = SubscribeOptions(qos=settings.qos, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)
+            known = SubscribeOptions(qos=settings.qos, retainHandling=SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE)
+            topics = [(topic, known if topic in self._with_retained else live) for topic in filters]
         else:
             topics = [(topic, settings.qos) for topic in filters]
         codes: Any = await client.subscribe(topics)

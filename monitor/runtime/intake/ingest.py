@@ -10,12 +10,14 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable
 
-from monitor.config import Config, Sensor
+from monitor.config import Config
+from monitor.config_sensors import Sensor
 from monitor.core.messages.continuity import Arrival, Piece, Verdict
 from monitor.core.messages.decode import Message, Reason, Rejected
 from monitor.core.messages.topics import TopicPattern
 from monitor.core.rings import Rings
 from monitor.runtime.intake.channel import Channel
+from monitor.runtime.intake.conditions import Conditions
 from monitor.runtime.intake.route import Axes, Route, require_label
 from monitor.runtime.internal_errors import InternalErrors, Where
 from monitor.runtime.logs import RepeatedLog
@@ -47,6 +49,7 @@ class Ingest:
         on_channel: Callable[[Channel], None],
         clock: Callable[[], float],
         errors: InternalErrors | None = None,
+        conditions: Conditions | None = None,
     ) -> None:
         """Make an ingest without channels.
 
@@ -56,6 +59,7 @@ class Ingest:
             on_channel: called with each new channel before its first samples are appended.
             clock: monotonic seconds.
             errors: counts unexpected errors; None: it makes its own counter.
+            conditions: takes the messages of measured quantities; its owner configures it. None: there are none.
         """
         self.channels: dict[tuple[str, ...], Channel] = {}
         self.rejected: Counter[Reason] = Counter()
@@ -64,6 +68,7 @@ class Ingest:
         self._on_channel = on_channel
         self._clock = clock
         self._errors = InternalErrors(clock) if errors is None else errors
+        self._conditions = Conditions(clock) if conditions is None else conditions
         self._log = RepeatedLog(LOG, clock)
         self._free_rows: dict[str, list[int]] = {}
         self._rings: dict[str, Rings] = {}
@@ -99,12 +104,16 @@ class Ingest:
         topics = {channel.topic for channel in kept} - {channel.topic for channel in gone}
         self._routes = {topic: route for topic, route in self._routes.items() if topic in topics}
         self._keeping = {topic: route for topic, route in self._keeping.items() if topic in topics}
+        for channel in kept:
+            channel.sensor = self._match(channel.topic)[0] or channel.sensor
+        for route in self._routes.values():
+            route.sensor = next(iter(route.channels.values())).sensor
         self._kept_bytes = sum(route.kept_bytes for route in self._keeping.values())
         return gone
 
     def _keeps(self, channel: Channel, label_names: tuple[str, ...]) -> bool:
         sensor, labels = self._match(channel.topic)
-        if sensor is None or sensor.model_copy(update={"expect": channel.sensor.expect}) != channel.sensor:
+        if sensor is None or sensor.samples_only != channel.sensor.samples_only:
             return False
         before = {name: value for name, value in zip(label_names, channel.labels, strict=True) if value}
         now = {"axis": channel.labels[-1], **labels}
@@ -125,9 +134,11 @@ class Ingest:
         self.messages += 1
         self.payload_bytes += len(payload)
         try:
+            route = self._routes.get(topic)
+            if route is None and self._conditions.deliver(topic, payload):
+                return
             if retained:
                 raise Rejected(Reason.RETAINED, "a retained message is old; vibration is live")  # noqa: TRY301
-            route = self._routes.get(topic)
             if route is None:
                 route = self._route(topic)
             if len(payload) > self._config.mqtt.max_payload:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from monitor.config import Sensor
+from monitor.config_sensors import Sensor
 from monitor.core.arrays import Numbers
 from monitor.core.messages.continuity import Continuity
 from monitor.core.messages.decode import Decoder, Reason, Rejected, decoder

@@ -6,8 +6,8 @@ A channel whose calibration is missing or unusable gets no score. The log says s
 import logging
 from pathlib import Path
 
-from monitor.config import Sensor
 from monitor.config_file import resolve
+from monitor.config_sensors import Sensor
 from monitor.core.scoring.calibration import Calibration
 from monitor.errors import ArtefactError
 from monitor.model.calibration_file import ANY_REGIME, CalibrationFile, load_calibrations

@@ -12,6 +12,7 @@ from typing import Self
 import numpy as np
 
 from monitor.core.arrays import Float64, Int64, Zeros
+from monitor.core.condition_values import ConditionValues
 from monitor.core.forecaster import Engine
 from monitor.core.rings import Rings
 from monitor.runtime.lanes.board import Board
@@ -57,6 +58,8 @@ class Lane:
         """The samples of every row."""
         self.board = Board(shape.channels, parts, zeros, joining=joining)
         """The latest figures of every row."""
+        self.conditions = ConditionValues(shape.channels, zeros)
+        """The measured operating quantities of every row."""
         self.durations = Histogram(DURATION_BOUNDS_S, parts, zeros)
         """Seconds that the pipeline took for a batch."""
         self.batches = Histogram(BATCH_BOUNDS, parts, zeros)
@@ -82,6 +85,7 @@ class Lane:
         part.shape = replace(self.shape, channels=end - first, parts=1)
         part.first_row = first
         part.rings, part.board = self.rings.part(number), self.board.part(number, first, end)
+        part.conditions = self.conditions.part(first, end)
         part.durations, part.batches = self.durations.part(number), self.batches.part(number)
         part.latencies = self.latencies.part(number)
         part.beat_s, part.ordered = self.beat_s[number : number + 1], self.ordered[number : number + 1]

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
-from monitor.config import Config, Sensor
+from monitor.config import Config
 from monitor.config_file import resolve_model
+from monitor.config_sensors import Sensor
 from monitor.core.scoring.alarm import Changes
 from monitor.errors import MonitorError
 from monitor.model.artefact.artefact import Artefact, load_artefact

@@ -50,6 +50,16 @@ def write_channels(page: MetricsPage, view: View) -> None:
 
     for key, (name, text) in FIGURES.items():
         page.family(name, "gauge", text, _known(names, table.figures[key]))
+    page.family(
+        "vibration_condition_value",
+        "gauge",
+        "Measured operating quantity of the channel's machine; absent while unknown or older than its max_age.",
+        (
+            (f'{labels},condition="{name}"', value)
+            for name, values in table.conditions.items()
+            for labels, value in _known(names, values)
+        ),
+    )
     _write_alarms(page, table, names)
     for key, (name, text) in COUNTERS.items():
         values = (getattr(channel, key) for channel in table.channels)

@@ -57,6 +57,20 @@ class Places:
                 return lane, int(rows[found[0]])
         raise KeyError(place)
 
+    def conditions(self, at_s: float) -> tuple[dict[str, Float64], dict[str, Bool]]:
+        """Measured quantities at a monotonic instant: (channels,) values by name, and whether they are too old.
+
+        A value that is unknown or too old is NaN.
+        """
+        value: dict[str, Float64] = {}
+        stale: dict[str, Bool] = {}
+        for lane, places, rows in self._places:
+            found, old = lane.conditions.of(rows, at_s), lane.conditions.stale(rows, at_s)
+            for column, name in enumerate(lane.conditions.names):
+                value.setdefault(name, np.full(len(self.channels), np.nan))[places] = found[:, column]
+                stale.setdefault(name, np.zeros(len(self.channels), np.bool_))[places] = old[:, column]
+        return value, stale
+
     def read(self, names: Sequence[str]) -> dict[str, AnyArray]:
         """Columns of the boards, and ``blocks_received`` of the rings: (channels, ...) by name."""
         found: dict[str, AnyArray] = {}
@@ -87,6 +101,10 @@ class ChannelTable:
     """Seconds since the last samples."""
     silent: Bool
     """(n,) whether a channel has sent nothing for longer than ``scoring.silent_after``."""
+    conditions: dict[str, Float64]
+    """(n,) value of each measured quantity, by name; NaN: the channel has none, or it is unknown or too old."""
+    stale: dict[str, Bool]
+    """(n,) whether a value of the quantity came and is too old."""
     columns: dict[str, AnyArray]
     """Further columns of the boards, unchanged, and ``blocks_received``."""
 
@@ -99,6 +117,8 @@ EMPTY = ChannelTable(
     [],
     np.zeros(0),
     np.zeros(0, np.bool_),
+    {},
+    {},
     {},
 )
 """A table without channels."""
@@ -123,7 +143,8 @@ def read_table(view: View, places: Places | None = None, more: Sequence[str] = (
     state = figures["alarm_state"]
     state[state < 0] = np.nan
     left_in_alarm = state > State.OK
-    for name, values in (*figures.items(), *evidence.items()):
+    conditions, stale = places.conditions(view.now_s)
+    for name, values in (*figures.items(), *evidence.items(), *conditions.items()):
         values[silent & ~left_in_alarm if name == "alarm_state" else silent] = np.nan
     return ChannelTable(
         channels,
@@ -133,5 +154,7 @@ def read_table(view: View, places: Places | None = None, more: Sequence[str] = (
         [REASONS[code] for code in seen["refusal"].tolist()],
         age_s,
         silent,
+        conditions,
+        stale,
         {name: seen[name] for name in (*more, "blocks_received")},
     )

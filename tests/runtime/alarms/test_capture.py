@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from monitor.config import Evidence, Sensor
+from monitor.config import Evidence
+from monitor.config_sensors import Sensor
 from monitor.core.arrays import Float32
 from monitor.core.rings import Rings
 from monitor.runtime.alarms.capture import MOST_AT_ONCE, EvidenceWriter, join, prune

@@ -72,6 +72,25 @@ def test_retained_messages_come_marked_or_not_at_all(tmp_path: Path, version: st
 
 
 @VERSIONS
+def test_retained_messages_of_a_filter_that_wants_them(tmp_path: Path, version: str) -> None:
+    async def story(port: int) -> None:
+        got: list[tuple[str, bytes, bool]] = []
+        filters = ["plant/+/x", "plant/+/speed"]
+        source = MqttSource(settings(port, version=version), filters, lambda *m: got.append(m), filters[1:])
+        async with aiomqtt.Client("127.0.0.1", port) as sender:
+            for topic in ("plant/fan/x", "plant/fan/speed"):
+                await sender.publish(topic, b"old", qos=1, retain=True)
+            for round_ in range(2):
+                async with running(source):
+                    await until(lambda: got.count(("plant/fan/speed", b"old", True)) == round_ + 1)  # noqa: B023
+        old = 0 if version == "5" else 2
+        assert got.count(("plant/fan/x", b"old", True)) == old
+
+    with mosquitto(tmp_path) as port:
+        asyncio.run(story(port))
+
+
+@VERSIONS
 def test_a_broker_that_comes_late_goes_and_comes_back(tmp_path: Path, version: str) -> None:
     async def story() -> None:
         port = free_port()

@@ -257,6 +257,9 @@ def test_who_joins_a_lane_leaves_what_stands_there() -> None:
     due = made.rings.part(1).take()
     assert due is not None
     assert (due.rows.tolist(), due.samples[0, 0]) == ([1], 2.0)
+    joined.conditions.write(joined.conditions.rename(["load"])["load"], np.array([4]), 0.5, 10.0)
+    values = made.part(1).conditions
+    assert (list(values.names), values.of(due.rows, due.arrived_s).tolist()) == (["load"], [[0.5]])
 
 
 def test_a_reader_never_sees_half_a_batch() -> None:

@@ -15,6 +15,7 @@ from monitor import __version__
 from monitor.core.arrays import Float64
 from monitor.runtime.web.page.fleet import Fleet, significant
 from monitor.runtime.web.page.stream import Feed, event
+from monitor.runtime.web.table import ChannelTable
 from monitor.runtime.web.view import Service, View
 
 SPARKLINE_POINTS = 60
@@ -177,17 +178,30 @@ def figures_documents(fleet: Fleet, places: slice) -> list[dict[str, Any]]:
         "samples_missing": [channel.samples_missing for channel in table.channels[places]],
     }
     kinds = {name: significant(values[places]) for name, values in table.evidence.items()}
+    conditions = [_conditions(table, place) for place in range(len(table.channels))[places]]
     bands = zip(*(significant(edge) for edge in table.band_hz[places].T), strict=True)
     return [
         {
             **dict(zip(columns, row, strict=True)),
             "evidence": dict(zip(kinds, evidence, strict=True)),
             "band_hz": None if None in band else band,
+            "conditions": measured,
         }
-        for row, evidence, band in zip(
-            zip(*columns.values(), strict=True), zip(*kinds.values(), strict=True), bands, strict=True
+        for row, evidence, band, measured in zip(
+            zip(*columns.values(), strict=True), zip(*kinds.values(), strict=True), bands, conditions, strict=True
         )
     ]
+
+
+def _conditions(table: ChannelTable, place: int) -> dict[str, dict[str, Any]]:
+    """The measured quantities of a channel by name; a value that is unknown or too old is None."""
+    return {
+        name: {
+            "value": significant(table.conditions[name][place : place + 1], 6)[0],
+            "stale": bool(table.stale[name][place]),
+        }
+        for name in table.channels[place].sensor.conditions
+    }
 
 
 def update_document(fleet: Fleet, place: int) -> dict[str, Any]:

@@ -2,6 +2,8 @@ import math
 
 import numpy as np
 
+from monitor.runtime.web.exposition import MetricsPage
+from monitor.runtime.web.families import write_channels
 from monitor.runtime.web.page.documents import FleetMessages, figures_documents
 from monitor.runtime.web.page.fleet import HISTORY_SAMPLES, Fleet, significant
 from tests.support.page_plant import Plant
@@ -91,6 +93,41 @@ def test_a_channel_that_fell_silent_in_alarm_is_shown_so() -> None:
     assert np.isnan(table.figures["alarm_state"][2])
     assert np.isnan(table.figures["score"]).all()
     assert [document["alarm_state"] for document in figures_documents(fleet, slice(None))] == [2, 1, None]
+
+
+def test_a_channel_tells_its_measured_quantities_until_they_are_too_old() -> None:
+    conditions: dict[str, object] = {
+        "speed_rpm": {"topic": "plant/{machine}/speed", "payload": {"format": "number"}, "max_age": "30s"},
+        "load": {"topic": "plant/{machine}/load", "payload": {"format": "number"}},
+    }
+    plant = Plant(channels=4, conditions=conditions)
+    fleet = Fleet(4)
+    plant.send("fan", plant.noise(2 * RATE_HZ))
+    plant.send("pump", plant.noise(2 * RATE_HZ))
+
+    def shown() -> list[object]:
+        fleet.sample(plant.view())
+        return [document["conditions"] for document in figures_documents(fleet, slice(None))]
+
+    def exported() -> list[str]:
+        page = MetricsPage()
+        write_channels(page, plant.view())
+        return [line for line in page.lines if line.startswith("vibration_condition_value{")]
+
+    unknown = {"value": None, "stale": False}
+    plant.ingest.deliver("plant/fan/speed", b"1480.25")
+    series = 'vibration_condition_value{machine="fan",sensor="de",axis="x",condition="speed_rpm"}'
+    assert exported() == [f"{series} 1480.25"]
+    others = [{"speed_rpm": unknown, "load": unknown}]
+    assert shown() == [{"speed_rpm": {"value": 1480.25, "stale": False}, "load": unknown}, *others]
+    plant.ahead_s = 31.0
+    assert exported() == []
+    assert shown() == [{"speed_rpm": {"value": None, "stale": True}, "load": unknown}, *others]
+    plant.ingest.deliver("plant/fan/speed", b"900")
+    assert exported() == [f"{series} 900"]
+    plant.silent_after_s = 10.0
+    assert exported() == []
+    assert shown() == [{"speed_rpm": unknown, "load": unknown}, *others]
 
 
 def test_significant_digits() -> None:

@@ -56,11 +56,28 @@ export class ChannelView {
 
   makeFigures() {
     this.figures = {};
-    for (const [title, key, , meaning] of FIGURES) {
-      const box = make("div", "", { title: meaning });
-      this.figures[key] = make("dd", "–");
-      box.append(make("dt", title), this.figures[key]);
-      this.part(".figures").append(box);
+    for (const [title, key, , meaning] of FIGURES) this.figures[key] = this.makeFigure(title, meaning);
+    this.conditions = {};
+  }
+
+  makeFigure(title, meaning) {
+    const box = make("div", "", { title: meaning });
+    const figure = make("dd", "–");
+    box.append(make("dt", title), figure);
+    this.part(".figures").append(box);
+    return figure;
+  }
+
+  // A reload may add and remove measured quantities.
+  showConditions(conditions) {
+    for (const name of Object.keys(this.conditions)) {
+      if (name in conditions) continue;
+      this.conditions[name].parentElement.remove();
+      delete this.conditions[name];
+    }
+    for (const [name, { value, stale }] of Object.entries(conditions)) {
+      this.conditions[name] ??= this.makeFigure(words(name), "measured on the machine");
+      setText(this.conditions[name], stale ? "stale" : number(value));
     }
   }
 
@@ -95,6 +112,7 @@ export class ChannelView {
     this.state = state;
     setState(this.part("h1 + .state"), state);
     for (const [, key, text] of FIGURES) setText(this.figures[key], text(message));
+    this.showConditions(message.conditions);
     this.remember(message);
     this.latest = message;
     if (!this.paused) this.draw(message);

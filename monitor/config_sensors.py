@@ -1,0 +1,186 @@
+"""The section ``sensors`` of the configuration: topics, contents and measured conditions; and what sections are.
+
+Does not handle: rules between sensors, and between sections (``config``).
+"""
+
+import re
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from monitor.core.condition_values import LONGEST_CONDITION_NAME
+from monitor.core.messages.decode import FORMATS
+from monitor.core.messages.topics import LABEL, RESERVED_LABELS, TopicPattern, no_channel_has
+from monitor.core.units import UNITS_MPS2
+from monitor.quantities import Seconds
+
+CONDITION_NAME = re.compile(r"[a-z][a-z0-9_]*")
+"""Names of measured quantities."""
+
+CONDITIONS_A_SENSOR = 8
+"""Most measured quantities of a sensor. Fewer: machines with speed, load, temperatures and pressures do not fit. More:
+nobody has healthy data for all their combinations."""
+
+
+class Section(BaseModel):
+    """A section of the configuration: frozen, and strict about its keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=False)
+
+
+class Payload(Section):
+    """How a sensor's payloads are encoded."""
+
+    format: str
+    """One of the payload formats."""
+
+    @field_validator("format")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in FORMATS:
+            raise ValueError(f"'{value}' is not a payload format; known are {', '.join(FORMATS)}")
+        return value
+
+
+class ConditionPayload(Section):
+    """How the payloads of a measured quantity are encoded."""
+
+    format: Literal["number", "json"]
+    """``number``: the text of one number; ``json``: an object with the number under ``key``."""
+    key: str | None = Field(default=None, min_length=1, max_length=128)
+    """The key, with ``json``."""
+
+    @model_validator(mode="after")
+    def _key(self) -> Self:
+        if self.format == "json" and self.key is None:
+            raise ValueError("json needs the key of the number; write {format: json, key: rpm}")
+        if self.format == "number" and self.key is not None:
+            raise ValueError("a number has no key; write {format: number}, or format: json")
+        return self
+
+
+class Condition(Section):
+    """A measured operating quantity: where its values come from."""
+
+    topic: str
+    """Topic pattern. Its named levels are labels of the sensor; all channels that have them alike get the value."""
+    payload: ConditionPayload
+    """Encoding of the payloads."""
+    max_age: Seconds = Field(default=30.0, gt=0, le=366 * 86400.0)
+    """A value that arrived longer ago than this is unknown. A retained value arrives when the daemon subscribes."""
+
+    @field_validator("topic")
+    @classmethod
+    def _pattern(cls, topic: str) -> str:
+        TopicPattern.parse(topic)
+        return topic
+
+
+class Sensor(Section):
+    """One kind of messages: their topics and their contents."""
+
+    topic: str
+    """Topic pattern; a level ``{name}`` becomes a label, ``+`` matches a level without a name."""
+    payload: Payload
+    """Encoding of the payloads."""
+    sampling_rate_hz: float = Field(gt=0, le=10_000_000)
+    """Sampling rate of each axis."""
+    unit: Literal["g", "mg", "m/s2"] = "m/s2"
+    """Unit of the samples after ``scale``."""
+    scale: float = Field(default=1.0, allow_inf_nan=False)
+    """Factor from raw counts to ``unit``."""
+    axes: tuple[str, ...] = ()
+    """Names of the axes, in order, if a message holds several; they become the label ``axis``."""
+    labels: dict[str, str] = {}
+    """Labels added to every channel of this sensor."""
+    model: str = "default"
+    """Name of a model in the section ``models``."""
+    calibration: str | None = None
+    """Calibration file; ``{label}`` in its name is replaced by the channel's label. Without one there is no score."""
+    conditions: dict[str, Condition] = {}
+    """Measured operating quantities of its machines, by name, such as ``speed_rpm`` or ``load``."""
+    expect: tuple[dict[str, str], ...] = ()
+    """Labels of channels that must exist; one that has never sent is shown as silent."""
+
+    @field_validator("topic")
+    @classmethod
+    def _pattern(cls, topic: str) -> str:
+        TopicPattern.parse(topic)
+        return topic
+
+    @field_validator("scale")
+    @classmethod
+    def _not_zero(cls, scale: float) -> float:
+        if scale == 0:
+            raise ValueError("a scale of 0 turns every sample into 0")
+        return scale
+
+    @field_validator("labels")
+    @classmethod
+    def _label_names(cls, labels: dict[str, str]) -> dict[str, str]:
+        for name in labels:
+            if not LABEL.fullmatch(name) or name.startswith("__") or name in RESERVED_LABELS:
+                raise ValueError(f"'{name}' is not usable as a label name")
+        return labels
+
+    @field_validator("conditions")
+    @classmethod
+    def _condition_names(cls, conditions: dict[str, Condition]) -> dict[str, Condition]:
+        for name in conditions:
+            if not CONDITION_NAME.fullmatch(name) or len(name) > LONGEST_CONDITION_NAME:
+                raise ValueError(
+                    f"'{name:.60}' is not the name of a quantity; write for example speed_rpm: at most "
+                    f"{LONGEST_CONDITION_NAME} small letters, digits and underscores, a letter first"
+                )
+        if len(conditions) > CONDITIONS_A_SENSOR:
+            raise ValueError(f"{len(conditions)} quantities are named; at most {CONDITIONS_A_SENSOR} for a sensor")
+        return conditions
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        names = TopicPattern.parse(self.topic).names
+        twice = sorted(set(names) & set(self.labels))
+        if twice:
+            raise ValueError(f"label '{twice[0]}' is both in the topic and in labels")
+        if self.axes and "axis" in {*names, *self.labels}:
+            raise ValueError("axes are given, and the label 'axis' too; drop one of the two")
+        if len(set(self.axes)) != len(self.axes):
+            raise ValueError("axes holds a name twice")
+        for name in re.findall(r"\{([^}]*)\}", self.calibration or ""):
+            if name not in {*self.label_names}:
+                raise ValueError(f"calibration names the label '{name}', which this sensor does not have")
+        for i, labels in enumerate(self.expect):
+            if problem := no_channel_has(labels, self.topic, self.labels, self.axes):
+                raise ValueError(f"expect[{i}]: {problem}")
+        return self
+
+    @model_validator(mode="after")
+    def _joined(self) -> Self:
+        known = self.label_names
+        for name, condition in self.conditions.items():
+            if unknown := [label for label in TopicPattern.parse(condition.topic).names if label not in known]:
+                where = f"conditions.{name}.topic"
+                raise ValueError(f"{where}: this sensor has no label '{unknown[0]}'; it has {', '.join(known)}")
+        return self
+
+    def expected(self) -> list[tuple[str, str]]:
+        """Topic and axis of each channel in ``expect``."""
+        pattern = TopicPattern.parse(self.topic)
+        everything = [self.labels | labels for labels in self.expect]
+        return [(pattern.topic_of(labels), labels.get("axis", "")) for labels in everything]
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """The labels of this sensor's channels, in order."""
+        names = (*TopicPattern.parse(self.topic).names, *self.labels)
+        return names if "axis" in names else (*names, "axis")
+
+    @property
+    def samples_only(self) -> Self:
+        """The sensor as far as its samples are concerned: what a reload must not change for its channels to go on."""
+        return self.model_copy(update={"expect": (), "conditions": {}})
+
+    @property
+    def factor_mps2(self) -> float:
+        """Factor from a raw sample to m/s²."""
+        return self.scale * UNITS_MPS2[self.unit]
