@@ -8,7 +8,7 @@ built.
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Annotated, Any
 
@@ -134,29 +134,33 @@ def build_network(shape: Shape, *, every_block: bool) -> Any:
     )
 
 
-def build_carrying_network(shape: Shape, blocks: int) -> Any:
-    """A Keras model with fresh weights that carries its state, for training on long sequences piece by piece.
+def build_carrying_networks(shape: Shape, lengths: Iterable[int]) -> list[Any]:
+    """Keras models that share fresh weights and carry their state, for training on long sequences piece by piece.
 
     Args:
         shape: the dimensions.
-        blocks: blocks of a piece.
+        lengths: blocks of a piece, for each model.
 
     Returns:
-        A ``keras.Model`` from ``[blocks, h1, c1, h2, c2]`` to ``[forecasts, h1, c1, h2, c2]``: (n, blocks,
-        block_samples) to the same shape, and the state after the last block. Its weights are those of
+        One ``keras.Model`` for each length, from ``[blocks, h1, c1, h2, c2]`` to ``[forecasts, h1, c1, h2, c2]``: (n,
+        length, block_samples) to the same shape, and the state after the last block. The weights are those of
         :func:`build_network`.
     """
     quiet_tensorflow()
     import keras
 
     first, second = shape.units
-    inputs = keras.layers.Input((blocks, shape.block_samples))
-    state = [keras.layers.Input((units,)) for units in (first, first, second, second)]
     # Without a loop in the graph, short pieces run a tenth faster.
     kept: dict[str, Any] = {"return_sequences": True, "return_state": True, "unroll": True}
     lstm_1, lstm_2 = (keras.layers.LSTM(units, name=f"lstm_{n}", **kept) for n, units in enumerate(shape.units, 1))
-    below, h1, c1 = lstm_1(inputs, initial_state=state[:2])
-    above, h2, c2 = lstm_2(below, initial_state=state[2:])
-    hidden = keras.layers.Dense(shape.hidden, name="dense_1")(above)
-    forecasts = keras.layers.Dense(shape.block_samples, name="dense_2")(hidden)
-    return keras.Model([inputs, *state], [forecasts, h1, c1, h2, c2], name="forecaster")
+    dense_1 = keras.layers.Dense(shape.hidden, name="dense_1")
+    dense_2 = keras.layers.Dense(shape.block_samples, name="dense_2")
+    models = []
+    for length in lengths:
+        inputs = keras.layers.Input((length, shape.block_samples))
+        state = [keras.layers.Input((units,)) for units in (first, first, second, second)]
+        below, h1, c1 = lstm_1(inputs, initial_state=state[:2])
+        above, h2, c2 = lstm_2(below, initial_state=state[2:])
+        forecasts = dense_2(dense_1(above))
+        models.append(keras.Model([inputs, *state], [forecasts, h1, c1, h2, c2], name="forecaster"))
+    return models

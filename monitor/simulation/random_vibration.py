@@ -61,7 +61,7 @@ class RandomVibration:
         Args:
             count: number of machines.
             samples: samples of each signal.
-            simple: share of simple machines: single lines and a little white noise.
+            simple: share of simple machines: a few lines and a little white noise.
 
         Returns:
             (count, samples) float32 with unit variance.
@@ -71,9 +71,12 @@ class RandomVibration:
 
     def _simple(self, samples: int) -> Float32:
         turns = self._turns(samples)
-        signal = _normal(self._lines(turns)) + 10.0 ** self._rng.uniform(-2.5, 0.0) * self._rng.standard_normal(
-            samples, np.float32
+        lines = (
+            self._lines(turns)
+            if self._rng.random() < 0.6
+            else self._group(turns, self._frequency(LOWEST_FREQUENCY, 0.02))
         )
+        signal = _normal(lines) + 10.0 ** self._rng.uniform(-2.5, 0.0) * self._rng.standard_normal(samples, np.float32)
         return _normal(signal)
 
     def _signal(self, samples: int) -> Float32:
@@ -195,24 +198,44 @@ class RandomVibration:
         rng = self._rng
         signal = np.zeros(turns.size, np.float32)
         shaft = self._frequency(LOWEST_FREQUENCY, 0.02)
-        kinds = rng.random(4) < (0.6, 0.35, 0.4, 0.25)
+        kinds = rng.random(5) < (0.6, 0.35, 0.4, 0.25, 0.35)
         if not kinds.any():
-            kinds[rng.integers(0, 4)] = True
-        if kinds[0]:
-            for _ in range(rng.integers(1, 4)):
-                signal += self._family(turns, self._frequency(LOWEST_FREQUENCY, 0.3), body)
-        if kinds[1]:
-            for _ in range(rng.integers(1, 4)):
-                signal += self._carrier(turns, shaft)
-        if kinds[2]:
-            signal += self._lines(turns)
-        if kinds[3]:  # orders of one shaft: a machine with gears
-            for _ in range(rng.integers(1, 5)):
-                ratio = rng.integers(1, 80) if rng.random() < 0.7 else rng.uniform(1.0, 80.0)
-                if ratio * shaft < 0.4:
-                    signal += rng.exponential() * self._family(turns, ratio * shaft, body)
+            kinds[rng.integers(0, 5)] = True
+        for kind in np.flatnonzero(kinds).tolist():
+            if kind == 2:
+                signal += self._lines(turns)
+                continue
+            for _ in range(rng.integers(1, 5 if kind == 3 else 4)):
+                signal += self._part(kind, turns, shaft, body)
         spectrum: Complex64 = fft.rfft(signal)
         return spectrum
+
+    def _part(self, kind: int, turns: Float64, shaft: float, body: Float32) -> Float32 | float:
+        """One of the tonal parts that a machine has several of."""
+        rng = self._rng
+        if kind == 0:
+            return self._family(turns, self._frequency(LOWEST_FREQUENCY, 0.3), body)
+        if kind == 1:
+            return self._carrier(turns, shaft)
+        if kind == 4:
+            return np.float32(rng.exponential()) * self._group(turns, shaft)
+        # Orders of one shaft: a machine with gears.
+        ratio = rng.integers(1, 80) if rng.random() < 0.7 else rng.uniform(1.0, 80.0)
+        return rng.exponential() * self._family(turns, ratio * shaft, body) if ratio * shaft < 0.4 else 0.0
+
+    def _group(self, turns: Float64, shaft: float) -> Float32:
+        """Some orders of a shaft beside one another: what a resonance lets through of many."""
+        rng = self._rng
+        signal = np.zeros(turns.size, np.float32)
+        step = shaft * rng.integers(1, 7)
+        centre = round(self._frequency(0.01, 0.47, linear=0.7) / step)
+        reach = int(rng.integers(1, 7))
+        for order in range(centre - reach, centre + reach + 1):
+            if 0.0 < order * step < 0.49 and rng.random() < 0.7:
+                phase = turns * (order * step) + rng.random()
+                line = np.cos((2 * math.pi * (phase - np.floor(phase))).astype(np.float32))
+                signal += np.float32(rng.exponential() ** 2) * line
+        return signal
 
     def _family(self, turns: Float64, frequency: float, body: Float32) -> Float32:
         phase = turns * frequency + self._rng.random()
@@ -245,8 +268,8 @@ class RandomVibration:
         # Lines beside one another: a carrier whose sidebands are not those of a modulation.
         centre, spacing = rng.uniform(0.005, 0.47), self._frequency(5e-4, 0.03)
         together = rng.random() < 0.3
-        for _ in range(rng.integers(1, 9)):
-            frequency = self._frequency(5e-4, 0.49, linear=0.75)
+        for _ in range(min(12, rng.geometric(0.35))):
+            frequency = self._frequency(5e-4, 0.495, linear=0.95)
             if together:
                 frequency = float(np.clip(centre + spacing * rng.integers(-4, 5), 5e-4, 0.49))
             if grid:

@@ -26,6 +26,11 @@ class Position:
     gap_ratios: list[float] = field(default_factory=list)
     """Mean gap ratio of each report."""
 
+    @property
+    def fraction(self) -> float:
+        """The completed fraction of the training."""
+        return self.batch / self.batches
+
 
 @dataclass(frozen=True)
 class Checkpoint:

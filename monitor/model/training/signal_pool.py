@@ -6,6 +6,8 @@ used several times: at another place, with another sign, alone or under a second
 time, a few signals with each batch.
 
 A training begins with simple machines, whose lines lie at all frequencies, and goes over to the whole variety.
+Otherwise the network learns low frequencies first and never the high ones (measured: a tone of 0.35 cycles a sample
+1.00 instead of 0.06).
 
 Everything follows from the seed and the number of the batch, so a training can be resumed at any batch.
 """
@@ -36,13 +38,6 @@ heart."""
 STRETCH = 1.5
 """Largest stretch in time, as a power of two in both directions."""
 
-SIMPLE_POOLS = 2.0
-"""At the start all signals are simple machines, for so many times the pool. Fewer: the network learns low frequencies
-first and never the high ones (measured: a tone of 0.35 cycles a sample 1.00 instead of 0.06). More: time."""
-
-MIXING_POOLS = 2.0
-"""Then the share of simple machines falls to its final value, for so many times the pool."""
-
 CLIP_LEVELS = 25.0
 """Samples are clipped to this many times the level, as the daemon leaves spikes out."""
 
@@ -58,6 +53,7 @@ class SignalPool:
         block_samples: int,
         renewed: int,
         size: int,
+        beginning: float,
     ) -> None:
         """Set up an empty pool; the first batch fills it.
 
@@ -68,11 +64,12 @@ class SignalPool:
             block_samples: samples of a block.
             renewed: signals replaced with each batch.
             size: signals in the pool.
+            beginning: batches in which the machines become less simple; 0: the whole variety from the start.
 
         Raises:
             RecordingError: a recording has no signal, or no record that is long enough.
         """
-        self._seed, self._renewed = seed, renewed
+        self._seed, self._renewed, self._beginning = seed, renewed, beginning
         self._blocks, self._block_samples = blocks, block_samples
         self._sequence_samples = (blocks + 1) * block_samples
         samples = self._sequence_samples + SPARE_SAMPLES
@@ -131,9 +128,11 @@ class SignalPool:
         self._next = first + size
 
     def _simple(self, number: int) -> float:
-        """The share of simple machines among the signals at this number: first all, then ever fewer."""
-        size = len(self._signals)
-        return max(SIMPLE, 1.0 - (1.0 - SIMPLE) * max(0.0, number / size - SIMPLE_POOLS) / MIXING_POOLS)
+        """The share of simple machines among the signals at this number: at first all, then ever fewer."""
+        # The signals of a batch are those from its first to as many as the pool holds.
+        batch = (number - len(self._signals) / 2) / self._renewed
+        mixing = 2.0 * batch / self._beginning - 1.0 if self._beginning else 1.0
+        return 1.0 - (1.0 - SIMPLE) * float(np.clip(mixing, 0.0, 1.0))
 
     def _signal(self, number: int) -> Float32:
         samples = self._signals.shape[1]

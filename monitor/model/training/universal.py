@@ -7,8 +7,10 @@ much as one that is mostly noise. Sequences are long, and cut into pieces; the s
 gradient is not. Pieces of many batches alternate, so that consecutive steps see different machines.
 
 The optimiser is Muon for matrices, Adam for offsets (K. Jordan, "Muon: an optimizer for hidden layers", 2024; J. Liu,
-"Muon is scalable for LLM training", 2025). The learning rate is constant, then falls linearly to zero. Where it begins
-to fall, the training can be branched or resumed; only then must its length be known.
+"Muon is scalable for LLM training", 2025). A training has two parts. In the beginning pieces are short, which makes
+many steps, the learning rate is high, and the machines become less simple. Then pieces are long, and the rate falls to
+zero: difficult machines are learned at low rates only. The number of batches is fixed at the start; a budget of time
+becomes one by a trial.
 """
 
 import hashlib
@@ -22,17 +24,24 @@ from typing import Any
 
 import numpy as np
 
-from monitor.core.arrays import Float32
+from monitor.core.arrays import AnyArray, Float32
 from monitor.errors import ArtefactError, MonitorError
-from monitor.model.network import Shape, build_carrying_network, quiet_tensorflow
+from monitor.model.network import Shape, build_carrying_networks, quiet_tensorflow
 from monitor.model.training.checkpoint import Checkpoint, Position, read_checkpoint, write_checkpoint
+from monitor.model.training.fresh_weights import fresh_weights
 from monitor.model.training.signal_pool import POOL_SIGNALS, SignalPool
 
-WARMUP_STEPS = 200
-"""Steps in which the learning rate rises to its full value."""
+WARMUP_BATCHES = 12
+"""Batches in which the learning rate rises to its full value."""
+
+TRIAL_SIGNALS = 100
+"""Signals of the trial that finds out how many batches fit in a budget."""
+
+TRIAL_BATCHES = 8
+"""Batches of the trial. Fewer: the length is uncertain. More: the trial takes longer."""
 
 LEAST_BUDGET_S = 30.0
-"""Shortest budget. Less: the learning rate has not even risen."""
+"""Shortest budget. Less: hardly a batch is left after the trial."""
 
 CHECKPOINT_EVERY_S = 300.0
 """Seconds between two checkpoints: what an interruption costs."""
@@ -44,11 +53,17 @@ class UniversalRecipe:
 
     sequences: int = 64
     """Sequences in a batch."""
-    piece_blocks: int = 8
-    """Blocks of a sequence in one training step; the gradient reaches as far back. More: fewer steps in the same time,
-    and steps are what counts (2.9 million blocks of simple machines: gap ratio 0.63 with 32, 0.49 with 8)."""
-    pieces: int = 16
-    """Pieces of a sequence, trained on in their order with the carried state."""
+    blocks: int = 128
+    """Input blocks of a sequence, a multiple of both lengths of a piece. Its pieces are trained on in their order with
+    the carried state."""
+    piece_blocks: tuple[int, int] = (8, 32)
+    """Blocks of a sequence in one training step, in the beginning and later; the gradient reaches as far back. More in
+    the beginning: fewer steps, which are what counts there (2.9 million blocks of simple machines: gap ratio 0.63 with
+    32, 0.49 with 8). Fewer later: more time, for as good a result (8 million blocks at a low rate: 0.490 with 8, 0.483
+    with 16 in 0.65 of the time)."""
+    beginning: float = 0.15
+    """Share of the batches that are the beginning. Lower: high frequencies are not learned. Higher: less time for what
+    only a low learning rate can learn."""
     together: int = 32
     """Batches whose pieces are trained on in turn, in random order. With 1, consecutive steps see the same machines,
     and the network learns half as fast (700 steps on simple machines: gap ratio 0.81 instead of 0.69)."""
@@ -60,8 +75,6 @@ class UniversalRecipe:
     """Decay of the weights, relative to the learning rate. Lower: they grow without end under Muon, whose steps are all
     of the same size, and the gates saturate (a standard deviation of 2 after 48,000 steps). Higher: less is kept (2.9
     million blocks of simple machines: gap ratio 0.49 with 0, 0.46 with 0.03, 0.45 with 0.1)."""
-    falling: float = 0.8
-    """Share of the training in which the learning rate falls to zero."""
     floor: float = 0.1
     """Added to the relative residual energy before the logarithm. Lower: almost noiseless machines dominate the loss.
     Higher: they do not get better than this."""
@@ -74,11 +87,6 @@ class UniversalRecipe:
     """Largest norm of the gradient."""
     seed: int = 1
     """Random seed of weights and signals."""
-
-    @property
-    def blocks(self) -> int:
-        """Input blocks of a sequence."""
-        return self.piece_blocks * self.pieces
 
 
 @dataclass(frozen=True)
@@ -96,7 +104,7 @@ class UniversalProgress:
     blocks_per_s: float
     """Blocks trained on per second."""
     remaining_s: float
-    """Estimated seconds until the end."""
+    """Seconds until the end at the present speed."""
     checked: dict[str, float] | None
     """Held-out gap ratios, if they were just measured."""
 
@@ -137,7 +145,7 @@ def train_universal(
         recordings: contiguous records of healthy recordings, (n,) float32 each; may be empty.
         shape: dimensions of the network.
         recipe: settings of the training.
-        budget_s: seconds that the training may take; its length follows from the measured speed.
+        budget_s: seconds that the training may take; its length follows from the speed of a trial.
         batches: length of the training in batches; takes precedence over the budget.
         checkpoint: file to resume from, and to write to regularly; None: none.
         report: called with the progress, about a hundred times.
@@ -158,31 +166,27 @@ def train_universal(
     run = _Run(recordings, shape, recipe, start)
     if checkpoint is not None and checkpoint.exists():
         run.resume(checkpoint, batches)
-    position = run.position
-    position.batches = batches or position.batches
     began_s = time.monotonic()
+    position = run.position
+    position.batches = batches or position.batches or run.affordable(budget_s or 0.0)
     spent_before_s = position.spent_s
     reported, checked, saved_s = position.spent_s, position.spent_s, began_s
     interrupted = False
     with ThreadPoolExecutor(1, thread_name_prefix="signals") as maker:
-        upcoming = maker.submit(run.batches, position.batch)
+        pool = run.pool(recipe.beginning * position.batches)
+        upcoming = maker.submit(run.batches, pool, position.batch)
         try:
-            while not position.batches or position.batch < position.batches:
-                batches_of_round = upcoming.result()
-                upcoming = maker.submit(run.batches, position.batch + recipe.together)
-                if position.batches:
-                    batches_of_round = batches_of_round[: position.batches - position.batch]
-                run.train_on(batches_of_round, _rate(recipe, position, budget_s))
+            while position.batch < position.batches:
+                batches_of_round = upcoming.result()[: position.batches - position.batch]
+                upcoming = maker.submit(run.batches, pool, position.batch + recipe.together)
+                run.train_on(batches_of_round)
                 position.spent_s = spent_before_s + time.monotonic() - began_s
-                if not position.batches and budget_s and position.spent_s >= (1 - recipe.falling) * budget_s:
-                    position.batches = max(position.batch + 1, round(position.batch / (1 - recipe.falling)))
-                fraction = _fraction(position, budget_s)
-                length_s = position.spent_s / max(fraction, 1e-9)
-                if position.spent_s - reported >= length_s / 100 or position.batch >= position.batches > 0:
+                length_s = position.spent_s / position.fraction
+                if position.spent_s - reported >= length_s / 100 or position.batch == position.batches:
                     is_due = position.spent_s - checked >= length_s / 20
                     reported = position.spent_s
                     checked = reported if is_due else checked
-                    report(run.progress(fraction, check(run.weights()) if check and is_due else None))
+                    report(run.progress(check(run.weights()) if check and is_due else None))
                 if checkpoint is not None and time.monotonic() - saved_s >= CHECKPOINT_EVERY_S:
                     run.save(checkpoint)
                     saved_s = time.monotonic()
@@ -201,21 +205,6 @@ def train_universal(
     )
 
 
-def _fraction(position: Position, budget_s: float | None) -> float:
-    """The completed fraction of a training."""
-    if position.batches:
-        return min(1.0, position.batch / position.batches)
-    return min(1.0, position.spent_s / (budget_s or math.inf))
-
-
-def _rate(recipe: UniversalRecipe, position: Position, budget_s: float | None) -> float:
-    """The learning rate of the next batch."""
-    steps = position.batch * recipe.pieces
-    rising = min(1.0, (steps + recipe.pieces) / WARMUP_STEPS)
-    falling = min(1.0, (1.0 - _fraction(position, budget_s)) / recipe.falling) if position.batches else 1.0
-    return recipe.learning_rate * rising * falling
-
-
 class _Run:
     """Network, optimiser and material of one training."""
 
@@ -226,53 +215,101 @@ class _Run:
         import keras
 
         keras.utils.set_random_seed(recipe.seed)
-        self.recipe, self.shape = recipe, shape
-        self.pool = SignalPool(
-            recipe.seed, recordings, recipe.blocks, shape.block_samples, recipe.renewed, POOL_SIGNALS
-        )
-        self.network = build_carrying_network(shape, recipe.piece_blocks)
-        if start is not None:
-            self.network.set_weights(start)
+        self.recipe, self.shape, self.recordings = recipe, shape, recordings
+        networks = build_carrying_networks(shape, recipe.piece_blocks)
+        self.network = networks[0]
+        self.network.set_weights(fresh_weights(shape, recipe.seed) if start is None else start)
         self.optimizer = keras.optimizers.Muon(
             recipe.learning_rate, weight_decay=recipe.weight_decay, adam_weight_decay=None, adam_beta_2=0.99
         )
         self.optimizer.build(self.network.trainable_variables)
-        self.step = _compiled(self.network, self.optimizer, recipe)
+        self.steps = [_compiled(network, self.optimizer, recipe) for network in networks]
         self.position = Position()
         self._settings = f"{sorted(asdict(recipe).items())!r}, recordings and start {_digest(recordings, start)}"
         self._since: list[tuple[float, float]] = []
+        self._batch_before = 0
         self._since_s = time.monotonic()
+
+    def pool(self, beginning: float, size: int | None = None) -> SignalPool:
+        """The material of a training whose beginning has so many batches.
+
+        Raises:
+            RecordingError: a recording is unusable.
+        """
+        recipe = self.recipe
+        return SignalPool(
+            recipe.seed,
+            self.recordings,
+            recipe.blocks,
+            self.shape.block_samples,
+            recipe.renewed,
+            size or POOL_SIGNALS,
+            beginning,
+        )
+
+    def affordable(self, budget_s: float) -> int:
+        """The batches that fit in a budget, from the time that a few of them take; the trial is undone."""
+        began_s = time.monotonic()
+        weights, variables = self.weights(), [np.asarray(each) for each in self.optimizer.variables]
+        pool = self.pool(0.0, TRIAL_SIGNALS)
+        self.batches(pool, 0)
+        making_s = time.monotonic()
+        batches = self.batches(pool, self.recipe.together)
+        making_s = (time.monotonic() - making_s) / len(batches)
+        batches = batches[:TRIAL_BATCHES]
+        took_s = []
+        for later in (False, True):
+            self._train_on(batches[:1], later=later, rate=self.recipe.learning_rate)  # compiles the step
+            start_s = time.monotonic()
+            self._train_on(batches, later=later, rate=self.recipe.learning_rate)
+            took_s.append((time.monotonic() - start_s) / len(batches))
+        self._assign(weights, variables)
+        self._since = []
+        share = self.recipe.beginning
+        # The next batches are made beside the training, on one of its cores.
+        each_s = share * took_s[0] + (1.0 - share) * took_s[1] + 0.5 * making_s
+        return max(1, round((budget_s - (time.monotonic() - began_s)) / each_s))
 
     def weights(self) -> list[Float32]:
         """The present weights."""
         return [np.asarray(each, np.float32) for each in self.network.get_weights()]
 
-    def batches(self, first: int) -> list[tuple[Float32, Float32]]:
+    def batches(self, pool: SignalPool, first: int) -> list[tuple[Float32, Float32]]:
         """Inputs and targets of the batches of one round."""
         numbers = range(first, first + self.recipe.together)
-        return [self.pool.batch(number, self.recipe.sequences) for number in numbers]
+        return [pool.batch(number, self.recipe.sequences) for number in numbers]
 
-    def train_on(self, batches: list[tuple[Float32, Float32]], rate: float) -> None:
-        """Train on the batches of one round: the pieces of each in their order, those of different ones in turn.
+    def train_on(self, batches: list[tuple[Float32, Float32]]) -> None:
+        """Train on the batches of one round.
 
         Raises:
             MonitorError: the loss is not finite.
         """
+        done = self.position.batch / self.position.batches
+        share = self.recipe.beginning
+        rising = min(1.0, (self.position.batch + 1) / WARMUP_BATCHES)
+        falling = min(1.0, (1.0 - done) / (1.0 - share)) ** 2
+        self._train_on(batches, later=done >= share, rate=self.recipe.learning_rate * rising * falling)
+        self.position.batch += len(batches)
+
+    def _train_on(self, batches: list[tuple[Float32, Float32]], *, later: bool, rate: float) -> None:
+        """Train on the pieces of each batch in their order, on those of different ones in turn."""
         recipe = self.recipe
+        length, step = recipe.piece_blocks[later], self.steps[later]
         self.optimizer.learning_rate.assign(rate)
         energy = [np.maximum(np.einsum("nkj,nkj->n", each, each) / each[0].size, 1e-3) for _, each in batches]
         zero = [np.zeros((recipe.sequences, units), np.float32) for units in np.repeat(self.shape.units, 2)]
         states: list[Any] = [zero] * len(batches)
         done = [0] * len(batches)
-        order = np.repeat(np.arange(len(batches)), recipe.pieces)
+        order = np.repeat(np.arange(len(batches)), recipe.blocks // length)
         np.random.default_rng([recipe.seed, 4, self.position.batch]).shuffle(order)
         for number in order.tolist():
-            first = done[number] * recipe.piece_blocks
-            part = slice(first, first + recipe.piece_blocks)
+            first = done[number] * length
+            part = slice(first, first + length)
             inputs, targets = (each[:, part] for each in batches[number])
             counted = np.ones(inputs.shape[:2], np.float32)
             counted[:, : max(0, recipe.uncounted_blocks - first)] = 0.0
-            loss, ratio, *states[number] = self.step(
+            loss, ratio, *states[number] = step(
                 inputs, targets, counted, energy[number].astype(np.float32), *states[number]
             )
             done[number] += 1
@@ -282,26 +319,24 @@ class _Run:
                     f"--learning-rate below {recipe.learning_rate:g}, and delete the checkpoint if there is one"
                 )
             self._since.append((float(loss), float(ratio)))
-        self.position.batch += len(batches)
 
-    def progress(self, fraction: float, checked: dict[str, float] | None) -> UniversalProgress:
+    def progress(self, checked: dict[str, float] | None) -> UniversalProgress:
         """The progress since the last call."""
         loss, ratio = (float(each) for each in np.mean(self._since, axis=0))
-        now_s = time.monotonic()
-        blocks = len(self._since) * self.recipe.sequences * self.recipe.piece_blocks
-        self.position.losses.append(loss)
-        self.position.gap_ratios.append(ratio)
-        told = UniversalProgress(
-            self.position.batch,
-            fraction,
+        position, now_s = self.position, time.monotonic()
+        position.losses.append(loss)
+        position.gap_ratios.append(ratio)
+        batch_s = max(now_s - self._since_s, 1e-9) / (position.batch - self._batch_before)
+        self._since, self._batch_before, self._since_s = [], position.batch, now_s
+        return UniversalProgress(
+            position.batch,
+            position.fraction,
             loss,
             ratio,
-            blocks / max(now_s - self._since_s, 1e-9),
-            self.position.spent_s * (1 / max(fraction, 1e-9) - 1),
+            self.recipe.sequences * self.recipe.blocks / batch_s,
+            (position.batches - position.batch) * batch_s,
             checked,
         )
-        self._since, self._since_s = [], now_s
-        return told
 
     def save(self, path: Path) -> None:
         """Write a checkpoint."""
@@ -327,10 +362,13 @@ class _Run:
                 f"checkpoint {path}: has {found.position.batch} batches already, {wanted} are asked for; give more "
                 "--batches, or delete it to start again"
             )
-        self.network.set_weights(found.weights)
-        for variable, value in zip(self.optimizer.variables, found.variables, strict=True):
+        self._assign(found.weights, found.variables)
+        self.position, self._batch_before = found.position, found.position.batch
+
+    def _assign(self, weights: list[Float32], variables: list[AnyArray]) -> None:
+        self.network.set_weights(weights)
+        for variable, value in zip(self.optimizer.variables, variables, strict=True):
             variable.assign(value)
-        self.position = found.position
 
 
 def _digest(recordings: list[list[Float32]], start: list[Float32] | None) -> str:

@@ -10,7 +10,7 @@ from monitor.simulation.random_vibration import SIMPLE
 
 
 def pool(recordings: list[list[np.ndarray]] | None = None, seed: int = 1) -> SignalPool:
-    return SignalPool(seed, recordings or [], blocks=12, block_samples=20, renewed=3, size=10)
+    return SignalPool(seed, recordings or [], blocks=12, block_samples=20, renewed=3, size=10, beginning=20.0)
 
 
 def test_a_batch_depends_on_seed_and_number_only() -> None:
@@ -75,5 +75,7 @@ def test_unusable_recordings_are_refused(record: np.ndarray, words: str) -> None
 
 
 def test_it_begins_with_simple_machines() -> None:
-    shares = [pool()._simple(number) for number in (0, 20, 30, 40, 1000)]
+    """All signals are simple for half of the beginning, 20 batches; at its end only a part is."""
+    shares = [pool()._simple(3 * batch + 5) for batch in (0, 10, 15, 20, 1000)]
     assert shares == pytest.approx([1.0, 1.0, (1 + SIMPLE) / 2, SIMPLE, SIMPLE])
+    assert SignalPool(1, [], blocks=12, block_samples=20, renewed=3, size=10, beginning=0.0)._simple(5) == SIMPLE
