@@ -55,7 +55,7 @@ class Header(BaseModel):
 
     format: Literal["vibration-monitor calibration"] = "vibration-monitor calibration"
     """Identifies the file format."""
-    format_version: Literal[2] = 2
+    format_version: Literal[3] = 3
     """Version of the file's layout."""
     model_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     """SHA-256 of the manifest of the model that it belongs to."""

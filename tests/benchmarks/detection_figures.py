@@ -15,7 +15,7 @@ from scipy.signal import lfilter
 from monitor.core.arrays import Float32, Float64, Floats
 from monitor.core.scoring.bands import layout
 from monitor.core.scoring.calibration import Calibration, episode_length
-from monitor.core.scoring.combine import AGREED_SCALE, SCALES, combine
+from monitor.core.scoring.combine import AGREED_SCALE, KIND_SCALE, LEAST_AGREED_SCALE, SCALES, combine
 from monitor.core.scoring.fit import (
     PRIOR_INTERVALS,
     accumulate,
@@ -25,13 +25,16 @@ from monitor.core.scoring.fit import (
 )
 from monitor.core.scoring.head_fit import RIDGE
 from monitor.core.scoring.kinds import KINDS, features, make_plan, statistics
-from monitor.core.scoring.tail import fit_tail, surprise
+from monitor.core.scoring.tail import fit_scale, fit_tail
 from tests.benchmarks.detection_data import Streams
 from tests.support.healthy import SCALE_FREE
 
 AR_ORDER = 100
 DRIFT = 0.04
 """Drift of a classical figure's logarithm that is tolerated, as the product tolerates its own."""
+
+LINEAR_FROM = 6.0
+"""Deviation of a classical figure from which its evidence grows in proportion, as the product's own."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +71,7 @@ def own_series(calibration: Calibration, raw: Floats, per_month: float) -> dict[
     averaged = accumulate(raw, calibration.low, calibration.high)
     values = features(averaged, layout(calibration.block_samples).windows)
     statistic, _ = statistics(values, calibration.centre, calibration.spread, plan)
-    surprises = surprise(
-        statistic, calibration.kind_knots, calibration.kind_surprises, calibration.kind_scale, calibration.kind_shape
-    )
+    surprises = statistic / calibration.kind_scale
     surprises[np.arange(1, len(raw) + 1)[:, None] < np.array(SCALES)] = 0.0
     first = surprises.copy()
     first[:, 1:] = 0.0
@@ -217,12 +218,13 @@ class _Smoothing:
             spreads.append(np.sqrt(max(mixed, white) + single.var() / intervals + DRIFT**2))
         self.spread = np.array(spreads)
         statistic = [self._statistic(one) for one in averaged]
-        self.tails = []
+        self.scales: list[float] = []
         for scale, length in enumerate(SCALES):
             settled = [one[length - 1 :, scale] for one in statistic if len(one) >= 2 * length]
-            self.tails.append(fit_tail(np.concatenate(settled or [one[:, 0] for one in statistic]), intervals / length))
+            values = np.concatenate(settled or [one[:, 0] for one in statistic])
+            self.scales.append(fit_scale(values, intervals / length, KIND_SCALE, KIND_SCALE))
         totals = [rolling(self._combined(one)) for one in statistic]
-        self.whole = fit_tail(np.concatenate(totals), intervals, AGREED_SCALE)
+        self.whole = fit_tail(np.concatenate(totals), intervals, AGREED_SCALE, LEAST_AGREED_SCALE)
         probability = min(1.0, per_interval * episode_length(totals[0]))
         self.limit = float(-np.log(probability) * (1 + 2.0 / np.sqrt(intervals)))
 
@@ -235,9 +237,10 @@ class _Smoothing:
 
     def _statistic(self, averaged: Float64) -> Float64:
         z = np.maximum((averaged - self.mean) / self.spread, 0.0)
-        return np.asarray(15.5 * np.log1p(z * z / 30.0))
+        bounded = np.minimum(z, LINEAR_FROM)
+        return np.asarray(bounded * (z - 0.5 * bounded))
 
     def _combined(self, statistic: Float64) -> Float64:
-        surprises = np.stack([tail.surprise(statistic[:, s]) for s, tail in enumerate(self.tails)], axis=1)
+        surprises = statistic / np.array(self.scales)
         surprises[np.arange(1, len(statistic) + 1)[:, None] < np.array(SCALES)] = 0.0
-        return np.asarray(np.log(np.mean(np.exp(surprises), axis=1)))
+        return np.asarray(surprises.max(axis=1))

@@ -82,7 +82,7 @@ def test_a_changed_file_is_refused(
 
 def test_a_file_of_another_version_is_refused_as_such(tmp_path: Path, calibration: Calibration) -> None:
     file = save(tmp_path / "c.npz", calibration)
-    header = load_calibrations(file).header.model_dump_json().replace('"format_version":2', '"format_version":1')
+    header = load_calibrations(file).header.model_dump_json().replace('"format_version":3', '"format_version":2')
     rewrite(file, {"header": np.frombuffer(header.encode(), np.uint8)})
     with pytest.raises(ArtefactError, match="is of another version of the format; calibrate again"):
         load_calibrations(file)

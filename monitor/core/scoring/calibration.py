@@ -72,27 +72,19 @@ class Calibration:
     """(S, Q) healthy means of the features."""
     spread: Float64
     """(S, Q) healthy standard deviations of the features."""
-    kind_knots: Float64
-    """(S, K, 4) knots of each kind's distribution; see :class:`monitor.core.scoring.tail.Tail`."""
-    kind_surprises: Float64
-    """(S, K, 4) surprises at the knots."""
     kind_scale: Float64
-    """(S, K) scales of the tails."""
-    kind_shape: Float64
-    """(S, K) shapes of the tails."""
-    knots: Float64
-    """(4,) knots of the distribution of the combined surprise."""
-    surprises: Float64
-    """(4,) surprises at the knots."""
+    """(S, K) scales of the tails of the kinds."""
+    knee: Float64
+    """() knee of the distribution of the combined statistic; see :class:`monitor.core.scoring.tail.Tail`."""
+    at_knee: Float64
+    """() surprise at the knee."""
     scale: Float64
     """() scale of its tail."""
-    shape: Float64
-    """() shape of its tail."""
 
     @property
     def tail(self) -> Tail:
-        """The healthy distribution of the combined surprise."""
-        return Tail(self.knots, self.surprises, float(self.scale), float(self.shape))
+        """The healthy distribution of the combined statistic."""
+        return Tail(float(self.knee), float(self.at_knee), float(self.scale))
 
     def check_shapes(self, where: str) -> None:
         """Reject arrays with wrong shapes, and values that no calibration can have.
@@ -108,14 +100,10 @@ class Calibration:
             "high": (raw,),
             "centre": (scales, plan.features),
             "spread": (scales, plan.features),
-            "kind_knots": (scales, kinds, 4),
-            "kind_surprises": (scales, kinds, 4),
             "kind_scale": (scales, kinds),
-            "kind_shape": (scales, kinds),
-            "knots": (4,),
-            "surprises": (4,),
+            "knee": (),
+            "at_knee": (),
             "scale": (),
-            "shape": (),
         }
         size = self.block_samples
         of_head = {"past": (size,), "present": (size, size), "position_scale": (size,), "component_scale": (size,)}
@@ -129,13 +117,15 @@ class Calibration:
             self.head.component_scale,
             self.spread,
             self.kind_scale,
+            self.knee,
+            self.at_knee,
             self.scale,
             self.interval_s,
             self.sampling_rate_hz,
             self.level_mps2,
         )
         if not all(np.all(np.asarray(value) > 0) for value in positive) or self.interval_blocks < 1:
-            raise ArtefactError(f"{where}: holds a spread, scale or rate that is not positive; calibrate again")
+            raise ArtefactError(f"{where}: holds a spread, scale, knee or rate that is not positive; calibrate again")
         if not (0.0 <= self.trust <= 1.0 and 0.0 <= self.linear_trust <= 1.0):
             raise ArtefactError(f"{where}: holds a trust outside 0 to 1; calibrate again")
         with np.errstate(over="ignore", invalid="ignore"):

@@ -13,13 +13,16 @@ SCALES = (1, 8, 64)
 """Time scales in intervals: the interval itself, then exponential averages over 8 and 64 (with intervals of 1 s: 8 s
 and about a minute). Longer: smaller lasting changes are detected, but later."""
 
-MEMORY = 3
-"""Last intervals of which a majority must agree. Fewer: a single outlier raises an alarm. More: detection is slower."""
+MEMORY = 5
+"""Last intervals of which a majority must agree. Fewer: a knock in two intervals raises an alarm (with 3, five times as
+many false alarms as allowed on a machine that knocks every minute). More: detection is slower."""
 
-AGREED_SCALE = 0.85
-"""Prior scale of the tail of :func:`agreed`: 0.5 for independent intervals, 1 for identical ones; 0.5 to 0.7 was
-measured on 3600 and 20,000 surrogate healthy intervals. Lower: short calibrations alarm too often. Higher: they alarm
-too rarely and late."""
+AGREED_SCALE, LEAST_AGREED_SCALE = 0.85, 0.7
+"""Expected and smallest scale of the tail of :func:`agreed`: a third for independent intervals, 1 for identical ones.
+Lower: short calibrations alarm too often. Higher: they alarm too rarely and late."""
+
+KIND_SCALE = 1.0
+"""Expected and smallest scale of the tail of a kind. Lower: likelihood ratios do not allow it. Higher: late alarms."""
 
 EPISODE_GAP = 8
 """Intervals below the limit that end an episode."""

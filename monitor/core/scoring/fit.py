@@ -13,12 +13,20 @@ from monitor.core.arrays import Float32, Float64, Floats
 from monitor.core.gap import GapFigures
 from monitor.core.scoring.bands import layout
 from monitor.core.scoring.calibration import Calibration, episode_length
-from monitor.core.scoring.combine import AGREED_SCALE, MEMORY, SCALES, agreed, combine
+from monitor.core.scoring.combine import (
+    AGREED_SCALE,
+    KIND_SCALE,
+    LEAST_AGREED_SCALE,
+    MEMORY,
+    SCALES,
+    agreed,
+    combine,
+)
 from monitor.core.scoring.head import Head
 from monitor.core.scoring.head_fit import CANDIDATES, Candidate, Fitted, Stretch, fit_head
 from monitor.core.scoring.kinds import KINDS, Plan, features, make_plan, raw_features, statistics
 from monitor.core.scoring.observations import Observations
-from monitor.core.scoring.tail import Tail, fit_tail, surprise
+from monitor.core.scoring.tail import fit_scale, fit_tail
 from monitor.errors import RecordingError
 
 FEWEST_INTERVALS = 5
@@ -176,17 +184,15 @@ class _Fit:
         values = [features(phase, self.layout.windows) for phase in averaged]
         centre, spread = self._normal(values)
         statistic = [statistics(value, centre, spread, self.plan)[0] for value in values]
-        tails = [[self._tail(statistic, scale, kind) for kind in range(len(KINDS))] for scale in range(len(SCALES))]
-        knots = np.array([[tail.knots for tail in row] for row in tails])
-        reached = np.array([[tail.surprises for tail in row] for row in tails])
-        scales = np.array([[tail.scale for tail in row] for row in tails])
-        shapes = np.array([[tail.shape for tail in row] for row in tails])
+        scales = np.array(
+            [[self._scale(statistic, scale, k) for k in range(len(KINDS))] for scale in range(len(SCALES))]
+        )
         totals = []
         for phase in statistic:
-            surprises = surprise(phase, knots, reached, scales, shapes)
-            surprises[np.arange(1, len(phase) + 1)[:, None] < np.array(SCALES)] = 0.0
-            totals.append(rolling(combine(surprises)))
-        tail = fit_tail(np.concatenate(totals), self.intervals, AGREED_SCALE)
+            scaled = phase / scales
+            scaled[np.arange(1, len(phase) + 1)[:, None] < np.array(SCALES)] = 0.0
+            totals.append(rolling(combine(scaled)))
+        tail = fit_tail(np.concatenate(totals), self.intervals, AGREED_SCALE, LEAST_AGREED_SCALE)
         figures = raw[:, -2:]
         return Calibration(
             block_samples=self.size,
@@ -206,14 +212,10 @@ class _Fit:
             high=high,
             centre=centre,
             spread=spread,
-            kind_knots=knots,
-            kind_surprises=reached,
             kind_scale=scales,
-            kind_shape=shapes,
-            knots=tail.knots,
-            surprises=tail.surprises,
+            knee=np.array(tail.knee),
+            at_knee=np.array(tail.at_knee),
             scale=np.array(tail.scale),
-            shape=np.array(tail.shape),
         )
 
     def _normal(self, values: list[Floats]) -> tuple[Float64, Float64]:
@@ -252,12 +254,12 @@ class _Fit:
             spread.append(np.sqrt(np.maximum(mixed, white) + variance / self.intervals + plan.drift**2))
         return np.array(centre), np.array(spread)
 
-    def _tail(self, statistic: list[Floats], scale: int, kind: int) -> Tail:
+    def _scale(self, statistic: list[Floats], scale: int, kind: int) -> float:
         intervals = SCALES[scale]
         settled = [phase[intervals - 1 :, scale, kind] for phase in statistic if len(phase) >= 2 * intervals]
         if not settled:
             settled = [phase[:, 0, kind] for phase in statistic]
-        return fit_tail(np.concatenate(settled), self.intervals / intervals)
+        return fit_scale(np.concatenate(settled), self.intervals / intervals, KIND_SCALE, KIND_SCALE)
 
 
 def context_sums(context: Context, head: Head) -> Float64:

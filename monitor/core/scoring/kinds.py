@@ -1,11 +1,12 @@
 """Kinds of evidence: how far the features of an interval deviate from healthy, each as a log likelihood ratio.
 
 A feature x with the healthy mean m and standard deviation s has the deviation z = (x - m) / s. Its likelihood ratio for
-a change is at most p(0) / p(z), where p is Student's density: about exp(z²/2) for small z, less for large z. The
-statistic of a kind is the logarithm of the weighted mean of these ratios over its features, with prior weights. It
-responds both to one band far off and to many bands slightly off. Level and shape are separate kinds. Where a fall means
-as much as a rise, both sides count. Features are not independent, so the tail of the statistic is measured, not
-derived.
+a change is at most p(0) / p(z), where p is Huber's density: normal in the middle, exponential beyond (P. Huber, "Robust
+estimation of a location parameter", 1964). So the logarithm is z²/2 for small z and grows in proportion to z beyond:
+with the decibels of a fault, as the features are logarithms. The statistic of a kind is the logarithm of the weighted
+mean of these ratios over its features, with prior weights. It responds both to one band far off and to many bands
+slightly off. Level and shape are separate kinds. Where a fall means as much as a rise, both sides count. Features are
+not independent, so the tail of the statistic is measured, not derived.
 """
 
 from dataclasses import dataclass
@@ -55,17 +56,17 @@ PRIOR = {
 healthy data). The others need a probability twelve to twenty times smaller. That delays a fault that they detect only
 little, and keeps their random variation out of the score (with equal weights, detection came 1 dB later)."""
 
-HEAVINESS = {
-    Kind.BANDS: 30.0,
-    Kind.GAP_WHITENED: 30.0,
-    Kind.SHAPE: 30.0,
-    Kind.GAP_RATIO: 30.0,
-    Kind.IMPULSES: 5.0,
-    Kind.LEVEL: 30.0,
+LINEAR_FROM = {
+    Kind.BANDS: 6.0,
+    Kind.GAP_WHITENED: 6.0,
+    Kind.SHAPE: 6.0,
+    Kind.GAP_RATIO: 6.0,
+    Kind.IMPULSES: 2.5,
+    Kind.LEVEL: 6.0,
 }
-"""Degrees of freedom of Student's t distribution of the healthy features. Logarithms of energies are nearly normal.
-Kurtosis is not, because healthy machines have rare knocks. Lower: the kind needs a larger deviation to alarm. Higher:
-knocks raise alarms (with a normal distribution, four of five false alarms were of that kind)."""
+"""Deviation from which the logarithm of the likelihood ratio grows in proportion. Logarithms of energies are nearly
+normal; kurtosis is not, because healthy machines have rare knocks. Lower: the kind needs a larger deviation to alarm.
+Higher: knocks raise alarms."""
 
 DRIFT = {
     Kind.BANDS: 0.05,
@@ -92,8 +93,8 @@ class Plan:
     """(features,) True where a fall counts as well as a rise."""
     drift: Float32
     """(features,) expected drift of each feature, see ``DRIFT``."""
-    heaviness: Float32
-    """(features,) degrees of freedom of each feature, see ``HEAVINESS``."""
+    linear_from: Float32
+    """(features,) deviation from which evidence grows in proportion, see ``LINEAR_FROM``."""
     log_prior: Float32
     """(features,) logarithm of the prior weight within the kind."""
 
@@ -121,7 +122,7 @@ def make_plan(of: Layout) -> Plan:
         (0, *np.cumsum(counts).tolist()),
         np.repeat([kind in two for kind in KINDS], counts),
         np.repeat(np.array([DRIFT[kind] for kind in KINDS], np.float32), counts),
-        np.repeat(np.array([HEAVINESS[kind] for kind in KINDS], np.float32), counts),
+        np.repeat(np.array([LINEAR_FROM[kind] for kind in KINDS], np.float32), counts),
         np.log(np.concatenate([sizes[kind] for kind in KINDS])).astype(np.float32),
     )
 
@@ -171,10 +172,9 @@ def statistics(values: Floats, centre: Floats, spread: Floats, plan: Plan) -> tu
     """
     z = (values - centre) / spread
     np.copyto(z, 0.0, where=(z < 0) & ~plan.both_sides)
-    z *= z
-    z /= plan.heaviness
-    exponent = np.log1p(z, out=z)
-    exponent *= 0.5 * (plan.heaviness + 1.0)
+    z = np.abs(z, out=z)
+    bounded = np.minimum(z, plan.linear_from)
+    exponent = bounded * (z - 0.5 * bounded)
     parts = []
     for first, end in pairwise(plan.starts):
         weighted = exponent[..., first:end] + plan.log_prior[first:end]

@@ -1,9 +1,9 @@
 """The score: compares this interval and the last seconds and minutes with the calibration, in one number.
 
-Each kind of evidence on each time scale becomes a surprise: -log of the probability that a healthy machine shows as
-much. The smallest weighted probability counts. The kinds depend on each other, so the distribution of the result is
-measured on healthy data. Two of the last three intervals must agree. The score is the surprise divided by the surprise
-at the limit. Scoring never changes a limit.
+The statistic of each kind of evidence on each time scale is -log of a probability, up to a scale that is measured on
+healthy data. The smallest weighted probability counts. The kinds depend on each other, so the distribution of the result
+is measured too. Three of the last five intervals must agree. The score is the surprise of the result divided by the
+surprise at the limit. Scoring never changes a limit.
 """
 
 from dataclasses import dataclass
@@ -24,14 +24,10 @@ ARRAYS = (
     "high",
     "centre",
     "spread",
-    "kind_knots",
-    "kind_surprises",
     "kind_scale",
-    "kind_shape",
-    "knots",
-    "surprises",
+    "knee",
+    "at_knee",
     "scale",
-    "shape",
 )
 """The arrays of a calibration that scoring needs for every interval."""
 
@@ -143,14 +139,14 @@ class Scorer:
         mean = self._accumulate(rows, raw, of["low"], of["high"], count)
         values = features(mean, self.layout.windows)
         statistic, exponent = statistics(values, of["centre"], of["spread"], self._plan)
-        surprises = surprise(statistic, of["kind_knots"], of["kind_surprises"], of["kind_scale"], of["kind_shape"])
-        surprises[count[:, None] < np.array(SCALES)] = 0.0
-        self._last[rows] = np.concatenate([self._last[rows, 1:], combine(surprises)[:, None]], axis=1)
-        total = surprise(agreed(self._last[rows]), of["knots"], of["surprises"], of["scale"], of["shape"])
+        statistic /= of["kind_scale"]
+        statistic[count[:, None] < np.array(SCALES)] = 0.0
+        self._last[rows] = np.concatenate([self._last[rows, 1:], combine(statistic)[:, None]], axis=1)
+        tail = of["knee"], of["at_knee"], of["scale"]
         limit = self._limit[rows]
-        by_kind = surprises.max(axis=1)
-        result.score[at] = total / limit
-        result.evidence[at] = by_kind / limit[:, None]
+        by_kind = statistic.max(axis=1)
+        result.score[at] = surprise(agreed(self._last[rows]), *tail) / limit
+        result.evidence[at] = surprise(by_kind, *(each[:, None] for each in tail)) / limit[:, None]
         result.dominant[at] = by_kind.argmax(axis=1)
         # On the strongest time scale; among equal windows argmax takes the first, which is the narrowest.
         strongest = exponent[..., : self._plan.windows].max(axis=1).argmax(axis=1)

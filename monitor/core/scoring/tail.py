@@ -1,9 +1,10 @@
-"""The healthy distribution of a statistic: its body from quantiles, its tail from a fit.
+"""The healthy distribution of a statistic: one knee, and an exponential tail beyond it.
 
-Limits lie far beyond the values in the healthy data. Excesses over a high quantile follow a generalised Pareto
-distribution (Pickands 1975; peaks over threshold, as in Coles, An Introduction to Statistical Modeling of Extreme
-Values, 4.2). The statistics here are logarithms of likelihood ratios, whose tail is exponential with a scale near 1.
-The fit uses this as a prior, which dominates when data are few.
+Limits lie far beyond the values in the healthy data. The statistics here are logarithms of likelihood ratios. Such a
+ratio exceeds exp(t) with a probability of at most exp(-t) (Markov's inequality), so the tail is exponential with a scale
+of about 1. Both knee and scale come from quantiles, and from this expectation, which dominates when data are few: a few
+odd values among the healthy ones move neither. The surprise of a value, -log of the probability that a healthy machine
+shows as much, grows in proportion to the statistic, without bound.
 """
 
 from dataclasses import dataclass
@@ -12,105 +13,92 @@ import numpy as np
 
 from monitor.core.arrays import Float64, Floats
 
-BODY = (0.1, 0.5, 0.8)
-"""Probabilities of the knots of the body. The fourth knot, the threshold of the tail, is added by :func:`fit_tail`."""
-
 PRIOR_EXCESSES = 20.0
-"""Weight of the prior scale, in excesses. Lower: ten values decide a limit that is a million times rarer. Higher: a
+"""Weight of the expectation, in excesses. Lower: a few values decide a limit that is a million times rarer. Higher: a
 statistic with a heavier tail than expected gets too low a limit."""
 
-SHAPE_SPREAD = 0.05
-"""Standard deviation of the prior of the tail's shape, about 0 (exponential). Lower: heavy tails are missed. Higher:
-random variation makes limits for months wrong by large factors (checked on surrogate data)."""
+KNEE_SHARE = 0.05
+"""Share of the values above the knee. Lower: it is uncertain. Higher: the tail is measured where it is not one yet."""
 
-LEAST_EXCESSES = 40
-"""Fewest independent excesses for the fit of the tail. Lower: the scale is uncertain. Higher: the fit follows the near
-tail, which single intervals make, and misses the far tail, which averages make (with a tenth of 600 to 3600 values,
-five to ten times the requested false alarms were measured)."""
+LEAST_EXCESSES = 40.0
+"""Fewest independent values above the knee; with fewer values the knee is lower. Lower: knee and scale are uncertain.
+Higher: as for a larger ``KNEE_SHARE``."""
 
-EXCESSES_BY_ROOT = 1.5
-"""With more values, the number of excesses is this times the square root of the number of independent values."""
+ODD_SHARE, ODD_VALUES = 0.002, 5.0
+"""Share and number of independent values at the top that may be odd and do not count. Fewer: odd intervals put the limit
+out of reach. More: the tail is measured over too short a range."""
+
+LEAST_SPAN = 1.6
+"""Shortest range between the quantiles that a scale is measured over, as a ratio of probabilities. Lower: the scale is
+uncertain. Higher: short data rely on the expectation alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tail:
     """Distribution of a healthy statistic."""
 
-    knots: Float64
-    """(4,) ascending: values at the probabilities of the body, then the threshold of the tail."""
-    surprises: Float64
-    """(4,) -log of the probability of exceeding each knot."""
+    knee: float
+    """Value at which the tail begins, positive."""
+    at_knee: float
+    """Surprise of the knee, positive."""
     scale: float
-    """Scale of the excesses over the threshold, positive."""
-    shape: float
-    """Shape of the tail: 0 is exponential, larger is heavier."""
+    """Scale of the tail, positive."""
 
     def surprise(self, values: Floats) -> Floats:
         """-log of the probability that a healthy value exceeds each of ``values``; monotone, NaN stays NaN."""
-        return surprise(values, self.knots, self.surprises, np.array(self.scale), np.array(self.shape))
+        return surprise(values, np.array(self.knee), np.array(self.at_knee), np.array(self.scale))
 
 
-def surprise(values: Floats, knots: Floats, surprises: Floats, scale: Floats, shape: Floats) -> Floats:
-    """As :meth:`Tail.surprise`, for arrays of tails. Arguments are broadcast against each other over (...).
-
-    Args:
-        values: (...) values of statistics.
-        knots: (..., 4) as in :class:`Tail`.
-        surprises: (..., 4) as in :class:`Tail`.
-        scale: (...) as in :class:`Tail`.
-        shape: (...) as in :class:`Tail`, not negative.
-    """
-    result = np.zeros(np.broadcast_shapes(values.shape, np.shape(scale)), values.dtype)
-    below = knots[..., 0] - np.maximum(knots[..., 1] - knots[..., 0], 1e-9)
-    before, level = below, np.zeros_like(surprises[..., 0])
-    for knot in range(knots.shape[-1]):
-        at, reached = knots[..., knot], surprises[..., knot]
-        part = np.clip((values - before) / np.maximum(at - before, 1e-12), 0.0, 1.0)
-        result = result + part * (reached - level)
-        before, level = at, reached
-    excess = np.maximum(values - knots[..., -1], 0.0) / scale
-    small = shape < 1e-6
-    tail = np.where(small, excess, np.log1p(shape * excess) / np.where(small, 1.0, shape))
-    return result + tail
+def surprise(values: Floats, knee: Floats, at_knee: Floats, scale: Floats) -> Floats:
+    """As :meth:`Tail.surprise`, for arrays of tails; all arguments are broadcast against each other."""
+    below = np.clip(values / knee, 0.0, 1.0) * at_knee
+    return np.asarray(below + np.maximum(values - knee, 0.0) / scale)
 
 
-def fit_tail(values: Float64, independent: float, expected_scale: float = 1.0) -> Tail:
+def fit_tail(values: Float64, independent: float, expected_scale: float, least_scale: float) -> Tail:
     """Fit the distribution to healthy values.
 
     Args:
-        values: (n,) finite values of a statistic with an exponential tail; need not be independent.
+        values: (n,) finite values of a statistic, at least 0; need not be independent.
         independent: equivalent number of independent values, at least 1.
         expected_scale: prior scale of the tail.
+        least_scale: smallest scale of the tail.
 
     Returns:
         The healthy distribution.
     """
     independent = min(float(values.size), max(1.0, independent))
-    excesses = max(LEAST_EXCESSES, EXCESSES_BY_ROOT * independent**0.5)
-    above = min(1.0 - BODY[-1] - 0.05, excesses / independent)
-    probabilities = np.array([*BODY, 1.0 - above])
-    knots = np.maximum.accumulate(np.quantile(values, probabilities) + 1e-9 * np.arange(4))
-    beyond = values[values > knots[-1]] - knots[-1]
-    scale, shape = _fit_excesses(beyond, above * independent, expected_scale)
-    return Tail(knots, -np.log1p(-probabilities), scale, shape)
+    share = _knee_share(independent)
+    scale = fit_scale(values, independent, expected_scale, least_scale)
+    at_knee = -float(np.log(share))
+    worth = share * independent
+    found = float(np.quantile(values, 1.0 - share))
+    knee = (PRIOR_EXCESSES * at_knee * scale + worth * found) / (PRIOR_EXCESSES + worth)
+    return Tail(knee, at_knee, scale)
 
 
-def _fit_excesses(excesses: Float64, worth: float, expected: float) -> tuple[float, float]:
-    """Posterior mode of scale and shape; the excesses have the weight of ``worth`` independent ones."""
-    weight = worth / max(1, excesses.size)
+def fit_scale(values: Float64, independent: float, expected: float, least: float) -> float:
+    """Fit the scale of an exponential tail to healthy values.
 
-    def loss(parameters: Float64) -> float:
-        log_scale, shape = float(parameters[0]), float(abs(parameters[1]))
-        scaled = excesses * np.exp(-log_scale)
-        logs = np.log1p(shape * scaled) if shape > 1e-6 else shape * scaled
-        density = log_scale * excesses.size + (1.0 + 1.0 / max(shape, 1e-6)) * float(logs.sum())
-        if shape <= 1e-6:
-            density = log_scale * excesses.size + float(scaled.sum())
-        prior = PRIOR_EXCESSES * (log_scale + expected * np.exp(-log_scale)) + 0.5 * (shape / SHAPE_SPREAD) ** 2
-        return float(weight * density + prior)
+    Args:
+        values: (n,) finite values.
+        independent: equivalent number of independent values, at least 1.
+        expected: prior scale.
+        least: smallest scale.
 
-    mean = (float(excesses.sum()) * weight + PRIOR_EXCESSES * expected) / (worth + PRIOR_EXCESSES)
-    from scipy.optimize import minimize  # imported here: the daemon never fits
+    Returns:
+        The scale, from the difference of two quantiles and the prior.
+    """
+    independent = min(float(values.size), max(1.0, independent))
+    share = _knee_share(independent)
+    odd = max(ODD_VALUES / independent, ODD_SHARE)
+    if share < LEAST_SPAN * odd:
+        return max(least, expected)
+    lower, upper = np.quantile(values, [1.0 - share, 1.0 - odd])
+    measured = float(upper - lower) / float(np.log(share / odd))
+    worth = share * independent
+    return max(least, (PRIOR_EXCESSES * expected + worth * measured) / (PRIOR_EXCESSES + worth))
 
-    found = minimize(loss, np.array([np.log(mean), 0.5 * SHAPE_SPREAD]), method="Nelder-Mead")
-    return float(np.exp(found.x[0])), float(abs(found.x[1]))
+
+def _knee_share(independent: float) -> float:
+    return min(0.5, max(KNEE_SHARE, LEAST_EXCESSES / independent))

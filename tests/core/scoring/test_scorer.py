@@ -6,7 +6,6 @@ from monitor.core.scoring.combine import SCALES, combine
 from monitor.core.scoring.fit import accumulate, calibrate, context_sums, cut, rolling
 from monitor.core.scoring.kinds import KINDS, Kind, features, make_plan, statistics
 from monitor.core.scoring.scorer import Scores
-from monitor.core.scoring.tail import surprise
 from monitor.errors import RecordingError
 from tests.support.healthy import BLOCK, INTERVAL, RATE, SCALE_FREE, Channels, healthy_calibration, signal, stretch
 
@@ -142,9 +141,7 @@ def test_scoring_interval_by_interval_equals_one_pass_over_all_of_them() -> None
     plan = make_plan(layout(BLOCK))
     values = features(accumulate(raw, calibration.low, calibration.high), layout(BLOCK).windows)
     statistic, _ = statistics(values, calibration.centre, calibration.spread, plan)
-    surprises = surprise(
-        statistic, calibration.kind_knots, calibration.kind_surprises, calibration.kind_scale, calibration.kind_shape
-    )
+    surprises = statistic / calibration.kind_scale
     surprises[np.arange(1, len(raw) + 1)[:, None] < np.array(SCALES)] = 0.0
     expected = calibration.tail.surprise(rolling(combine(surprises))) / calibration.limit(1.0)
     assert scores(found) == pytest.approx(expected.tolist(), rel=1e-2, abs=1e-2)
