@@ -30,6 +30,7 @@ FACTS = (
     "interval_s",
     "healthy_s",
     "intervals",
+    "aside_intervals",
     "level_mps2",
     "gap_ratio",
     "trust",

@@ -70,6 +70,7 @@ class _Blocks:
 class _Context:
     """The stretches of one context, and the measured quantities of all their blocks, while it grows."""
 
+    recording: int
     stretches: list[_Blocks] = field(default_factory=list)
     quantities: dict[str, list[np.float32]] = field(default_factory=dict)
 
@@ -94,9 +95,9 @@ class _Contexts:
             stretches[-1].signal.append(batch.signal[n])
             stretches[-1].forecast.append(batch.forecast[n])
 
-    def begin(self, row: int) -> None:
-        """Start a new context of a channel."""
-        self._contexts[row].append(_Context())
+    def begin(self, row: int, recording: int) -> None:
+        """Start a new context of a channel, in this of its recordings."""
+        self._contexts[row].append(_Context(recording))
 
     def healthy(self, row: int) -> list[Context]:
         """The collected contexts of a channel."""
@@ -105,6 +106,10 @@ class _Contexts:
             for context in self._contexts[row]
             if context.stretches
         ]
+
+    def recordings(self, row: int) -> list[int]:
+        """The number of the recording of each of these contexts."""
+        return [context.recording for context in self._contexts[row] if context.stretches]
 
     def conditions(self, row: int) -> list[dict[str, Float32]]:
         """The measured quantities of the contexts of :meth:`healthy`: (blocks,) by name, NaN where not known."""
@@ -160,6 +165,7 @@ def calibrate_channels(
             interval_s=how.interval_s,
             block_samples=engine.block_samples,
             candidates=CANDIDATES[:1] if blocks else CANDIDATES,
+            recordings=(plain if blocks else foreseen).recordings(row),
         )
         for row, (recordings, blocks) in enumerate(zip(channels, unforeseen.tolist(), strict=True))
     ]
@@ -194,7 +200,7 @@ def _collect(
         for due in due_blocks(present, engine.block_samples):
             known.enter(due)
             for row in due.rows[due.first].tolist():
-                collected.begin(row)
+                collected.begin(row, number)
             pipeline.process(due)
         unforeseen += pipeline.unforeseen
     return collected, unforeseen

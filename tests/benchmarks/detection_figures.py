@@ -16,6 +16,7 @@ from monitor.core.arrays import Float32, Float64, Floats
 from monitor.core.scoring.bands import layout
 from monitor.core.scoring.calibration import Calibration, episode_length
 from monitor.core.scoring.combine import AGREED_SCALE, KIND_SCALE, LEAST_AGREED_SCALE, SCALES, combine
+from monitor.core.scoring.conditions import Combination, explained, logarithms
 from monitor.core.scoring.fit import (
     PRIOR_INTERVALS,
     accumulate,
@@ -68,7 +69,10 @@ def phases(interval_blocks: int, *, bursts: bool = False) -> list[int]:
 def own_series(calibration: Calibration, raw: Floats, per_month: float) -> dict[str, Series]:
     """The product's score, and what its scale-free and single kinds say, of consecutive intervals (n, raw)."""
     plan = make_plan(layout(calibration.block_samples))
-    averaged = accumulate(raw, calibration.low, calibration.high)
+    bands = layout(calibration.block_samples).bands
+    combination = Combination.of(calibration.prototypes, calibration.noise, calibration.healthy)
+    left = explained(raw, combination.expected(logarithms(raw, bands)), bands)
+    averaged = accumulate(left, calibration.low, calibration.high)
     values = features(averaged, layout(calibration.block_samples).windows)
     statistic, _ = statistics(values, calibration.centre, calibration.spread, plan)
     surprises = statistic / calibration.kind_scale

@@ -1,9 +1,9 @@
 """Calibration: what is normal for one channel, learned once from healthy data and then fixed.
 
-It holds the head, the healthy mean and spread of every feature on every time scale, and the tails that turn
-evidence into probabilities. Healthy data are short compared with the accepted time between false alarms. With few
-values, spreads and tails therefore rely on prior expectations, and the limit has a margin that shrinks as healthy data
-grow. Does not handle: checking that the data really are healthy.
+It holds the head, the learned conditions, the healthy mean and spread of every feature on every time scale, and the
+scales of the tails that turn evidence into probabilities. Healthy data are short compared with the accepted time
+between false alarms. With few values, spreads and tails therefore rely on prior expectations, and the limit has a
+margin that shrinks as healthy data grow. Does not handle: checking that the data really are healthy.
 """
 
 from copy import copy
@@ -14,6 +14,7 @@ import numpy as np
 from monitor.core.arrays import Float64, Floats
 from monitor.core.scoring.bands import layout
 from monitor.core.scoring.combine import EPISODE_GAP, SCALES
+from monitor.core.scoring.conditions import MOST_PROTOTYPES
 from monitor.core.scoring.head import Head
 from monitor.core.scoring.kinds import KINDS, make_plan
 from monitor.core.scoring.tail import Tail
@@ -62,10 +63,18 @@ class Calibration:
     """The same for a head that does not use the network."""
     episode_intervals: float
     """Mean length of a healthy excursion, in intervals, at least 1."""
+    aside_intervals: float
+    """Intervals that were set aside while learning: odd, and never seen again."""
     head: Head
     """The channel's own forecast and whitening."""
+    prototypes: Float64
+    """(P, R) logarithms of raw features under the learned conditions; see :mod:`monitor.core.scoring.conditions`."""
+    healthy: Float64
+    """(P, R) what is healthy at each of them."""
+    noise: Float64
+    """(R,) by which differences count when conditions are combined."""
     low: Float64
-    """(R,) lower bound of raw features before they are averaged over intervals."""
+    """(R,) lower bound of what the conditions leave of raw features, before it is averaged over intervals."""
     high: Float64
     """(R,) upper bound, so that one outlier does not dominate an average."""
     centre: Float64
@@ -96,6 +105,9 @@ class Calibration:
         plan, scales, kinds = make_plan(of), len(SCALES), len(KINDS)
         raw = of.bands + of.wide.shape[1] + 3
         expected = {
+            "prototypes": (min(max(1, len(np.atleast_1d(self.prototypes))), MOST_PROTOTYPES), raw),
+            "healthy": self.prototypes.shape,
+            "noise": (raw,),
             "low": (raw,),
             "high": (raw,),
             "centre": (scales, plan.features),
@@ -115,6 +127,7 @@ class Calibration:
         positive = (
             self.head.position_scale,
             self.head.component_scale,
+            self.noise,
             self.spread,
             self.kind_scale,
             self.knee,

@@ -5,6 +5,7 @@ The scoring then runs over these intervals without limits, and the limits follow
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from scipy.signal import lfilter
@@ -22,6 +23,8 @@ from monitor.core.scoring.combine import (
     agreed,
     combine,
 )
+from monitor.core.scoring.condition_fit import Learned, drift, learn
+from monitor.core.scoring.conditions import Combination, explained, logarithms
 from monitor.core.scoring.head import Head
 from monitor.core.scoring.head_fit import CANDIDATES, Candidate, Fitted, Stretch, fit_head
 from monitor.core.scoring.kinds import KINDS, Plan, features, make_plan, raw_features, statistics
@@ -45,6 +48,10 @@ measured spreads count less."""
 
 EXCESS_SPREAD = 1.2
 """Prior ratio of the variance of a band's energy to that of a chi-square variable; 1.0 to 2.5 on real machines."""
+
+PRIOR_STRETCHES = 4.0
+"""Weight of the expected drift, in stretches of time. Lower: few stretches decide. Higher: what is measured counts
+less."""
 
 CAP_SPREADS = 4.0
 """Raw features are clipped to this many standard deviations from their healthy mean before they are averaged over
@@ -70,6 +77,7 @@ def calibrate(
     interval_s: float | None = None,
     block_samples: int = 100,
     candidates: tuple[Candidate, ...] = CANDIDATES,
+    recordings: Sequence[int] = (),
 ) -> Calibration:
     """Learn what is normal for a channel.
 
@@ -82,6 +90,7 @@ def calibrate(
         interval_s: for bursts, seconds from one burst to the next; None for a continuous signal.
         block_samples: samples of a block.
         candidates: the ways to use the network's forecast among which the data choose.
+        recordings: for each context the number of its recording, ascending; none: all are of one.
 
     Returns:
         The calibration.
@@ -90,7 +99,8 @@ def calibrate(
         RecordingError: too few intervals, or a block is not finite or has no signal.
     """
     lengths = [sum(len(stretch.signal) for stretch in context) for context in contexts]
-    usable = [context for context, blocks in zip(contexts, lengths, strict=True) if blocks >= interval_blocks]
+    chosen = [number for number, blocks in enumerate(lengths) if blocks >= interval_blocks]
+    usable = [contexts[number] for number in chosen]
     whole = sum(blocks // interval_blocks for blocks in lengths)
     need = max(FEWEST_INTERVALS, -(-FEWEST_BLOCKS // interval_blocks))
     if whole < need:
@@ -121,6 +131,7 @@ def calibrate(
         warmup_blocks=warmup_blocks,
         sampling_rate_hz=sampling_rate_hz,
         interval_s=interval_s,
+        recordings=[recordings[number] for number in chosen] if recordings else (),
     )
 
 
@@ -132,6 +143,7 @@ def calibrate_sums(
     warmup_blocks: int,
     sampling_rate_hz: float,
     interval_s: float | None = None,
+    recordings: Sequence[int] = (),
 ) -> Calibration:
     """The second half of :func:`calibrate`: from the sums of the blocks to the calibration.
 
@@ -142,8 +154,13 @@ def calibrate_sums(
         warmup_blocks: as for :func:`calibrate`.
         sampling_rate_hz: as for :func:`calibrate`.
         interval_s: as for :func:`calibrate`.
+        recordings: as for :func:`calibrate`, one number an array.
     """
-    return _Fit(sums, fitted, interval_blocks, warmup_blocks, sampling_rate_hz, interval_s).calibration()
+    grouped: dict[int, list[Float64]] = {}
+    for number, one in zip(recordings or [0] * len(sums), sums, strict=True):
+        grouped.setdefault(number, []).append(one)
+    fit = _Fit(list(grouped.values()), fitted, interval_blocks, warmup_blocks, sampling_rate_hz, interval_s)
+    return fit.calibration()
 
 
 class _Fit:
@@ -151,7 +168,7 @@ class _Fit:
 
     def __init__(
         self,
-        sums: list[Float64],
+        recordings: list[list[Float64]],
         fitted: Fitted,
         interval_blocks: int,
         warmup_blocks: int,
@@ -162,27 +179,39 @@ class _Fit:
         self.size = fitted.head.past.size
         self.layout = layout(self.size)
         self.interval_s = every_s or interval_blocks * self.size / rate
-        self.blocks = sum(len(one) for one in sums)
+        self.blocks = sum(len(one) for sums in recordings for one in sums)
         self.fitted = fitted
         self.plan: Plan = make_plan(self.layout)
         starts = list(range(0, interval_blocks, max(1, interval_blocks // PHASES)))[:PHASES]
-        if all(len(one) == interval_blocks for one in sums):
+        if all(len(one) == interval_blocks for sums in recordings for one in sums):
             starts = [0]
-        phases = [np.concatenate([cut(one, start, interval_blocks, self.size) for one in sums]) for start in starts]
-        self.phases = [raw for raw in phases if len(raw)]
-        self.intervals = float(len(self.phases[0]))
+        # The raw features of each recording, from each starting point.
+        self.raw = [
+            [np.concatenate([cut(one, start, interval_blocks, self.size) for one in sums]).astype(np.float64)
+             for start in starts]
+            for sums in recordings
+        ]  # fmt: skip
 
     def calibration(self) -> Calibration:
         """Assemble the calibration."""
-        raw = np.concatenate(self.phases).astype(np.float64)
         bands = self.layout.bands
-        mean, deviation = raw.mean(axis=0), raw.std(axis=0)
+        learned = learn([np.asarray(logarithms(phases[0], bands), np.float64) for phases in self.raw])
+        self.intervals = float(sum((~aside).sum() for aside in learned.aside))
+        combination = Combination.of(learned.prototypes, learned.noise, learned.healthy)
+        kept = [
+            phase[~aside[: len(phase)]]
+            for phases, aside in zip(self.raw, learned.aside, strict=True)
+            for phase in phases
+        ]
+        left = [explained(one, combination.expected(logarithms(one, bands)), bands) for one in kept if len(one)]
+        every = np.concatenate(left)
+        mean, deviation = every.mean(axis=0), every.std(axis=0)
         degrees = self.interval_blocks * np.diff(self.layout.edges)
         deviation[:bands] = np.maximum(deviation[:bands], mean[:bands] * np.sqrt(2.0 / degrees))
         low, high = mean - CAP_SPREADS * deviation, mean + CAP_SPREADS * deviation
-        averaged = [accumulate(phase, low, high) for phase in self.phases]
+        averaged = [accumulate(phase, low, high) for phase in left]
         values = [features(phase, self.layout.windows) for phase in averaged]
-        centre, spread = self._normal(values)
+        centre, spread = self._normal(values, learned)
         statistic = [statistics(value, centre, spread, self.plan)[0] for value in values]
         scales = np.array(
             [[self._scale(statistic, scale, k) for k in range(len(KINDS))] for scale in range(len(SCALES))]
@@ -193,7 +222,7 @@ class _Fit:
             scaled[np.arange(1, len(phase) + 1)[:, None] < np.array(SCALES)] = 0.0
             totals.append(rolling(combine(scaled)))
         tail = fit_tail(np.concatenate(totals), self.intervals, AGREED_SCALE, LEAST_AGREED_SCALE)
-        figures = raw[:, -2:]
+        figures = np.concatenate(kept)[:, -2:]
         return Calibration(
             block_samples=self.size,
             interval_blocks=self.interval_blocks,
@@ -202,12 +231,16 @@ class _Fit:
             interval_s=self.interval_s,
             healthy_s=self.blocks * self.size / self.rate,
             intervals=self.intervals,
+            aside_intervals=float(sum(aside.sum() for aside in learned.aside)),
             level_mps2=float(np.exp(np.median(figures[:, 0]))),
             gap_ratio=float(np.exp(np.median(figures[:, 1]))),
-            episode_intervals=episode_length(totals[0]),
+            episode_intervals=episode_length(np.concatenate(totals[:: len(self.raw[0])])),
             trust=self.fitted.trust,
             linear_trust=self.fitted.linear_trust,
             head=self.fitted.head,
+            prototypes=learned.prototypes,
+            healthy=learned.healthy,
+            noise=learned.noise,
             low=low,
             high=high,
             centre=centre,
@@ -218,7 +251,7 @@ class _Fit:
             scale=np.array(tail.scale),
         )
 
-    def _normal(self, values: list[Floats]) -> tuple[Float64, Float64]:
+    def _normal(self, values: list[Floats], learned: Learned) -> tuple[Float64, Float64]:
         """Healthy mean and spread of every feature on every time scale, (scales, features) each."""
         plan = self.plan
         single = np.concatenate([value[:, 0] for value in values])
@@ -234,6 +267,7 @@ class _Fit:
         expected = np.where(degrees > 0, EXCESS_SPREAD * 2.0 / np.maximum(degrees, 1.0), variance)
         weight = PRIOR_INTERVALS
         variance = (weight * expected + self.intervals * variance) / (weight + self.intervals)
+        wander = self._drift(learned, variance)
         centre, spread = [], []
         for scale, intervals in enumerate(SCALES):
             settled = [value[intervals - 1 :, scale] for value in values if len(value) >= intervals]
@@ -251,8 +285,22 @@ class _Fit:
             mixed = (weight * white + independent * seen) / (weight + independent)
             centre.append(mean)
             # The mean is uncertain too: it was learned from this many intervals.
-            spread.append(np.sqrt(np.maximum(mixed, white) + variance / self.intervals + plan.drift**2))
+            spread.append(np.sqrt(np.maximum(mixed, white) + variance / self.intervals + wander**2))
         return np.array(centre), np.array(spread)
+
+    def _drift(self, learned: Learned, variance: Float64) -> Float64:
+        """How far each feature of a healthy machine wanders: measured, and expected where there is little data."""
+        shifts, expected = learned.shifts, self.plan.drift.astype(np.float64)
+        count = len(shifts)
+        if not count:
+            return expected
+        bands = self.layout.bands
+        raw = np.concatenate([np.exp(shifts[:, :bands]), shifts[:, bands:]], axis=1)
+        measured = drift(features(raw, self.layout.windows).astype(np.float64), variance * count / self.intervals)
+        # What stretches of time show is not how far the machine is from its explanation between two conditions.
+        least = expected if len(learned.prototypes) > 1 else 0.0
+        found: Float64 = np.sqrt((PRIOR_STRETCHES * expected**2 + count * measured**2) / (PRIOR_STRETCHES + count))
+        return np.maximum(found, least)
 
     def _scale(self, statistic: list[Floats], scale: int, kind: int) -> float:
         intervals = SCALES[scale]

@@ -18,10 +18,8 @@ import numpy as np
 from monitor.core.arrays import Bool, Float32, Floats
 from monitor.core.gap import GapFigures
 from monitor.core.scoring.bands import Layout
+from monitor.core.scoring.conditions import SMALLEST
 from monitor.core.scoring.observations import Observations
-
-SMALLEST = np.float32(1e-30)
-"""Smallest energy or ratio whose logarithm is taken; a signal below it is refused as a flat line."""
 
 
 class Kind(StrEnum):

@@ -1,9 +1,9 @@
 """The score: compares this interval and the last seconds and minutes with the calibration, in one number.
 
 The statistic of each kind of evidence on each time scale is -log of a probability, up to a scale that is measured on
-healthy data. The smallest weighted probability counts. The kinds depend on each other, so the distribution of the result
-is measured too. Three of the last five intervals must agree. The score is the surprise of the result divided by the
-surprise at the limit. Scoring never changes a limit.
+healthy data. The smallest weighted probability counts. The kinds depend on each other, so the distribution of the
+result is measured too. Three of the last five intervals must agree. The score is the surprise of the result divided by
+the surprise at the limit. Scoring never changes a limit.
 """
 
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ from monitor.core.gap import GapFigures
 from monitor.core.scoring.bands import layout
 from monitor.core.scoring.calibration import Calibration
 from monitor.core.scoring.combine import MEMORY, SCALES, agreed, combine
+from monitor.core.scoring.conditions import Combination, descend, explained, logarithms
 from monitor.core.scoring.kinds import KINDS, features, make_plan, raw_features, statistics
 from monitor.core.scoring.observations import Observations
 from monitor.core.scoring.tail import surprise
@@ -87,6 +88,8 @@ class Scorer:
         self._arrays = {
             name: np.stack([getattr(one, name) for one in known]).astype(np.float32) for name in ARRAYS if known
         }
+        if known:
+            self._arrays |= _conditions(known)
         slots = {key: slot for slot, key in enumerate(self._calibrations)}
         self._slot = np.array([slots.get(key, -1) for key in self._of_row.tolist()], np.int64)
         self._stacked = True
@@ -136,7 +139,9 @@ class Scorer:
         slot = self._slot[rows]
         of = {name: array[slot] for name, array in self._arrays.items()}
         count = self._count[rows] + 1
-        mean = self._accumulate(rows, raw, of["low"], of["high"], count)
+        bands = self.layout.bands
+        left = explained(raw, _expected(logarithms(raw, bands), of), bands)
+        mean = self._accumulate(rows, left, of["low"], of["high"], count)
         values = features(mean, self.layout.windows)
         statistic, exponent = statistics(values, of["centre"], of["spread"], self._plan)
         statistic /= of["kind_scale"]
@@ -164,3 +169,32 @@ class Scorer:
         self._mean[rows] = mean
         self._count[rows] = count
         return mean
+
+
+def _conditions(calibrations: list[Calibration]) -> dict[str, Float32]:
+    """The least squares problems of calibrations, stacked, each with as many places as the largest needs."""
+    most = max(len(one.prototypes) for one in calibrations)
+    found = [Combination.of(one.prototypes, one.noise, one.healthy) for one in calibrations]
+    size = len(found), most
+    stacked = {
+        "origin": np.stack([one.origin for one in found]).astype(np.float32),
+        "healthy": np.zeros((*size, found[0].origin.size), np.float32),
+        "pull": np.zeros((*size, found[0].origin.size), np.float32),
+        "gram": np.zeros((*size, most), np.float32),
+        "known": np.zeros(size, np.float32),
+    }
+    for slot, one in enumerate(found):
+        count = len(one.healthy)
+        stacked["healthy"][slot, :count], stacked["pull"][slot, :count] = one.healthy, one.pull
+        stacked["gram"][slot, :count, :count] = one.gram
+        stacked["known"][slot, :count] = 1.0
+    return stacked
+
+
+def _expected(logs: Float32, of: dict[str, Float32]) -> Float32:
+    """What the conditions of each row's calibration explain of its interval, (n, R)."""
+    if of["known"].shape[1] == 1:
+        return of["healthy"][:, 0]
+    pull = (of["pull"] @ (logs - of["origin"])[..., None])[..., 0]
+    weights = descend(of["gram"], pull, of["known"] > 0.0).astype(np.float32)
+    return np.asarray((weights[:, None] @ of["healthy"])[:, 0], np.float32)

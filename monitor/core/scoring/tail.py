@@ -1,10 +1,10 @@
 """The healthy distribution of a statistic: one knee, and an exponential tail beyond it.
 
 Limits lie far beyond the values in the healthy data. The statistics here are logarithms of likelihood ratios. Such a
-ratio exceeds exp(t) with a probability of at most exp(-t) (Markov's inequality), so the tail is exponential with a scale
-of about 1. Both knee and scale come from quantiles, and from this expectation, which dominates when data are few: a few
-odd values among the healthy ones move neither. The surprise of a value, -log of the probability that a healthy machine
-shows as much, grows in proportion to the statistic, without bound.
+ratio exceeds exp(t) with a probability of at most exp(-t) (Markov's inequality), so the tail is exponential with a
+scale of about 1. Both knee and scale come from quantiles, and from this expectation, which dominates when data are few:
+a few odd values among the healthy ones move neither. The surprise of a value, -log of the probability that a healthy
+machine shows as much, grows in proportion to the statistic, without bound.
 """
 
 from dataclasses import dataclass
@@ -25,8 +25,8 @@ LEAST_EXCESSES = 40.0
 Higher: as for a larger ``KNEE_SHARE``."""
 
 ODD_SHARE, ODD_VALUES = 0.002, 5.0
-"""Share and number of independent values at the top that may be odd and do not count. Fewer: odd intervals put the limit
-out of reach. More: the tail is measured over too short a range."""
+"""Share and number of independent values at the top that may be odd and do not count. Fewer: odd intervals put the
+limit out of reach. More: the tail is measured over too short a range."""
 
 LEAST_SPAN = 1.6
 """Shortest range between the quantiles that a scale is measured over, as a ratio of probabilities. Lower: the scale is

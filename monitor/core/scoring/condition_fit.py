@@ -1,0 +1,172 @@
+"""Learns the operating conditions of a machine from its healthy intervals, and how far it wanders from them.
+
+Healthy intervals are averaged over short spans. The prototypes are spans that lie farthest from one another. To find
+out how far a healthy machine wanders from its own explanation, whole stretches of time are left out, and what the spans
+of the others do not explain of them is measured.
+
+A stretch that is left out may hold spans that no other stretch explains. They may have been a fault, and as prototypes
+they would excuse it for ever. They are set aside: neither a prototype nor healthy evidence. Only what recurs counts.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from monitor.core.arrays import Bool, Float64, Int64
+from monitor.core.scoring.conditions import MOST_PROTOTYPES, Combination
+
+SPAN_INTERVALS = 8
+"""Intervals of a span. Fewer: noise makes prototypes. More: changes of condition within a span make false ones."""
+
+STRETCHES = 8
+"""Most stretches of time that a recording is divided into. Fewer: a stretch holds more than one odd event. More: too
+little is left out of slow changes."""
+
+FEWEST_STRETCHES = 4
+"""Fewest stretches for measuring how far a machine wanders."""
+
+NEAR = 8.0
+"""Mean squared distance, in deviations of a span, within which another prototype adds nothing. Lower: noise makes
+prototypes of one steady condition. Higher: conditions are taken for one."""
+
+ODD = 9.0
+"""Mean squared distance between a span and its explanation from other stretches, beyond which it is set aside."""
+
+MOST_ASIDE = 0.2
+"""Largest share of the spans that may be set aside; with more, the machine was never steady, and all are learned."""
+
+SHIFT = 0.05
+"""Standard deviation, in natural logarithms, by which a span may differ from another of the same condition."""
+
+MEDIAN_SQUARE = 0.455
+"""Median of a squared standard normal variable."""
+
+
+@dataclass(frozen=True)
+class Learned:
+    """The conditions in some healthy recordings."""
+
+    prototypes: Float64
+    """(P, R) logarithms of raw features."""
+    healthy: Float64
+    """(P, R) what is healthy at each, so that what is left of the healthy intervals is 0 in the mean everywhere."""
+    noise: Float64
+    """(R,) standard deviation of an interval about its condition, with :data:`SHIFT`."""
+    aside: list[Bool]
+    """(intervals,) of each recording: True where an interval is set aside."""
+    shifts: Float64
+    """(stretches, R) mean of each stretch from what other stretches explain of it; none if there are too few."""
+
+
+def learn(recordings: list[Float64]) -> Learned:
+    """Find prototypes, and what is odd.
+
+    Args:
+        recordings: logarithms of the raw features of consecutive intervals, (intervals, R), of each recording.
+
+    Returns:
+        What was learned; one prototype, the mean, where there are too few spans to compare.
+    """
+    every = np.concatenate(recordings)
+    deviation = np.sqrt(np.concatenate([(one - _smoothed(one)) ** 2 for one in recordings]).mean(axis=0)) + 1e-6
+    noise = np.sqrt(deviation**2 + SHIFT**2)
+    of_span = np.sqrt(deviation**2 / SPAN_INTERVALS + SHIFT**2)
+    spans, stretch, alone = _spans(recordings)
+    nothing = [np.zeros(len(one), np.bool_) for one in recordings]
+    if len(recordings) == 1 and len(spans) < FEWEST_STRETCHES:
+        mean = every.mean(axis=0)[None]
+        return Learned(mean, mean, noise, nothing, every[:0])
+    left = np.zeros_like(spans)
+    for number in range(stretch.max() + 1):
+        out = stretch == number
+        if not out.all():
+            others = Combination.of(_farthest(spans[~out], of_span), noise)
+            left[out] = spans[out] - others.expected(spans[out])
+    # A recording with one stretch is confirmed by whoever named it; nothing else can be compared with it.
+    compared = [number for number in range(stretch.max() + 1) if not alone[number]]
+    shifts, allowed = every[:0], of_span**2 + SHIFT**2
+    if len(compared) >= FEWEST_STRETCHES:
+        shifts = np.stack([left[stretch == number].mean(axis=0) for number in compared])
+        allowed = of_span**2 + drift(shifts, deviation**2 / SPAN_INTERVALS * len(compared) / len(spans)) ** 2
+    odd = (np.minimum(left**2 / allowed, 2500.0).mean(axis=1) > ODD) & ~alone[stretch]
+    if odd.mean() > MOST_ASIDE:
+        odd[:] = False
+    aside = _of_intervals(_neighbours(odd), recordings)
+    prototypes = _farthest(spans[~odd], of_span)
+    kept = every[~np.concatenate(aside)]
+    weights = Combination.of(prototypes, noise).weights(kept)
+    square = weights.T @ weights + SPAN_INTERVALS * np.eye(len(prototypes))
+    healthy = prototypes + np.linalg.solve(square, weights.T @ (kept - weights @ prototypes))
+    return Learned(prototypes, healthy, noise, aside, shifts)
+
+
+def drift(shifts: Float64, sampled: Float64) -> Float64:
+    """The standard deviation of shifts that is not due to sampling; one odd stretch does not matter.
+
+    Args:
+        shifts: (stretches, ...) shift of each stretch.
+        sampled: (...) variance of a shift if the machine did not wander.
+
+    Returns:
+        (...) at least 0.
+    """
+    found: Float64 = np.sqrt(np.maximum(np.median(shifts**2, axis=0) / MEDIAN_SQUARE - sampled, 0.0))
+    return found
+
+
+def _spans(recordings: list[Float64]) -> tuple[Float64, Int64, Bool]:
+    """Means over spans, (spans, R); the stretch of each; and for each stretch whether its recording has no other."""
+    means, stretch = [], []
+    alone: list[bool] = []
+    for one in recordings:
+        length = _span_length(len(one))
+        count = len(one) // length
+        means.append(one[: count * length].reshape(count, length, -1).mean(axis=1))
+        parts = max(1, min(STRETCHES, count // 2))
+        stretch.append(len(alone) + np.arange(count) * parts // count)
+        alone += [parts == 1] * parts
+    return np.concatenate(means), np.concatenate(stretch), np.array(alone)
+
+
+def _span_length(intervals: int) -> int:
+    return min(SPAN_INTERVALS, intervals // 4) if intervals >= 4 * FEWEST_STRETCHES else max(1, intervals)
+
+
+def _neighbours(odd: Bool) -> Bool:
+    """The odd spans, and those beside them, which may hold a part of what is odd."""
+    found = odd.copy()
+    found[1:] |= odd[:-1]
+    found[:-1] |= odd[1:]
+    return found
+
+
+def _of_intervals(spans: Bool, recordings: list[Float64]) -> list[Bool]:
+    """The same for the intervals of each recording."""
+    found, first = [], 0
+    for one in recordings:
+        length = _span_length(len(one))
+        count = len(one) // length
+        flags = np.repeat(spans[first : first + count], length)
+        found.append(np.concatenate([flags, np.full(len(one) - flags.size, flags[-1])]))
+        first += count
+    return found
+
+
+def _farthest(spans: Float64, deviation: Float64) -> Float64:
+    """Prototypes (P, R): the span farthest from the mean, then each farthest from those so far; or the mean alone."""
+    scaled = spans / deviation
+    chosen = [int(((scaled - scaled.mean(axis=0)) ** 2).sum(axis=1).argmax())]
+    distance = ((scaled - scaled[chosen[0]]) ** 2).mean(axis=1)
+    while len(chosen) < MOST_PROTOTYPES and distance.max() > NEAR:
+        chosen.append(int(distance.argmax()))
+        distance = np.minimum(distance, ((scaled - scaled[chosen[-1]]) ** 2).mean(axis=1))
+    return spans[chosen] if len(chosen) > 1 else np.asarray(spans.mean(axis=0)[None])
+
+
+def _smoothed(values: Float64) -> Float64:
+    """Running means over a span, (intervals, R)."""
+    length = min(SPAN_INTERVALS, len(values))
+    before = length // 2
+    padded = np.concatenate([values[:1].repeat(before, 0), values, values[-1:].repeat(length - 1 - before, 0)])
+    sums = np.cumsum(np.concatenate([np.zeros((1, values.shape[1])), padded]), axis=0)
+    return np.asarray((sums[length:] - sums[:-length]) / length)
