@@ -84,6 +84,8 @@ def command(
                     "file": str(out),
                     "healthy_s": calibration.healthy_s,
                     "intervals": calibration.intervals,
+                    "intervals_aside": calibration.aside_intervals,
+                    "prototypes": len(calibration.prototypes),
                     "interval_blocks": calibration.interval_blocks,
                     "warmup_blocks": calibration.warmup_blocks,
                     "level_mps2": calibration.level_mps2,
@@ -101,6 +103,13 @@ def command(
         f"{calibration.interval_blocks} blocks, level {calibration.level_mps2:.3g} m/s^2, gap ratio "
         f"{calibration.gap_ratio:.3f}; {calibration.foresight}"
     )
+    if (prototypes := len(calibration.prototypes)) > 1:
+        click.echo(f"several conditions, known by {prototypes} prototypes; what lies between them is healthy too")
+    if calibration.aside_intervals:
+        click.echo(
+            f"{calibration.aside_intervals:g} intervals set aside: the rest of the data explains nothing like them, so "
+            "they may have been a fault"
+        )
     if learned:
         shown = ", ".join(f"{name} {low:g} to {high:g}" for name, (low, high) in learned.items())
         click.echo(f"healthy conditions: {shown}")
