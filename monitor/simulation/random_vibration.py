@@ -70,7 +70,7 @@ class RandomVibration:
         return np.stack(made)
 
     def _simple(self, samples: int) -> Float32:
-        turns = self._turns(samples)
+        turns = np.arange(samples, dtype=np.float64) if self._rng.random() < 0.7 else self._turns(samples)
         lines = (
             self._lines(turns)
             if self._rng.random() < 0.6

@@ -14,6 +14,10 @@ from numpy.typing import NDArray
 from monitor.core.arrays import Float32, Float64
 from monitor.model.network import Shape
 
+MIXING = 0.1
+"""Size of the random weights of gates and memory. Higher: they hide the waves (after 4 million blocks of simple
+machines the gap ratio is 0.36 with 0.5, and 0.34 with this). Lower: no better."""
+
 
 def fresh_weights(shape: Shape, seed: int) -> list[Float32]:
     """The weights to begin with.
@@ -30,7 +34,7 @@ def fresh_weights(shape: Shape, seed: int) -> list[Float32]:
 
     def mixing(rows: int, columns: int) -> Float64:
         square, _ = np.linalg.qr(rng.standard_normal((max(rows, columns),) * 2))
-        return 0.5 * np.asarray(square)[:rows, :columns]
+        return MIXING * np.asarray(square)[:rows, :columns]
 
     def lstm(cell: Float64) -> list[Float64]:
         inputs, units = cell.shape

@@ -61,7 +61,7 @@ class UniversalRecipe:
     the beginning: fewer steps, which are what counts there (2.9 million blocks of simple machines: gap ratio 0.63 with
     32, 0.49 with 8). Fewer later: more time, for as good a result (8 million blocks at a low rate: 0.490 with 8, 0.483
     with 16 in 0.65 of the time)."""
-    beginning: float = 0.15
+    beginning: float = 0.08
     """Share of the batches that are the beginning. Lower: high frequencies are not learned. Higher: less time for what
     only a low learning rate can learn."""
     together: int = 32
@@ -80,7 +80,7 @@ class UniversalRecipe:
     Higher: they do not get better than this."""
     renewed: int = 3
     """Signals of the pool that are renewed with each batch."""
-    excess: float = 2.0
+    excess: float = 10.0
     """Weight of what the residual of a piece has more energy than its signal. Lower: signals that the network does not
     know are forecast wrongly instead of not at all."""
     clip_norm: float = 1.0
