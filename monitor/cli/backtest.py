@@ -14,6 +14,7 @@ from monitor.cli.recordings import figure, recording_options, warn
 from monitor.recording.options import RecordingOptions
 
 if TYPE_CHECKING:
+    from monitor.core.scoring.calibration import Calibration
     from monitor.offline.backtest import ChannelResult
 
 
@@ -99,6 +100,7 @@ def command(
         require_rate(recording, rate_hz, "the calibration" if calibration else opened[0].name)
     warn(artefact.manifest.untrained_rate(opened[0].sampling_rate_hz, opened[0].name))
     conditions = read_conditions(described, engine.block_samples, warn)
+    _warn_of_quantities(calibration, tuple(conditions[0].quantities))
     level_blocks = artefact.manifest.scaling.time_constant_blocks
     results = backtest(engine, level_blocks, opened, how, calibration, false_alarms_per_month, conditions)
     for result, each in zip(results, whole, strict=True):
@@ -118,6 +120,17 @@ def command(
         return
     for channel in results:
         click.echo(_summary(channel))
+
+
+def _warn_of_quantities(calibration: "Calibration | None", given: tuple[str, ...]) -> None:
+    """Say which measured quantities are missing or not used."""
+    learned = given if calibration is None else calibration.quantities
+    for name in learned:
+        if name not in given:
+            warn(f"the calibration was learned with {name}, which is not given; scored without it")
+    for name in given:
+        if name not in learned:
+            warn(f"the calibration was learned without {name}, so it changes no score")
 
 
 def _write_csv(path: Path, results: "list[ChannelResult]") -> None:

@@ -75,6 +75,9 @@ def command(
     regimes[regime] = calibration
     names = [recording.name for recording in parts]
     save_calibrations(out, regimes, model_sha256=artefact.sha256, channel=names[0], made={"recordings": names})
+    for name, (low, high) in zip(calibration.quantities, calibration.ranges.tolist(), strict=True):
+        if low == high == 0.0:
+            warn(f"{name} is 0 in all healthy data, so any other value will count as an unknown condition")
     learned = ranges(conditions)
     months = {rate: calibration.limit(rate) for rate in (1.0, 30.0)}
     if as_json:

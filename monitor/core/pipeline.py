@@ -109,11 +109,13 @@ class Pipeline:
         self._after_spike[rows] = False
         self._no_forecast[rows] = False
 
-    def process(self, due: DueBlocks) -> Processed:
+    def process(self, due: DueBlocks, conditions: Float32 | None = None) -> Processed:
         """Take one block of each of some channels: compare it with its forecast, then forecast the next.
 
         Args:
             due: the blocks, in m/s²; where ``first`` is set, the channel's context starts with the block.
+            conditions: (n, names) measured values at the blocks, NaN where not known, with the names that
+                ``judge.measured`` was told; None: nothing is known.
 
         Returns:
             Which blocks were scored, and the intervals that closed. NaN in a block affects its own row only.
@@ -132,7 +134,7 @@ class Pipeline:
             self._no_forecast[rows] = False
         scored = (context >= self._warmup_blocks[rows]) & ~left_out
         signal = self.level.centre(rows, samples)
-        intervals = self._compare(due, signal, high, low, scored) if scored.any() else None
+        intervals = self._compare(due, signal, high, low, scored, conditions) if scored.any() else None
         if not scored.all():
             self._before[rows[~scored]] = signal[~scored]
         self._follows[rows] = scored
@@ -161,18 +163,21 @@ class Pipeline:
         self.reset(rows[bad & ~going_on])
         self._no_forecast[rows[bad & finite & ~going_on]] = True
 
-    def _compare(self, due: DueBlocks, signal: Float32, high: Float32, low: Float32, scored: Bool) -> Intervals | None:
+    def _compare(
+        self, due: DueBlocks, signal: Float32, high: Float32, low: Float32, scored: Bool, conditions: Float32 | None
+    ) -> Intervals | None:
         rows, samples, start = due.rows, due.samples, due.start_sample
         if not scored.all():
             rows, samples, start = rows[scored], samples[scored], start[scored]
             signal, high, low = signal[scored], high[scored], low[scored]
+            conditions = None if conditions is None else conditions[scored]
         forecast = self._forecast[index_of(rows)] * self.level.rms(rows)[:, None]
         follows = self._follows[rows]
         before = None if follows.all() else self._before[rows]
         batch = ComparedBlocks(
             rows, start, samples, high, low, signal, forecast, self.level.mean(rows), follows, before
         )
-        self.judge.add(batch)
+        self.judge.add(batch, conditions)
         if self.listener is not None:
             self.listener(batch)
         count = self._open_blocks[rows]

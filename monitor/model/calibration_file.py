@@ -9,13 +9,15 @@ import json
 import zipfile
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from monitor.atomic_file import write_atomically
+from monitor.core.condition_values import LONGEST_CONDITION_NAME
 from monitor.core.scoring.calibration import Calibration
+from monitor.core.scoring.conditions import MOST_QUANTITIES
 from monitor.core.scoring.head import Head
 from monitor.errors import ArtefactError, MonitorError
 
@@ -42,11 +44,15 @@ FACTS = (
 OF_HEAD = tuple(field.name for field in fields(Head))
 """Arrays of a head, stored as such; its matrices are made from them."""
 
-ARRAYS = (*OF_HEAD, *(field.name for field in fields(Calibration) if field.name not in (*FACTS, "head")))
+ARRAYS = (*OF_HEAD, *(field.name for field in fields(Calibration) if field.name not in (*FACTS, "head", "quantities")))
 """Arrays of a calibration and its head, stored as such."""
 
 ANY_REGIME = ""
 """Name of the regime if only one is used."""
+
+
+QuantityName = Annotated[str, Field(min_length=1, max_length=LONGEST_CONDITION_NAME)]
+"""The name of a measured quantity."""
 
 
 class Header(BaseModel):
@@ -68,6 +74,8 @@ class Header(BaseModel):
     """Names of the operating regimes, in the order of the arrays; an empty name is any regime."""
     facts: tuple[dict[str, float], ...]
     """Scalars of each regime's calibration."""
+    quantities: tuple[Annotated[tuple[QuantityName, ...], Field(max_length=MOST_QUANTITIES)], ...]
+    """Names of the measured quantities of each regime's calibration."""
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     """SHA-256 of the arrays."""
 
@@ -122,6 +130,7 @@ def save_calibrations(
         made=made,
         regimes=tuple(regimes),
         facts=tuple({name: float(getattr(one, name)) for name in FACTS} for one in regimes.values()),
+        quantities=tuple(one.quantities for one in regimes.values()),
         sha256=_digest(arrays),
     )
     buffer = io.BytesIO()
@@ -151,7 +160,7 @@ def load_calibrations(path: Path) -> CalibrationFile:
         raise ArtefactError(f"{path}: is not a calibration, or is damaged ({error}); calibrate again") from error
     header = _header(path, arrays)
     regimes = {
-        regime: _calibration(path, header.facts[number], arrays, f"{number}.")
+        regime: _calibration(path, header.facts[number], header.quantities[number], arrays, f"{number}.")
         for number, regime in enumerate(header.regimes)
     }
     return CalibrationFile(path, header, regimes)
@@ -180,7 +189,7 @@ def _header(path: Path, arrays: dict[str, np.ndarray[Any, Any]]) -> Header:
             raise ArtefactError(f"{path}: is of another version of the format; calibrate again") from error
         raise ArtefactError(f"{path}: has no header of a calibration; calibrate again") from error
     expected = {f"{number}.{name}" for number in range(len(header.regimes)) for name in ARRAYS}
-    if arrays.keys() != expected or len(header.facts) != len(header.regimes):
+    if arrays.keys() != expected or {len(header.facts), len(header.quantities)} != {len(header.regimes)}:
         raise ArtefactError(f"{path}: its arrays are not those that its header announces; calibrate again")
     if _digest(arrays) != header.sha256:
         raise ArtefactError(f"{path}: its contents do not match its hash; it was changed or damaged, copy it again")
@@ -188,7 +197,11 @@ def _header(path: Path, arrays: dict[str, np.ndarray[Any, Any]]) -> Header:
 
 
 def _calibration(
-    path: Path, facts: dict[str, float], arrays: dict[str, np.ndarray[Any, Any]], prefix: str
+    path: Path,
+    facts: dict[str, float],
+    quantities: tuple[str, ...],
+    arrays: dict[str, np.ndarray[Any, Any]],
+    prefix: str,
 ) -> Calibration:
     if facts.keys() != set(FACTS):
         raise ArtefactError(f"{path}: its header lacks numbers of a calibration; calibrate again")
@@ -203,7 +216,9 @@ def _calibration(
         if not least <= numbers[name] <= most:
             raise ArtefactError(f"{path}: '{name}' is {numbers[name]:.10g}, out of range; calibrate again")
     head = Head(**{name: values.pop(name) for name in OF_HEAD})
-    calibration = Calibration(**numbers, head=head, **values)
+    if len(set(quantities)) != len(quantities):
+        raise ArtefactError(f"{path}: its header names a measured quantity twice; calibrate again")
+    calibration = Calibration(**numbers, head=head, quantities=quantities, **values)
     calibration.check_shapes(str(path))
     return calibration
 

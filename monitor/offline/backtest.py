@@ -141,7 +141,9 @@ def backtest(
     read: Counter[int] = Counter()
     for due in due_blocks(recordings, engine.block_samples, read):
         known.enter(due)
-        processed = pipeline.process(due)
+        values = known.at(due.rows, due.start_sample)
+        pipeline.judge.measured.tell(tuple(values))
+        processed = pipeline.process(due, np.stack(list(values.values()), axis=1) if values else None)
         for row, start in zip(due.rows[due.first].tolist(), due.start_sample[due.first].tolist(), strict=True):
             clocks[row].enter(start)
         for row in due.rows[processed.scored].tolist():

@@ -166,6 +166,7 @@ def calibrate_channels(
             block_samples=engine.block_samples,
             candidates=CANDIDATES[:1] if blocks else CANDIDATES,
             recordings=(plain if blocks else foreseen).recordings(row),
+            quantities=(plain if blocks else foreseen).conditions(row),
         )
         for row, (recordings, blocks) in enumerate(zip(channels, unforeseen.tolist(), strict=True))
     ]

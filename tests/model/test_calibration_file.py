@@ -108,6 +108,10 @@ def test_a_calibration_whose_arrays_do_not_fit_is_refused(tmp_path: Path, calibr
         ("spread", -calibration.spread, "not positive"),
         ("scale", np.array(np.nan), "finite"),
         ("trust", 1.5, "trust outside 0 to 1"),
+        ("values", np.zeros((1, 2)), r"'values' has shape \(1, 2\), expected \(1, 0\); calibrate again"),
+        ("ranges", np.zeros((1, 2)), r"'ranges' has shape \(1, 2\), expected \(0, 2\)"),
+        ("quantities", ("speed_rpm",), r"'values' has shape \(1, 0\), expected \(1, 1\)"),
+        ("quantities", ("load", "load"), "names a measured quantity twice"),
         ("head", replace(calibration.head, present=calibration.head.present[:, :4]), "'present' has shape"),
         ("head", replace(calibration.head, position_scale=-calibration.head.position_scale), "not positive"),
         ("head", replace(calibration.head, past=np.full(20, 1e300)), "forecasts numbers that are not finite"),
@@ -116,3 +120,10 @@ def test_a_calibration_whose_arrays_do_not_fit_is_refused(tmp_path: Path, calibr
         file = save(tmp_path / "c.npz", Calibration(**{**values, name: value}))
         with pytest.raises(ArtefactError, match=text):
             load_calibrations(file)
+
+
+def test_a_range_that_is_reversed_or_not_known_is_refused(tmp_path: Path, calibration: Calibration) -> None:
+    for ends, text in (((1200.0, 800.0), "lowest value is above its highest"), ((800.0, np.nan), "finite")):
+        wrong = replace(calibration, quantities=("speed_rpm",), values=np.full((1, 1), 1e3), ranges=np.array([ends]))
+        with pytest.raises(ArtefactError, match=text):
+            load_calibrations(save(tmp_path / "c.npz", wrong))

@@ -35,6 +35,15 @@ SMALLEST_SURPRISE = 3.0
 """Lowest limit: a probability of 5 %. It keeps healthy scores well below 1 even with a large false alarm budget."""
 
 
+RANGE_MARGIN = 0.1
+"""Share of the learned range of a measured quantity by which a value may lie outside it. Lower: speeds that were met
+while learning by chance only just not are called unknown. Higher: a score rests on what was never learned."""
+
+POINT_MARGIN = 0.05
+"""The same as a share of the value, for quantities that hardly vary. Lower: a steady speed that drifts by the slip of
+its motor is called unknown. Higher: a score rests on what was never learned."""
+
+
 @dataclass(frozen=True, eq=False)
 class Calibration:
     """What is normal for one channel; S time scales, K kinds, Q features, R raw features."""
@@ -73,6 +82,12 @@ class Calibration:
     """(P, R) what is healthy at each of them."""
     noise: Float64
     """(R,) by which differences count when conditions are combined."""
+    quantities: tuple[str, ...]
+    """Names of the C measured quantities that it was learned with."""
+    values: Float64
+    """(P, C) their values at the prototypes."""
+    ranges: Float64
+    """(C, 2) lowest and highest value of each in the healthy intervals."""
     low: Float64
     """(R,) lower bound of what the conditions leave of raw features, before it is averaged over intervals."""
     high: Float64
@@ -108,6 +123,8 @@ class Calibration:
             "prototypes": (min(max(1, len(np.atleast_1d(self.prototypes))), MOST_PROTOTYPES), raw),
             "healthy": self.prototypes.shape,
             "noise": (raw,),
+            "values": (len(np.atleast_1d(self.prototypes)), len(self.quantities)),
+            "ranges": (len(self.quantities), 2),
             "low": (raw,),
             "high": (raw,),
             "centre": (scales, plan.features),
@@ -141,11 +158,21 @@ class Calibration:
             raise ArtefactError(f"{where}: holds a spread, scale, knee or rate that is not positive; calibrate again")
         if not (0.0 <= self.trust <= 1.0 and 0.0 <= self.linear_trust <= 1.0):
             raise ArtefactError(f"{where}: holds a trust outside 0 to 1; calibrate again")
+        if not np.all(self.ranges[:, 0] <= self.ranges[:, 1]):
+            raise ArtefactError(f"{where}: holds a range whose lowest value is above its highest; calibrate again")
         with np.errstate(over="ignore", invalid="ignore"):
             head = copy(self.head)  # the matrices of the copy are given up again
             usable = np.isfinite(head.prediction).all() and np.isfinite(head.whitening).all()
         if not usable:
             raise ArtefactError(f"{where}: its head forecasts numbers that are not finite; calibrate again")
+
+    @property
+    def margins(self) -> Float64:
+        """(C,) how far a measured value may lie outside what was learned; see :data:`RANGE_MARGIN`."""
+        margins: Float64 = np.maximum(
+            RANGE_MARGIN * (self.ranges[:, 1] - self.ranges[:, 0]), POINT_MARGIN * np.abs(self.ranges).max(axis=1)
+        )
+        return margins
 
     @property
     def foresight(self) -> str:

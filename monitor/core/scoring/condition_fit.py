@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from monitor.core.arrays import Bool, Float64, Int64
-from monitor.core.scoring.conditions import MOST_PROTOTYPES, Combination
+from monitor.core.scoring.conditions import MOST_PROTOTYPES, Combination, varies
 
 SPAN_INTERVALS = 8
 """Intervals of a span. Fewer: noise makes prototypes. More: changes of condition within a span make false ones."""
@@ -35,6 +35,10 @@ ODD = 9.0
 MOST_ASIDE = 0.2
 """Largest share of the spans that may be set aside; with more, the machine was never steady, and all are learned."""
 
+STEP = 0.25
+"""Difference of a measured quantity, as a share of its range, that makes another prototype. Lower: prototypes run out.
+Higher: what does not grow in proportion to a speed is explained worse."""
+
 SHIFT = 0.05
 """Standard deviation, in natural logarithms, by which a span may differ from another of the same condition."""
 
@@ -54,34 +58,45 @@ class Learned:
     """(R,) standard deviation of an interval about its condition, with :data:`SHIFT`."""
     aside: list[Bool]
     """(intervals,) of each recording: True where an interval is set aside."""
+    values: Float64
+    """(P, C) measured values of the prototypes."""
+    ranges: Float64
+    """(C, 2) lowest and highest measured value of each quantity."""
     shifts: Float64
     """(stretches, R) mean of each stretch from what other stretches explain of it; none if there are too few."""
 
 
-def learn(recordings: list[Float64]) -> Learned:
+def learn(recordings: list[Float64], measured: list[Float64] | None = None) -> Learned:
     """Find prototypes, and what is odd.
 
     Args:
         recordings: logarithms of the raw features of consecutive intervals, (intervals, R), of each recording.
+        measured: (intervals, C) values of the measured quantities of each, NaN where not known, each known at least
+            once; None: there are none.
 
     Returns:
         What was learned; one prototype, the mean, where there are too few spans to compare.
     """
     every = np.concatenate(recordings)
+    measured = [np.zeros((len(one), 0)) for one in recordings] if measured is None else measured
+    told = np.concatenate(measured)
     deviation = np.sqrt(np.concatenate([(one - _smoothed(one)) ** 2 for one in recordings]).mean(axis=0)) + 1e-6
     noise = np.sqrt(deviation**2 + SHIFT**2)
     of_span = np.sqrt(deviation**2 / SPAN_INTERVALS + SHIFT**2)
     spans, stretch, alone = _spans(recordings)
+    span_values = _span_values(measured)
     nothing = [np.zeros(len(one), np.bool_) for one in recordings]
     if len(recordings) == 1 and len(spans) < FEWEST_STRETCHES:
         mean = every.mean(axis=0)[None]
-        return Learned(mean, mean, noise, nothing, every[:0])
+        middle = _mean(told)[None]
+        return Learned(mean, mean, noise, nothing, middle, _ranges(told), every[:0])
     left = np.zeros_like(spans)
     for number in range(stretch.max() + 1):
         out = stretch == number
         if not out.all():
-            others = Combination.of(_farthest(spans[~out], of_span), noise)
-            left[out] = spans[out] - others.expected(spans[out])
+            others = _prototypes(spans[~out], span_values[~out], of_span, noise)
+            expected = Combination.of(others[0], noise, values=others[1]).expected(spans[out], span_values[out])
+            left[out] = spans[out] - expected
     # A recording with one stretch is confirmed by whoever named it; nothing else can be compared with it.
     compared = [number for number in range(stretch.max() + 1) if not alone[number]]
     shifts, allowed = every[:0], of_span**2 + SHIFT**2
@@ -92,12 +107,14 @@ def learn(recordings: list[Float64]) -> Learned:
     if odd.mean() > MOST_ASIDE:
         odd[:] = False
     aside = _of_intervals(_neighbours(odd), recordings)
-    prototypes = _farthest(spans[~odd], of_span)
-    kept = every[~np.concatenate(aside)]
-    weights = Combination.of(prototypes, noise).weights(kept)
+    prototypes, values = _prototypes(spans[~odd], span_values[~odd], of_span, noise)
+    used = ~np.concatenate(aside)
+    kept = every[used]
+    ranges = _ranges(told[used])
+    weights = Combination.of(prototypes, noise, values=values).weights(kept, told[used])
     square = weights.T @ weights + SPAN_INTERVALS * np.eye(len(prototypes))
     healthy = prototypes + np.linalg.solve(square, weights.T @ (kept - weights @ prototypes))
-    return Learned(prototypes, healthy, noise, aside, shifts)
+    return Learned(prototypes, healthy, noise, aside, values, np.where(np.isnan(ranges), _ranges(told), ranges), shifts)
 
 
 def drift(shifts: Float64, sampled: Float64) -> Float64:
@@ -152,15 +169,67 @@ def _of_intervals(spans: Bool, recordings: list[Float64]) -> list[Bool]:
     return found
 
 
-def _farthest(spans: Float64, deviation: Float64) -> Float64:
-    """Prototypes (P, R): the span farthest from the mean, then each farthest from those so far; or the mean alone."""
+def _prototypes(spans: Float64, values: Float64, deviation: Float64, noise: Float64) -> tuple[Float64, Float64]:
+    """Prototypes (P, R) and their measured values (P, C); one, the mean, where nothing differs.
+
+    A prototype without a value gets the one that the others explain of it; a quantity without any value is 0.
+    """
+    chosen = _farthest(spans, values, deviation)
+    if len(chosen) == 1:
+        return np.asarray(spans.mean(axis=0)[None]), np.nan_to_num(_mean(values)[None])
+    prototypes, found = spans[chosen], values[chosen]
+    for one in found.T:
+        told = np.isfinite(one)
+        if told.any():
+            one[~told] = Combination.of(prototypes[told], noise).weights(prototypes[~told]) @ one[told]
+    return prototypes, np.nan_to_num(found)
+
+
+def _farthest(spans: Float64, values: Float64, deviation: Float64) -> list[int]:
+    """The spans with the smallest and largest values, then each span that is farthest from those so far.
+
+    Without values it begins with the span that is farthest from the mean.
+    """
+    low, high = _ranges(values).T
+    differs = varies(low, high)
     scaled = spans / deviation
-    chosen = [int(((scaled - scaled.mean(axis=0)) ** 2).sum(axis=1).argmax())]
-    distance = ((scaled - scaled[chosen[0]]) ** 2).mean(axis=1)
+    on_scale = (values[:, differs] - low[differs]) / (high - low)[differs]
+
+    def distance_to(number: int) -> Float64:
+        apart = np.nan_to_num((on_scale - on_scale[number]) ** 2).sum(axis=1)
+        found: Float64 = ((scaled - scaled[number]) ** 2).mean(axis=1) + NEAR / STEP**2 * apart
+        return found
+
+    chosen = [int(each) for one in on_scale.T for each in (np.nanargmin(one), np.nanargmax(one))]
+    chosen = list(dict.fromkeys(chosen)) or [int(((scaled - scaled.mean(axis=0)) ** 2).sum(axis=1).argmax())]
+    distance = np.min([distance_to(number) for number in chosen], axis=0)
     while len(chosen) < MOST_PROTOTYPES and distance.max() > NEAR:
         chosen.append(int(distance.argmax()))
-        distance = np.minimum(distance, ((scaled - scaled[chosen[-1]]) ** 2).mean(axis=1))
-    return spans[chosen] if len(chosen) > 1 else np.asarray(spans.mean(axis=0)[None])
+        distance = np.minimum(distance, distance_to(chosen[-1]))
+    return chosen
+
+
+def _span_values(measured: list[Float64]) -> Float64:
+    """Mean of the known values of each span, (spans, C)."""
+    found = []
+    for one in measured:
+        length = _span_length(len(one))
+        count = len(one) // length
+        found.append(_mean(one[: count * length].reshape(count, length, -1).swapaxes(0, 1)))
+    return np.concatenate(found)
+
+
+def _mean(values: Float64) -> Float64:
+    """Mean over the first axis of the values that are known; NaN where none is."""
+    known = np.isfinite(values)
+    with np.errstate(invalid="ignore"):
+        found: Float64 = np.where(known, values, 0.0).sum(axis=0) / known.sum(axis=0)
+    return found
+
+
+def _ranges(values: Float64) -> Float64:
+    """Lowest and highest value of each quantity, (n, C) to (C, 2); NaN where none is known."""
+    return np.stack([np.fmin.reduce(values), np.fmax.reduce(values)], axis=1)
 
 
 def _smoothed(values: Float64) -> Float64:

@@ -5,6 +5,11 @@ another load is nearly a convex combination of those at learned ones, the protot
 interval is first explained: by the combination, weights at least 0 with the sum 1, that comes closest to its features.
 What is left is what evidence is made of. With one prototype, the explanation is the healthy mean.
 
+Where a quantity such as a speed is measured, only the prototypes next to its value, below and above, may explain the
+interval. So a fault that looks like another speed is not excused. Between them the features decide: a machine at
+1000 rpm is not half-way between itself at 800 and at 1200 rpm, so weights that had to reproduce the value would call it
+faulty.
+
 At the edge of what was learned, noise that leads outwards is left and noise that leads inwards is explained. So what is
 healthy at a prototype is not quite the prototype; it is measured too.
 
@@ -22,8 +27,20 @@ from monitor.core.arrays import Bool, Floats
 MOST_PROTOTYPES = 12
 """Most prototypes. Fewer: conditions between them are explained worse. More: more work; 24 were no better."""
 
+MOST_QUANTITIES = 6
+"""Most measured quantities of a calibration. More: their extremes alone take all prototypes."""
+
 STEPS = 60
 """Steps of the descent. Fewer: intervals between conditions are explained worse than they could be. More: more work."""
+
+LEAST_VARIATION = 0.05
+"""Range of a measured quantity, as a share of its value, below which it tells no conditions apart. Lower: the noise of
+a steady speed decides how an interval is explained. Higher: small changes of speed are not told apart."""
+
+NEARBY = 0.03
+"""Difference of a measured quantity, as a share of its learned range, that does not count. Lower: the noise of a
+measured speed lets the next speed explain an interval. Higher: the features of another speed count as those of this
+one."""
 
 SMALLEST = np.float32(1e-30)
 """Smallest energy whose logarithm is taken; a signal below it is refused as a flat line."""
@@ -62,24 +79,79 @@ class Combination:
     """(P, R) the same over the squared noise of each feature."""
     gram: Floats
     """(P, P) products of ``pull`` and the prototypes about their mean."""
+    values: Floats
+    """(P, C) measured values of the prototypes on the scale of :func:`to_scale`."""
+    scale: Floats
+    """(C, 4) lowest, highest and mean value of each quantity, and the unit of the scale; an infinite one if the
+    prototypes do not differ in it."""
 
     @classmethod
-    def of(cls, prototypes: Floats, noise: Floats, healthy: Floats | None = None) -> "Combination":
-        """The problem for prototypes, (P, R); differences of a feature count by its ``noise``, (R,)."""
+    def of(
+        cls, prototypes: Floats, noise: Floats, healthy: Floats | None = None, values: Floats | None = None
+    ) -> "Combination":
+        """The problem for prototypes, (P, R), with measured ``values``, (P, C); ``noise``, (R,), scales differences."""
         origin = prototypes.mean(axis=0)
         spanned = prototypes - origin
         pull = spanned / noise**2
-        return cls(origin, prototypes if healthy is None else healthy, pull, pull @ spanned.T)
+        values = np.zeros((len(prototypes), 0)) if values is None else values
+        low, high = values.min(axis=0), values.max(axis=0)
+        scale = np.stack([low, high, values.mean(axis=0), np.where(varies(low, high), high - low, np.inf)], axis=1)
+        healthy = prototypes if healthy is None else healthy
+        return cls(origin, healthy, pull, pull @ spanned.T, to_scale(values, scale), scale)
 
-    def weights(self, logs: Floats) -> Floats:
-        """The weights of the prototypes that come closest to intervals, (n, R) to (n, P); at least 0, sum 1."""
+    def weights(self, logs: Floats, measured: Floats | None = None) -> Floats:
+        """The weights of the prototypes that come closest to intervals, at least 0 with the sum 1.
+
+        Args:
+            logs: (n, R) logarithms of the features of intervals.
+            measured: (n, C) their measured values, NaN where not known; None: nothing is known.
+
+        Returns:
+            (n, P) weights.
+        """
         pull = (logs - self.origin) @ self.pull.T
-        count = len(self.healthy)
-        return descend(np.broadcast_to(self.gram, (len(logs), count, count)), pull, np.ones(pull.shape, np.bool_))
+        size = len(logs), len(self.healthy)
+        gram, every = np.broadcast_to(self.gram, (*size, size[1])), np.ones(size, np.bool_)
+        if measured is None:
+            return descend(gram, pull, every)
+        values = np.broadcast_to(self.values, (len(logs), *self.values.shape))
+        return descend(gram, pull, neighbours(values, to_scale(measured, self.scale)))
 
-    def expected(self, logs: Floats) -> Floats:
-        """What is healthy under the conditions of intervals, (n, R)."""
-        return np.asarray(self.weights(logs) @ self.healthy)
+    def expected(self, logs: Floats, measured: Floats | None = None) -> Floats:
+        """What is healthy under the conditions of intervals, (n, R); see :meth:`weights`."""
+        return np.asarray(self.weights(logs, measured) @ self.healthy)
+
+
+def varies(low: Floats, high: Floats) -> Bool:
+    """Whether a quantity from ``low`` to ``high`` varies enough to tell conditions apart."""
+    return np.asarray(high - low > LEAST_VARIATION * np.maximum(np.abs(low), np.abs(high)))
+
+
+def to_scale(values: Floats, scale: Floats) -> Floats:
+    """Measured values (..., C) about the mean, in units of the range and not beyond it, by (..., C, 4) of a scale."""
+    low, high, mean, unit = np.moveaxis(scale, -1, 0)
+    return np.asarray((np.clip(values, low, high) - mean) / unit)
+
+
+def neighbours(values: Floats, target: Floats) -> Bool:
+    """The prototypes that may explain an interval of which something was measured, (n, P).
+
+    Of each quantity these are the next ones below and above the measured value, and those within :data:`NEARBY` of it.
+    Where these do not enclose the values of all quantities, every prototype may.
+
+    Args:
+        values: (n, P, C) measured values of the prototypes on the scale of :func:`to_scale`; NaN: no prototype.
+        target: (n, C) what was measured; NaN: not known, does not count.
+    """
+    apart = values - target[:, None]
+    with np.errstate(invalid="ignore"):
+        below = np.where(apart <= NEARBY, apart, -np.inf).max(axis=1, keepdims=True)
+        above = np.where(apart >= -NEARBY, apart, np.inf).min(axis=1, keepdims=True)
+        near = (apart >= np.minimum(below, 0.0) - NEARBY) & (apart <= np.maximum(above, 0.0) + NEARBY)
+        chosen = (near | np.isnan(apart)).all(axis=2)
+        kept = chosen[..., None]
+        enclosed = (kept & (apart <= NEARBY)).any(axis=1) & (kept & (apart >= -NEARBY)).any(axis=1)
+    return np.asarray(chosen | ~(enclosed | np.isnan(target)).all(axis=1, keepdims=True))
 
 
 def descend(gram: Floats, pull: Floats, known: Bool) -> Floats:

@@ -5,7 +5,7 @@ The scoring then runs over these intervals without limits, and the limits follow
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from scipy.signal import lfilter
@@ -28,6 +28,7 @@ from monitor.core.scoring.conditions import Combination, explained, logarithms
 from monitor.core.scoring.head import Head
 from monitor.core.scoring.head_fit import CANDIDATES, Candidate, Fitted, Stretch, fit_head
 from monitor.core.scoring.kinds import KINDS, Plan, features, make_plan, raw_features, statistics
+from monitor.core.scoring.measured import interval_means, learnable
 from monitor.core.scoring.observations import Observations
 from monitor.core.scoring.tail import fit_scale, fit_tail
 from monitor.errors import RecordingError
@@ -78,6 +79,7 @@ def calibrate(
     block_samples: int = 100,
     candidates: tuple[Candidate, ...] = CANDIDATES,
     recordings: Sequence[int] = (),
+    quantities: Sequence[Mapping[str, Floats]] = (),
 ) -> Calibration:
     """Learn what is normal for a channel.
 
@@ -91,12 +93,14 @@ def calibrate(
         block_samples: samples of a block.
         candidates: the ways to use the network's forecast among which the data choose.
         recordings: for each context the number of its recording, ascending; none: all are of one.
+        quantities: for each context its measured quantities by name, (blocks,), NaN where not known; all contexts have
+            the same names; none: nothing was measured.
 
     Returns:
         The calibration.
 
     Raises:
-        RecordingError: too few intervals, or a block is not finite or has no signal.
+        RecordingError: too few intervals, a block is not finite or has no signal, or too many quantities.
     """
     lengths = [sum(len(stretch.signal) for stretch in context) for context in contexts]
     chosen = [number for number, blocks in enumerate(lengths) if blocks >= interval_blocks]
@@ -132,6 +136,7 @@ def calibrate(
         sampling_rate_hz=sampling_rate_hz,
         interval_s=interval_s,
         recordings=[recordings[number] for number in chosen] if recordings else (),
+        quantities=[quantities[number] for number in chosen] if quantities else (),
     )
 
 
@@ -144,6 +149,7 @@ def calibrate_sums(
     sampling_rate_hz: float,
     interval_s: float | None = None,
     recordings: Sequence[int] = (),
+    quantities: Sequence[Mapping[str, Floats]] = (),
 ) -> Calibration:
     """The second half of :func:`calibrate`: from the sums of the blocks to the calibration.
 
@@ -155,11 +161,14 @@ def calibrate_sums(
         sampling_rate_hz: as for :func:`calibrate`.
         interval_s: as for :func:`calibrate`.
         recordings: as for :func:`calibrate`, one number an array.
+        quantities: as for :func:`calibrate`, one mapping an array.
     """
-    grouped: dict[int, list[Float64]] = {}
-    for number, one in zip(recordings or [0] * len(sums), sums, strict=True):
-        grouped.setdefault(number, []).append(one)
-    fit = _Fit(list(grouped.values()), fitted, interval_blocks, warmup_blocks, sampling_rate_hz, interval_s)
+    names = learnable(quantities)
+    grouped: dict[int, list[tuple[Float64, Float64]]] = {}
+    for place, (number, one) in enumerate(zip(recordings or [0] * len(sums), sums, strict=True)):
+        values = np.array([quantities[place][name] for name in names], np.float64).reshape(-1, len(one)).T
+        grouped.setdefault(number, []).append((one, values))
+    fit = _Fit(list(grouped.values()), names, fitted, interval_blocks, warmup_blocks, sampling_rate_hz, interval_s)
     return fit.calibration()
 
 
@@ -168,7 +177,8 @@ class _Fit:
 
     def __init__(
         self,
-        recordings: list[list[Float64]],
+        recordings: list[list[tuple[Float64, Float64]]],
+        names: tuple[str, ...],
         fitted: Fitted,
         interval_blocks: int,
         warmup_blocks: int,
@@ -179,31 +189,41 @@ class _Fit:
         self.size = fitted.head.past.size
         self.layout = layout(self.size)
         self.interval_s = every_s or interval_blocks * self.size / rate
-        self.blocks = sum(len(one) for sums in recordings for one in sums)
-        self.fitted = fitted
+        lengths = [len(one) for sums in recordings for one, _ in sums]
+        self.blocks = sum(lengths)
+        self.fitted, self.names = fitted, names
         self.plan: Plan = make_plan(self.layout)
         starts = list(range(0, interval_blocks, max(1, interval_blocks // PHASES)))[:PHASES]
-        if all(len(one) == interval_blocks for sums in recordings for one in sums):
+        if all(length == interval_blocks for length in lengths):
             starts = [0]
-        # The raw features of each recording, from each starting point.
+        # The raw features of each recording, from each starting point, and the measured values beside them.
         self.raw = [
-            [np.concatenate([cut(one, start, interval_blocks, self.size) for one in sums]).astype(np.float64)
+            [np.concatenate([cut(one, start, interval_blocks, self.size) for one, _ in sums]).astype(np.float64)
              for start in starts]
             for sums in recordings
         ]  # fmt: skip
+        self.measured = [
+            [np.concatenate([interval_means(values, start, interval_blocks) for _, values in sums]) for start in starts]
+            for sums in recordings
+        ]
 
     def calibration(self) -> Calibration:
         """Assemble the calibration."""
         bands = self.layout.bands
-        learned = learn([np.asarray(logarithms(phases[0], bands), np.float64) for phases in self.raw])
+        logs = [np.asarray(logarithms(phases[0], bands), np.float64) for phases in self.raw]
+        learned = learn(logs, [phases[0] for phases in self.measured])
         self.intervals = float(sum((~aside).sum() for aside in learned.aside))
-        combination = Combination.of(learned.prototypes, learned.noise, learned.healthy)
+        combination = Combination.of(learned.prototypes, learned.noise, learned.healthy, learned.values)
         kept = [
-            phase[~aside[: len(phase)]]
-            for phases, aside in zip(self.raw, learned.aside, strict=True)
-            for phase in phases
+            (phase[~aside[: len(phase)]], values[~aside[: len(phase)]])
+            for phases, measured, aside in zip(self.raw, self.measured, learned.aside, strict=True)
+            for phase, values in zip(phases, measured, strict=True)
         ]
-        left = [explained(one, combination.expected(logarithms(one, bands)), bands) for one in kept if len(one)]
+        left = [
+            explained(one, combination.expected(logarithms(one, bands), values), bands)
+            for one, values in kept
+            if len(one)
+        ]
         every = np.concatenate(left)
         mean, deviation = every.mean(axis=0), every.std(axis=0)
         degrees = self.interval_blocks * np.diff(self.layout.edges)
@@ -222,7 +242,7 @@ class _Fit:
             scaled[np.arange(1, len(phase) + 1)[:, None] < np.array(SCALES)] = 0.0
             totals.append(rolling(combine(scaled)))
         tail = fit_tail(np.concatenate(totals), self.intervals, AGREED_SCALE, LEAST_AGREED_SCALE)
-        figures = np.concatenate(kept)[:, -2:]
+        figures = np.concatenate([one for one, _ in kept])[:, -2:]
         return Calibration(
             block_samples=self.size,
             interval_blocks=self.interval_blocks,
@@ -241,6 +261,9 @@ class _Fit:
             prototypes=learned.prototypes,
             healthy=learned.healthy,
             noise=learned.noise,
+            quantities=self.names,
+            values=learned.values,
+            ranges=learned.ranges,
             low=low,
             high=high,
             centre=centre,

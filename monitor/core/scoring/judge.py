@@ -15,6 +15,7 @@ from monitor.core.gap import ComparedBlocks, GapFigures, GapSums
 from monitor.core.scoring.alarm import Alarm, Changes
 from monitor.core.scoring.calibration import Calibration
 from monitor.core.scoring.kinds import KINDS
+from monitor.core.scoring.measured import Measured
 from monitor.core.scoring.observations import Observations, ObservationSums
 from monitor.core.scoring.plausibility import ACCEPTED, Plausibility, Refusal, code
 from monitor.core.scoring.scorer import Scorer
@@ -37,6 +38,9 @@ class Judgements:
     score."""
     refusal: Int8
     """(n,) 0, or the code of a :class:`Refusal`; without a calibration only an implausible level is detected."""
+    condition_distance: Float32
+    """(n,) how far measured quantities are from what was learned: 0 inside, 1 at the margin, beyond which the interval
+    is refused; NaN if nothing is known or learned of them."""
     changes: Changes
     """The channels whose alarm state changed."""
 
@@ -48,6 +52,7 @@ class Judge:
         self._gaps = GapSums(channels)
         self.observations = ObservationSums(channels, block_samples)
         self.plausibility = Plausibility(channels)
+        self.measured = Measured(channels)
         self.scorer = Scorer(channels, block_samples)
         self.alarm = Alarm(channels)
         self._calibrated: Bool = np.zeros(channels, np.bool_)
@@ -65,6 +70,7 @@ class Judge:
         """
         self._gaps.reset(rows)
         self.observations.assign(rows, None if calibration is None else calibration.head)
+        self.measured.assign(rows, calibration)
         self.scorer.assign(rows, calibration, limit)
         self.plausibility.assign(rows, 0.0 if calibration is None else calibration.level_mps2, wrong_rate=wrong_rate)
         self.alarm.reset(rows)
@@ -80,9 +86,17 @@ class Judge:
         self._gaps.reset(rows)
         self.observations.reset(rows)
         self.plausibility.reset(rows)
+        self.measured.reset(rows)
 
-    def add(self, batch: ComparedBlocks) -> None:
-        """Add one scored block of each channel in the batch."""
+    def add(self, batch: ComparedBlocks, conditions: Float32 | None = None) -> None:
+        """Add one scored block of each channel in the batch.
+
+        Args:
+            batch: the blocks.
+            conditions: (n, names) measured values in the order that :meth:`Measured.tell` was given, NaN where not
+                known; None: nothing is known.
+        """
+        self.measured.add(batch.rows, conditions)
         chosen = self._calibrated[batch.rows]
         self._gaps.add(batch, chosen)
         if not chosen.all():
@@ -99,8 +113,11 @@ class Judge:
         gaps = self._gaps.close(rows, samples, calibrated, seen.residual)
         refusal = self.plausibility.close(rows, samples, gaps.rms_mps2)
         refusal[~calibrated & (refusal != code(Refusal.IMPLAUSIBLE_LEVEL))] = ACCEPTED
+        measured, distance = self.measured.close(rows)
+        refusal[calibrated & (refusal == ACCEPTED) & (distance > 1.0)] = code(Refusal.UNKNOWN_CONDITION)
         accepted = calibrated & (refusal == ACCEPTED)
-        scores = self.scorer.score(rows[accepted], _chosen(seen, accepted), _chosen(gaps, accepted))
+        own = None if measured is None else measured[accepted]
+        scores = self.scorer.score(rows[accepted], _chosen(seen, accepted), _chosen(gaps, accepted), own)
         changes = self.alarm.update(rows[accepted], scores.score)
         n = rows.size
         score = np.full(n, np.nan, np.float32)
@@ -115,6 +132,7 @@ class Judge:
             evidence,
             band,
             refusal,
+            distance,
             changes,
         )
         return gaps, judgements

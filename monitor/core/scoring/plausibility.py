@@ -64,6 +64,9 @@ class Refusal(StrEnum):
     """The level is far below the calibrated one: the machine has stopped."""
     WRONG_RATE = "wrong_rate"
     """The sampling rate differs from the calibration's, or samples arrive at another rate than configured."""
+    UNKNOWN_CONDITION = "unknown_condition"
+    """A measured quantity is far outside what the calibration was learned under; see
+    :class:`monitor.core.scoring.measured.Measured`."""
 
 
 REFUSALS = tuple(Refusal)
@@ -141,7 +144,7 @@ class Plausibility:
             stopped = rms_mps2 < STOPPED_SHARE * self._calibrated[rows]
             implausible = rms_mps2 > self._largest[rows]
         holds = [~finite, implausible, flat, clipped, stopped, self._wrong_rate[rows] | self._other_rate[rows]]
-        codes = np.select(holds, list(range(1, len(REFUSALS) + 1)), ACCEPTED).astype(np.int8)
+        codes = np.select(holds, list(range(1, len(holds) + 1)), ACCEPTED).astype(np.int8)
         self.reset(rows)
         return codes
 

@@ -15,7 +15,7 @@ from monitor.core.gap import GapFigures
 from monitor.core.scoring.bands import layout
 from monitor.core.scoring.calibration import Calibration
 from monitor.core.scoring.combine import MEMORY, SCALES, agreed, combine
-from monitor.core.scoring.conditions import Combination, descend, explained, logarithms
+from monitor.core.scoring.conditions import Combination, descend, explained, logarithms, neighbours, to_scale
 from monitor.core.scoring.kinds import KINDS, features, make_plan, raw_features, statistics
 from monitor.core.scoring.observations import Observations
 from monitor.core.scoring.tail import surprise
@@ -114,8 +114,16 @@ class Scorer:
         self._last[rows] = state["last"]
         return True
 
-    def score(self, rows: Rows, seen: Observations, gaps: GapFigures) -> Scores:
-        """Score one closed interval of each of the distinct ``rows``; an interval with NaN is ignored."""
+    def score(self, rows: Rows, seen: Observations, gaps: GapFigures, measured: Float32 | None = None) -> Scores:
+        """Score one closed interval of each of the distinct ``rows``; an interval with NaN is ignored.
+
+        Args:
+            rows: (n,) the channels.
+            seen: what was observed.
+            gaps: the gaps.
+            measured: (n, quantities) measured values in the order of each row's calibration, NaN where not known; None:
+                nothing is known.
+        """
         n = rows.size
         result = Scores(
             np.full(n, np.nan, np.float32),
@@ -132,15 +140,15 @@ class Scorer:
         at = np.flatnonzero(good)
         for first in range(0, at.size, TOGETHER):
             part = at[first : first + TOGETHER]
-            self._score(rows[part], raw[part], part, result)
+            self._score(rows[part], raw[part], None if measured is None else measured[part], part, result)
         return result
 
-    def _score(self, rows: Rows, raw: Float32, at: Rows, result: Scores) -> None:
+    def _score(self, rows: Rows, raw: Float32, measured: Float32 | None, at: Rows, result: Scores) -> None:
         slot = self._slot[rows]
         of = {name: array[slot] for name, array in self._arrays.items()}
         count = self._count[rows] + 1
         bands = self.layout.bands
-        left = explained(raw, _expected(logarithms(raw, bands), of), bands)
+        left = explained(raw, _expected(logarithms(raw, bands), measured, of), bands)
         mean = self._accumulate(rows, left, of["low"], of["high"], count)
         values = features(mean, self.layout.windows)
         statistic, exponent = statistics(values, of["centre"], of["spread"], self._plan)
@@ -174,27 +182,35 @@ class Scorer:
 def _conditions(calibrations: list[Calibration]) -> dict[str, Float32]:
     """The least squares problems of calibrations, stacked, each with as many places as the largest needs."""
     most = max(len(one.prototypes) for one in calibrations)
-    found = [Combination.of(one.prototypes, one.noise, one.healthy) for one in calibrations]
-    size = len(found), most
+    found = [Combination.of(one.prototypes, one.noise, one.healthy, one.values) for one in calibrations]
+    size, quantities = (len(found), most), max(len(one.quantities) for one in calibrations)
     stacked = {
         "origin": np.stack([one.origin for one in found]).astype(np.float32),
         "healthy": np.zeros((*size, found[0].origin.size), np.float32),
         "pull": np.zeros((*size, found[0].origin.size), np.float32),
         "gram": np.zeros((*size, most), np.float32),
         "known": np.zeros(size, np.float32),
+        "values": np.full((*size, quantities), np.nan, np.float32),
+        "value_scale": np.full((len(found), quantities, 4), np.nan, np.float32),
     }
     for slot, one in enumerate(found):
         count = len(one.healthy)
         stacked["healthy"][slot, :count], stacked["pull"][slot, :count] = one.healthy, one.pull
         stacked["gram"][slot, :count, :count] = one.gram
         stacked["known"][slot, :count] = 1.0
+        measured = len(one.scale)
+        stacked["values"][slot, :count, :measured], stacked["value_scale"][slot, :measured] = one.values, one.scale
     return stacked
 
 
-def _expected(logs: Float32, of: dict[str, Float32]) -> Float32:
+def _expected(logs: Float32, measured: Float32 | None, of: dict[str, Float32]) -> Float32:
     """What the conditions of each row's calibration explain of its interval, (n, R)."""
     if of["known"].shape[1] == 1:
         return of["healthy"][:, 0]
     pull = (of["pull"] @ (logs - of["origin"])[..., None])[..., 0]
-    weights = descend(of["gram"], pull, of["known"] > 0.0).astype(np.float32)
+    known = of["known"] > 0.0
+    if measured is not None and of["value_scale"].shape[1]:
+        target = to_scale(measured[:, : of["value_scale"].shape[1]], of["value_scale"])
+        known &= neighbours(of["values"], target)
+    weights = descend(of["gram"], pull, known).astype(np.float32)
     return np.asarray((weights[:, None] @ of["healthy"])[:, 0], np.float32)

@@ -29,7 +29,7 @@ READS = 100
 worker that was killed during a write delays the last scrape for longer."""
 
 
-FIGURES = ("gap", "gap_ratio", "gap_whitened", "rms", "peak", "score")
+FIGURES = ("gap", "gap_ratio", "gap_whitened", "rms", "peak", "score", "condition_distance")
 """Columns of the board that hold one figure of the last interval each; NaN: no figure."""
 
 
@@ -60,6 +60,7 @@ class Board:
         self.scored_at_s: Float64 = zeros(channels, np.float64)
         self.gap, self.gap_ratio, self.gap_whitened = empty(), empty(), empty()
         self.rms, self.peak, self.score, self.coverage = empty(), empty(), empty(), empty()
+        self.condition_distance = empty()
         self.evidence, self.band = empty(len(KINDS)), empty(2)
         self.alarm_state: Int64 = zeros(channels, np.int64)
         if not joining:
@@ -154,6 +155,7 @@ class Board:
         self.rms[rows] = gaps.rms_mps2
         self.peak[rows] = gaps.peak_mps2
         self.score[rows] = judged.score
+        self.condition_distance[rows] = judged.condition_distance
         self.evidence[rows] = judged.evidence
         self.band[rows] = judged.band
         self.alarm_state[rows] = judged.alarm_state

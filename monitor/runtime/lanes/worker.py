@@ -19,9 +19,10 @@ from typing import assert_never
 
 import numpy as np
 
-from monitor.core.arrays import Arrays, Int64, Rows
+from monitor.core.arrays import Arrays, Float32, Int64, Rows
 from monitor.core.forecaster import Engine, make_forecaster
 from monitor.core.pipeline import Pipeline
+from monitor.core.rings import DueBlocks
 from monitor.core.scoring.alarm import Changes
 from monitor.core.scoring.calibration import Calibration
 from monitor.core.scoring.plausibility import Skip
@@ -167,7 +168,7 @@ class Worker:
         if due is None:
             return False
         began_s = self._clock()
-        processed = self.pipeline.process(due)
+        processed = self.pipeline.process(due, self._conditions(due))
         ended_s = self._clock()
         scored, intervals = processed.scored, processed.intervals
         with board.writing():
@@ -183,6 +184,18 @@ class Worker:
         if intervals is not None and intervals.judgements.changes.rows.size:
             self._changed(intervals.judgements.changes)
         return True
+
+    def _conditions(self, due: DueBlocks) -> Float32 | None:
+        """The measured values at the arrival of each block; None if no calibration needs any."""
+        measured, lane = self.pipeline.judge.measured, self.lane
+        if not measured.needed:
+            return None
+        names = lane.conditions.names
+        values = lane.conditions.of(due.rows, due.arrived_s)
+        if lane.conditions.names != names:
+            return None  # a reload gives the columns other names at this very moment
+        measured.tell(names)
+        return values
 
     def _changed(self, changes: Changes) -> None:
         self._tell(replace(changes, rows=changes.rows + self.lane.first_row))

@@ -32,6 +32,10 @@ FIGURES = {
     "coverage": ("vibration_coverage_ratio", "Blocks scored / blocks received over the last interval."),
     "rms": ("vibration_acceleration_rms", "RMS of the acceleration over the interval, m/s^2."),
     "peak": ("vibration_acceleration_peak", "Largest absolute acceleration in the interval, m/s^2."),
+    "condition_distance": (
+        "vibration_condition_distance",
+        "How far measured quantities are from what the calibration was learned under: 0 inside, 1 at the margin.",
+    ),
 }
 """Gauges of every channel, by column of the boards: metric name and help. A missing figure has no series."""
 
@@ -99,7 +103,7 @@ def write_channels(page: MetricsPage, view: View) -> None:
         (f'{labels},reason="{reason}"', value)
         for reason in REFUSALS
         for labels, value in counts(reason)
-        if value  # else six more series for each channel
+        if value  # else seven more series for each channel
     ]
     skipped += [
         (f'{labels},reason="{Skip.INCOMPLETE}"', float(channel.blocks_incomplete))

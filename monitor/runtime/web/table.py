@@ -18,7 +18,9 @@ from monitor.runtime.intake.channel import Channel
 from monitor.runtime.lanes.lane import Lane
 from monitor.runtime.web.view import View
 
-FIGURES = ("score", "alarm_state", "gap", "gap_ratio", "gap_whitened", "rms", "peak", "coverage")
+FIGURES = (
+    "score", "alarm_state", "gap", "gap_ratio", "gap_whitened", "rms", "peak", "coverage", "condition_distance",
+)  # fmt: skip
 """Figures of an interval, as the boards name them."""
 
 REASONS = (None, *REFUSALS)

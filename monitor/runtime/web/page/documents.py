@@ -186,9 +186,15 @@ def figures_documents(fleet: Fleet, places: slice) -> list[dict[str, Any]]:
             "evidence": dict(zip(kinds, evidence, strict=True)),
             "band_hz": None if None in band else band,
             "conditions": measured,
+            "without_conditions": missing,
         }
-        for row, evidence, band, measured in zip(
-            zip(*columns.values(), strict=True), zip(*kinds.values(), strict=True), bands, conditions, strict=True
+        for row, evidence, band, measured, missing in zip(
+            zip(*columns.values(), strict=True),
+            zip(*kinds.values(), strict=True),
+            bands,
+            conditions,
+            [_missing(table, place) for place in range(len(table.channels))[places]],
+            strict=True,
         )
     ]
 
@@ -202,6 +208,15 @@ def _conditions(table: ChannelTable, place: int) -> dict[str, dict[str, Any]]:
         }
         for name in table.channels[place].sensor.conditions
     }
+
+
+def _missing(table: ChannelTable, place: int) -> list[str]:
+    """The quantities that a channel's calibration was learned with and that are not known at present."""
+    calibration = table.channels[place].calibration
+    if calibration is None:
+        return []
+    known = [name for name, values in table.conditions.items() if not np.isnan(values[place])]
+    return [name for name in calibration.quantities if name not in known]
 
 
 def update_document(fleet: Fleet, place: int) -> dict[str, Any]:
@@ -236,4 +251,8 @@ def _calibration_facts(fleet: Fleet, place: int, service: Service) -> list[tuple
         ("Limit set for", f"{service.config.scoring.false_alarms_per_month:g} false alarms per month"),
         ("Forecast", found.foresight),
         ("Healthy level", f"RMS {found.level_mps2:.3g} m/s\u00b2, gap ratio {found.gap_ratio:.3g}"),
+        *(
+            (f"Learned {name}", f"{low:g} to {high:g}")
+            for name, (low, high) in zip(found.quantities, found.ranges.tolist(), strict=True)
+        ),
     ]

@@ -138,9 +138,11 @@ export class ChannelView {
     if (message.picture && this.charts) this.charts.picture(message.picture, message.score > 0.7 ? message.band_hz : null);
     if (this.noCharts) return;
     if (message.silent) this.note("No samples arrive. The charts show the last ones.");
+    else if (message.refusal === "unknown_condition") this.note("Not scored: the machine runs outside the conditions that its calibration was learned under.");
     else if (message.refusal) this.note(`Not scored: ${words(message.refusal)}.`);
     else if (!message.picture) this.note("Waiting for enough uninterrupted samples to forecast from.");
     else if (message.picture.no_forecast) this.note("No forecast: the model gives none of this signal, or one far louder than it. Such blocks are not scored.");
+    else if (message.without_conditions.length) this.note(`Scored without ${message.without_conditions.map(words).join(", ")}: no present value.`);
     else if (this.charts) this.note("");
     const spoken = `measured RMS ${number(message.rms)} m/s², residual RMS ${number(message.gap)} m/s²`;
     if (this.changed) this.part(".wave").setAttribute("aria-label", `Waveform, measured and forecast: ${spoken}`);
