@@ -1,9 +1,11 @@
-"""How early faults are seen: the product's score against classical figures, on real recordings, in one table.
+"""How early faults are seen: the product's score against classical figures, on real recordings.
 
     python tests/benchmarks/detection.py [--json] [--model DIR] [--part NAME ...]
 
-Every figure gets the same healthy data, smoothing and limit rule. AUC is given twice: of intervals by themselves, and
-smoothed. No point adjustment; healthy parts for training, calibration and scoring follow one another in time.
+Every figure gets the same healthy data, smoothing and limit rule. The parts "alarm" tell what a user gets: alarms at
+the limit (detection_alarm.py, detection_alarm_femto.py). The parts "budget" count false alarms. In the others, AUC
+tells what could be seen: of intervals by themselves, and smoothed. No point adjustment; healthy parts for training,
+calibration and scoring follow one another in time.
 """
 
 import argparse
@@ -20,41 +22,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from monitor.core.arrays import Float32, Float64
 from monitor.core.forecaster import Engine
-from monitor.core.scoring.fit import calibrate
 from monitor.model.artefact.artefact import load_artefact
 from monitor.model.engines.engines import load_engine
+from tests.benchmarks import detection_alarm
 from tests.benchmarks import detection_data as data
-from tests.benchmarks.detection_budget import budget
-from tests.benchmarks.detection_figures import Classical, Figures, auc, own_series, phases, raw_series
+from tests.benchmarks.detection_alarm import show_ways
+from tests.benchmarks.detection_alarm_femto import run_femto, show_life
+from tests.benchmarks.detection_budget import budget, wandering_budget
+from tests.benchmarks.detection_figures import Channel, Figures, auc
 from tests.benchmarks.detection_forecast import ablation, show_ablation
 
 LEVELS_DB = (-6, -8, -10, -12, -14, -16, -18, -20, -22)
-CLASSICAL = ("RMS", "kurtosis", "AR(100)", "AR(100)/energy", "forest")
-MONTH_S = 30 * 86400.0
-FEMTO_WARMUP = 5
-FEMTO_EVERY_S = 10.0
-
-
-class Channel:
-    """One calibrated channel: all figures of any streams of it."""
-
-    def __init__(self, engine: Engine, healthy: Float32, rate: float, interval_blocks: int) -> None:
-        self.engine, self.interval_blocks = engine, interval_blocks
-        known = data.forecast(engine, healthy[None])
-        self.calibration = calibrate(
-            known.contexts, interval_blocks=interval_blocks, warmup_blocks=25, sampling_rate_hz=rate
-        )
-        per_interval = self.calibration.interval_s / MONTH_S
-        self.classical = Classical(known, interval_blocks, per_interval)
-
-    def figures(self, streams: Float32) -> Figures:
-        """Series of every stream (n, samples) and phase, phases of one stream together."""
-        seen = data.forecast(self.engine, streams)
-        found = self.classical.series(seen)
-        for raw in raw_series(self.calibration, seen, phases(self.interval_blocks)):
-            for name, series in own_series(self.calibration, raw, 1.0).items():
-                found.setdefault(name, []).append(series)
-        return found
 
 
 def collected(figures: Figures, name: str, which: str, streams: slice = slice(None), per_stream: int = 4) -> Float64:
@@ -94,15 +72,16 @@ def mixed(
 ) -> dict[str, Any]:
     """Mixtures at all levels, and the faults unmixed."""
     known, new = data.healthy_parts(healthy)
-    channel = Channel(engine, known, rate, blocks)
-    normal = channel.figures(new[None])
-    by_level = {
-        level: compare(normal, channel.figures(data.mixtures(new, faults, level, pieces)), len(faults))
-        for level in LEVELS_DB
-    }
+    channel = Channel(data.forecast(engine, known[None]), rate, blocks)
+    normal = channel.figures(data.forecast(engine, new[None]))
+    by_level = {}
+    for level in LEVELS_DB:
+        seen = data.forecast(engine, data.mixtures(new, faults, level, pieces))
+        by_level[level] = compare(normal, channel.figures(seen), len(faults))
     names = list(next(iter(by_level.values())))
     shortest = min(len(samples) for samples in faults)
-    unmixed = compare(normal, channel.figures(np.stack([samples[:shortest] for samples in faults])), len(faults))
+    whole = data.forecast(engine, np.stack([samples[:shortest] for samples in faults]))
+    unmixed = compare(normal, channel.figures(whole), len(faults))
     out: dict[str, Any] = {
         "calibration_intervals": channel.calibration.intervals,
         "levels": by_level,
@@ -125,14 +104,16 @@ def run_uestc(engine: Engine, blocks: int) -> dict[str, Any]:
     healthy = data.uestc("healthy_1000rpm")
     result = mixed(engine, healthy, [data.uestc(name) for name in data.UESTC_FAULTS], 20000.0, blocks, 1)
     known, new = data.healthy_parts(healthy)
-    channel = Channel(engine, known, 20000.0, blocks)
-    normal = channel.figures(new[None])
+    channel = Channel(data.forecast(engine, known[None]), 20000.0, blocks)
+    normal = channel.figures(data.forecast(engine, new[None]))
     changes: dict[str, Float32] = {
         "1200 rpm": data.uestc("healthy_1200rpm"),
         "gain x 3": new * np.float32(3),
         "gain / 3": new / np.float32(3),
     }
-    result["changes"] = {name: compare(normal, channel.figures(one[None]), 1) for name, one in changes.items()}
+    result["changes"] = {
+        name: compare(normal, channel.figures(data.forecast(engine, one[None])), 1) for name, one in changes.items()
+    }
     return result
 
 
@@ -142,50 +123,26 @@ def run_gearbox(engine: Engine) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for axis in range(4):
         known, new = data.healthy_parts(healthy[:, axis])
-        channel = Channel(engine, known, 10000.0, 10)
-        result[f"a{axis + 1}"] = compare(channel.figures(new[None]), channel.figures(broken[None, :, axis]), 1)
-    return result
-
-
-def run_femto(engine: Engine, bearing: str) -> dict[str, Any]:
-    """First lasting alarm (five records in a row) of a bearing run to failure; healthy is the first fifth of life."""
-    records = data.femto(bearing)
-    healthy = len(records) // 5
-    seen = data.forecast(engine, records, FEMTO_WARMUP)
-    blocks = seen.samples.shape[1]
-    calibration = calibrate(
-        seen.contexts[:healthy],
-        interval_blocks=blocks,
-        warmup_blocks=FEMTO_WARMUP,
-        sampling_rate_hz=25600.0,
-        interval_s=FEMTO_EVERY_S,
-    )
-    known = data.Streams(seen.samples[:healthy], seen.contexts[:healthy])
-    figures = Classical(known, blocks, FEMTO_EVERY_S / MONTH_S, bursts=True).series(seen)
-    raw = np.concatenate(raw_series(calibration, seen, [0]))
-    for name, series in own_series(calibration, raw, 1.0).items():
-        figures[name] = [series]
-    result: dict[str, Any] = {}
-    for name, (series,) in figures.items():
-        over = series.smoothed >= series.limit
-        lasting = np.flatnonzero(np.lib.stride_tricks.sliding_window_view(over, 5).all(axis=1))
-        later = lasting[lasting >= healthy]
-        result[name] = {
-            "lasting_alarm_percent_of_life": 100.0 * float(later[0]) / len(over) if later.size else None,
-            "healthy_episodes": int((np.diff(np.flatnonzero(over[:healthy])) > 8).sum() + over[:healthy].any()),
-        }
+        channel = Channel(data.forecast(engine, known[None]), 10000.0, 10)
+        normal, faulty = (channel.figures(data.forecast(engine, one[None])) for one in (new, broken[:, axis]))
+        result[f"a{axis + 1}"] = compare(normal, faulty, 1)
     return result
 
 
 PARTS: dict[str, Callable[[Engine], dict[str, Any]]] = {
+    "alarm uestc": detection_alarm.run_uestc,
+    "alarm cwru drive end": lambda engine: detection_alarm.run_cwru(engine, "DE"),
+    "alarm cwru fan end": lambda engine: detection_alarm.run_cwru(engine, "FE"),
+    "alarm gearbox": detection_alarm.run_gearbox,
+    **{f"alarm femto {bearing}": (lambda engine, bearing=bearing: run_femto(engine, bearing))  # type: ignore[misc]
+       for bearing in data.FEMTO_BEARINGS},
+    "budget, one condition": budget,
+    "budget, wandering": wandering_budget,
     "cwru drive end, 0.1 s": lambda engine: run_cwru(engine, "DE"),
     "cwru fan end, 0.1 s": lambda engine: run_cwru(engine, "FE"),
     "uestc, 0.1 s": lambda engine: run_uestc(engine, 20),
     "uestc, 1 s": lambda engine: run_uestc(engine, 200),
     "gearbox, 0.1 s": run_gearbox,
-    **{f"femto {bearing}": (lambda engine, bearing=bearing: run_femto(engine, bearing))  # type: ignore[misc]
-       for bearing in data.FEMTO_BEARINGS},
-    "alarm budget": budget,
     "use of the forecast": ablation,
 }  # fmt: skip
 
@@ -207,11 +164,10 @@ def show(name: str, result: dict[str, Any]) -> None:
     for part, table in (result.get("changes") or (result if "a1" in result else {})).items():
         cells = [f"{figure} {row['alone_mean']:.3f} {row['smoothed_mean']:.3f}" for figure, row in table.items()]
         print(f"  {part}: AUC alone, smoothed: {', '.join(cells)}")
-    if "RMS" in result:
-        for figure, row in result.items():
-            at = row["lasting_alarm_percent_of_life"]
-            when = "never" if at is None else f"{at:5.1f} % of life"
-            print(f"    {figure:20} lasting alarm {when:16} false alarms in the healthy part {row['healthy_episodes']}")
+    if "ways" in result:
+        show_ways(result["ways"])
+    if "life" in result:
+        show_life(result["life"])
     if "ablation" in result:
         show_ablation(result["ablation"])
     if "budgets" in result:

@@ -51,9 +51,9 @@ def uestc(name: str) -> Float32:
     return samples
 
 
-def gearbox(name: str) -> Float32:
-    """(samples, 4)."""
-    with gzip.open(folder() / "gearbox" / f"{name}30hz50.csv.gz") as file:
+def gearbox(name: str, load: int = 50) -> Float32:
+    """(samples, 4) at a load in percent."""
+    with gzip.open(folder() / "gearbox" / f"{name}30hz{load}.csv.gz") as file:
         samples: Float32 = np.loadtxt(file, delimiter=",", skiprows=1).astype(np.float32)
     return samples
 
@@ -67,10 +67,10 @@ def femto(bearing: str) -> Float32:
 
 @dataclass(frozen=True)
 class Streams:
-    """Streams of equal length, beside their forecasts; the warm-up is left out of all of it."""
+    """Streams beside their forecasts; the warm-up is left out of all of it."""
 
-    samples: Float32
-    """(streams, blocks, block_samples) about the running mean, in the recording's unit."""
+    samples: list[Float32]
+    """(blocks, block_samples) of each, about the running mean, in the recording's unit."""
     contexts: list[Context]
     """What the network made of each, in the recording's unit."""
 
@@ -88,7 +88,21 @@ def forecast(engine: Engine, streams: Float32, warmup_blocks: int = 25) -> Strea
         forecasts[:, block] = following * level.rms(rows)[:, None]
         following = engine.step(level.update(rows, signal[:, block]), state, rows)
     w = warmup_blocks
-    return Streams(signal[:, w:], [[Stretch(signal[i, w - 1], signal[i, w:], forecasts[i, w:])] for i in range(n)])
+    return Streams(
+        list(signal[:, w:]), [[Stretch(signal[i, w - 1], signal[i, w:], forecasts[i, w:])] for i in range(n)]
+    )
+
+
+def forecast_each(engine: Engine, streams: list[Float32]) -> Streams:
+    """The same for streams of different lengths, (samples,) each."""
+    found = [forecast(engine, one[None]) for one in streams]
+    return Streams([one.samples[0] for one in found], [one.contexts[0] for one in found])
+
+
+def halves(samples: Float32) -> tuple[Float32, Float32]:
+    """What limits are learned from, and what is scored, for a network that has seen neither."""
+    middle = len(samples) // 2
+    return samples[:middle], samples[middle:]
 
 
 def healthy_parts(samples: Float32) -> tuple[Float32, Float32]:

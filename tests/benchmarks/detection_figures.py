@@ -9,17 +9,19 @@ not by how it is smoothed or where its limit is.
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.fft import next_fast_len
 from scipy.linalg import solve_toeplitz
 from scipy.signal import lfilter
 
 from monitor.core.arrays import Float32, Float64, Floats
 from monitor.core.scoring.bands import layout
-from monitor.core.scoring.calibration import Calibration, episode_length
+from monitor.core.scoring.calibration import SECONDS_PER_MONTH, Calibration, episode_length
 from monitor.core.scoring.combine import AGREED_SCALE, KIND_SCALE, LEAST_AGREED_SCALE, SCALES, combine
 from monitor.core.scoring.conditions import Combination, explained, logarithms
 from monitor.core.scoring.fit import (
     PRIOR_INTERVALS,
     accumulate,
+    calibrate,
     context_sums,
     cut,
     rolling,
@@ -66,17 +68,27 @@ def phases(interval_blocks: int, *, bursts: bool = False) -> list[int]:
     return [0] if bursts else list(range(0, interval_blocks, max(1, interval_blocks // 4)))[:4]
 
 
-def own_series(calibration: Calibration, raw: Floats, per_month: float) -> dict[str, Series]:
-    """The product's score, and what its scale-free and single kinds say, of consecutive intervals (n, raw)."""
-    plan = make_plan(layout(calibration.block_samples))
-    bands = layout(calibration.block_samples).bands
+def kinds_of(calibration: Calibration, raw: Floats) -> tuple[Floats, Floats]:
+    """Statistics and surprises of the product's kinds, (n, scales, kinds), of consecutive intervals (n, raw)."""
+    of = layout(calibration.block_samples)
     combination = Combination.of(calibration.prototypes, calibration.noise, calibration.healthy)
-    left = explained(raw, combination.expected(logarithms(raw, bands)), bands)
-    averaged = accumulate(left, calibration.low, calibration.high)
-    values = features(averaged, layout(calibration.block_samples).windows)
-    statistic, _ = statistics(values, calibration.centre, calibration.spread, plan)
+    left = explained(raw, combination.expected(logarithms(raw, of.bands)), of.bands)
+    values = features(accumulate(left, calibration.low, calibration.high), of.windows)
+    statistic, _ = statistics(values, calibration.centre, calibration.spread, make_plan(of))
     surprises = statistic / calibration.kind_scale
     surprises[np.arange(1, len(raw) + 1)[:, None] < np.array(SCALES)] = 0.0
+    return statistic, surprises
+
+
+def own_surprise(calibration: Calibration, raw: Floats) -> Floats:
+    """The product's surprise of consecutive intervals (n, raw); over the limit it is the score."""
+    _, surprises = kinds_of(calibration, raw)
+    return calibration.tail.surprise(rolling(combine(surprises)))
+
+
+def own_series(calibration: Calibration, raw: Floats, per_month: float) -> dict[str, Series]:
+    """The product's score, and what its scale-free and single kinds say, of consecutive intervals (n, raw)."""
+    statistic, surprises = kinds_of(calibration, raw)
     first = surprises.copy()
     first[:, 1:] = 0.0
     free = surprises.copy()
@@ -116,11 +128,46 @@ def autoregression(pieces: list[Float64], order: int) -> Float64:
     """
     correlation = np.zeros(order + 1)
     for piece in pieces:
-        spectrum = np.fft.rfft(piece, 2 * piece.size)
+        spectrum = np.fft.rfft(piece, next_fast_len(2 * piece.size))
         products = np.fft.irfft(np.abs(spectrum) ** 2)[: order + 1]
         correlation[: products.size] += products
     correlation[0] *= 1 + RIDGE
     return np.concatenate([[1.0], -solve_toeplitz(correlation[:-1], correlation[1:])])
+
+
+class Channel:
+    """One calibrated channel: all figures of any streams of it, each for one false alarm a month."""
+
+    def __init__(self, known: Streams, rate_hz: float, interval_blocks: int) -> None:
+        """Learn from healthy streams, each a recording of its own."""
+        self.calibration = calibrate(
+            known.contexts,
+            interval_blocks=interval_blocks,
+            warmup_blocks=25,
+            sampling_rate_hz=rate_hz,
+            block_samples=known.samples[0].shape[1],
+            recordings=range(len(known.contexts)),
+        )
+        self.classical = Classical(known, interval_blocks, self.calibration.interval_s / SECONDS_PER_MONTH)
+        self.starts = phases(interval_blocks)
+
+    def figures(self, seen: Streams) -> Figures:
+        """Series of every stream and phase, phases of one stream together."""
+        found = self.classical.series(seen)
+        for raw in raw_series(self.calibration, seen, self.starts):
+            for name, series in own_series(self.calibration, raw, 1.0).items():
+                found.setdefault(name, []).append(series)
+        return found
+
+    def scores(self, seen: Streams) -> dict[str, list[list[Floats]]]:
+        """Score, 1 at the limit, of every stream and phase: the product's, and the same of the classical figures."""
+        limit = self.calibration.limit(1.0)
+        raws = raw_series(self.calibration, seen, self.starts)
+        every = {"score": [own_surprise(self.calibration, raw) / limit for raw in raws]}
+        for name, series in self.classical.series(seen).items():
+            every[name] = [one.smoothed / one.limit for one in series]
+        count = len(self.starts)
+        return {name: [one[i : i + count] for i in range(0, len(one), count)] for name, one in every.items()}
 
 
 class Classical:
@@ -131,7 +178,7 @@ class Classical:
     ) -> None:
         from sklearn.ensemble import IsolationForest
 
-        self.interval_blocks, self.bursts, self.per_interval = interval_blocks, bursts, per_interval
+        self.interval_blocks, self.bursts = interval_blocks, bursts
         pieces = [stream.astype(np.float64).ravel() for stream in healthy.samples]
         order = min(AR_ORDER, min(map(len, pieces)) - 1)
         self.model = autoregression(pieces, order)
@@ -141,7 +188,7 @@ class Classical:
         known = self._values(healthy)
         if bursts:  # one interval a stream: the streams follow one another
             known = {name: [np.concatenate(series)] for name, series in known.items()}
-        self.fitted = {name: _Smoothing(series, per_interval) for name, series in known.items()}
+        self.fitted = {name: _Smoothing(series, len(self.starts), per_interval) for name, series in known.items()}
 
     def series(self, streams: Streams) -> Figures:
         """All figures of all streams and phases; with bursts, of the one sequence that they are."""
@@ -150,33 +197,37 @@ class Classical:
             values = {name: [np.concatenate(series)] for name, series in values.items()}
         return {name: [self.fitted[name].series(one) for one in series] for name, series in values.items()}
 
-    def _intervals(self, samples: Float32) -> list[Float64]:
+    def _intervals(self, samples: list[Float32] | list[Float64]) -> list[Float64]:
         """(intervals, samples) of every stream and phase."""
         out = []
-        for stream in samples.astype(np.float64):
+        for one in samples:
+            stream = one.astype(np.float64)
             for start in self.starts:
                 count = (len(stream) - start) // self.interval_blocks
                 out.append(stream[start : start + count * self.interval_blocks].reshape(count, -1))
         return out
 
     def _values(self, streams: Streams) -> dict[str, list[Float64]]:
-        innovations = np.stack(
-            [lfilter(self.model, [1.0], one.astype(np.float64).ravel()).reshape(one.shape) for one in streams.samples]
-        )
-        # The filter starts from nothing: its first block says nothing.
-        innovations[:, 0] = innovations[:, 1]
+        innovations = [
+            lfilter(self.model, [1.0], one.astype(np.float64).ravel()).reshape(one.shape) for one in streams.samples
+        ]
+        for one in innovations:  # The filter starts from nothing: its first block says nothing.
+            one[0] = one[1]
         found: dict[str, list[Float64]] = {}
+        tables = []
         for signal, error in zip(self._intervals(streams.samples), self._intervals(innovations), strict=True):
             energy, wrong = np.mean(signal**2, axis=1), np.mean(error**2, axis=1)
-            moments = np.mean((signal - signal.mean(axis=1, keepdims=True)) ** 4, axis=1) / signal.var(axis=1) ** 2
+            tables.append(self._time_domain(signal))
+            moments = tables[-1][:, 3]
             for name, value in {
                 "RMS": np.log(energy),
                 "kurtosis": np.log(moments),
                 "AR(100)": np.log(wrong),
                 "AR(100)/energy": np.log(wrong / energy),
-                "forest": -self.forest.score_samples(self._time_domain(signal)),
             }.items():
                 found.setdefault(name, []).append(value)
+        strange = -self.forest.score_samples(np.concatenate(tables))  # one call: a call costs more than its rows
+        found["forest"] = np.split(strange, np.cumsum([len(table) for table in tables])[:-1])
         return found
 
     @staticmethod
@@ -185,15 +236,17 @@ class Classical:
         size = np.abs(signal)
         rms, peak, mean = np.sqrt(np.mean(signal**2, axis=1)), size.max(axis=1), size.mean(axis=1)
         centred = signal - signal.mean(axis=1, keepdims=True)
-        deviation = centred.std(axis=1)
+        square = centred**2
+        variance = square.mean(axis=1)
         root = np.mean(np.sqrt(size), axis=1) ** 2
+        fourth, third = np.mean(square * square, axis=1), np.mean(square * centred, axis=1)
         return np.stack(
             [
                 rms,
                 peak,
                 peak / rms,
-                np.mean(centred**4, axis=1) / deviation**4,
-                np.mean(centred**3, axis=1) / deviation**3,
+                fourth / variance**2,
+                third / variance**1.5,
                 rms / mean,
                 peak / mean,
                 peak / root,
@@ -205,9 +258,10 @@ class Classical:
 class _Smoothing:
     """Averages, healthy spread, tails and limit of one figure."""
 
-    def __init__(self, healthy: list[Float64], per_interval: float) -> None:
+    def __init__(self, healthy: list[Float64], phases: int, per_interval: float) -> None:
+        """Learn from the values of each stream and phase."""
         single = np.concatenate(healthy)
-        intervals = float(len(healthy[0]))
+        intervals = float(sum(map(len, healthy[::phases])))
         spread = single.std()
         self.low, self.high = single.mean() - 4 * spread, single.mean() + 4 * spread
         averaged = [self._averaged(one) for one in healthy]
@@ -229,7 +283,7 @@ class _Smoothing:
             self.scales.append(fit_scale(values, intervals / length, KIND_SCALE, KIND_SCALE))
         totals = [rolling(self._combined(one)) for one in statistic]
         self.whole = fit_tail(np.concatenate(totals), intervals, AGREED_SCALE, LEAST_AGREED_SCALE)
-        probability = min(1.0, per_interval * episode_length(totals[0]))
+        probability = min(1.0, per_interval * episode_length(np.concatenate(totals[::phases])))
         self.limit = float(-np.log(probability) * (1 + 2.0 / np.sqrt(intervals)))
 
     def series(self, values: Float64) -> Series:
