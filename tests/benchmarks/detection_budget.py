@@ -36,7 +36,10 @@ def surrogate(pool: Float64, intervals: int, rng: np.random.Generator) -> Float6
 
 
 def wandering(pools: list[Float64], intervals: int, rng: np.random.Generator) -> Float64:
-    """The same from the pools of several conditions: abrupt changes to another one, after exponential stays."""
+    """The same from the pools of several conditions: abrupt changes to the next one, after exponential stays.
+
+    The conditions take turns, so that a short stretch has seen them all.
+    """
     left = intervals * INTERVAL_BLOCKS // RUN_BLOCKS
     now = int(rng.integers(len(pools)))
     parts = []
@@ -44,7 +47,7 @@ def wandering(pools: list[Float64], intervals: int, rng: np.random.Generator) ->
         runs = min(left, 1 + int(rng.exponential(STAY_INTERVALS * INTERVAL_BLOCKS / RUN_BLOCKS)))
         parts.append(_runs(pools[now], runs, rng))
         left -= runs
-        now = (now + int(rng.integers(1, len(pools)))) % len(pools)
+        now = (now + 1) % len(pools)
     return np.concatenate(parts)
 
 

@@ -2,7 +2,7 @@
 
 A classical figure x of an interval becomes log x; that, and its averages over 8 and 64 intervals, are compared with
 their healthy mean and spread; the tail of what is farthest out, the
-agreement of two of three intervals and the limit are the product's own. So a figure loses to another by what it sees,
+agreement of three of five intervals and the limit are the product's own. So a figure loses to another by what it sees,
 not by how it is smoothed or where its limit is.
 """
 
@@ -47,7 +47,7 @@ class Series:
     alone: Floats
     """(intervals,) of the interval by itself."""
     smoothed: Floats
-    """(intervals,) with the averages over 8 and 64 intervals, agreed by two of three; a surprise."""
+    """(intervals,) with the averages over 8 and 64 intervals, agreed by three of five; a surprise."""
     limit: float
     """Limit of ``smoothed``."""
 
