@@ -27,7 +27,7 @@ from monitor.model.training.universal_run import HeldOutMachines
 from tests.support.commands import document, invoke, output, refusal
 
 SHAPE = Shape(block_samples=8, window_blocks=4, units=(24, 24), hidden=24)
-RECIPE = UniversalRecipe(sequences=16, blocks=16, piece_blocks=(8, 16), together=4, renewed=1, seed=3)
+RECIPE = UniversalRecipe(sequences=16, blocks=16, piece_blocks=(8, 16), together=4, renewed=1, excess=2.0, seed=3)
 TINY = "--block-size=8 --blocks=4 --units=6 --hidden=5 --batch=4".split()  # noqa: SIM905 - as typed
 
 # Keras converts its variables in a way that is deprecated in NumPy 2.
