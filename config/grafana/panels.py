@@ -149,6 +149,14 @@ MACHINE = [
         {NAME: f"vibration_forecast_trust{{{CHANNEL}}}"}, limits=(0, 1),
     ),
     Panel(
+        "Sensitivity", "dB",
+        "Smallest lasting rise of the residual, over all bands, that raises the alarm within a minute and a day, "
+        "at one false alarm a month. Over 10: faults may stay unseen; calibrate with more data, fewer conditions or a "
+        "shorter interval. It changes with a new calibration only.",
+        {f"{NAME} within {{{{over}}}}": f"vibration_calibration_sensitivity_decibels{{{CHANNEL}}}"},
+        limits=(0, None),
+    ),
+    Panel(
         "Whitened gap", "none",
         "Residual energy relative to its healthy level at each frequency; about 1 when healthy.",
         {NAME: f"vibration_forecast_gap_whitened{{{CHANNEL}}}"},

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,6 +11,9 @@ from monitor.cli.model_argument import model_argument
 from monitor.cli.recordings import duration as duration_option
 from monitor.cli.recordings import recording_options, warn
 from monitor.recording.options import RecordingOptions
+
+if TYPE_CHECKING:
+    from monitor.core.scoring.calibration import Calibration
 
 
 @click.command()
@@ -44,6 +48,7 @@ def command(
 
     Example: vibration-monitor calibrate reference healthy.npz --out fan-1-de-x.calibration --interval 1s
     """
+    from monitor.core.scoring.sensitivity import sensitivity_document
     from monitor.model.artefact.artefact import load_artefact
     from monitor.model.calibration_file import load_calibrations, save_calibrations
     from monitor.model.engines.engines import load_engine
@@ -96,16 +101,27 @@ def command(
                     "trust": calibration.trust,
                     "linear_trust": calibration.linear_trust,
                     "conditions": {name: {"min": low, "max": high} for name, (low, high) in learned.items()},
+                    "sensitivity_db": sensitivity_document(calibration),
                     "limit_surprise": {f"{rate:g} a month": limit for rate, limit in months.items()},
                 }
             )
         )
         return
+    _tell(out, calibration, learned)
+
+
+def _tell(out: Path, calibration: "Calibration", learned: dict[str, tuple[float, float]]) -> None:
+    """Print what was learned, and what it is worth."""
+    from monitor.core.scoring.sensitivity import advice, stated
+
     click.echo(
         f"{out}: {calibration.healthy_s / 3600:.3g} healthy hours, {calibration.intervals:g} intervals of "
         f"{calibration.interval_blocks} blocks, level {calibration.level_mps2:.3g} m/s^2, gap ratio "
         f"{calibration.gap_ratio:.3f}; {calibration.foresight}"
     )
+    click.echo(stated(calibration))
+    if advised := advice(calibration):
+        click.echo(advised)
     if (prototypes := len(calibration.prototypes)) > 1:
         click.echo(f"several conditions, known by {prototypes} prototypes; what lies between them is healthy too")
     if calibration.aside_intervals:

@@ -82,6 +82,10 @@ def test_calibrate_says_what_it_learned(machine: Machine) -> None:
     [samples] = open_recording(str(machine.healthy)).load()
     assert found["level_mps2"] == pytest.approx(np.sqrt(np.mean(np.square(samples))), rel=0.03)
     assert 0.05 < found["gap_ratio"] < 0.4
+    sensitivity = found["sensitivity_db"]
+    assert 0.0 < sensitivity["all"]["1d"] <= sensitivity["all"]["1m"] < 10.0
+    assert len(sensitivity["bands"]) == 20
+    assert sensitivity["bands"][-1]["to_hz"] == RATE / 2
     limits = found["limit_surprise"]
     assert 3.0 < limits["30 a month"] < limits["1 a month"] < 100.0
 

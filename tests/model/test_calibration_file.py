@@ -107,6 +107,8 @@ def test_a_calibration_whose_arrays_do_not_fit_is_refused(tmp_path: Path, calibr
         ("centre", calibration.centre[:2], "'centre' has shape"),
         ("spread", -calibration.spread, "not positive"),
         ("scale", np.array(np.nan), "finite"),
+        ("sensitivity", calibration.sensitivity[:-1], "'sensitivity' has shape"),
+        ("sensitivity", 0.0 * calibration.sensitivity, "not positive"),
         ("trust", 1.5, "trust outside 0 to 1"),
         ("values", np.zeros((1, 2)), r"'values' has shape \(1, 2\), expected \(1, 0\); calibrate again"),
         ("ranges", np.zeros((1, 2)), r"'ranges' has shape \(1, 2\), expected \(0, 2\)"),

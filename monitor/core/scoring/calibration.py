@@ -31,6 +31,9 @@ LEAST_TRUST = 0.1
 """Trust below which a signal is called noise. Lower: a broad resonance in noise counts as foreseen. Higher: signals on
 which the forecast adds a decibel are called noise."""
 
+OVER_S = {"1m": 60.0, "1d": 86400.0}
+"""Seconds after the beginning of a rise at which it must have raised the alarm, as the columns of ``sensitivity``."""
+
 SMALLEST_SURPRISE = 3.0
 """Lowest limit: a probability of 5 %. It keeps healthy scores well below 1 even with a large false alarm budget."""
 
@@ -104,6 +107,9 @@ class Calibration:
     """() surprise at the knee."""
     scale: Float64
     """() scale of its tail."""
+    sensitivity: Float64
+    """(bands + 1, 2) smallest lasting rise in dB that raises the alarm, of each band and then of all together, within a
+    minute and a day, with the limit for one false alarm a month; see :mod:`monitor.core.scoring.sensitivity`."""
 
     @property
     def tail(self) -> Tail:
@@ -133,6 +139,7 @@ class Calibration:
             "knee": (),
             "at_knee": (),
             "scale": (),
+            "sensitivity": (of.bands + 1, len(OVER_S)),
         }
         size = self.block_samples
         of_head = {"past": (size,), "present": (size, size), "position_scale": (size,), "component_scale": (size,)}
@@ -150,12 +157,15 @@ class Calibration:
             self.knee,
             self.at_knee,
             self.scale,
+            self.sensitivity,
             self.interval_s,
             self.sampling_rate_hz,
             self.level_mps2,
         )
         if not all(np.all(np.asarray(value) > 0) for value in positive) or self.interval_blocks < 1:
-            raise ArtefactError(f"{where}: holds a spread, scale, knee or rate that is not positive; calibrate again")
+            raise ArtefactError(
+                f"{where}: holds a spread, scale, knee, sensitivity or rate that is not positive; calibrate again"
+            )
         if not (0.0 <= self.trust <= 1.0 and 0.0 <= self.linear_trust <= 1.0):
             raise ArtefactError(f"{where}: holds a trust outside 0 to 1; calibrate again")
         if not np.all(self.ranges[:, 0] <= self.ranges[:, 1]):

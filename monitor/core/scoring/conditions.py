@@ -119,6 +119,8 @@ class Combination:
 
     def expected(self, logs: Floats, measured: Floats | None = None) -> Floats:
         """What is healthy under the conditions of intervals, (n, R); see :meth:`weights`."""
+        if len(self.healthy) == 1:
+            return np.broadcast_to(self.healthy, logs.shape)
         return np.asarray(self.weights(logs, measured) @ self.healthy)
 
 

@@ -6,6 +6,7 @@ The scoring then runs over these intervals without limits, and the limits follow
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from scipy.signal import lfilter
@@ -13,7 +14,7 @@ from scipy.signal import lfilter
 from monitor.core.arrays import Float32, Float64, Floats
 from monitor.core.gap import GapFigures
 from monitor.core.scoring.bands import layout
-from monitor.core.scoring.calibration import Calibration, episode_length
+from monitor.core.scoring.calibration import OVER_S, Calibration, episode_length
 from monitor.core.scoring.combine import (
     AGREED_SCALE,
     KIND_SCALE,
@@ -30,6 +31,7 @@ from monitor.core.scoring.head_fit import CANDIDATES, Candidate, Fitted, Stretch
 from monitor.core.scoring.kinds import KINDS, Plan, features, make_plan, raw_features, statistics
 from monitor.core.scoring.measured import interval_means, learnable
 from monitor.core.scoring.observations import Observations
+from monitor.core.scoring.sensitivity import sensitivity
 from monitor.core.scoring.tail import fit_scale, fit_tail
 from monitor.errors import RecordingError
 
@@ -218,12 +220,9 @@ class _Fit:
             (phase[~aside[: len(phase)]], values[~aside[: len(phase)]])
             for phases, measured, aside in zip(self.raw, self.measured, learned.aside, strict=True)
             for phase, values in zip(phases, measured, strict=True)
+            if not aside[: len(phase)].all()
         ]
-        left = [
-            explained(one, combination.expected(logarithms(one, bands), values), bands)
-            for one, values in kept
-            if len(one)
-        ]
+        left = [explained(one, combination.expected(logarithms(one, bands), values), bands) for one, values in kept]
         every = np.concatenate(left)
         mean, deviation = every.mean(axis=0), every.std(axis=0)
         degrees = self.interval_blocks * np.diff(self.layout.edges)
@@ -243,7 +242,7 @@ class _Fit:
             totals.append(rolling(combine(scaled)))
         tail = fit_tail(np.concatenate(totals), self.intervals, AGREED_SCALE, LEAST_AGREED_SCALE)
         figures = np.concatenate([one for one, _ in kept])[:, -2:]
-        return Calibration(
+        made = Calibration(
             block_samples=self.size,
             interval_blocks=self.interval_blocks,
             warmup_blocks=self.warmup_blocks,
@@ -272,7 +271,10 @@ class _Fit:
             knee=np.array(tail.knee),
             at_knee=np.array(tail.at_knee),
             scale=np.array(tail.scale),
+            sensitivity=np.ones((bands + 1, len(OVER_S))),
         )
+        tried = [(*one, mean) for one, mean in zip(kept, averaged, strict=True)]
+        return replace(made, sensitivity=sensitivity(made, tried))
 
     def _normal(self, values: list[Floats], learned: Learned) -> tuple[Float64, Float64]:
         """Healthy mean and spread of every feature on every time scale, (scales, features) each."""
@@ -288,8 +290,7 @@ class _Fit:
         degrees[plan.starts[1] : plan.starts[2]] = samples
         degrees[plan.starts[2] : plan.starts[3]] = degrees[: plan.windows]
         expected = np.where(degrees > 0, EXCESS_SPREAD * 2.0 / np.maximum(degrees, 1.0), variance)
-        weight = PRIOR_INTERVALS
-        variance = (weight * expected + self.intervals * variance) / (weight + self.intervals)
+        variance = (PRIOR_INTERVALS * expected + self.intervals * variance) / (PRIOR_INTERVALS + self.intervals)
         wander = self._drift(learned, variance)
         centre, spread = [], []
         for scale, intervals in enumerate(SCALES):
@@ -305,7 +306,7 @@ class _Fit:
                 seen = np.var(together, axis=0)
             else:
                 mean = mean + 0.5 * (variance - white) * (degrees > 0)
-            mixed = (weight * white + independent * seen) / (weight + independent)
+            mixed = (PRIOR_INTERVALS * white + independent * seen) / (PRIOR_INTERVALS + independent)
             centre.append(mean)
             # The mean is uncertain too: it was learned from this many intervals.
             spread.append(np.sqrt(np.maximum(mixed, white) + variance / self.intervals + wander**2))

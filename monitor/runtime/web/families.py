@@ -13,6 +13,7 @@ import numpy as np
 from monitor import __version__
 from monitor.core.arrays import Float64
 from monitor.core.messages.decode import Reason
+from monitor.core.scoring.calibration import OVER_S
 from monitor.core.scoring.plausibility import BY_WORKER, REFUSALS, Skip
 from monitor.runtime.intake.channel import COUNTERS, RARE
 from monitor.runtime.internal_errors import Where
@@ -148,6 +149,17 @@ def _write_alarms(page: MetricsPage, table: ChannelTable, names: list[str]) -> N
             (labels, channel.calibration.trust)
             for labels, channel, silent in zip(names, table.channels, table.silent.tolist(), strict=True)
             if channel.calibration is not None and not silent
+        ),
+    )
+    page.family(
+        "vibration_calibration_sensitivity_decibels",
+        "gauge",
+        "Smallest lasting rise of the residual over all bands that raises the alarm, at one false alarm a month.",
+        (
+            (f'{labels},over="{over}"', decibels)
+            for labels, channel, silent in zip(names, table.channels, table.silent.tolist(), strict=True)
+            if channel.calibration is not None and not silent
+            for over, decibels in zip(OVER_S, channel.calibration.sensitivity[-1].tolist(), strict=True)
         ),
     )
     page.family(

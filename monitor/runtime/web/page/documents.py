@@ -13,6 +13,8 @@ import numpy as np
 
 from monitor import __version__
 from monitor.core.arrays import Float64
+from monitor.core.scoring.calibration import Calibration
+from monitor.core.scoring.sensitivity import advice, stated
 from monitor.runtime.web.page.fleet import Fleet, significant
 from monitor.runtime.web.page.stream import Feed, event
 from monitor.runtime.web.table import ChannelTable
@@ -235,9 +237,17 @@ def introduction_document(fleet: Fleet, place: int, view: View, service: Service
         "sampling_rate_hz": channel.sensor.sampling_rate_hz,
         "model": next((asdict(model) for model in view.models if model.model == channel.model), None),
         "calibration": _calibration_facts(fleet, place, service),
+        "sensitivity": _sensitivity(channel.calibration),
         "sample": fleet.samples,
         "history": {name: significant(values) for name, values in fleet.history(place).items()},
     }
+
+
+def _sensitivity(calibration: Calibration | None) -> list[str]:
+    """What a calibration sees, and what to do if that is little, in sentences."""
+    if calibration is None:
+        return []
+    return [f"{text[0].upper()}{text[1:]}." for text in (stated(calibration), advice(calibration)) if text]
 
 
 def _calibration_facts(fleet: Fleet, place: int, service: Service) -> list[tuple[str, str]]:

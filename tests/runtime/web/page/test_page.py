@@ -13,6 +13,7 @@ from aiohttp.test_utils import BaseTestServer, TestServer
 
 from monitor.config import Http
 from monitor.core.scoring.plausibility import Refusal, code
+from monitor.core.scoring.sensitivity import stated
 from monitor.runtime.alarms.capture_names import evidence_stem
 from monitor.runtime.web.exposition import MetricsPage, number
 from monitor.runtime.web.families import write_channels
@@ -118,12 +119,22 @@ def test_a_calibrated_channel_tells_what_is_foreseen() -> None:
         async with client.get(server.make_url("/api/v1/channels/stream?machine=fan&sensor=de&axis=x")) as answer:
             _, introduction = await next_event(answer)
         assert dict(introduction["calibration"])["Forecast"] == calibration.foresight
+        [seen] = introduction["sensitivity"]
+        assert seen[1:] == f"{stated(calibration)}."[1:]
+        assert seen.startswith("Sees a lasting rise of ")
+        async with client.get(server.make_url("/api/v1/channels/stream?machine=pump&sensor=de&axis=x")) as answer:
+            assert (await next_event(answer))[1]["sensitivity"] == []
 
     told(plant, story)
     exported = MetricsPage()
     write_channels(exported, plant.view())
+    fan = 'machine="fan",sensor="de",axis="x"'
+    assert [line for line in exported.lines if line.startswith("vibration_calibration_sensitivity_decibels{")] == [
+        f'vibration_calibration_sensitivity_decibels{{{fan},over="{over}"}} {number(decibels)}'
+        for over, decibels in zip(("1m", "1d"), calibration.sensitivity[-1].tolist(), strict=True)
+    ]
     lines = [line for line in exported.lines if line.startswith("vibration_forecast_trust{")]
-    assert lines == [f'vibration_forecast_trust{{machine="fan",sensor="de",axis="x"}} {number(calibration.trust)}']
+    assert lines == [f"vibration_forecast_trust{{{fan}}} {number(calibration.trust)}"]
 
 
 def test_a_silent_channel_has_no_figures() -> None:

@@ -100,6 +100,9 @@ export class ChannelView {
       ...(message.calibration.length ? message.calibration : [["Calibration", "none; make one with: vibration-monitor calibrate"]]),
     ];
     this.part(".facts").replaceChildren(...facts.flatMap(([title, text]) => [make("dt", title), make("dd", text)]));
+    const seen = this.part(".sensitivity");
+    setText(seen, message.sensitivity.join(" "));
+    seen.hidden = !message.sensitivity.length;
     this.drawHistory();
   }
 
