@@ -29,6 +29,16 @@ ODD_S = 1.6
 
 
 @dataclass(frozen=True)
+class Way:
+    """One way of calibrating."""
+
+    learned: dict[int, Float32]
+    """Healthy samples of each condition."""
+    told: bool = False
+    """Whether the conditions are measured: told to the calibration, and of every interval that is scored."""
+
+
+@dataclass(frozen=True)
 class Rig:
     """One channel of a machine: what is learned of it in several ways, and what is scored."""
 
@@ -38,12 +48,14 @@ class Rig:
     """Sampling rate."""
     interval_blocks: int
     """Blocks in an interval."""
-    ways: dict[str, dict[int, Float32]]
-    """What each way of calibrating learns: the samples of each condition. The conditions are not told."""
+    ways: dict[str, Way]
+    """Ways of calibrating, by name."""
     healthy: dict[int, Float32]
     """Other healthy samples, of each condition."""
     faults: dict[str, Float32]
     """Samples of each fault."""
+    at: dict[str, int]
+    """Condition of each fault, also of the base that it is mixed into."""
     base: Float32 | None = None
     """Healthy samples that the faults are mixed into; None: the faults are scored as they are only."""
     pieces: int = 1
@@ -55,19 +67,23 @@ def uestc() -> Rig:
     parts = {speed: data.halves(data.uestc(f"healthy_{speed}rpm")) for speed in (800, 1000, 1200)}
     known = {speed: part[0] for speed, part in parts.items()}
     faults = {name.removesuffix("_1000rpm"): data.uestc(name) for name in data.UESTC_FAULTS}
+    ends = {speed: known[speed] for speed in (800, 1200)}
     odd = with_fault(known[1000], faults["outer"][-int(ODD_S * 20000) :])
     return Rig(
         "rpm",
         20000.0,
         20,
         {
-            "1000 rpm": {1000: known[1000]},
-            "800, 1000, 1200 rpm": known,
-            "800, 1200 rpm": {speed: known[speed] for speed in (800, 1200)},
-            "800, 1000, 1200 rpm, 1.6 s of it the outer race's fault at 0 dB": {**known, 1000: odd},
+            "1000 rpm": Way({1000: known[1000]}),
+            "800, 1000, 1200 rpm": Way(known),
+            "800, 1000, 1200 rpm, speed given": Way(known, told=True),
+            "800, 1200 rpm": Way(ends),
+            "800, 1200 rpm, speed given": Way(ends, told=True),
+            "800, 1000, 1200 rpm, 1.6 s of it the outer race's fault at 0 dB": Way({**known, 1000: odd}),
         },
         {speed: part[1] for speed, part in parts.items()},
         faults,
+        dict.fromkeys(faults, 1000),
         parts[1000][1],
     )
 
@@ -76,19 +92,21 @@ def cwru(channel: str) -> Rig:
     """A bearing rig at one speed and load."""
     known, new = data.halves(data.cwru("Normal_0", channel))
     faults = {name: data.cwru(name, channel) for name in data.CWRU_FAULTS}
-    return Rig("hp", 12000.0, 12, {"0 hp": {0: known}}, {0: new}, faults, new, pieces=3)
+    return Rig("hp", 12000.0, 12, {"0 hp": Way({0: known})}, {0: new}, faults, dict.fromkeys(faults, 0), new, pieces=3)
 
 
 def gearbox() -> dict[str, Rig]:
     """The four channels of a gearbox; three loads are learned, all are scored, two with a broken tooth."""
     loads = {load: data.gearbox("h", load) for load in (0, 20, 40, 50, 60, 80)}
-    broken = {f"broken, {load} %": data.gearbox("b", load) for load in (20, 50)}
+    at = {f"broken, {load} %": load for load in (20, 50)}
+    broken = {name: data.gearbox("b", load) for name, load in at.items()}
     rigs = {}
     for axis in range(4):
         known = {load: data.halves(loads[load][:, axis])[0] for load in (0, 40, 80)}
         healthy = {load: data.halves(one[:, axis])[1] if load in known else one[:, axis] for load, one in loads.items()}
         faults = {name: one[:, axis] for name, one in broken.items()}
-        rigs[f"a{axis + 1}"] = Rig("% load", 10000.0, 10, {"0, 40, 80 % load": known}, healthy, faults)
+        ways = {"0, 40, 80 % load": Way(known), "0, 40, 80 % load, load given": Way(known, told=True)}
+        rigs[f"a{axis + 1}"] = Rig("% load", 10000.0, 10, ways, healthy, faults, at)
     return rigs
 
 
@@ -116,22 +134,25 @@ def measure(engine: Engine, rig: Rig, levels: Sequence[int] = LEVELS_DB) -> dict
         enough = (WARMUP_BLOCKS + rig.interval_blocks) * engine.block_samples + int(WITHIN_S * rig.rate_hz)
         every = [data.mixtures(rig.base[:enough], list(rig.faults.values()), level, rig.pieces) for level in levels]
         mixed = data.forecast(engine, np.concatenate(every), WARMUP_BLOCKS)
+    at = [rig.at[fault] for fault in rig.faults]
     ways = {}
-    for way, learned in rig.ways.items():
-        channel = Channel(data.forecast_each(engine, list(learned.values())), rig.rate_hz, rig.interval_blocks)
+    for name, way in rig.ways.items():
+        known = data.forecast_each(engine, list(way.learned.values()))
+        channel = Channel(known, rig.rate_hz, rig.interval_blocks, list(way.learned) if way.told else None)
         figures: dict[str, dict[str, Any]] = {}
-        for name, scores in channel.scores(healthy).items():
+        for figure, scores in channel.scores(healthy, list(rig.healthy) if way.told else None).items():
             largest = [float(max(phase.max() for phase in stream)) for stream in scores]
-            figures[name] = {"healthy_largest": dict(zip(rig.healthy, largest, strict=True))}
-        for name, scores in channel.scores(unmixed).items():
+            figures[figure] = {"healthy_largest": dict(zip(rig.healthy, largest, strict=True))}
+        for figure, scores in channel.scores(unmixed, at if way.told else None).items():
             medians = [float(np.median(np.concatenate(stream))) for stream in scores]
-            figures[name]["unmixed_median"] = dict(zip(rig.faults, medians, strict=True))
+            figures[figure]["unmixed_median"] = dict(zip(rig.faults, medians, strict=True))
         if mixed is not None:
             most = round(WITHIN_S / channel.calibration.interval_s)
-            for name, scores in channel.scores(mixed).items():
-                figures[name] |= by_level(scores, list(rig.faults), levels, rig.pieces, most)
-        ways[way] = {
-            "learned": list(learned),
+            each = len(levels) * [value for value in at for _ in range(rig.pieces)]
+            for figure, scores in channel.scores(mixed, each if way.told else None).items():
+                figures[figure] |= by_level(scores, list(rig.faults), levels, rig.pieces, most)
+        ways[name] = {
+            "learned": list(way.learned),
             "quantity": rig.quantity,
             "intervals": channel.calibration.intervals,
             "prototypes": len(channel.calibration.prototypes),

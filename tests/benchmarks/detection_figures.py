@@ -6,6 +6,7 @@ agreement of three of five intervals and the limit are the product's own. So a f
 not by how it is smoothed or where its limit is.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,11 +69,15 @@ def phases(interval_blocks: int, *, bursts: bool = False) -> list[int]:
     return [0] if bursts else list(range(0, interval_blocks, max(1, interval_blocks // 4)))[:4]
 
 
-def kinds_of(calibration: Calibration, raw: Floats) -> tuple[Floats, Floats]:
-    """Statistics and surprises of the product's kinds, (n, scales, kinds), of consecutive intervals (n, raw)."""
+def kinds_of(calibration: Calibration, raw: Floats, measured: Floats | None = None) -> tuple[Floats, Floats]:
+    """Statistics and surprises of the product's kinds, (n, scales, kinds), of consecutive intervals (n, raw).
+
+    ``measured`` are the values of the calibration's quantities, (n, C); None: they are not known.
+    """
     of = layout(calibration.block_samples)
-    combination = Combination.of(calibration.prototypes, calibration.noise, calibration.healthy)
-    left = explained(raw, combination.expected(logarithms(raw, of.bands)), of.bands)
+    known = calibration
+    combination = Combination.of(known.prototypes, known.noise, known.healthy, known.values)
+    left = explained(raw, combination.expected(logarithms(raw, of.bands), measured), of.bands)
     values = features(accumulate(left, calibration.low, calibration.high), of.windows)
     statistic, _ = statistics(values, calibration.centre, calibration.spread, make_plan(of))
     surprises = statistic / calibration.kind_scale
@@ -80,9 +85,9 @@ def kinds_of(calibration: Calibration, raw: Floats) -> tuple[Floats, Floats]:
     return statistic, surprises
 
 
-def own_surprise(calibration: Calibration, raw: Floats) -> Floats:
-    """The product's surprise of consecutive intervals (n, raw); over the limit it is the score."""
-    _, surprises = kinds_of(calibration, raw)
+def own_surprise(calibration: Calibration, raw: Floats, measured: Floats | None = None) -> Floats:
+    """The product's surprise of consecutive intervals, as for :func:`kinds_of`; over the limit it is the score."""
+    _, surprises = kinds_of(calibration, raw, measured)
     return calibration.tail.surprise(rolling(combine(surprises)))
 
 
@@ -138,8 +143,11 @@ def autoregression(pieces: list[Float64], order: int) -> Float64:
 class Channel:
     """One calibrated channel: all figures of any streams of it, each for one false alarm a month."""
 
-    def __init__(self, known: Streams, rate_hz: float, interval_blocks: int) -> None:
-        """Learn from healthy streams, each a recording of its own."""
+    def __init__(
+        self, known: Streams, rate_hz: float, interval_blocks: int, values: Sequence[float] | None = None
+    ) -> None:
+        """Learn from healthy streams, each a recording of its own, and if given with a measured value of its own."""
+        told = [{"value": np.full(len(one), each)} for one, each in zip(known.samples, values or (), strict=False)]
         self.calibration = calibrate(
             known.contexts,
             interval_blocks=interval_blocks,
@@ -147,6 +155,7 @@ class Channel:
             sampling_rate_hz=rate_hz,
             block_samples=known.samples[0].shape[1],
             recordings=range(len(known.contexts)),
+            quantities=told,
         )
         self.classical = Classical(known, interval_blocks, self.calibration.interval_s / SECONDS_PER_MONTH)
         self.starts = phases(interval_blocks)
@@ -159,14 +168,19 @@ class Channel:
                 found.setdefault(name, []).append(series)
         return found
 
-    def scores(self, seen: Streams) -> dict[str, list[list[Floats]]]:
-        """Score, 1 at the limit, of every stream and phase: the product's, and the same of the classical figures."""
-        limit = self.calibration.limit(1.0)
-        raws = raw_series(self.calibration, seen, self.starts)
-        every = {"score": [own_surprise(self.calibration, raw) / limit for raw in raws]}
-        for name, series in self.classical.series(seen).items():
-            every[name] = [one.smoothed / one.limit for one in series]
-        count = len(self.starts)
+    def scores(self, seen: Streams, values: Sequence[float] | None = None) -> dict[str, list[list[Floats]]]:
+        """Score, 1 at the limit, of every stream and phase: the product's, and the same of the classical figures.
+
+        With the measured value of each stream, of the product only: the others have no use for it.
+        """
+        limit, count = self.calibration.limit(1.0), len(self.starts)
+        every: dict[str, list[Floats]] = {"score": []}
+        for number, raw in enumerate(raw_series(self.calibration, seen, self.starts)):
+            measured = None if values is None else np.full((len(raw), 1), values[number // count])
+            every["score"].append(own_surprise(self.calibration, raw, measured) / limit)
+        if values is None:
+            for name, series in self.classical.series(seen).items():
+                every[name] = [one.smoothed / one.limit for one in series]
         return {name: [one[i : i + count] for i in range(0, len(one), count)] for name, one in every.items()}
 
 

@@ -8,7 +8,7 @@ from monitor.core.arrays import Float32
 from monitor.core.scoring.fit import calibrate, context_sums
 from monitor.core.scoring.head_fit import Stretch
 from tests.benchmarks.detection import reach
-from tests.benchmarks.detection_alarm import Rig, by_level, lowest, measure, show_ways, with_fault
+from tests.benchmarks.detection_alarm import Rig, Way, by_level, lowest, measure, show_ways, with_fault
 from tests.benchmarks.detection_alarm_femto import life
 from tests.benchmarks.detection_budget import (
     INTERVAL_BLOCKS,
@@ -19,8 +19,8 @@ from tests.benchmarks.detection_budget import (
     surrogate,
     wandering,
 )
-from tests.benchmarks.detection_data import mixtures
-from tests.benchmarks.detection_figures import auc
+from tests.benchmarks.detection_data import forecast_each, mixtures
+from tests.benchmarks.detection_figures import Channel, auc
 from tests.benchmarks.detection_forecast import impulses, reached
 from tests.support.numpy_engine import LastBlock
 
@@ -97,26 +97,42 @@ def test_every_way_of_calibrating_says_what_a_user_gets(capsys: pytest.CaptureFi
         quantity="rpm",
         rate_hz=2000.0,
         interval_blocks=10,
-        ways={"both": {1: coloured(1), 2: coloured(2, 3.0)}, "slow": {1: coloured(1)}},
+        ways={
+            "both": Way(both := {1: coloured(1), 2: coloured(2, 3.0)}),
+            "told": Way(both, told=True),
+            "slow": Way({1: coloured(1)}),
+        },
         healthy={1: coloured(3), 2: coloured(4, 3.0)},
         faults={"whistle": whistle},
+        at={"whistle": 1},
         base=coloured(5),
     )
     ways = measure(LastBlock(20), rig, (6, 0, -60))
-    assert {name: one["learned"] for name, one in ways.items()} == {"both": [1, 2], "slow": [1]}
+    assert {name: one["learned"] for name, one in ways.items()} == {"both": [1, 2], "told": [1, 2], "slow": [1]}
+    assert set(ways["told"]["figures"]) == {"score"}, "the classical figures have no use for a speed"
     assert set(ways["both"]["figures"]) == {"score", "RMS", "kurtosis", "AR(100)", "AR(100)/energy", "forest"}
-    both, slow = (ways[name]["figures"]["score"] for name in ("both", "slow"))
-    assert both["alarm_db"] == slow["alarm_db"] == 0
-    assert both["over"][6] > 0.9
-    assert both["over"][-60] == 0.0
-    assert both["unmixed_median"]["whistle"] > 1.0
-    assert max(both["healthy_largest"].values()) < 1.0
+    untold, told, slow = (ways[name]["figures"]["score"] for name in ("both", "told", "slow"))
+    for one in (untold, told):
+        assert one["over"][6] > 0.9
+        assert one["over"][-60] == 0.0
+        assert one["unmixed_median"]["whistle"] > 1.0
+        assert max(one["healthy_largest"].values()) < 1.0
+    assert untold["alarm_db"] == told["alarm_db"] == slow["alarm_db"] == 0
     assert slow["healthy_largest"][1] < 1.0 < slow["healthy_largest"][2], "a condition that was never learned"
     show_ways(ways)
     table = capsys.readouterr().out
     assert "learned: both" in table
     assert "healthy 2 rpm, not learned: score at most" in table
     assert "healthy 2 rpm: score at most" in table
+
+
+def test_a_condition_that_is_told_is_not_mistaken_for_another() -> None:
+    engine = LastBlock(20)
+    known = forecast_each(engine, [coloured(1), coloured(2, 3.0)])
+    channel = Channel(known, 2000.0, 10, [1, 2])
+    loud = forecast_each(engine, [coloured(4, 3.0)])
+    right, wrong = (max(one.max() for one in channel.scores(loud, [value])["score"][0]) for value in (2, 1))
+    assert right < 1.0 < wrong
 
 
 def test_odd_healthy_data_hold_the_fault_in_the_middle_at_0_db() -> None:
