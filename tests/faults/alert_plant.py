@@ -20,6 +20,7 @@ from monitor.model.artefact.artefact import load_artefact
 from monitor.model.calibration_file import ANY_REGIME, save_calibrations
 from monitor.model.engines.engines import load_engine
 from monitor.offline.calibration_run import calibrate_channels, cut
+from monitor.recording.conditions import Conditions
 from monitor.recording.source import open_recording
 from monitor.recording.write import write_recording
 from monitor.shipped import shipped
@@ -30,6 +31,7 @@ RATE_HZ = 12000
 MESSAGE_S = 0.1
 INTERVAL_S = 0.2
 HEALTHY_S = 40
+SPEED_RPM = 1480.0
 MODEL = "models/demo"
 
 CONFIGURATION = """\
@@ -41,6 +43,9 @@ sensors:
      calibration: '{folder}/fan.calibration'}}
   - {{topic: 'slow/{{machine}}/{{sensor}}/{{axis}}', payload: {{format: float32}}, sampling_rate_hz: 10000,
      calibration: '{folder}/fan.calibration'}}
+  - {{topic: 'driven/{{machine}}/{{sensor}}/{{axis}}', payload: {{format: float32}}, sampling_rate_hz: 12000,
+     calibration: '{folder}/fan.calibration',
+     conditions: {{speed_rpm: {{topic: 'driven/{{machine}}/speed', payload: {{format: number}}}}}}}}
   - {{topic: 'bare/{{machine}}/{{sensor}}/{{axis}}', payload: {{format: float32}}, sampling_rate_hz: 12000}}
 scoring: {{silent_after: 2s}}
 limits: {{channels: 32, buffer: 10s}}
@@ -55,14 +60,16 @@ def simulation(seed: int, *faults: Fault) -> Simulation:
 
 
 def calibrate_fan(folder: Path) -> None:
-    """Write ``fan.calibration``."""
+    """Write ``fan.calibration``, learned at a given speed."""
     artefact = load_artefact(shipped(MODEL))
     engine = load_engine(artefact, "onnxruntime")
     file = folder / "healthy.npz"
     write_recording(file, simulation(11).next(HEALTHY_S * RATE_HZ), RATE_HZ, "m/s2")
     recordings = [open_recording(str(file))]
     how = cut(recordings, INTERVAL_S, artefact.manifest.warmup_blocks, engine.block_samples)
-    (calibration,) = calibrate_channels(engine, artefact.manifest.scaling.time_constant_blocks, [recordings], how)
+    speed = [[Conditions({"speed_rpm": SPEED_RPM})]]
+    level_blocks = artefact.manifest.scaling.time_constant_blocks
+    (calibration,) = calibrate_channels(engine, level_blocks, [recordings], how, conditions=speed)
     made = {"healthy_s": float(HEALTHY_S)}
     path = folder / "fan.calibration"
     save_calibrations(path, {ANY_REGIME: calibration}, model_sha256=artefact.sha256, channel="fan", made=made)
@@ -79,9 +86,12 @@ class Machine:
         *,
         damage: float = 0.0,
         sends: bool = True,
+        speed_rpm: float | None = None,
     ) -> None:
         """Make one that sends to ``topic``; ``encode`` makes a payload of samples and the message's number."""
         self.topic = topic
+        self.speed_rpm = speed_rpm
+        """What its drive says of its speed; None: it says nothing."""
         self.damage = damage
         """Size of the impacts of a spalled outer race, 0 to 1."""
         self.sends = sends
@@ -114,6 +124,8 @@ def machines() -> dict[str, Machine]:
         "counts": Machine("plant/counts/de/x", 6, lambda samples, _: packed_samples(samples * 10_000)),
         "slow": Machine("slow/slow/de/x", 7),
         "lossy": Machine("gateway/lossy/de/x", 8, _numbered_with_losses),
+        "fast": Machine("driven/fast/de/x", 13, speed_rpm=1.3 * SPEED_RPM),
+        "driven": Machine("driven/driven/de/x", 14, speed_rpm=SPEED_RPM),
         "bare": Machine("bare/bare/de/x", 9),
         "late": Machine("plant/late/de/x", 10, damage=1.0, sends=False),
         # Not a channel: what it sends cannot be read.
@@ -151,4 +163,6 @@ class Feed:
                 payload = channel.message(number)
                 if payload is not None and self._client.is_connected():
                     self._client.publish(channel.topic, payload)
+                    if channel.speed_rpm is not None and number % 10 == 0:
+                        self._client.publish(f"{channel.topic.rsplit('/', 2)[0]}/speed", str(channel.speed_rpm))
             number += 1

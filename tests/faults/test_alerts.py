@@ -42,11 +42,14 @@ CHANNELS: set[Alert] = {
     ("ScoreMissing", WARNING, "clipped"),
     ("ScoreMissing", WARNING, "counts"),
     ("ScoreMissing", WARNING, "slow"),
+    ("ConditionUnknown", WARNING, "fast"),
     ("CoverageLow", WARNING, "lossy"),
     ("CalibrationMissing", WARNING, "bare"),
 }
 LATE: Alert = ("AnomalyAlarm", CRITICAL, "late")
-NOT_SENDING = ("failing", "torn", "silent", "late", "healthy", "clipped", "counts", "slow", "lossy", "bare")
+NOT_SENDING = (
+    "failing", "torn", "silent", "late", "healthy", "clipped", "counts", "slow", "fast", "driven", "lossy", "bare",
+)  # fmt: skip
 
 PLANT: dict[str, set[Alert]] = {
     "no channels yet": set(),
@@ -130,6 +133,9 @@ def settled(page: Page) -> bool:
         all(page.value("vibration_blocks_skipped_total", machine=m, reason=r) for m, r in refused.items())
         and page.value("vibration_anomaly_score", machine="healthy") is not None
         and (page.value("vibration_coverage_ratio", machine="lossy") or 1.0) < 0.9
+        and (page.value("vibration_condition_distance", machine="fast") or 0.0) > 1.0
+        and page.value("vibration_anomaly_score", machine="fast") is None
+        and page.value("vibration_condition_distance", machine="driven") == 0.0
         and page.value("vibration_channel_calibrated", machine="bare") == 0
         and state_of(page, "torn") == 2
     )
@@ -175,7 +181,9 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Phase]:
                 return page if covered(page) else None
             # A score takes some intervals to follow.
             if (page.value("vibration_last_score_timestamp_seconds", machine="failing") or 0) > changed_s:
-                channels["failing"].damage = (0.9 if state == 2 else 1.07) * channels["failing"].damage or 0.02
+                near = (page.value("vibration_anomaly_score", machine="failing") or 0.0) > 0.4
+                factor = 0.9 if state == 2 else 1.015 if near else 1.07  # a warning takes eight intervals
+                channels["failing"].damage = factor * channels["failing"].damage or 0.004
                 changed_s = page.at_s + 2 * INTERVAL_S
             return None
 

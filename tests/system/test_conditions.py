@@ -1,13 +1,18 @@
 """Measured quantities through a real mosquitto, beside real vibration: joined, too old, retained, damaged."""
 
+import json
 import signal
+import urllib.request
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from monitor.core.arrays import Float32
 from monitor.core.messages.decode import Reason
+from monitor.shipped import shipped
+from tests.support.commands import output
 from tests.support.daemons import RunningDaemon, running_daemon
 from tests.support.recordings import recording_file
 from tests.support.servers import mosquitto, publish, wait_for
@@ -43,6 +48,13 @@ def messages(machine: str, axis: str, samples: Float32) -> list[tuple[str, bytes
 
 def configuration(broker: int, max_age: str = "1h", version: str = "5") -> str:
     return SENSORS.format(broker=broker, max_age=max_age, version=version)
+
+
+def calibrate(file: Path) -> None:
+    """Calibrate the shipped model on seconds of the rig at 800 and at 1000 rpm, with the speed."""
+    addresses = [recording_file(f"uestc/healthy_{speed}rpm.npz") for speed in (800, 1000)]
+    given = [f"{address}?speed_rpm={speed}" for address, speed in zip(addresses, (800, 1000), strict=True)]
+    output("calibrate", shipped("models/reference"), *given, "--until", "6s", "--interval", "100ms", "--out", file)
 
 
 def speeds(daemon: RunningDaemon) -> list[float]:
@@ -126,3 +138,48 @@ def test_a_reload_adds_and_removes_quantities_and_keeps_the_channels(tmp_path: P
             publish(broker, messages("rig", "x", second("healthy_1000rpm", 1)))
             wait_for(lambda: daemon.value("vibration_samples_received_total") == 2 * RATE_HZ, "more samples")
             assert daemon.log.read_text().count("new channel: rig/x") == 1
+
+
+def test_a_calibrated_channel_is_scored_by_its_speed(tmp_path: Path) -> None:
+    """At a learned speed, at one far outside, and without one."""
+    calibrate(tmp_path / "rig.calibration")
+    healthy = second("healthy_1000rpm", 7)
+
+    def done(daemon: RunningDaemon) -> float:
+        warm_up = daemon.value("vibration_blocks_skipped_total", reason="warm_up")
+        return daemon.value("vibration_blocks_scored_total") + warm_up
+
+    def sent(daemon: RunningDaemon, seconds: int) -> None:
+        publish(broker, messages("rig", "x", healthy))
+        wait_for(lambda: daemon.value("vibration_samples_received_total") == seconds * RATE_HZ, "the samples")
+        wait_for(lambda: done(daemon) == seconds * RATE_HZ // 100, "the blocks")
+
+    def page(daemon: RunningDaemon) -> Any:
+        with urllib.request.urlopen(f"{daemon.address}/api/v1/channels", timeout=10) as answer:
+            channels = json.load(answer)["channels"]
+        return channels[0] if channels else {"score": None}
+
+    with mosquitto(tmp_path) as broker:
+        text = configuration(broker) + f"  calibration: {tmp_path / 'rig.calibration'}\n"
+        with running_daemon(tmp_path, broker, text) as daemon:
+            wait_for(lambda: daemon.value("vibration_mqtt_connected"), "the broker")
+            sent(daemon, 1)
+            assert daemon.values("vibration_condition_distance") == []
+            assert 0.0 <= daemon.values("vibration_anomaly_score")[0] < 1.0
+            wait_for(lambda: page(daemon)["score"] is not None, "the page")
+            assert page(daemon)["without_conditions"] == ["speed_rpm"]
+            publish(broker, [("plant/rig/speed", "1000")], retain=True)
+            wait_for(lambda: speeds(daemon) == [1000.0], "the speed")
+            sent(daemon, 2)
+            assert daemon.values("vibration_condition_distance") == [0.0]
+            assert 0.0 <= daemon.values("vibration_anomaly_score")[0] < 1.0
+            assert daemon.values("vibration_blocks_skipped_total", reason="unknown_condition") == []
+            wait_for(lambda: page(daemon)["without_conditions"] == [], "the page")
+            publish(broker, [("plant/rig/speed", "1600")], retain=True)
+            wait_for(lambda: speeds(daemon) == [1600.0], "the speed")
+            sent(daemon, 3)
+            assert daemon.values("vibration_condition_distance") == [pytest.approx(600 / 50)]
+            assert daemon.values("vibration_anomaly_score") == []
+            assert daemon.values("vibration_alarm_state") == [0.0]
+            assert daemon.value("vibration_blocks_skipped_total", reason="unknown_condition") > 5
+            wait_for(lambda: page(daemon)["refusal"] == "unknown_condition", "the page")
