@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from aiohttp.test_utils import TestServer
 
+from monitor.bench.alone import bench_calibration
 from monitor.config import Http
+from monitor.core.scoring.sensitivity import stated
 from monitor.runtime.alarms.capture_names import evidence_stem
 from monitor.runtime.web.page import assets
 from monitor.runtime.web.server import make_app
@@ -197,6 +199,35 @@ def test_measured_quantities_stand_beside_the_figures() -> None:
                 await browser.until(figure("1480"))
                 plant.ahead_s += 61.0
                 await browser.until(figure("stale"))
+                assert browser.complaints == []
+        finally:
+            feeding.cancel()
+            await asyncio.gather(feeding, return_exceptions=True)
+
+    asyncio.run(asyncio.wait_for(main(), 120))
+
+
+def test_what_a_calibration_sees_stands_under_the_spectrum(tmp_path: Path) -> None:
+    folder, calibration = picture_folder(tmp_path), bench_calibration(100, RATE_HZ)
+    line = "document.querySelector('.spectrum + .sensitivity')"
+
+    async def main() -> None:
+        plant = Plant(16, RATE_HZ, EchoEngine())
+        feeding = asyncio.create_task(feed(plant, 0.0))
+        try:
+            async with TestServer(make_app(plant, Http())) as server, chromium() as browser:
+                await browser.size(1280, 1150)
+                await browser.open(str(server.make_url("/")))
+                await browser.until(f"{FIRST_NAME} == '{FAULTY} / de / x'")
+                plant.ingest.channels[FAULTY, "de", "x"].calibration = calibration
+                await browser.open(f"{server.make_url('/')}#/channel?machine={FAULTY}&sensor=de&axis=x")
+                await browser.until(f"{line}?.checkVisibility()")
+                assert (await browser.value(f"{line}.innerText"))[1:] == f"{stated(calibration)}."[1:]
+                await browser.until("!!document.querySelector('.spectrum .scatterlayer path.js-line')")
+                (folder / "channel-sensitivity.png").write_bytes(await browser.screenshot(whole=True))
+                await browser.open(f"{server.make_url('/')}#/channel?machine=fan-1&sensor=de&axis=x")
+                await browser.until("/none; make one/.test(document.querySelector('.facts')?.innerText)")
+                assert not await browser.value(f"{line}.checkVisibility()")
                 assert browser.complaints == []
         finally:
             feeding.cancel()

@@ -96,29 +96,30 @@ def stated(calibration: Calibration) -> str:
     weakest = int(bands.sum(axis=1).argmax())
     return (
         f"sees a lasting rise of {_decibels(whole[0])} over all bands within a minute, {_decibels(whole[1])} within a "
-        f"day; weakest in {_band(calibration, weakest)}: {_decibels(bands[weakest, 0])}, "
-        f"{_decibels(bands[weakest, 1])} (limit for one false alarm a month)"
+        f"day; weakest in {_band(calibration, weakest)}: {_decibels(bands[weakest, 0])} "
+        f"and {_decibels(bands[weakest, 1])} (limit for one false alarm a month)"
     )
 
 
 def advice(calibration: Calibration) -> str:
     """What a calibration does not see, and what to do about it; empty if it sees enough."""
-    poor = calibration.sensitivity > POOR_DECIBELS
-    if not poor.any():
-        return ""
-    agreement_s = (MEMORY // 2 + 1) * calibration.interval_s
-    if not poor[:, 1].any() and agreement_s > OVER_S["1m"]:
-        return (
+    late = (MEMORY // 2 + 1) * calibration.interval_s > OVER_S["1m"]
+    found = []
+    if late:
+        found.append(
             f"no alarm comes within a minute: three intervals of {calibration.interval_s:g} s must agree; choose a "
             "shorter interval if a minute matters"
         )
-    bands = np.flatnonzero(poor[:-1].any(axis=1)).tolist()
-    where = ", ".join(_band(calibration, band) for band in bands[:MOST_NAMED]) or "all bands"
-    more = f" and {len(bands) - MOST_NAMED} more bands" if len(bands) > MOST_NAMED else ""
-    return (
-        f"needs more than {POOR_DECIBELS:g} dB in {where}{more}: faults there may stay unseen; calibrate with more "
-        "data, fewer conditions or a shorter interval"
-    )
+    poor = calibration.sensitivity[:, int(late) :].max(axis=1) > POOR_DECIBELS
+    if poor.any():
+        bands = np.flatnonzero(poor[:-1]).tolist()
+        where = ", ".join(_band(calibration, band) for band in bands[:MOST_NAMED]) or "all bands"
+        more = f" and {len(bands) - MOST_NAMED} more bands" if len(bands) > MOST_NAMED else ""
+        found.append(
+            f"needs more than {POOR_DECIBELS:g} dB in {where}{more}: faults there may stay unseen; calibrate with more "
+            "data, fewer conditions or a shorter interval"
+        )
+    return "; ".join(found)
 
 
 def _decibels(value: float) -> str:

@@ -154,7 +154,8 @@ def _write_alarms(page: MetricsPage, table: ChannelTable, names: list[str]) -> N
     page.family(
         "vibration_calibration_sensitivity_decibels",
         "gauge",
-        "Smallest lasting rise of the residual over all bands that raises the alarm, at one false alarm a month.",
+        "Smallest lasting rise of the residual over all bands that raises the alarm, at one false alarm a month; 30: "
+        "none up to that.",
         (
             (f'{labels},over="{over}"', decibels)
             for labels, channel, silent in zip(names, table.channels, table.silent.tolist(), strict=True)
