@@ -157,6 +157,16 @@ MACHINE = [
         limits=(0, None),
     ),
     Panel(
+        "Distance from learned conditions", "none",
+        "How far the measured quantities, such as speed and load, are from what the calibration was learned under. 0: "
+        "inside. Above 1: an unknown condition, which is not scored. Empty where nothing is measured or learned.",
+        {NAME: f"vibration_condition_distance{{{CHANNEL}}}"}, steps=RED_ABOVE_ONE,
+    ),
+    Panel(
+        "Measured conditions", "none", "The measured quantities themselves.",
+        {f"{{{{condition}}}} {NAME}": f"vibration_condition_value{{{CHANNEL}}}"}, limits=(None, None),
+    ),
+    Panel(
         "Whitened gap", "none",
         "Residual energy relative to its healthy level at each frequency; about 1 when healthy.",
         {NAME: f"vibration_forecast_gap_whitened{{{CHANNEL}}}"},

@@ -1,7 +1,9 @@
 """``calibrate`` and ``backtest`` on one real channel under several conditions."""
 
 import csv
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,6 +55,51 @@ def test_without_quantities_nothing_is_said_of_them(tmp_path: Path) -> None:
     assert document(*arguments[:2], f"{uestc(800)}?load=0.5", *arguments[3:])["conditions"] == {
         "load": {"min": 0.5, "max": 0.5}
     }
+
+
+def test_a_score_needs_learned_conditions_and_says_what_is_missing(tmp_path: Path) -> None:
+    out = tmp_path / "bearing.calibration"
+    cut = ("--until", "3s")
+    made = invoke("calibrate", MODEL, f"{uestc(800)}?speed_rpm=800&load=0", f"{uestc(1000)}?load=0",
+                  f"{uestc(1200)}?speed_rpm=1200&load=0", *cut, "--interval", "100ms", "--out", out)  # fmt: skip
+    assert made.exit_code == 0, made.output
+    assert "healthy_1000rpm.npz: has no speed_rpm, unlike other recordings; its blocks count as unknown" in made.stderr
+    assert "load is 0 in all healthy data, so any other value will count as an unknown condition" in made.stderr
+    [calibration] = load_calibrations(out).regimes.values()
+    assert calibration.quantities == ("speed_rpm", "load")
+    assert calibration.ranges.tolist() == [[800.0, 1200.0], [0.0, 0.0]]
+    assert np.isfinite(calibration.values).all()
+
+    def tested(*queries: str) -> tuple[list[dict[str, Any]], str]:
+        addresses = [f"{uestc(1000)}{query}" for query in queries]
+        result = invoke("backtest", MODEL, *addresses, "--from", "3s", "--until", "5s", "--calibration", out, "--json")
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)["channels"], result.stderr
+
+    channels, told = tested("?speed_rpm=1000&load=0", "?speed_rpm=1261&load=0", "?speed_rpm=1259&load=0", "?load=1")
+    withheld = [channel["blocks_skipped"].get("unknown_condition", 0) for channel in channels]
+    assert withheld == [0, channels[1]["intervals"] * 20, 0, channels[3]["intervals"] * 20]
+    assert [channel["score"]["max"] is None for channel in channels] == [False, True, False, True]
+    assert "the calibration was learned with" not in told
+    channels, told = tested("?pressure=7")
+    assert "unknown_condition" not in channels[0]["blocks_skipped"]
+    for warning in (
+        "the calibration was learned with speed_rpm, which is not given; scored without it",
+        "the calibration was learned with load, which is not given; scored without it",
+        "the calibration was learned without pressure, so it changes no score",
+    ):
+        assert f"warning: {warning}\n" in told
+
+
+def test_too_many_quantities_are_refused(tmp_path: Path) -> None:
+    query = "&".join(f"q{number}=1" for number in range(7))
+    error = refusal("calibrate", MODEL, f"{uestc(800)}?{query}", "--until", "2s", "--interval", "100ms",
+                    "--out", tmp_path / "a")  # fmt: skip
+    assert isinstance(error, RecordingError)
+    assert str(error) == (
+        "calibration: 7 measured quantities are given (q0, q1, q2, q3, q4, q5, q6), at most 6 can be learned; leave "
+        "out those that say least about how the machine runs"
+    )
 
 
 def test_recordings_that_cannot_be_one_channel_are_refused(tmp_path: Path) -> None:
