@@ -4,6 +4,7 @@ import asyncio
 import os
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -195,8 +196,16 @@ def test_measured_quantities_stand_beside_the_figures() -> None:
             async with TestServer(make_app(plant, Http())) as server, chromium() as browser:
                 await browser.open(f"{server.make_url('/')}#/channel?machine={FAULTY}&sensor=de&axis=x")
                 await browser.until(figure("\\S"))
+                calibration = bench_calibration(100, RATE_HZ)
+                values = np.full((len(calibration.prototypes), 1), 1480.0)
+                plant.ingest.channels[FAULTY, "de", "x"].calibration = replace(
+                    calibration, quantities=("speed_rpm",), values=values, ranges=np.array([[1480.0, 1480.0]])
+                )
+                without = "/^Scored without speed rpm: no/.test(document.querySelector('.note').innerText)"
+                await browser.until(without)
                 plant.ingest.deliver(f"plant/{FAULTY}/speed", b"1480")
                 await browser.until(figure("1480"))
+                await browser.until(f"!{without}")
                 plant.ahead_s += 61.0
                 await browser.until(figure("stale"))
                 assert browser.complaints == []
