@@ -1,6 +1,6 @@
 """The alarm state of each channel: ok, warning or alarm, with hysteresis.
 
-An interval that scores 1 or more raises an alarm; the score itself already needs two of three intervals to agree. The
+An interval that scores 1 or more raises an alarm; the score itself already needs three of five intervals to agree. The
 alarm ends when the score has stayed well below 1 for a while, so a score that hovers at the limit is one episode, not
 many. An interval without a score changes nothing: an alarm does not end because the signal is missing.
 """
