@@ -150,7 +150,7 @@ MACHINE = [
     ),
     Panel(
         "Sensitivity", "dB",
-        "Smallest lasting rise of the residual, over all bands, that raises the alarm within a minute and a day, "
+        "Smallest lasting increase of the residual, over all bands, that causes an alarm within a minute and a day, "
         "at one false alarm a month. Over 10: faults may stay unseen; calibrate with more data, fewer conditions or a "
         "shorter interval. It changes with a new calibration only.",
         {f"{NAME} within {{{{over}}}}": f"vibration_calibration_sensitivity_decibels{{{CHANNEL}}}"},

@@ -52,7 +52,8 @@ def train_universal_model(
     """
     from monitor.errors import ConfigurationError
     from monitor.model.training.signal_pool import shortest_record
-    from monitor.model.training.universal import LEAST_BUDGET_S, UniversalRecipe
+    from monitor.model.training.universal import LEAST_BUDGET_S
+    from monitor.model.training.universal_recipe import UniversalRecipe
     from monitor.model.training.universal_run import run_universal
     from monitor.recording.described import open_described, refuse_quantities
 

@@ -17,8 +17,7 @@ from scipy.signal import lfilter
 from monitor.core.arrays import Float32, Float64, Floats
 from monitor.core.scoring.bands import layout
 from monitor.core.scoring.calibration import SECONDS_PER_MONTH, Calibration, episode_length
-from monitor.core.scoring.combine import AGREED_SCALE, KIND_SCALE, LEAST_AGREED_SCALE, SCALES, combine
-from monitor.core.scoring.conditions import Combination, explained, logarithms
+from monitor.core.scoring.combine import AGREED_SCALE, KIND_SCALE, LEAST_AGREED_SCALE, SCALES, combine, unsettled
 from monitor.core.scoring.fit import (
     PRIOR_INTERVALS,
     accumulate,
@@ -75,13 +74,11 @@ def kinds_of(calibration: Calibration, raw: Floats, measured: Floats | None = No
     ``measured`` are the values of the calibration's quantities, (n, C); None: they are not known.
     """
     of = layout(calibration.block_samples)
-    known = calibration
-    combination = Combination.of(known.prototypes, known.noise, known.healthy, known.values)
-    left = explained(raw, combination.expected(logarithms(raw, of.bands), measured), of.bands)
+    left = calibration.combination.left(raw, of.bands, measured)
     values = features(accumulate(left, calibration.low, calibration.high), of.windows)
     statistic, _ = statistics(values, calibration.centre, calibration.spread, make_plan(of))
     surprises = statistic / calibration.kind_scale
-    surprises[np.arange(1, len(raw) + 1)[:, None] < np.array(SCALES)] = 0.0
+    surprises[unsettled(np.arange(1, len(raw) + 1))] = 0.0
     return statistic, surprises
 
 
@@ -314,5 +311,5 @@ class _Smoothing:
 
     def _combined(self, statistic: Float64) -> Float64:
         surprises = statistic / np.array(self.scales)
-        surprises[np.arange(1, len(statistic) + 1)[:, None] < np.array(SCALES)] = 0.0
+        surprises[unsettled(np.arange(1, len(statistic) + 1))] = 0.0
         return np.asarray(surprises.max(axis=1))

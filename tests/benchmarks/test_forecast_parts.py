@@ -12,7 +12,7 @@ from monitor.errors import ArtefactError
 from monitor.model.artefact.artefact import load_artefact
 from monitor.model.training.report import compare, linear_forecaster
 from monitor.model.training.training import CONTINUED, TUTORIAL, Recipe
-from monitor.model.training.universal import UniversalRecipe
+from monitor.model.training.universal_recipe import UniversalRecipe
 from monitor.model.training.universal_run import HELD_OUT_SEED
 from monitor.shipped import shipped
 from tests.benchmarks import forecast_data as data

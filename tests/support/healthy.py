@@ -1,9 +1,11 @@
 """Made-up healthy channels for the tests of evidence and score: coloured noise that a poor forecaster has looked at."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 from scipy.signal import lfilter
 
-from monitor.core.arrays import Bool, Float32, Rows
+from monitor.core.arrays import Bool, Float32, Floats, Rows
 from monitor.core.gap import ComparedBlocks, GapFigures, GapSums
 from monitor.core.scoring.calibration import Calibration
 from monitor.core.scoring.fit import calibrate
@@ -38,9 +40,42 @@ def stretch(blocks: Float32) -> Stretch:
     return Stretch(np.zeros(blocks.shape[1], np.float32), blocks, forecast)
 
 
+def calibrated(
+    stretches: list[Stretch],
+    *,
+    rate_hz: float = RATE,
+    interval_s: float | None = None,
+    quantities: Sequence[Mapping[str, Floats]] = (),
+) -> Calibration:
+    """A calibration from one recording for each stretch."""
+    return calibrate(
+        [[one] for one in stretches],
+        interval_blocks=INTERVAL,
+        warmup_blocks=5,
+        sampling_rate_hz=rate_hz,
+        interval_s=interval_s,
+        block_samples=BLOCK,
+        recordings=range(len(stretches)),
+        quantities=quantities,
+    )
+
+
 def healthy_calibration(blocks: int = 4000, seed: int = 1) -> Calibration:
-    healthy = [[stretch(signal(blocks, seed))]]
-    return calibrate(healthy, interval_blocks=INTERVAL, warmup_blocks=5, sampling_rate_hz=RATE, block_samples=BLOCK)
+    return calibrated([stretch(signal(blocks, seed))])
+
+
+def at_load(load: float, blocks: int, seed: int, fault: float = 0.0) -> Float32:
+    """A machine whose level and high frequencies grow with the load, 0 to 1."""
+    low, high = signal(blocks, seed), signal(blocks, seed + 1000)
+    rough = np.diff(high.ravel(), prepend=np.float32(0.0)).reshape(high.shape)
+    found: Float32 = (np.exp(0.7 * load) * low + np.exp(1.2 * load - 1.0) * rough).astype(np.float32)
+    return found + fault * signal(blocks, seed + 2000, fault=3.0) if fault else found
+
+
+def blind(blocks: Float32) -> Stretch:
+    """The blocks beside a forecast that knows nothing of them, whatever the load."""
+    noise = np.random.default_rng(0).normal(size=blocks.shape)
+    return Stretch(np.zeros(BLOCK, np.float32), blocks, noise.astype(np.float32))
 
 
 def make_batch(rows: Rows, signal: Float32, forecast: Float32, before: Float32 | None = None) -> ComparedBlocks:

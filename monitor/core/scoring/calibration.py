@@ -14,7 +14,7 @@ import numpy as np
 from monitor.core.arrays import Float64, Floats
 from monitor.core.scoring.bands import layout
 from monitor.core.scoring.combine import EPISODE_GAP, SCALES
-from monitor.core.scoring.conditions import MOST_PROTOTYPES
+from monitor.core.scoring.conditions import MOST_PROTOTYPES, Combination
 from monitor.core.scoring.head import Head
 from monitor.core.scoring.kinds import KINDS, make_plan
 from monitor.core.scoring.tail import Tail
@@ -110,6 +110,11 @@ class Calibration:
     sensitivity: Float64
     """(bands + 1, 2) smallest lasting rise in dB that raises the alarm, of each band and then of all together, within a
     minute and a day, with the limit for one false alarm a month; see :mod:`monitor.core.scoring.sensitivity`."""
+
+    @property
+    def combination(self) -> Combination:
+        """How the learned conditions explain an interval."""
+        return Combination.of(self.prototypes, self.noise, self.healthy, self.values)
 
     @property
     def tail(self) -> Tail:

@@ -6,7 +6,7 @@ distribution of the result is measured on healthy data instead of derived.
 
 import numpy as np
 
-from monitor.core.arrays import Floats
+from monitor.core.arrays import Bool, Floats, Int64
 from monitor.core.scoring.kinds import KINDS, PRIOR
 
 SCALES = (1, 8, 64)
@@ -28,6 +28,11 @@ EPISODE_GAP = 8
 """Intervals below the limit that end an episode."""
 
 _LOG_WEIGHTS = np.log(np.array([PRIOR[kind] for kind in KINDS])).astype(np.float32)
+
+
+def unsettled(count: Int64) -> Bool:
+    """(n, scales) True where fewer intervals came, (n,), than an average is over; such an average says nothing yet."""
+    return np.asarray(count[:, None] < np.array(SCALES))
 
 
 def combine(surprises: Floats) -> Floats:

@@ -140,9 +140,9 @@ def _spans(recordings: list[Float64]) -> tuple[Float64, Int64, Bool]:
     means, stretch = [], []
     alone: list[bool] = []
     for one in recordings:
-        length = _span_length(len(one))
-        count = len(one) // length
-        means.append(one[: count * length].reshape(count, length, -1).mean(axis=1))
+        spans = _in_spans(one)
+        count = len(spans)
+        means.append(spans.mean(axis=1))
         parts = max(1, min(STRETCHES, count // 2))
         stretch.append(len(alone) + np.arange(count) * parts // count)
         alone += [parts == 1] * parts
@@ -151,6 +151,13 @@ def _spans(recordings: list[Float64]) -> tuple[Float64, Int64, Bool]:
 
 def _span_length(intervals: int) -> int:
     return min(SPAN_INTERVALS, intervals // 4) if intervals >= 4 * FEWEST_STRETCHES else max(1, intervals)
+
+
+def _in_spans(values: Float64) -> Float64:
+    """Consecutive whole spans of a recording, (intervals, n) to (spans, span, n)."""
+    length = _span_length(len(values))
+    count = len(values) // length
+    return values[: count * length].reshape(count, length, values.shape[1])
 
 
 def _neighbours(odd: Bool) -> Bool:
@@ -216,12 +223,7 @@ def _farthest(spans: Float64, values: Float64, deviation: Float64) -> list[int]:
 
 def _span_values(measured: list[Float64]) -> Float64:
     """Mean of the known values of each span, (spans, C)."""
-    found = []
-    for one in measured:
-        length = _span_length(len(one))
-        count = len(one) // length
-        found.append(_mean(one[: count * length].reshape(count, length, -1).swapaxes(0, 1)))
-    return np.concatenate(found)
+    return np.concatenate([_mean(_in_spans(one).swapaxes(0, 1)) for one in measured])
 
 
 def _mean(values: Float64) -> Float64:

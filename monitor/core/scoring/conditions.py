@@ -69,14 +69,14 @@ def explained(raw: Floats, expected: Floats, bands: int) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class Combination:
-    """The least squares problem of one or many calibrations; leading axes may be added."""
+    """The least squares problem of one calibration."""
 
     origin: Floats
     """(R,) mean of the prototypes."""
     healthy: Floats
     """(P, R) what is healthy at each prototype."""
     pull: Floats
-    """(P, R) the same over the squared noise of each feature."""
+    """(P, R) prototypes about their mean, over the squared noise of each feature."""
     gram: Floats
     """(P, P) products of ``pull`` and the prototypes about their mean."""
     values: Floats
@@ -122,6 +122,10 @@ class Combination:
         if len(self.healthy) == 1:
             return np.broadcast_to(self.healthy, logs.shape)
         return np.asarray(self.weights(logs, measured) @ self.healthy)
+
+    def left(self, raw: Floats, bands: int, measured: Floats | None = None) -> Floats:
+        """What the conditions leave of the raw features of intervals, (n, R); see :func:`explained`."""
+        return explained(raw, self.expected(logarithms(raw, bands), measured), bands)
 
 
 def varies(low: Floats, high: Floats) -> Bool:

@@ -23,9 +23,10 @@ from monitor.core.scoring.combine import (
     SCALES,
     agreed,
     combine,
+    unsettled,
 )
 from monitor.core.scoring.condition_fit import Learned, drift, learn
-from monitor.core.scoring.conditions import Combination, explained, logarithms
+from monitor.core.scoring.conditions import Combination, logarithms
 from monitor.core.scoring.head import Head
 from monitor.core.scoring.head_fit import CANDIDATES, Candidate, Fitted, Stretch, fit_head
 from monitor.core.scoring.kinds import KINDS, Plan, features, make_plan, raw_features, statistics
@@ -222,7 +223,7 @@ class _Fit:
             for phase, values in zip(phases, measured, strict=True)
             if not aside[: len(phase)].all()
         ]
-        left = [explained(one, combination.expected(logarithms(one, bands), values), bands) for one, values in kept]
+        left = [combination.left(one, bands, values) for one, values in kept]
         every = np.concatenate(left)
         mean, deviation = every.mean(axis=0), every.std(axis=0)
         degrees = self.interval_blocks * np.diff(self.layout.edges)
@@ -238,7 +239,7 @@ class _Fit:
         totals = []
         for phase in statistic:
             scaled = phase / scales
-            scaled[np.arange(1, len(phase) + 1)[:, None] < np.array(SCALES)] = 0.0
+            scaled[unsettled(np.arange(1, len(phase) + 1))] = 0.0
             totals.append(rolling(combine(scaled)))
         tail = fit_tail(np.concatenate(totals), self.intervals, AGREED_SCALE, LEAST_AGREED_SCALE)
         figures = np.concatenate([one for one, _ in kept])[:, -2:]

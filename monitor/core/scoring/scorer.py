@@ -14,8 +14,8 @@ from monitor.core.arrays import Float32, Int64, Numbers, Rows
 from monitor.core.gap import GapFigures
 from monitor.core.scoring.bands import layout
 from monitor.core.scoring.calibration import Calibration
-from monitor.core.scoring.combine import MEMORY, SCALES, agreed, combine
-from monitor.core.scoring.conditions import Combination, descend, explained, logarithms, neighbours, to_scale
+from monitor.core.scoring.combine import MEMORY, SCALES, agreed, combine, unsettled
+from monitor.core.scoring.conditions import descend, explained, logarithms, neighbours, to_scale
 from monitor.core.scoring.kinds import KINDS, features, make_plan, raw_features, statistics
 from monitor.core.scoring.observations import Observations
 from monitor.core.scoring.tail import surprise
@@ -153,7 +153,7 @@ class Scorer:
         values = features(mean, self.layout.windows)
         statistic, exponent = statistics(values, of["centre"], of["spread"], self._plan)
         statistic /= of["kind_scale"]
-        statistic[count[:, None] < np.array(SCALES)] = 0.0
+        statistic[unsettled(count)] = 0.0
         self._last[rows] = np.concatenate([self._last[rows, 1:], combine(statistic)[:, None]], axis=1)
         tail = of["knee"], of["at_knee"], of["scale"]
         limit = self._limit[rows]
@@ -182,7 +182,7 @@ class Scorer:
 def _conditions(calibrations: list[Calibration]) -> dict[str, Float32]:
     """The least squares problems of calibrations, stacked, each with as many places as the largest needs."""
     most = max(len(one.prototypes) for one in calibrations)
-    found = [Combination.of(one.prototypes, one.noise, one.healthy, one.values) for one in calibrations]
+    found = [one.combination for one in calibrations]
     size, quantities = (len(found), most), max(len(one.quantities) for one in calibrations)
     stacked = {
         "origin": np.stack([one.origin for one in found]).astype(np.float32),

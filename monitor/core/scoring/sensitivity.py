@@ -19,7 +19,6 @@ from monitor.core.arrays import Float64, Floats, Int64
 from monitor.core.scoring.bands import layout
 from monitor.core.scoring.calibration import OVER_S, Calibration
 from monitor.core.scoring.combine import MEMORY, SCALES, agreed, combine
-from monitor.core.scoring.conditions import Combination, explained, logarithms
 from monitor.core.scoring.kinds import features, make_plan, statistics
 
 FALSE_ALARMS_PER_MONTH = 1.0
@@ -139,9 +138,7 @@ class _Trial:
         self.layout = layout(calibration.block_samples)
         self.plan = make_plan(self.layout)
         self.limit = calibration.limit(FALSE_ALARMS_PER_MONTH)
-        self.combination = Combination.of(
-            calibration.prototypes, calibration.noise, calibration.healthy, calibration.values
-        )
+        self.combination = calibration.combination
         pieces = [[array[part] for array in one] for one in healthy for part in _parts(len(one[0]))]
         chosen = np.unique(np.linspace(0, len(pieces) - 1, PIECES).astype(np.int64))
         self.raw, self.measured, self.averaged = (np.stack([pieces[at][array] for at in chosen]) for array in range(3))
@@ -180,12 +177,10 @@ class _Trial:
 
     def _left(self, raw: Floats) -> Floats:
         """What the conditions leave of raw features."""
-        bands = self.layout.bands
-        logs = logarithms(raw, bands)
-        measured = np.broadcast_to(self.measured, (*logs.shape[:-1], self.measured.shape[-1]))
-        flat = logs.reshape(-1, logs.shape[-1])
-        expected = self.combination.expected(flat, measured.reshape(len(flat), measured.shape[-1]))
-        return explained(raw, expected.reshape(logs.shape), bands)
+        measured = np.broadcast_to(self.measured, (*raw.shape[:-1], self.measured.shape[-1]))
+        flat = raw.reshape(-1, raw.shape[-1])
+        found = self.combination.left(flat, self.layout.bands, measured.reshape(len(flat), measured.shape[-1]))
+        return found.reshape(raw.shape)
 
     def _tamed(self, left: Floats) -> Floats:
         """The mean of each piece, within the bounds that the averages keep; (pieces, 1, R)."""

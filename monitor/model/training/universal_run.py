@@ -25,7 +25,8 @@ from monitor.model.training.dataset import split_in_time
 from monitor.model.training.report import linear_forecaster
 from monitor.model.training.signal_pool import normalised, shortest_record
 from monitor.model.training.training_run import Material, described, report_rows, started_from, with_signal
-from monitor.model.training.universal import UniversalProgress, UniversalRecipe, train_universal
+from monitor.model.training.universal import UniversalProgress, train_universal
+from monitor.model.training.universal_recipe import UniversalRecipe
 from monitor.simulation.random_vibration import RandomVibration
 
 HELD_OUT_SEED = 990_001

@@ -7,39 +7,16 @@ from monitor.core.arrays import Float32, Float64
 from monitor.core.scoring.calibration import Calibration
 from monitor.core.scoring.condition_fit import learn
 from monitor.core.scoring.conditions import Combination, explained, project
-from monitor.core.scoring.fit import calibrate
-from monitor.core.scoring.head_fit import Stretch
-from tests.support.healthy import BLOCK, INTERVAL, RATE, Channels, signal
+from tests.support.healthy import Channels, at_load, blind, calibrated
 
 
-def at_load(load: float, blocks: int, seed: int, fault: float = 0.0) -> Float32:
-    """A machine whose level and high frequencies grow with the load, 0 to 1."""
-    low, high = signal(blocks, seed), signal(blocks, seed + 1000)
-    rough = np.diff(high.ravel(), prepend=np.float32(0.0)).reshape(high.shape)
-    found: Float32 = (np.exp(0.7 * load) * low + np.exp(1.2 * load - 1.0) * rough).astype(np.float32)
-    return found + fault * signal(blocks, seed + 2000, fault=3.0) if fault else found
-
-
-def stretch(blocks: Float32) -> Stretch:
-    """The blocks beside a forecast that knows nothing of them, whatever the load."""
-    noise = np.random.default_rng(0).normal(size=blocks.shape)
-    return Stretch(np.zeros(BLOCK, np.float32), blocks, noise.astype(np.float32))
-
-
-def calibrated(parts: list[Float32]) -> Calibration:
+def learned_from(parts: list[Float32]) -> Calibration:
     """A calibration from one recording for each part."""
-    return calibrate(
-        [[stretch(part)] for part in parts],
-        interval_blocks=INTERVAL,
-        warmup_blocks=5,
-        sampling_rate_hz=RATE,
-        block_samples=BLOCK,
-        recordings=range(len(parts)),
-    )
+    return calibrated([blind(part) for part in parts])
 
 
 def scores(calibration: Calibration, part: Float32) -> Float64:
-    return np.array([float(one.score[0]) for one in Channels(1, calibration).run([stretch(part)])])
+    return np.array([float(one.score[0]) for one in Channels(1, calibration).run([blind(part)])])
 
 
 def test_the_projection_is_the_nearest_point_of_the_simplex() -> None:
@@ -71,19 +48,19 @@ def test_explained_energies_are_ratios_and_the_rest_differences() -> None:
 
 
 def test_one_steady_condition_is_one_prototype() -> None:
-    steady = calibrated([at_load(0.5, 3000, 1)])
+    steady = learned_from([at_load(0.5, 3000, 1)])
     assert len(steady.prototypes) == 1
     assert steady.aside_intervals == 0
 
 
 def test_a_load_between_learned_ones_is_healthy_and_a_fault_there_is_not() -> None:
-    calibration = calibrated([at_load(load, 1500, seed) for seed, load in enumerate((0.0, 0.35, 1.0))])
+    calibration = learned_from([at_load(load, 1500, seed) for seed, load in enumerate((0.0, 0.35, 1.0))])
     assert 2 <= len(calibration.prototypes) <= 12
     for load in (0.0, 0.2, 0.7, 1.0):
         assert scores(calibration, at_load(load, 800, 50)).max() < 1.0
     assert np.median(scores(calibration, at_load(0.7, 800, 50, fault=0.4))) > 1.0
     # Learned at one load only, the other loads are faults: the explanation does the work.
-    alone = calibrated([at_load(0.0, 1500, 1)])
+    alone = learned_from([at_load(0.0, 1500, 1)])
     assert np.median(scores(alone, at_load(0.7, 800, 50))) > 1.0
 
 
@@ -92,9 +69,9 @@ def test_an_odd_stretch_is_set_aside_and_excuses_no_fault() -> None:
     spoiled = clean.copy()
     spoiled[2400:2560] = at_load(0.5, 160, 7, fault=0.8)
     fault = at_load(0.5, 600, 60, fault=0.8)
-    learned = calibrated([spoiled])
+    learned = learned_from([spoiled])
     assert 16 <= learned.aside_intervals <= 64
-    assert np.median(scores(learned, fault)) > 0.5 * np.median(scores(calibrated([clean]), fault))
+    assert np.median(scores(learned, fault)) > 0.5 * np.median(scores(learned_from([clean]), fault))
     assert np.median(scores(learned, fault)) > 1.0
 
 
@@ -103,23 +80,23 @@ def test_what_recurs_is_a_condition() -> None:
     part = at_load(0.2, 6000, 1)
     for start in (700, 2000, 3500, 5000):
         part[start : start + 400] = at_load(0.9, 400, start)
-    learned = calibrated([part])
+    learned = learned_from([part])
     assert len(learned.prototypes) > 1
     assert scores(learned, at_load(0.9, 600, 70)).max() < 1.0
 
 
 def test_a_named_recording_is_confirmed_however_odd_it_is() -> None:
     loads = [at_load(load, 200, seed) for seed, load in enumerate((0.0, 1.0))]
-    learned = calibrated([*loads, at_load(0.5, 60, 9)])
+    learned = learned_from([*loads, at_load(0.5, 60, 9)])
     assert learned.aside_intervals == 0
 
 
 def test_calibrations_with_different_numbers_of_prototypes_are_scored_together() -> None:
-    one, many = calibrated([at_load(0.0, 1500, 1)]), calibrated([at_load(load, 1500, 2) for load in (0.0, 1.0)])
+    one, many = learned_from([at_load(0.0, 1500, 1)]), learned_from([at_load(load, 1500, 2) for load in (0.0, 1.0)])
     channels = Channels(2, one)
     channels.observations.assign(channels.rows[1:], many.head)
     channels.scorer.assign(channels.rows[1:], many, many.limit(1.0))
-    both = channels.run([stretch(at_load(0.0, 400, 80)), stretch(at_load(0.6, 400, 81))])
+    both = channels.run([blind(at_load(0.0, 400, 80)), blind(at_load(0.6, 400, 81))])
     apart = scores(one, at_load(0.0, 400, 80)), scores(many, at_load(0.6, 400, 81))
     for row in (0, 1):
         assert [float(each.score[row]) for each in both] == pytest.approx(apart[row].tolist(), rel=1e-3, abs=1e-4)

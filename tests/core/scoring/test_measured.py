@@ -9,26 +9,19 @@ from monitor.core.arrays import Float32, Float64
 from monitor.core.scoring.calibration import Calibration
 from monitor.core.scoring.condition_fit import learn
 from monitor.core.scoring.conditions import Combination, neighbours
-from monitor.core.scoring.fit import calibrate
 from monitor.core.scoring.judge import Judge, Judgements
 from monitor.core.scoring.measured import Measured, interval_means, learnable
 from monitor.core.scoring.plausibility import REFUSALS, Refusal
 from monitor.errors import RecordingError
-from tests.core.scoring.test_conditions import at_load, stretch
-from tests.support.healthy import BLOCK, INTERVAL, RATE, healthy_calibration, make_batch
+from tests.support.healthy import BLOCK, INTERVAL, at_load, blind, calibrated, healthy_calibration, make_batch
 
 NAN = float("nan")
 
 
-def calibrated(loads: dict[float, float | Float32], blocks: int = 1500) -> Calibration:
+def learned_from(loads: dict[float, float | Float32], blocks: int = 1500) -> Calibration:
     """A calibration from one recording at each load, with the value that was measured of it."""
-    return calibrate(
-        [[stretch(at_load(load, blocks, seed))] for seed, load in enumerate(loads)],
-        interval_blocks=INTERVAL,
-        warmup_blocks=5,
-        sampling_rate_hz=RATE,
-        block_samples=BLOCK,
-        recordings=range(len(loads)),
+    return calibrated(
+        [blind(at_load(load, blocks, seed)) for seed, load in enumerate(loads)],
         quantities=[{"load": np.broadcast_to(np.asarray(value, np.float64), blocks)} for value in loads.values()],
     )
 
@@ -38,7 +31,7 @@ def judged(calibration: Calibration, part: Float32, values: list[float] | None) 
     judge, row = Judge(1, BLOCK), np.arange(1)
     judge.assign(row, calibration, calibration.limit(1.0))
     judge.measured.tell(("pressure", "load"))
-    one, found = stretch(part), []
+    one, found = blind(part), []
     for block in range(len(part) // INTERVAL * INTERVAL):
         before = one.before[None] if block == 0 else None
         value = None if values is None else np.array([[7.0, values[block // INTERVAL]]], np.float32)
@@ -55,7 +48,7 @@ def scores(calibration: Calibration, part: Float32, value: float | None) -> Floa
 
 @pytest.fixture(scope="module")
 def three() -> Calibration:
-    return calibrated({0.0: 0.0, 0.5: 50.0, 1.0: 100.0})
+    return learned_from({0.0: 0.0, 0.5: 50.0, 1.0: 100.0})
 
 
 def test_a_calibration_knows_the_values_of_its_prototypes_and_their_range(three: Calibration) -> None:
@@ -96,16 +89,16 @@ def test_without_a_value_nothing_is_withheld(three: Calibration) -> None:
 
 
 def test_a_quantity_of_some_recordings_only_is_learned_from_those() -> None:
-    part = calibrated({0.0: 0.0, 0.5: NAN, 1.0: 100.0})
+    part = learned_from({0.0: 0.0, 0.5: NAN, 1.0: 100.0})
     assert part.ranges.tolist() == [[0.0, 100.0]]
     assert np.isfinite(part.values).all()
     assert scores(part, at_load(0.5, 800, 50), 50.0).max() < 1.0
     assert scores(part, at_load(0.5, 800, 50), None).max() < 1.0
-    assert calibrated({0.0: NAN, 1.0: NAN}).quantities == ()
+    assert learned_from({0.0: NAN, 1.0: NAN}).quantities == ()
 
 
 def test_a_constant_quantity_keeps_its_range_and_changes_no_score() -> None:
-    constant, none = calibrated({0.0: 40.0, 1.0: 40.0}), calibrated({0.0: NAN, 1.0: NAN})
+    constant, none = learned_from({0.0: 40.0, 1.0: 40.0}), learned_from({0.0: NAN, 1.0: NAN})
     assert constant.ranges.tolist() == [[40.0, 40.0]]
     assert constant.margins.tolist() == [2.0]
     part = at_load(0.6, 400, 52)
@@ -114,7 +107,7 @@ def test_a_constant_quantity_keeps_its_range_and_changes_no_score() -> None:
 
 
 def test_a_quantity_that_was_always_zero_knows_only_zero() -> None:
-    zero = calibrated({0.0: 0.0, 1.0: 0.0})
+    zero = learned_from({0.0: 0.0, 1.0: 0.0})
     part = at_load(0.6, 100, 52)
     assert np.isfinite(scores(zero, part, 0.0)).all()
     assert [float(one.condition_distance[0]) for one in judged(zero, part, [0.1] * 10)] == [1000.0] * 10
@@ -123,7 +116,7 @@ def test_a_quantity_that_was_always_zero_knows_only_zero() -> None:
 def test_blocks_with_an_unknown_value_do_not_count() -> None:
     values = np.full(1500, 100.0)
     values[::100] = NAN
-    found = calibrated({0.0: 0.0, 1.0: values.astype(np.float32)})
+    found = learned_from({0.0: 0.0, 1.0: values.astype(np.float32)})
     assert found.ranges.tolist() == [[0.0, 100.0]]
 
 
@@ -214,7 +207,7 @@ def test_rows_with_different_quantities_are_scored_together(three: Calibration) 
     for row, calibration in enumerate((three, renamed)):
         judge.assign(rows[row : row + 1], calibration, calibration.limit(1.0))
     judge.measured.tell(("load", "pressure"))
-    one = stretch(at_load(1.0, 200, 50))
+    one = blind(at_load(1.0, 200, 50))
     both = []
     for block in range(200):
         before = np.stack([one.before] * 2) if block == 0 else None

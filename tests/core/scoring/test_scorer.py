@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 
 from monitor.core.scoring.bands import layout
-from monitor.core.scoring.combine import SCALES, combine
-from monitor.core.scoring.conditions import Combination, explained, logarithms
+from monitor.core.scoring.combine import combine, unsettled
 from monitor.core.scoring.fit import accumulate, calibrate, context_sums, cut, rolling
 from monitor.core.scoring.kinds import KINDS, Kind, features, make_plan, statistics
 from monitor.core.scoring.scorer import Scores
@@ -140,12 +139,10 @@ def test_scoring_interval_by_interval_equals_one_pass_over_all_of_them() -> None
     found = Channels(1, calibration).run([one])
     raw = cut(context_sums([one], calibration.head), 0, INTERVAL, BLOCK)
     plan = make_plan(layout(BLOCK))
-    bands = layout(BLOCK).bands
-    combination = Combination.of(calibration.prototypes, calibration.noise, calibration.healthy)
-    left = explained(raw, combination.expected(logarithms(raw, bands)), bands)
+    left = calibration.combination.left(raw, layout(BLOCK).bands)
     values = features(accumulate(left, calibration.low, calibration.high), layout(BLOCK).windows)
     statistic, _ = statistics(values, calibration.centre, calibration.spread, plan)
     surprises = statistic / calibration.kind_scale
-    surprises[np.arange(1, len(raw) + 1)[:, None] < np.array(SCALES)] = 0.0
+    surprises[unsettled(np.arange(1, len(raw) + 1))] = 0.0
     expected = calibration.tail.surprise(rolling(combine(surprises))) / calibration.limit(1.0)
     assert scores(found) == pytest.approx(expected.tolist(), rel=1e-2, abs=1e-2)

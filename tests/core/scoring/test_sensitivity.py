@@ -9,11 +9,10 @@ from monitor.core.arrays import Float32, Float64
 from monitor.core.gap import GapFigures
 from monitor.core.scoring.bands import layout
 from monitor.core.scoring.calibration import OVER_S, Calibration
-from monitor.core.scoring.fit import calibrate
 from monitor.core.scoring.observations import Observations
 from monitor.core.scoring.scorer import Scorer
 from monitor.core.scoring.sensitivity import MOST_DECIBELS, advice, sensitivity_document, stated
-from tests.support.healthy import BLOCK, INTERVAL, Channels, signal, stretch
+from tests.support.healthy import BLOCK, INTERVAL, Channels, calibrated, signal, stretch
 
 RATE = 200.0
 """Intervals of a second, so a minute is too short for the longest average to settle."""
@@ -24,17 +23,9 @@ BEFORE = 100
 BANDS = layout(BLOCK).bands
 
 
-def calibrated(parts: list[Float32], interval_s: float | None = None) -> Calibration:
+def learned_from(parts: list[Float32], interval_s: float | None = None) -> Calibration:
     """A calibration from one recording for each part."""
-    return calibrate(
-        [[stretch(part)] for part in parts],
-        interval_blocks=INTERVAL,
-        warmup_blocks=5,
-        sampling_rate_hz=RATE,
-        interval_s=interval_s,
-        block_samples=BLOCK,
-        recordings=range(len(parts)),
-    )
+    return calibrated([stretch(part) for part in parts], rate_hz=RATE, interval_s=interval_s)
 
 
 def highest_scores(calibration: Calibration, healthy: Float32, decibels: Float64, intervals: int) -> Float64:
@@ -71,7 +62,7 @@ TWO = [signal(2000, 1), signal(2000, 2, gain=2.0, fault=0.7)]
 def test_the_stated_rise_raises_the_alarm_and_a_smaller_one_does_not(
     parts: list[Float32], unseen: list[Float32], over: str, intervals: int
 ) -> None:
-    calibration = calibrated(parts)
+    calibration = learned_from(parts)
     assert len(calibration.prototypes) == len(parts)
     rise = calibration.sensitivity[:, list(OVER_S).index(over)]
     risen = np.concatenate([np.eye(BANDS), np.ones((1, BANDS))])
@@ -85,14 +76,14 @@ def test_the_stated_rise_raises_the_alarm_and_a_smaller_one_does_not(
 
 
 def test_what_another_condition_shows_is_seen_later() -> None:
-    one, two = calibrated(ONE), calibrated(TWO)
+    one, two = learned_from(ONE), learned_from(TWO)
     assert (one.sensitivity[:, 1] <= one.sensitivity[:, 0]).all()
     assert one.sensitivity[-1, 1] < one.sensitivity[:-1, 1].min()
     assert np.median(two.sensitivity / one.sensitivity) > 1.3
 
 
 def test_with_long_intervals_no_alarm_comes_within_a_minute() -> None:
-    slow = calibrated([signal(400, 1)], interval_s=30.0)
+    slow = learned_from([signal(400, 1)], interval_s=30.0)
     assert (slow.sensitivity[:, 0] == MOST_DECIBELS).all()
     assert (slow.sensitivity[:, 1] < 10.0).all()
     assert stated(slow).startswith("sees a lasting rise of more than 30 dB over all bands within a minute, ")
@@ -111,7 +102,7 @@ def test_with_long_intervals_no_alarm_comes_within_a_minute() -> None:
 def test_it_is_told_in_words_and_numbers() -> None:
     rises = np.full((BANDS + 1, 2), (2.0, 1.5))
     rises[3], rises[-1] = (4.06, 3.01), (1.3, 0.9)
-    good = replace(calibrated([signal(400, 1)]), sensitivity=rises)
+    good = replace(learned_from([signal(400, 1)]), sensitivity=rises)
     assert stated(good) == (
         "sees a lasting rise of 1.3 dB over all bands within a minute, 0.9 dB within a day; weakest in 0.03 to "
         "0.04 kHz: 4.1 dB and 3.0 dB (limit for one false alarm a month)"

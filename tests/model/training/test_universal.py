@@ -18,11 +18,11 @@ from monitor.model.network import Shape
 from monitor.model.training.training_run import recordings_seen
 from monitor.model.training.universal import (
     UniversalProgress,
-    UniversalRecipe,
     UniversalTrained,
     _Run,
     train_universal,
 )
+from monitor.model.training.universal_recipe import UniversalRecipe
 from monitor.model.training.universal_run import HeldOutMachines
 from tests.support.commands import document, invoke, output, refusal
 
