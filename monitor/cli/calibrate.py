@@ -48,7 +48,7 @@ def command(
 
     Example: vibration-monitor calibrate reference healthy.npz --out fan-1-de-x.calibration --interval 1s
     """
-    from monitor.core.scoring.sensitivity import sensitivity_document
+    from monitor.core.learning.sensitivity import sensitivity_document
     from monitor.model.artefact.artefact import load_artefact
     from monitor.model.calibration_file import load_calibrations, save_calibrations
     from monitor.model.engines.engines import load_engine
@@ -112,7 +112,7 @@ def command(
 
 def _tell(out: Path, calibration: "Calibration", learned: dict[str, tuple[float, float]]) -> None:
     """Print what was learned, and what it is worth."""
-    from monitor.core.scoring.sensitivity import advice, stated
+    from monitor.core.learning.sensitivity import advice, stated
 
     click.echo(
         f"{out}: {calibration.healthy_s / 3600:.3g} healthy hours, {calibration.intervals:g} intervals of "

@@ -9,10 +9,11 @@ import numpy as np
 from monitor.core.arrays import Float32, Int64
 from monitor.core.forecaster import CarriedForecaster, Engine
 from monitor.core.gap import ComparedBlocks
+from monitor.core.learning.block_sums import Context
+from monitor.core.learning.fit import calibrate
+from monitor.core.learning.head_fit import CANDIDATES, Stretch
 from monitor.core.pipeline import Pipeline
 from monitor.core.scoring.calibration import Calibration
-from monitor.core.scoring.fit import Context, calibrate
-from monitor.core.scoring.head_fit import CANDIDATES, Stretch
 from monitor.offline.block_conditions import BlockConditions
 from monitor.offline.drive import due_blocks
 from monitor.recording.conditions import Conditions

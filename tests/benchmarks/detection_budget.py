@@ -12,10 +12,11 @@ import numpy as np
 
 from monitor.core.arrays import Float64, Floats
 from monitor.core.forecaster import Engine
+from monitor.core.learning.block_sums import context_sums, cut
+from monitor.core.learning.fit import calibrate, calibrate_sums
+from monitor.core.learning.head_fit import Fitted
 from monitor.core.scoring.alarm import Alarm, State
 from monitor.core.scoring.calibration import SECONDS_PER_MONTH, Calibration
-from monitor.core.scoring.fit import calibrate, calibrate_sums, context_sums, cut
-from monitor.core.scoring.head_fit import Fitted
 from tests.benchmarks import detection_data as data
 from tests.benchmarks.detection_figures import own_surprise
 

@@ -15,18 +15,12 @@ from scipy.linalg import solve_toeplitz
 from scipy.signal import lfilter
 
 from monitor.core.arrays import Float32, Float64, Floats
+from monitor.core.learning.block_sums import context_sums, cut
+from monitor.core.learning.fit import PRIOR_INTERVALS, accumulate, calibrate, rolling
+from monitor.core.learning.head_fit import RIDGE
 from monitor.core.scoring.bands import layout
 from monitor.core.scoring.calibration import SECONDS_PER_MONTH, Calibration, episode_length
 from monitor.core.scoring.combine import AGREED_SCALE, KIND_SCALE, LEAST_AGREED_SCALE, SCALES, combine, unsettled
-from monitor.core.scoring.fit import (
-    PRIOR_INTERVALS,
-    accumulate,
-    calibrate,
-    context_sums,
-    cut,
-    rolling,
-)
-from monitor.core.scoring.head_fit import RIDGE
 from monitor.core.scoring.kinds import KINDS, features, make_plan, statistics
 from monitor.core.scoring.tail import fit_scale, fit_tail
 from tests.benchmarks.detection_data import Streams

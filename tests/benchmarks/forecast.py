@@ -23,9 +23,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from monitor.core.arrays import Float32
 from monitor.core.forecaster import CarriedForecaster, Engine
+from monitor.core.learning.head_fit import Stretch, fit_head
 from monitor.core.level import TIME_CONSTANT_BLOCKS
 from monitor.core.recompute import recompute
-from monitor.core.scoring.head_fit import Stretch, fit_head
 from monitor.errors import MonitorError
 from monitor.model.artefact.artefact import Artefact, load_artefact
 from monitor.model.engines.engines import load_engine

@@ -5,8 +5,9 @@ import pytest
 from scipy.signal import lfilter
 
 from monitor.core.arrays import Float32
-from monitor.core.scoring.fit import calibrate, context_sums
-from monitor.core.scoring.head_fit import Stretch
+from monitor.core.learning.block_sums import context_sums
+from monitor.core.learning.fit import calibrate
+from monitor.core.learning.head_fit import Stretch
 from tests.benchmarks.detection import reach
 from tests.benchmarks.detection_alarm import Rig, Way, by_level, lowest, measure, show_ways, with_fault
 from tests.benchmarks.detection_alarm_femto import life

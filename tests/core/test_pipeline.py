@@ -9,10 +9,10 @@ import pytest
 from monitor.core.arrays import Float32
 from monitor.core.forecaster import LARGEST_LEVELS, make_forecaster, unusable
 from monitor.core.gap import ComparedBlocks
+from monitor.core.learning.fit import calibrate
+from monitor.core.learning.head_fit import NO_NETWORK, Stretch
 from monitor.core.pipeline import Pipeline
 from monitor.core.rings import Rings
-from monitor.core.scoring.fit import calibrate
-from monitor.core.scoring.head_fit import NO_NETWORK, Stretch
 from monitor.core.scoring.plausibility import Skip
 from tests.support.healthy import BLOCK, INTERVAL, signal
 from tests.support.numpy_engine import Exploding, NumpyEngine

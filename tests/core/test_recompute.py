@@ -8,13 +8,13 @@ import pytest
 from monitor.core.arrays import Float32
 from monitor.core.forecaster import make_forecaster
 from monitor.core.gap import ComparedBlocks
+from monitor.core.learning.fit import calibrate
+from monitor.core.learning.head_fit import Stretch
 from monitor.core.level import SPIKE_BLOCKS, SPIKE_LEVELS
 from monitor.core.pipeline import Pipeline
 from monitor.core.recompute import recompute
 from monitor.core.rings import Rings
-from monitor.core.scoring.fit import calibrate
 from monitor.core.scoring.head import Head
-from monitor.core.scoring.head_fit import Stretch
 from tests.support.numpy_engine import Exploding, NumpyEngine
 
 ENGINE = NumpyEngine()

@@ -7,9 +7,9 @@ from scipy.signal import lfilter
 
 from monitor.core.arrays import Bool, Float32, Floats, Rows
 from monitor.core.gap import ComparedBlocks, GapFigures, GapSums
+from monitor.core.learning.fit import calibrate
+from monitor.core.learning.head_fit import Stretch
 from monitor.core.scoring.calibration import Calibration
-from monitor.core.scoring.fit import calibrate
-from monitor.core.scoring.head_fit import Stretch
 from monitor.core.scoring.kinds import Kind
 from monitor.core.scoring.observations import Observations, ObservationSums
 from monitor.core.scoring.scorer import Scorer, Scores

@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestServer
 
 from monitor.bench.alone import bench_calibration
 from monitor.config import Http
-from monitor.core.scoring.sensitivity import stated
+from monitor.core.learning.sensitivity import stated
 from monitor.runtime.alarms.capture_names import evidence_stem
 from monitor.runtime.web.page import assets
 from monitor.runtime.web.server import make_app

@@ -109,7 +109,7 @@ class Calibration:
     """() scale of its tail."""
     sensitivity: Float64
     """(bands + 1, 2) smallest lasting rise in dB that raises the alarm, of each band and then of all together, within a
-    minute and a day, with the limit for one false alarm a month; see :mod:`monitor.core.scoring.sensitivity`."""
+    minute and a day, with the limit for one false alarm a month; see :mod:`monitor.core.learning.sensitivity`."""
 
     @property
     def combination(self) -> Combination:

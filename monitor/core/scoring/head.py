@@ -13,7 +13,7 @@ residual of that forecast, times a second matrix, gives the innovations, because
 unknown: r A = e, with A a triangular Toeplitz matrix of the coefficients a. The second matrix also scales the
 innovations to mean square 1 and takes their cosine components.
 
-Does not handle: how a head is fitted (:mod:`monitor.core.scoring.head_fit`).
+Does not handle: how a head is fitted (:mod:`monitor.core.learning.head_fit`).
 """
 
 from dataclasses import dataclass, fields

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from monitor.core.scoring.fit import calibrate, context_sums, cut
-from monitor.core.scoring.head_fit import Stretch
+from monitor.core.learning.block_sums import context_sums, cut
+from monitor.core.learning.fit import calibrate
+from monitor.core.learning.head_fit import Stretch
 from monitor.core.scoring.kinds import raw_features
 from tests.support.healthy import Channels
 

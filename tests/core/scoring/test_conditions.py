@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from monitor.core.arrays import Float32, Float64
+from monitor.core.learning.condition_fit import learn
 from monitor.core.scoring.calibration import Calibration
-from monitor.core.scoring.condition_fit import learn
 from monitor.core.scoring.conditions import Combination, explained, project
 from tests.support.healthy import Channels, at_load, blind, calibrated
 

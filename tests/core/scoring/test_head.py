@@ -5,8 +5,8 @@ import pytest
 from scipy.fft import dct
 
 from monitor.core.arrays import Float32, Float64
+from monitor.core.learning.head_fit import NO_NETWORK, Stretch, choose, fit_head
 from monitor.core.scoring.head import Head, cosines, innovation_matrix
-from monitor.core.scoring.head_fit import NO_NETWORK, Stretch, choose, fit_head
 from tests.support.healthy import BLOCK, signal, stretch
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from monitor.core.arrays import Float32, Float64
+from monitor.core.learning.condition_fit import learn
 from monitor.core.scoring.calibration import Calibration
-from monitor.core.scoring.condition_fit import learn
 from monitor.core.scoring.conditions import Combination, neighbours
 from monitor.core.scoring.judge import Judge, Judgements
 from monitor.core.scoring.measured import Measured, interval_means, learnable

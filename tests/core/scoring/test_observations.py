@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from monitor.core.learning.block_sums import context_sums, cut
+from monitor.core.learning.head_fit import Stretch
 from monitor.core.scoring.bands import layout
-from monitor.core.scoring.fit import context_sums, cut
-from monitor.core.scoring.head_fit import Stretch
 from monitor.core.scoring.kinds import raw_features
 from monitor.core.scoring.observations import HELD_BLOCKS
 from tests.support.healthy import BLOCK, INTERVAL, Channels, healthy_calibration, make_batch, signal, stretch

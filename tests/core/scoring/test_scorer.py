@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
+from monitor.core.learning.block_sums import context_sums, cut
+from monitor.core.learning.fit import accumulate, calibrate, rolling
 from monitor.core.scoring.bands import layout
 from monitor.core.scoring.combine import combine, unsettled
-from monitor.core.scoring.fit import accumulate, calibrate, context_sums, cut, rolling
 from monitor.core.scoring.kinds import KINDS, Kind, features, make_plan, statistics
 from monitor.core.scoring.scorer import Scores
 from monitor.errors import RecordingError

@@ -13,8 +13,8 @@ import numpy as np
 
 from monitor import __version__
 from monitor.core.arrays import Float64
+from monitor.core.learning.sensitivity import advice, stated
 from monitor.core.scoring.calibration import Calibration
-from monitor.core.scoring.sensitivity import advice, stated
 from monitor.runtime.web.page.fleet import Fleet, significant
 from monitor.runtime.web.page.stream import Feed, event
 from monitor.runtime.web.table import ChannelTable

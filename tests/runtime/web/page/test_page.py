@@ -12,8 +12,8 @@ from aiohttp import web as aioweb
 from aiohttp.test_utils import BaseTestServer, TestServer
 
 from monitor.config import Http
+from monitor.core.learning.sensitivity import stated
 from monitor.core.scoring.plausibility import Refusal, code
-from monitor.core.scoring.sensitivity import stated
 from monitor.runtime.alarms.capture_names import evidence_stem
 from monitor.runtime.web.exposition import MetricsPage, number
 from monitor.runtime.web.families import write_channels

@@ -11,8 +11,11 @@ from dataclasses import replace
 import numpy as np
 from scipy.signal import lfilter
 
-from monitor.core.arrays import Float32, Float64, Floats
-from monitor.core.gap import GapFigures
+from monitor.core.arrays import Float64, Floats
+from monitor.core.learning.block_sums import Context, context_sums, cut
+from monitor.core.learning.condition_fit import Learned, drift, learn
+from monitor.core.learning.head_fit import CANDIDATES, Candidate, Fitted, fit_head
+from monitor.core.learning.sensitivity import sensitivity
 from monitor.core.scoring.bands import layout
 from monitor.core.scoring.calibration import OVER_S, Calibration, episode_length
 from monitor.core.scoring.combine import (
@@ -25,14 +28,9 @@ from monitor.core.scoring.combine import (
     combine,
     unsettled,
 )
-from monitor.core.scoring.condition_fit import Learned, drift, learn
 from monitor.core.scoring.conditions import Combination, logarithms
-from monitor.core.scoring.head import Head
-from monitor.core.scoring.head_fit import CANDIDATES, Candidate, Fitted, Stretch, fit_head
-from monitor.core.scoring.kinds import KINDS, Plan, features, make_plan, raw_features, statistics
+from monitor.core.scoring.kinds import KINDS, Plan, features, make_plan, statistics
 from monitor.core.scoring.measured import interval_means, learnable
-from monitor.core.scoring.observations import Observations
-from monitor.core.scoring.sensitivity import sensitivity
 from monitor.core.scoring.tail import fit_scale, fit_tail
 from monitor.errors import RecordingError
 
@@ -64,12 +62,6 @@ intervals. Lower: averages miss intermittent faults. Higher: one outlier dominat
 FLAT_SHARE = 1e-6
 """RMS of a block over that of the loudest block below which it is a flat line. Lower: a machine that stood still gets
 into the limits. Higher: machines with long quiet phases are refused."""
-
-CHUNK_BLOCKS = 4096
-"""Blocks whitened at once. More: more memory. Fewer: more calls of NumPy."""
-
-Context = list[Stretch]
-"""The scored blocks of one healthy context; a spike, and the block after it, part two stretches."""
 
 
 def calibrate(
@@ -333,48 +325,6 @@ class _Fit:
         if not settled:
             settled = [phase[:, 0, kind] for phase in statistic]
         return fit_scale(np.concatenate(settled), self.intervals / intervals, KIND_SCALE, KIND_SCALE)
-
-
-def context_sums(context: Context, head: Head) -> Float64:
-    """The sums per block, as ``ObservationSums`` and ``GapSums`` make them.
-
-    Returns:
-        (blocks, bands + 2 parts + 3): band energies, wide energies, their squares, and the sums over the block of
-        residual², residual⁴ and signal², in m/s².
-    """
-    of = layout(head.past.size)
-    rows = []
-    for stretch in context:
-        for first in range(0, len(stretch.signal), CHUNK_BLOCKS):
-            part = slice(first, first + CHUNK_BLOCKS)
-            signal = stretch.signal[part].astype(np.float64)
-            residual = signal - head.forecast(stretch.blocks_before(part), stretch.forecast[part])
-            bands = ((residual @ head.whitening) ** 2) @ of.pool
-            wide = bands @ of.wide
-            squares = residual**2
-            sums = [squares.sum(axis=1), (squares**2).sum(axis=1), (signal**2).sum(axis=1)]
-            rows.append(np.concatenate([bands, wide, wide**2, np.stack(sums, axis=1)], axis=1))
-    return np.concatenate(rows)
-
-
-def cut(sums: Float64, start: int, interval_blocks: int, block_samples: int) -> Float32:
-    """Raw features of consecutive whole intervals from block ``start`` on, (intervals, raw)."""
-    of = layout(block_samples)
-    bands, parts = of.bands, of.wide.shape[1]
-    count = max(0, (len(sums) - start) // interval_blocks)
-    if not count:
-        return np.empty((0, bands + parts + 3), np.float32)
-    mean = sums[start : start + count * interval_blocks].reshape(count, interval_blocks, -1).mean(axis=1)
-    wide, squares = mean[:, bands : bands + parts], mean[:, bands + parts : bands + 2 * parts]
-    residual, fourth, signal = mean[:, -3:].T / block_samples
-    seen = Observations(
-        mean[:, :bands].astype(np.float32),
-        (squares / wide**2).astype(np.float32),
-        (fourth / residual**2).astype(np.float32),
-        residual.astype(np.float32),
-    )
-    rms, ratio = np.sqrt(signal).astype(np.float32), (residual / signal).astype(np.float32)
-    return raw_features(seen, GapFigures(np.sqrt(residual).astype(np.float32), ratio, rms, rms))
 
 
 def accumulate(raw: Floats, low: Float64, high: Float64) -> Float64:
