@@ -12,9 +12,11 @@ import numpy as np
 from monitor.core.arrays import Bool, Float32, Int64, Rows
 from monitor.core.forecaster import Forecaster, unusable
 from monitor.core.gap import ComparedBlocks, GapFigures
+from monitor.core.learning.gather import Gatherer
 from monitor.core.level import TIME_CONSTANT_BLOCKS, Level
 from monitor.core.rings import DueBlocks, index_of
 from monitor.core.scoring.calibration import Calibration
+from monitor.core.scoring.head import Head
 from monitor.core.scoring.judge import Judge, Judgements
 from monitor.core.scoring.plausibility import Skip
 
@@ -76,6 +78,7 @@ class Pipeline:
         self._without_network: Bool = np.zeros(channels, np.bool_)
         self.judge = Judge(channels, block_samples)
         self.listener: Callable[[ComparedBlocks], None] | None = None
+        self.gatherer = Gatherer(channels, block_samples)
         self.unforeseen: Int64 = np.zeros(channels, np.int64)
         """(channels,) finite blocks after which the network had no usable forecast, needed or not."""
 
@@ -90,9 +93,24 @@ class Pipeline:
         """Assign a calibration to ``rows``, or remove it; the open interval starts again. See :meth:`Judge.assign`."""
         self.judge.assign(rows, calibration, limit, wrong_rate=wrong_rate)
         self.without_network(rows, calibration is not None and not calibration.head.uses_network)
+        self._restart(rows)
+
+    def _restart(self, rows: Rows) -> None:
+        """Start the open intervals of ``rows`` again."""
+        self.gatherer.reset(rows)
         self._open_blocks[rows] = 0
         # The block before the next one is not kept, so the next one is not scored.
         self._context_blocks[rows] = np.minimum(self._context_blocks[rows], self._warmup_blocks[rows] - 1)
+
+    def learn(self, rows: Rows, head: Head | None, level_mps2: float) -> None:
+        """Have the intervals of ``rows`` prepared for learning until the next :meth:`assign`; see :meth:`Judge.learn`.
+
+        While there is no head, a forecast that is unusable costs no context: the head may do without the network.
+        """
+        bare = rows[~self.judge.calibrated_rows[rows]]
+        self.judge.learn(rows, head, level_mps2)
+        self.without_network(bare, head is None or not head.uses_network)
+        self._restart(bare)
 
     def without_network(self, rows: Rows, without: bool = True) -> None:
         """Set whether ``rows`` do without the network: a forecast that is unusable then costs them no context."""
@@ -103,6 +121,7 @@ class Pipeline:
         self.forecaster.reset(rows)
         self.level.reset(rows)
         self.judge.reset(rows)
+        self.gatherer.reset(rows)
         self._context_blocks[rows] = 0
         self._open_blocks[rows] = 0
         self._follows[rows] = False
@@ -178,6 +197,7 @@ class Pipeline:
             rows, start, samples, high, low, signal, forecast, self.level.mean(rows), follows, before
         )
         self.judge.add(batch, conditions)
+        self.gatherer.add(batch, conditions)
         if self.listener is not None:
             self.listener(batch)
         count = self._open_blocks[rows]

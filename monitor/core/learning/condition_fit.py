@@ -46,6 +46,15 @@ Higher: what does not grow in proportion to a speed is explained worse."""
 SHIFT = 0.05
 """Standard deviation, in natural logarithms, by which a span may differ from another of the same condition."""
 
+MOVING = 0.9
+"""Distance of a stretch from what the stretches before it explain, in deviations of a span, from which it is new.
+Lower: steady machines count as moving (0.8 on a rig that warms up). Higher: faults that grow while a machine is learned
+are missed (at the end of a linear growth, 1.0 to 1.6 for a bearing fault of the simulator)."""
+
+MOVING_STRETCHES = 2
+"""Last stretches that must all be new. Fewer: one odd event counts as moving. More: a fault that began in the last
+quarter of the time is learned as a condition, since its stretches explain one another."""
+
 MEDIAN_SQUARE = 0.455
 """Median of a squared standard normal variable."""
 
@@ -84,9 +93,7 @@ def learn(recordings: list[Float64], measured: list[Float64] | None = None) -> L
     every = np.concatenate(recordings)
     measured = [np.zeros((len(one), 0)) for one in recordings] if measured is None else measured
     told = np.concatenate(measured)
-    deviation = np.sqrt(np.concatenate([(one - _smoothed(one)) ** 2 for one in recordings]).mean(axis=0)) + 1e-6
-    noise = np.sqrt(deviation**2 + SHIFT**2)
-    of_span = np.sqrt(deviation**2 / SPAN_INTERVALS + SHIFT**2)
+    deviation, noise, of_span = _deviations(recordings)
     spans, stretch, alone = _spans(recordings)
     span_values = _span_values(measured)
     nothing = [np.zeros(len(one), np.bool_) for one in recordings]
@@ -121,6 +128,39 @@ def learn(recordings: list[Float64], measured: list[Float64] | None = None) -> L
     return Learned(prototypes, healthy, noise, aside, values, np.where(np.isnan(ranges), _ranges(told), ranges), shifts)
 
 
+def novelty(logs: Float64, measured: Float64) -> Float64:
+    """How new each stretch of time was when it came: the curve that tells a machine that keeps moving away.
+
+    Args:
+        logs: (intervals, R) logarithms of the raw features of consecutive intervals.
+        measured: (intervals, C) measured values, NaN where not known, each known at least once.
+
+    Returns:
+        (stretches - 1,) for each stretch but the first its distance from what the stretches before it explain, the root
+        of the mean square over the features, in deviations of a span; empty with fewer than :data:`FEWEST_STRETCHES`.
+    """
+    _, noise, of_span = _deviations([logs])
+    spans, stretch, _ = _spans([logs])
+    values = _span_values([measured])
+    found = []
+    for number in range(1, stretch.max() + 1 if stretch.max() + 1 >= FEWEST_STRETCHES else 1):
+        before, now = stretch < number, stretch == number
+        known = np.isfinite(values[before]).any(axis=0)
+        prototypes, at = _prototypes(spans[before], values[before][:, known], of_span, noise)
+        expected = Combination.of(prototypes, noise, values=at).expected(spans[now], values[now][:, known])
+        found.append(np.sqrt(np.mean(((spans[now] - expected).mean(axis=0) / of_span) ** 2)))
+    return np.array(found)
+
+
+def keeps_moving(curve: Float64) -> bool:
+    """Whether a machine kept moving away while it was learned: a fault that grows, or running-in.
+
+    Args:
+        curve: from :func:`novelty`.
+    """
+    return curve.size >= MOVING_STRETCHES and bool((curve[-MOVING_STRETCHES:] >= MOVING).all())
+
+
 def drift(shifts: Float64, sampled: Float64) -> Float64:
     """The standard deviation of shifts that is not due to sampling; one odd stretch does not matter.
 
@@ -133,6 +173,12 @@ def drift(shifts: Float64, sampled: Float64) -> Float64:
     """
     found: Float64 = np.sqrt(np.maximum(np.median(shifts**2, axis=0) / MEDIAN_SQUARE - sampled, 0.0))
     return found
+
+
+def _deviations(recordings: list[Float64]) -> tuple[Float64, Float64, Float64]:
+    """Standard deviations, (R,) each: of an interval in its span; of an interval and of a span about a condition."""
+    deviation = np.sqrt(np.concatenate([(one - _smoothed(one)) ** 2 for one in recordings]).mean(axis=0)) + 1e-6
+    return deviation, np.sqrt(deviation**2 + SHIFT**2), np.sqrt(deviation**2 / SPAN_INTERVALS + SHIFT**2)
 
 
 def _spans(recordings: list[Float64]) -> tuple[Float64, Int64, Bool]:

@@ -7,11 +7,12 @@ The scoring then runs over these intervals without limits, and the limits follow
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from scipy.signal import lfilter
 
-from monitor.core.arrays import Float64, Floats
+from monitor.core.arrays import Bool, Float64, Floats
 from monitor.core.learning.block_sums import Context, context_sums, cut
 from monitor.core.learning.condition_fit import Learned, drift, learn
 from monitor.core.learning.head_fit import CANDIDATES, Candidate, Fitted, fit_head
@@ -44,6 +45,9 @@ recordings are refused."""
 PHASES = 4
 """Starting points from which the intervals are counted. More: more work, and more overlap between them."""
 
+ENOUGH_INTERVALS = 1000
+"""Healthy intervals from which one starting point does. Lower: short data are used less well. Higher: more work."""
+
 PRIOR_INTERVALS = 10.0
 """Weight of the prior spread, in intervals. Lower: with many bands, some get far too small a spread by chance. Higher:
 measured spreads count less."""
@@ -75,6 +79,7 @@ def calibrate(
     candidates: tuple[Candidate, ...] = CANDIDATES,
     recordings: Sequence[int] = (),
     quantities: Sequence[Mapping[str, Floats]] = (),
+    fitted: Fitted | None = None,
 ) -> Calibration:
     """Learn what is normal for a channel.
 
@@ -90,6 +95,7 @@ def calibrate(
         recordings: for each context the number of its recording, ascending; none: all are of one.
         quantities: for each context its measured quantities by name, (blocks,), NaN where not known; all contexts have
             the same names; none: nothing was measured.
+        fitted: a head that was fitted before; None: one is fitted to these blocks.
 
     Returns:
         The calibration.
@@ -122,7 +128,7 @@ def calibrate(
     energy = np.concatenate([np.einsum("ij,ij->i", one.signal, one.signal) for one in stretches])
     if energy.min() <= FLAT_SHARE**2 * energy.max():
         raise RecordingError("calibration: part of the healthy data is a flat line; leave out where the machine stands")
-    fitted = fit_head(stretches, candidates)
+    fitted = fitted or fit_head(stretches, candidates)
     return calibrate_sums(
         [context_sums(context, fitted.head) for context in usable],
         fitted,
@@ -163,50 +169,73 @@ def calibrate_sums(
     for place, (number, one) in enumerate(zip(recordings or [0] * len(sums), sums, strict=True)):
         values = np.array([quantities[place][name] for name in names], np.float64).reshape(-1, len(one)).T
         grouped.setdefault(number, []).append((one, values))
-    fit = _Fit(list(grouped.values()), names, fitted, interval_blocks, warmup_blocks, sampling_rate_hz, interval_s)
-    return fit.calibration()
+    lengths = [len(one) for one in sums]
+    starts = list(range(0, interval_blocks, max(1, interval_blocks // PHASES)))[:PHASES]
+    enough = sum(length // interval_blocks for length in lengths) >= ENOUGH_INTERVALS
+    if enough or all(length == interval_blocks for length in lengths):
+        starts = [0]
+    size = fitted.head.past.size
+    healthy = [_phases(contexts, starts, interval_blocks, size) for contexts in grouped.values()]
+    how = How(fitted, names, interval_blocks, warmup_blocks, sampling_rate_hz, interval_s)
+    return Fit(healthy, sum(lengths), how).calibration()
 
 
-class _Fit:
+class How(NamedTuple):
+    """What a calibration is made with, besides the intervals."""
+
+    fitted: Fitted
+    names: tuple[str, ...]
+    interval_blocks: int
+    warmup_blocks: int
+    rate: float
+    every_s: float | None
+
+
+class Healthy(NamedTuple):
+    """The intervals of one recording, counted from each starting point."""
+
+    raw: list[Float64]
+    """(intervals, R) raw features, for each starting point."""
+    measured: list[Float64]
+    """(intervals, C) measured values beside them."""
+
+
+def _phases(contexts: list[tuple[Float64, Float64]], starts: list[int], interval_blocks: int, size: int) -> Healthy:
+    """The intervals of the sums and measured values of contexts."""
+    return Healthy(
+        [
+            np.concatenate([cut(one, start, interval_blocks, size) for one, _ in contexts]).astype(np.float64)
+            for start in starts
+        ],
+        [
+            np.concatenate([interval_means(values, start, interval_blocks) for _, values in contexts])
+            for start in starts
+        ],
+    )
+
+
+class Fit:
     """The intermediate results of one calibration."""
 
-    def __init__(
-        self,
-        recordings: list[list[tuple[Float64, Float64]]],
-        names: tuple[str, ...],
-        fitted: Fitted,
-        interval_blocks: int,
-        warmup_blocks: int,
-        rate: float,
-        every_s: float | None,
-    ) -> None:
-        self.interval_blocks, self.warmup_blocks, self.rate = interval_blocks, warmup_blocks, rate
-        self.size = fitted.head.past.size
+    def __init__(self, healthy: list[Healthy], blocks: int, how: How) -> None:
+        self.interval_blocks, self.warmup_blocks, self.rate = how.interval_blocks, how.warmup_blocks, how.rate
+        self.fitted, self.names = how.fitted, how.names
+        self.size = how.fitted.head.past.size
         self.layout = layout(self.size)
-        self.interval_s = every_s or interval_blocks * self.size / rate
-        lengths = [len(one) for sums in recordings for one, _ in sums]
-        self.blocks = sum(lengths)
-        self.fitted, self.names = fitted, names
+        self.interval_s = how.every_s or how.interval_blocks * self.size / how.rate
+        self.blocks = blocks
         self.plan: Plan = make_plan(self.layout)
-        starts = list(range(0, interval_blocks, max(1, interval_blocks // PHASES)))[:PHASES]
-        if all(length == interval_blocks for length in lengths):
-            starts = [0]
-        # The raw features of each recording, from each starting point, and the measured values beside them.
-        self.raw = [
-            [np.concatenate([cut(one, start, interval_blocks, self.size) for one, _ in sums]).astype(np.float64)
-             for start in starts]
-            for sums in recordings
-        ]  # fmt: skip
-        self.measured = [
-            [np.concatenate([interval_means(values, start, interval_blocks) for _, values in sums]) for start in starts]
-            for sums in recordings
-        ]
+        self.raw = [one.raw for one in healthy]
+        self.measured = [one.measured for one in healthy]
+        self.aside: list[Bool] = []
+        """(intervals,) of each recording: True where an interval was set aside; after :meth:`calibration`."""
 
     def calibration(self) -> Calibration:
         """Assemble the calibration."""
         bands = self.layout.bands
         logs = [np.asarray(logarithms(phases[0], bands), np.float64) for phases in self.raw]
         learned = learn(logs, [phases[0] for phases in self.measured])
+        self.aside = learned.aside
         self.intervals = float(sum((~aside).sum() for aside in learned.aside))
         combination = Combination.of(learned.prototypes, learned.noise, learned.healthy, learned.values)
         kept = [

@@ -14,7 +14,8 @@ from monitor.core.arrays import Bool, Float32, Int8, Int64, Rows
 from monitor.core.gap import ComparedBlocks, GapFigures, GapSums
 from monitor.core.scoring.alarm import Alarm, Changes
 from monitor.core.scoring.calibration import Calibration
-from monitor.core.scoring.kinds import KINDS
+from monitor.core.scoring.head import Head
+from monitor.core.scoring.kinds import KINDS, raw_features
 from monitor.core.scoring.measured import Measured
 from monitor.core.scoring.observations import Observations, ObservationSums
 from monitor.core.scoring.plausibility import ACCEPTED, Plausibility, Refusal, code
@@ -43,6 +44,10 @@ class Judgements:
     is refused; NaN if nothing is known or learned of them."""
     changes: Changes
     """The channels whose alarm state changed."""
+    learning: Bool
+    """(n,) True for a channel that learns and has a head."""
+    raw: Float32
+    """(m, R) raw features of the m intervals of such channels."""
 
 
 class Judge:
@@ -56,6 +61,8 @@ class Judge:
         self.scorer = Scorer(channels, block_samples)
         self.alarm = Alarm(channels)
         self._calibrated: Bool = np.zeros(channels, np.bool_)
+        self._learning: Bool = np.zeros(channels, np.bool_)
+        self._with_head: Bool = np.zeros(channels, np.bool_)
 
     def assign(
         self, rows: Rows, calibration: Calibration | None, limit: float = 0.0, *, wrong_rate: bool = False
@@ -74,7 +81,22 @@ class Judge:
         self.scorer.assign(rows, calibration, limit)
         self.plausibility.assign(rows, 0.0 if calibration is None else calibration.level_mps2, wrong_rate=wrong_rate)
         self.alarm.reset(rows)
-        self._calibrated[rows] = calibration is not None
+        self._calibrated[rows] = self._with_head[rows] = calibration is not None
+        self._learning[rows] = False
+
+    def learn(self, rows: Rows, head: Head | None, level_mps2: float) -> None:
+        """Have ``rows`` checked and measured for learning until the next :meth:`assign`; they get no score by it.
+
+        Args:
+            rows: the channels.
+            head: their head, of which features are made; None: they have none yet. That of a calibration stays.
+            level_mps2: RMS of the running machine; 0: not known.
+        """
+        self._learning[rows] = True
+        bare = rows[~self._calibrated[rows]]
+        self.observations.assign(bare, head)
+        self.plausibility.assign(bare, level_mps2)
+        self._with_head[bare] = head is not None
 
     @property
     def calibrated_rows(self) -> Bool:
@@ -97,22 +119,25 @@ class Judge:
                 known; None: nothing is known.
         """
         self.measured.add(batch.rows, conditions)
-        chosen = self._calibrated[batch.rows]
+        chosen = self._with_head[batch.rows]
         self._gaps.add(batch, chosen)
-        if not chosen.all():
-            if not chosen.any():
-                return
-            batch = batch.of(chosen)
-        self.observations.add(batch)
-        self.plausibility.add(batch)
+        checked = chosen | self._learning[batch.rows]
+        if not checked.any():
+            return
+        self.plausibility.add(batch if checked.all() else batch.of(checked))
+        if chosen.any():
+            self.observations.add(batch if chosen.all() else batch.of(chosen))
 
     def close(self, rows: Rows, samples: Int64) -> tuple[GapFigures, Judgements]:
         """Score the closed intervals of ``rows``, ``samples`` (n,) long, and update the alarms."""
         calibrated = self._calibrated[rows]
         seen = self.observations.close(rows, samples)
-        gaps = self._gaps.close(rows, samples, calibrated, seen.residual)
+        with_head = self._with_head[rows]
+        gaps = self._gaps.close(rows, samples, with_head, seen.residual)
         refusal = self.plausibility.close(rows, samples, gaps.rms_mps2)
-        refusal[~calibrated & (refusal != code(Refusal.IMPLAUSIBLE_LEVEL))] = ACCEPTED
+        unchecked = ~(calibrated | self._learning[rows])
+        refusal[unchecked & (refusal != code(Refusal.IMPLAUSIBLE_LEVEL))] = ACCEPTED
+        learning = with_head & self._learning[rows]
         measured, distance = self.measured.close(rows)
         refusal[calibrated & (refusal == ACCEPTED) & (distance > 1.0)] = code(Refusal.UNKNOWN_CONDITION)
         accepted = calibrated & (refusal == ACCEPTED)
@@ -134,6 +159,8 @@ class Judge:
             refusal,
             distance,
             changes,
+            learning,
+            raw_features(_chosen(seen, learning), _chosen(gaps, learning)),
         )
         return gaps, judgements
 

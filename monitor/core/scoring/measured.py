@@ -44,15 +44,19 @@ class Measured:
 
     def assign(self, rows: Rows, calibration: Calibration | None) -> None:
         """Use the quantities of a calibration for ``rows``, or none; their open intervals start again."""
-        self.reset(rows)
         names = () if calibration is None else calibration.quantities
+        self.choose(rows, names)
+        if calibration is not None:
+            self._range[rows, : len(names)], self._margin[rows, : len(names)] = calibration.ranges, calibration.margins
+
+    def choose(self, rows: Rows, names: tuple[str, ...]) -> None:
+        """Use quantities without a range, at most :data:`MOST_QUANTITIES`, for ``rows``; open intervals start again."""
+        self.reset(rows)
         for row in rows.tolist():
             self._names.pop(row, None)
             if names:
                 self._names[row] = names
         self._range[rows], self._margin[rows] = np.nan, np.nan
-        if calibration is not None:
-            self._range[rows, : len(names)], self._margin[rows, : len(names)] = calibration.ranges, calibration.margins
         self._place(rows, names)
 
     def reset(self, rows: Rows) -> None:

@@ -15,12 +15,13 @@ from pathlib import Path
 from monitor.config import Config
 from monitor.config_file import resolve_model
 from monitor.config_sensors import Sensor
+from monitor.core.learning.gather import Gathered
 from monitor.core.scoring.alarm import Changes
 from monitor.errors import MonitorError
 from monitor.model.artefact.artefact import Artefact, load_artefact
 from monitor.model.engines.engines import EngineName, chosen, load_engine
 from monitor.runtime.lanes.lane import Lane, LaneShape
-from monitor.runtime.lanes.orders import Batches
+from monitor.runtime.lanes.orders import Batches, HeadBlocks
 from monitor.runtime.lanes.workers import Inference, WorkerError
 
 LOG = logging.getLogger(__name__)
@@ -78,9 +79,15 @@ class LoadedLane:
 class Lanes:
     """Starts lanes, which report changed alarm states and workers that failed."""
 
-    def __init__(self, on_changes: Callable[[Lane, Changes], None], on_failure: Callable[[WorkerError], None]) -> None:
+    def __init__(
+        self,
+        on_changes: Callable[[Lane, Changes], None],
+        on_failure: Callable[[WorkerError], None],
+        on_learning: Callable[[Gathered | HeadBlocks], None] = lambda _: None,
+    ) -> None:
         self._on_changes = on_changes
         self._on_failure = on_failure
+        self._on_learning = on_learning
 
     def load(self, config: Config, config_file: Path | None, present: dict[str, LoadedLane]) -> dict[str, LoadedLane]:
         """The lanes of a configuration by model name; lanes of ``present`` stay where nothing changed.
@@ -114,7 +121,13 @@ class Lanes:
     def _start(self, key: LaneKey, artefact: Artefact, batches: Batches) -> Inference:
         try:
             return Inference(
-                key.shape, artefact, key.engine, batches, on_changes=self._on_changes, on_failure=self._on_failure
+                key.shape,
+                artefact,
+                key.engine,
+                batches,
+                on_changes=self._on_changes,
+                on_failure=self._on_failure,
+                on_learning=self._on_learning,
             )
         except (OSError, RuntimeError) as error:
             raise MonitorError(f"models.{key.shape.name}: cannot start a worker process: {error}") from error

@@ -7,8 +7,11 @@ with them (``worker``).
 from dataclasses import dataclass
 
 from monitor.core.arrays import Arrays
+from monitor.core.learning.block_sums import Context
+from monitor.core.learning.gather import Gathered
 from monitor.core.scoring.alarm import Changes
 from monitor.core.scoring.calibration import Calibration
+from monitor.core.scoring.head import Head
 from monitor.model.artefact.artefact import Artefact
 from monitor.model.engines.engines import EngineName
 from monitor.runtime.lanes.lane import LaneShape
@@ -89,6 +92,40 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
+class Gather:
+    """Have a row's channel learn, after :class:`Configure`; the same number goes on where it is."""
+
+    row: int
+    """The row, in the worker's part."""
+    number: int
+    """Identifies the learning."""
+    names: tuple[str, ...] = ()
+    """Measured quantities that are learned."""
+    settle: int = 0
+    """Intervals that are left out after a long standstill."""
+    settling: int = 0
+    """Intervals that are left out at first."""
+    seen: int = 0
+    """Intervals that were seen in an earlier run."""
+    left_out: tuple[int, ...] = ()
+    """Intervals that were left out in an earlier run, by reason."""
+    head: Head | None = None
+    """Its head; None: not fitted yet. That of a calibration goes first."""
+    level_mps2: float = 0.0
+    """RMS of the running machine; 0: not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class TakeTurn:
+    """Take blocks for the head of a row's channel; :class:`HeadBlocks` answers."""
+
+    row: int
+    """The row, in the worker's part."""
+    every: int
+    """Blocks are taken from every so many intervals."""
+
+
+@dataclass(frozen=True, slots=True)
 class Restore:
     """Restore the state that an earlier run saved of a row's channel."""
 
@@ -117,7 +154,7 @@ class Stop:
     """End the worker."""
 
 
-Order = Clear | Learn | Configure | Measured | Restore | Collect | Batches | Stop
+Order = Clear | Learn | Configure | Measured | Gather | TakeTurn | Restore | Collect | Batches | Stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,4 +193,16 @@ class Failed:
     """Python's traceback of the error."""
 
 
-Answer = Ready | Refused | Collected | Failed | Changes
+@dataclass(frozen=True, slots=True)
+class HeadBlocks:
+    """The answer to :class:`TakeTurn`."""
+
+    number: int
+    """Number of the learning."""
+    blocks: Context
+    """Blocks to fit a head to."""
+    foreseen: bool
+    """Whether the network had a usable forecast of all of them."""
+
+
+Answer = Ready | Refused | Collected | Failed | Changes | Gathered | HeadBlocks

@@ -21,7 +21,8 @@ import numpy as np
 
 from monitor.core.arrays import Arrays, Float32, Int64, Rows
 from monitor.core.forecaster import Engine, make_forecaster
-from monitor.core.pipeline import Pipeline
+from monitor.core.learning.gather import PENDING
+from monitor.core.pipeline import Intervals, Pipeline
 from monitor.core.rings import DueBlocks
 from monitor.core.scoring.alarm import Changes
 from monitor.core.scoring.calibration import Calibration
@@ -36,6 +37,8 @@ from monitor.runtime.lanes.orders import (
     Collected,
     Configure,
     Failed,
+    Gather,
+    HeadBlocks,
     Learn,
     Measured,
     Order,
@@ -44,6 +47,7 @@ from monitor.runtime.lanes.orders import (
     Restore,
     Start,
     Stop,
+    TakeTurn,
 )
 from monitor.runtime.lanes.shared import SharedMemory
 
@@ -57,6 +61,14 @@ SHORTEST_PAUSE_S = 0.0005
 NICENESS = 5
 """Nice value of a worker. The event loop goes first when cores are short: skipped blocks are counted, but messages that
 are not taken in time are lost at the broker, uncounted. Higher: other work on the machine goes before the scores."""
+
+
+HAND_OVER_S = 5.0
+"""Seconds between two messages about what channels learn from. Shorter: more messages. Longer: a kill loses more, and
+more waits in memory."""
+
+FULL = 0.75
+"""Share of the room for waiting intervals at which they are handed over before that."""
 
 
 class Worker:
@@ -87,6 +99,8 @@ class Worker:
         self._clock = clock
         self._tell = tell
         self._calibrations: dict[int, Calibration] = {}
+        self._unforeseen: dict[int, int] = {}
+        self._hand_over_s = 0.0
 
     def obey(self, order: Order) -> bool:
         """Carry out an order; returns whether the worker goes on after it."""
@@ -96,14 +110,15 @@ class Worker:
                 self.lane.board.clear(np.array([row]), received)
                 self.pipeline.judge.plausibility.measure(np.array([row]), wrong_rate=False)
                 self.pipeline.judge.alarm.reset(np.array([row]))
+                self.pipeline.gatherer.end(row)
             case Learn(number, calibration):
-                self._calibrations.pop(number, None)
-                if calibration is not None:
-                    self._calibrations[number] = calibration
+                self._keep(number, calibration)
             case Configure():
                 self._configure(order)
             case Measured(row, wrong_rate):
                 self.pipeline.judge.plausibility.measure(np.array([row]), wrong_rate=wrong_rate)
+            case Gather() | TakeTurn():
+                self._gather(order)
             case Restore():
                 self._restore(order)
             case Collect(number, rows, last):
@@ -116,6 +131,11 @@ class Worker:
             case _:
                 assert_never(order)
         return True
+
+    def _keep(self, number: int, calibration: Calibration | None) -> None:
+        self._calibrations.pop(number, None)
+        if calibration is not None:
+            self._calibrations[number] = calibration
 
     def _configure(self, order: Configure) -> None:
         rows = np.array([order.row])
@@ -131,6 +151,28 @@ class Worker:
             self.lane.board.alarm_state[rows] = -1
             self.lane.board.calibrated[rows] = calibration is not None
             self.lane.board.warm_up_belongs[rows] = order.warmup_blocks < self.lane.shape.window_blocks
+
+    def _gather(self, order: Gather | TakeTurn) -> None:
+        pipeline, row = self.pipeline, order.row
+        if isinstance(order, TakeTurn):
+            self._unforeseen[row] = int(pipeline.unforeseen[row])
+            pipeline.gatherer.take_turn(row, order.every)
+            return
+        if order.number < 0:
+            pipeline.gatherer.end(row)
+            return
+        if pipeline.gatherer.number(row) != order.number:
+            pipeline.gatherer.begin(
+                row,
+                order.number,
+                names=order.names,
+                settle=order.settle,
+                settling=order.settling,
+                seen=order.seen,
+                left_out=np.array(order.left_out, np.int64) if order.left_out else None,
+            )
+        pipeline.gatherer.level(row, order.level_mps2)
+        pipeline.learn(np.array([row]), order.head, order.level_mps2)
 
     def _restore(self, order: Restore) -> None:
         row, arrays, board, judge = np.array([order.row]), order.arrays, self.lane.board, self.pipeline.judge
@@ -181,20 +223,39 @@ class Worker:
             if intervals is not None:
                 closed = np.searchsorted(due.rows, intervals.rows)
                 board.post(intervals, due.arrived_s[closed], rings.blocks_taken(intervals.rows))
-        if intervals is not None and intervals.judgements.changes.rows.size:
-            self._changed(intervals.judgements.changes)
+        if intervals is not None:
+            if intervals.judgements.changes.rows.size:
+                self._changed(intervals.judgements.changes)
+            self._learn(intervals, due)
         return True
+
+    def _learn(self, intervals: Intervals, due: DueBlocks) -> None:
+        """Gather from closed intervals, and hand over what was gathered every few seconds."""
+        gatherer, judged = self.pipeline.gatherer, intervals.judgements
+        if not gatherer.active:
+            return
+        ended_s = due.arrived_s[np.searchsorted(due.rows, intervals.rows)]
+        gatherer.close(intervals.rows, judged.refusal, judged.learning, judged.raw, ended_s)
+        for row, number, blocks in gatherer.filled():
+            self._tell(HeadBlocks(number, blocks, bool(self.pipeline.unforeseen[row] == self._unforeseen.pop(row))))
+        now_s = self._clock()
+        if now_s >= self._hand_over_s or gatherer.fullest > FULL * PENDING:
+            self._hand_over_s = now_s + HAND_OVER_S
+            gathered = gatherer.take()
+            if gathered is not None:
+                self._tell(gathered)
 
     def _conditions(self, due: DueBlocks) -> Float32 | None:
         """The measured values at the arrival of each block; None if no calibration needs any."""
-        measured, lane = self.pipeline.judge.measured, self.lane
-        if not measured.needed:
+        wanted, lane = (self.pipeline.judge.measured, self.pipeline.gatherer.measured), self.lane
+        if not any(each.needed for each in wanted):
             return None
         names = lane.conditions.names
         values = lane.conditions.of(due.rows, due.arrived_s)
         if lane.conditions.names != names:
             return None  # a reload gives the columns other names at this very moment
-        measured.tell(names)
+        for each in wanted:
+            each.tell(names)
         return values
 
     def _changed(self, changes: Changes) -> None:

@@ -19,6 +19,7 @@ from dataclasses import replace
 from multiprocessing.connection import Connection
 
 from monitor.core.arrays import Arrays
+from monitor.core.learning.gather import Gathered
 from monitor.core.scoring.alarm import Changes
 from monitor.core.scoring.calibration import Calibration
 from monitor.errors import ArtefactError, MonitorError
@@ -34,6 +35,8 @@ from monitor.runtime.lanes.orders import (
     Collected,
     Configure,
     Failed,
+    Gather,
+    HeadBlocks,
     Learn,
     Measured,
     Order,
@@ -42,6 +45,7 @@ from monitor.runtime.lanes.orders import (
     Restore,
     Start,
     Stop,
+    TakeTurn,
 )
 from monitor.runtime.lanes.shared import SharedMemory
 
@@ -66,6 +70,7 @@ class Inference:
         *,
         on_changes: Callable[[Lane, Changes], None] = lambda _lane, _changes: None,
         on_failure: Callable[[WorkerError], None] = lambda _: None,
+        on_learning: Callable[[Gathered | HeadBlocks], None] = lambda _: None,
     ) -> None:
         """Start the processes; :meth:`wait_until_ready` waits until they have loaded the model.
 
@@ -76,6 +81,7 @@ class Inference:
             batches: limits of a batch.
             on_changes: called with changed alarm states, on the worker's listening thread.
             on_failure: called on the same thread when a worker ends unexpectedly after it was ready.
+            on_learning: called on the same thread with what channels learn from.
 
         Raises:
             OSError, RuntimeError: the system refuses another process or thread; none is left running.
@@ -84,6 +90,7 @@ class Inference:
         self.lane = Lane(shape, memory)
         self._on_changes = on_changes
         self._on_failure = on_failure
+        self._on_learning = on_learning
         self._numbers: weakref.WeakKeyDictionary[Calibration, int] = weakref.WeakKeyDictionary()
         self._next_number = itertools.count()
         self._questions: dict[int, Future[Arrays]] = {}
@@ -138,6 +145,10 @@ class Inference:
         """Tell the worker whether a row's samples arrive at another rate than the configured one."""
         self._order(order.row, order)
 
+    def learn(self, order: Gather | TakeTurn) -> None:
+        """Have a row's channel learn, or take blocks for its head."""
+        self._order(order.row, order)
+
     def restore(self, order: Restore) -> None:
         """Restore what an earlier run saved of a row."""
         self._order(order.row, order)
@@ -180,7 +191,7 @@ class Inference:
             weakref.finalize(calibration, _unlearn, weakref.ref(self), number).atexit = False
         return number
 
-    def _order(self, row: int, order: Clear | Configure | Measured | Restore) -> None:
+    def _order(self, row: int, order: Clear | Configure | Measured | Gather | TakeTurn | Restore) -> None:
         part = self.lane.rings.part_of(row)
         self._workers[part].send(replace(order, row=row - self.lane.rings.borders[part]))
 
@@ -195,6 +206,8 @@ class Inference:
             question = self._questions.pop(answer.number)
             if question.set_running_or_notify_cancel():  # False if the caller has given up
                 question.set_result(answer.arrays)
+        elif isinstance(answer, Gathered | HeadBlocks):
+            self._on_learning(answer)
         elif isinstance(answer, WorkerError):
             self._on_failure(answer)
 

@@ -1,0 +1,67 @@
+"""Makes a calibration from intervals whose blocks are gone: what the daemon keeps of a channel's life.
+
+It is the second half of :func:`monitor.core.learning.fit.calibrate`, and counts intervals from one starting point, as
+that does with long data. So both give the same calibration for the same intervals and the same head.
+"""
+
+from typing import NamedTuple
+
+from monitor.core.arrays import Bool, Float64
+from monitor.core.learning.fit import FEWEST_BLOCKS, FEWEST_INTERVALS, Fit, Healthy, How
+from monitor.core.learning.head_fit import Fitted
+from monitor.core.scoring.calibration import Calibration
+from monitor.core.scoring.measured import learnable
+from monitor.errors import RecordingError
+
+
+class FromIntervals(NamedTuple):
+    """A calibration, and what it was not made from."""
+
+    calibration: Calibration
+    """The calibration."""
+    aside: Bool
+    """(intervals,) True where an interval was set aside: odd, and never seen again."""
+
+
+def fewest_intervals(interval_blocks: int) -> int:
+    """Fewest healthy intervals for a calibration."""
+    return max(FEWEST_INTERVALS, -(-FEWEST_BLOCKS // interval_blocks))
+
+
+def calibrate_intervals(
+    raw: Float64,
+    measured: Float64,
+    names: tuple[str, ...],
+    fitted: Fitted,
+    *,
+    interval_blocks: int,
+    warmup_blocks: int,
+    sampling_rate_hz: float,
+    interval_s: float | None = None,
+) -> FromIntervals:
+    """Learn what is normal for a channel.
+
+    Args:
+        raw: (n, R) raw features of healthy intervals in order of time, made with the head; finite.
+        measured: (n, C) means of the measured quantities over them, NaN where not known.
+        names: names of the C quantities; those of which nothing is known are left out.
+        fitted: the head.
+        interval_blocks: scored blocks in an interval.
+        warmup_blocks: blocks left out at the start of each context.
+        sampling_rate_hz: sampling rate of the blocks.
+        interval_s: for bursts, seconds from one burst to the next; None for a continuous signal.
+
+    Returns:
+        The calibration, and what was set aside.
+
+    Raises:
+        RecordingError: too few intervals, or too many quantities.
+    """
+    need = fewest_intervals(interval_blocks)
+    if len(raw) < need:
+        raise RecordingError(f"calibration: there are {len(raw)} healthy intervals, at least {need} are needed")
+    known = learnable([dict(zip(names, measured.T, strict=True))])
+    columns = [names.index(name) for name in known]
+    how = How(fitted, known, interval_blocks, warmup_blocks, sampling_rate_hz, interval_s)
+    fit = Fit([Healthy([raw], [measured[:, columns]])], len(raw) * interval_blocks, how)
+    return FromIntervals(fit.calibration(), fit.aside[0])
