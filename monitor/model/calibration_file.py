@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -49,6 +50,9 @@ ARRAYS = (*OF_HEAD, *(field.name for field in fields(Calibration) if field.name 
 
 ANY_REGIME = ""
 """Name of the regime if only one is used."""
+
+REGIME_LABEL = "regime"
+"""The label that names the operating regime, where a channel has one."""
 
 
 QuantityName = Annotated[str, Field(min_length=1, max_length=LONGEST_CONDITION_NAME)]
@@ -102,6 +106,18 @@ class CalibrationFile:
                 f"{self.path}: was made with model {self.header.model_sha256[:12]}, this is {model_sha256[:12]}; its "
                 "limits hold for that model only, run 'vibration-monitor calibrate' with this one"
             )
+
+    def of_channel(self, labels: Mapping[str, str]) -> Calibration:
+        """The calibration for the regime that a channel's labels name.
+
+        Raises:
+            ArtefactError: the file has none.
+        """
+        regime = labels.get(REGIME_LABEL, ANY_REGIME)
+        found = self.regimes.get(regime) or self.regimes.get(ANY_REGIME)
+        if found is None:
+            raise ArtefactError(f"{self.path} has no regime {regime!r}, only {', '.join(self.regimes)}")
+        return found
 
 
 def save_calibrations(

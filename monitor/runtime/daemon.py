@@ -21,6 +21,8 @@ from monitor.runtime.alarms.capture_names import evidence_dir
 from monitor.runtime.alarms.desk import AlarmDesk
 from monitor.runtime.alarms.event import restored_payload
 from monitor.runtime.alarms.publisher import EventPublisher
+from monitor.runtime.baselines.calibrations import Calibrations
+from monitor.runtime.baselines.store import Store
 from monitor.runtime.certificates import load_server_certificate, server_context
 from monitor.runtime.intake.broker import Broker
 from monitor.runtime.intake.channel import Channel
@@ -28,7 +30,6 @@ from monitor.runtime.intake.conditions import Conditions
 from monitor.runtime.intake.ingest import Ingest
 from monitor.runtime.intake.rates import RateWatch
 from monitor.runtime.internal_errors import InternalErrors, Where, supervised
-from monitor.runtime.lanes.calibrations import Calibrations
 from monitor.runtime.lanes.lane import Lane
 from monitor.runtime.lanes.loading import Lanes, LoadedLane
 from monitor.runtime.lanes.orders import Batches, Measured
@@ -66,7 +67,6 @@ class Daemon:
         self._errors = InternalErrors(time.monotonic)
         self._stack = AsyncExitStack()
         self._lanes: dict[str, LoadedLane] = {}
-        self._calibrations = Calibrations(config_file)
         self._process_registry = exposition.process_registry()
         self._reloaded_s = time.monotonic()
         self._reload_successful = True
@@ -86,6 +86,8 @@ class Daemon:
         self._certificates = check_files(self.config, self._config_file)
         self._tls = server_context(self.config.http)
         self._stack.enter_context(locked(self.config.state_dir))
+        self._baselines = Store(self.config.state_dir, self._wall_clock.now_s)
+        self._calibrations = Calibrations(self._config_file, self._baselines)
 
         def on_failure(error: BaseException) -> None:
             loop.call_soon_threadsafe(self._fail, error)

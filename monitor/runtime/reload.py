@@ -12,9 +12,9 @@ from monitor.config import Config
 from monitor.config_file import read_config, with_state_directory
 from monitor.core.messages.topics import TopicPattern
 from monitor.errors import ConfigurationError
+from monitor.runtime.baselines.calibrations import Calibrations
 from monitor.runtime.certificates import certificate_expiries, server_context
 from monitor.runtime.intake.direct_client import client_options
-from monitor.runtime.lanes.calibrations import Calibrations
 from monitor.runtime.lanes.loading import Lanes, LoadedLane
 from monitor.runtime.preflight import preflight
 

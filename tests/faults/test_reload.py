@@ -21,8 +21,8 @@ from monitor.config_file import read_config
 from monitor.errors import MonitorError
 from monitor.model.artefact.artefact import load_artefact
 from monitor.model.calibration_file import ANY_REGIME, CalibrationFile, load_calibrations, save_calibrations
+from monitor.runtime.baselines import calibrations
 from monitor.runtime.daemon import Daemon
-from monitor.runtime.lanes import calibrations
 from monitor.runtime.web import procfs
 from monitor.shipped import shipped
 from tests.support.authority import Authority

@@ -1,4 +1,6 @@
-"""The calibration of a channel: found by its labels, checked against its model, read once.
+"""The calibration of a channel: the file that the configuration names for it, or else its current baseline.
+
+Either is found by the channel's labels, checked against its model and read once.
 
 A channel whose calibration is missing or unusable gets no score. The log says so; the daemon goes on.
 """
@@ -10,25 +12,30 @@ from monitor.config_file import resolve
 from monitor.config_sensors import Sensor
 from monitor.core.scoring.calibration import Calibration
 from monitor.errors import ArtefactError
-from monitor.model.calibration_file import ANY_REGIME, CalibrationFile, load_calibrations
+from monitor.model.calibration_file import CalibrationFile, load_calibrations
+from monitor.runtime.baselines.store import Store
 
 LOG = logging.getLogger(__name__)
 
-REGIME = "regime"
-"""The label that names the operating regime, where a channel has one."""
-
 
 class Calibrations:
-    """The calibrations that a configuration names; all channels of a file share one object."""
+    """The calibrations of the channels; all channels of a file that a configuration names share one object."""
 
-    def __init__(self, config_file: Path | None) -> None:
+    def __init__(self, config_file: Path | None, baselines: Store) -> None:
+        """Make an empty collection.
+
+        Args:
+            config_file: the configuration; the files that it names are relative to it.
+            baselines: the baselines of channels for which it names no file.
+        """
         self._config_file = config_file
+        self._baselines = baselines
         self._files: dict[Path, CalibrationFile | None] = {}
         self._before: dict[Path, CalibrationFile | None] = {}
 
     def renewed(self) -> "Calibrations":
         """The same calibrations, read again when used; a file that did not change keeps its object."""
-        fresh = Calibrations(self._config_file)
+        fresh = Calibrations(self._config_file, self._baselines)
         fresh._before = self._files
         return fresh
 
@@ -36,12 +43,12 @@ class Calibrations:
         """The calibration of a channel; None if it has no usable one, which is logged.
 
         Args:
-            sensor: its configuration, which names the file.
+            sensor: its configuration, which may name a file.
             labels: values of the channel's labels, by name.
             model_sha256: hash of the model that forecasts the channel.
         """
         if sensor.calibration is None:
-            return None
+            return self._baselines.current(labels, model_sha256)
         name = sensor.calibration
         for label, value in labels.items():
             # A label comes from a topic: it must not lead out of the folder.
@@ -50,11 +57,11 @@ class Calibrations:
         file = self._read(path, model_sha256)
         if file is None:
             return None
-        regime = labels.get(REGIME, ANY_REGIME)
-        found = file.regimes.get(regime) or file.regimes.get(ANY_REGIME)
-        if found is None:
-            LOG.warning("no score: %s has no regime %r, only %s", path, regime, ", ".join(file.regimes))
-        return found
+        try:
+            return file.of_channel(labels)
+        except ArtefactError as error:
+            LOG.warning("no score: %s", error)
+            return None
 
     def _read(self, path: Path, model_sha256: str) -> CalibrationFile | None:
         if path not in self._files:

@@ -1,0 +1,1 @@
+"""What each channel was learned from, and its changes by a person."""

@@ -1,0 +1,220 @@
+"""A channel's baselines: what each was learned from, and who changed what, when and why.
+
+A baseline is a calibration with its history. The calibration itself is a calibration file beside the history.
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from monitor.core.scoring.calibration import OVER_S, Calibration
+from monitor.errors import ArtefactError
+from monitor.model.calibration_file import CalibrationFile
+from monitor.runtime.file_names import file_slug
+
+KEPT_BASELINES = 5
+"""Baselines of a channel that are kept. Fewer: a person finds a mistake too late to undo it. More: more disk."""
+
+KEPT_CHANGES = 30
+"""Changes of a channel that are kept, the newest. Fewer: nobody knows why a limit is what it is. More: more disk."""
+
+MOST_BYTES = 65_536
+"""Largest file of a history; a full one has 12 kB."""
+
+LONGEST_BY = 100
+"""Most characters of the name of who changed something."""
+
+LONGEST_REASON = 500
+"""Most characters of a reason."""
+
+What = Literal["learned", "extended", "imported", "accepted", "reverted", "learn", "extend"]
+"""What happened to a channel; ``learn`` and ``extend`` were asked for, ``learned`` and ``extended`` are done."""
+
+Text = Annotated[str, Field(max_length=300)]
+Seconds = Annotated[float, Field(ge=0.0, le=1e11)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Baseline(_Frozen):
+    """One calibration of a channel, and what it was learned from."""
+
+    number: int = Field(ge=1, le=2**31)
+    """Number among the channel's baselines; later ones have larger numbers."""
+    provisional: bool
+    """Whether the channel still learns, so that another one follows."""
+    made_at_s: Seconds
+    """UNIX seconds at which it was made or imported."""
+    from_s: Seconds | None
+    """UNIX seconds from which on it was learned; None: not known, as of recordings."""
+    to_s: Seconds | None
+    """UNIX seconds until which it was learned."""
+    model_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """Hash of the model that it belongs to."""
+    arrays_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """Hash in its calibration file, by which that is recognised."""
+    sampling_rate_hz: float
+    """Sampling rate of what it was learned from."""
+    healthy_s: float
+    """Seconds of healthy signal."""
+    intervals: float
+    """Independent healthy intervals."""
+    aside_intervals: float
+    """Intervals that were set aside while learning."""
+    prototypes: int = Field(ge=1)
+    """Number of learned conditions."""
+    conditions: dict[Text, tuple[float, float]]
+    """Lowest and highest value of the measured quantities."""
+    trust: float
+    """Share of the healthy signal's energy that is foreseen."""
+    level_mps2: float
+    """Median RMS of healthy intervals."""
+    sensitivity_db: dict[Text, float]
+    """Smallest lasting rise of all bands together that raises the alarm, in dB, by the time that it takes."""
+
+    @classmethod
+    def of(
+        cls,
+        number: int,
+        file: CalibrationFile,
+        calibration: Calibration,
+        *,
+        made_at_s: float,
+        from_s: float | None,
+        to_s: float | None,
+        provisional: bool,
+    ) -> Self:
+        """The baseline with a calibration from a file."""
+        ranges = zip(calibration.quantities, calibration.ranges.tolist(), strict=True)
+        return cls(
+            number=number,
+            provisional=provisional,
+            made_at_s=made_at_s,
+            from_s=from_s,
+            to_s=to_s,
+            model_sha256=file.header.model_sha256,
+            arrays_sha256=file.header.sha256,
+            sampling_rate_hz=calibration.sampling_rate_hz,
+            healthy_s=calibration.healthy_s,
+            intervals=calibration.intervals,
+            aside_intervals=calibration.aside_intervals,
+            prototypes=len(calibration.prototypes),
+            conditions={name: (low, high) for name, (low, high) in ranges},
+            trust=calibration.trust,
+            level_mps2=calibration.level_mps2,
+            sensitivity_db=dict(zip(OVER_S, calibration.sensitivity[-1].tolist(), strict=True)),
+        )
+
+
+class Change(_Frozen):
+    """One thing that happened to a channel's baselines."""
+
+    at_s: Seconds
+    """UNIX seconds."""
+    what: What
+    """What happened."""
+    by: str = Field(max_length=LONGEST_BY)
+    """Who did it; ``learning`` is the daemon itself."""
+    reason: str = Field(max_length=LONGEST_REASON)
+    """Why."""
+    baseline: int | None = None
+    """Number of the baseline that the channel has since; None: it has none."""
+
+
+class History(_Frozen):
+    """Everything that is known of one channel's baselines."""
+
+    format: Literal["vibration-monitor baselines"] = "vibration-monitor baselines"
+    """Identifies the file format."""
+    format_version: Literal[1] = 1
+    """Version of the file's layout."""
+    labels: dict[Text, Text] = Field(min_length=1, max_length=100)
+    """The channel's labels that are not empty, in the order of its name."""
+    current: int | None = None
+    """Number of the baseline that judges the channel; None: it has none yet."""
+    request: Change | None = None
+    """Learning that was asked for and has not begun."""
+    baselines: tuple[Baseline, ...] = Field(default=(), max_length=KEPT_BASELINES)
+    """The baselines that are kept, the oldest first."""
+    changes: tuple[Change, ...] = Field(default=(), max_length=KEPT_CHANGES)
+    """The latest changes, the oldest first."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        numbers = [baseline.number for baseline in self.baselines]
+        if numbers != sorted(set(numbers)):
+            raise ValueError("its baselines are not in order")
+        if self.current is not None and self.current not in numbers:
+            raise ValueError(f"there is no baseline {self.current}, which it says is current")
+        return self
+
+    @property
+    def name(self) -> str:
+        """The channel's name."""
+        return "/".join(self.labels.values())
+
+    @property
+    def slug(self) -> str:
+        """Beginning of the names of the channel's files."""
+        return slug_of(self.labels)
+
+    @property
+    def baseline(self) -> Baseline | None:
+        """The current baseline."""
+        return next((one for one in self.baselines if one.number == self.current), None)
+
+    @property
+    def before(self) -> Baseline | None:
+        """The baseline before the current one, to which a channel can go back."""
+        older = [one for one in self.baselines if self.current is not None and one.number < self.current]
+        return older[-1] if older else None
+
+    def file_name(self, number: int) -> str:
+        """Name of the calibration file of a baseline."""
+        return f"{self.slug}.{number}.npz"
+
+    def since(self, change: Change, **values: Any) -> "History":
+        """The history after a change, with some values replaced."""
+        values["changes"] = (*values.get("changes", self.changes), change)[-KEPT_CHANGES:]
+        return History.model_validate(self.model_copy(update=values).model_dump())
+
+    def text(self) -> bytes:
+        """The history as a file."""
+        return json.dumps(self.model_dump(mode="json"), indent=1).encode()
+
+
+def slug_of(labels: dict[str, str]) -> str:
+    """Beginning of the names of a channel's files; the order of the labels does not count, a reload may change it."""
+    given = sorted((name, value) for name, value in labels.items() if value)
+    return file_slug("/".join(value for _, value in given), json.dumps(given))
+
+
+def read_history(path: Path) -> History:
+    """Read and check the file of a history.
+
+    Raises:
+        ArtefactError: it cannot be read, is damaged, or belongs to another channel than its name says.
+    """
+    try:
+        with path.open("rb") as file:
+            text = file.read(MOST_BYTES + 1)
+        if len(text) > MOST_BYTES:
+            raise ArtefactError(f"{path}: has more than {MOST_BYTES} bytes; this is not a history of baselines")
+        history = History.model_validate_json(text)
+    except OSError as error:
+        raise ArtefactError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        if first["loc"] == ("format_version",):
+            raise ArtefactError(f"{path}: is of another version of the format; it is left alone") from error
+        where = ".".join(str(part) for part in first["loc"])
+        raise ArtefactError(
+            f"{path}: is not a history of baselines, or is damaged ({where}: {first['msg']})"
+        ) from error
+    if path.name != f"{history.slug}.json":
+        raise ArtefactError(f"{path}: is the history of {history.name}, whose file is {history.slug}.json")
+    return history
