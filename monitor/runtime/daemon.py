@@ -269,7 +269,8 @@ class Daemon:
     async def _remember(self) -> None:
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._unsaved.wait(), SAVE_PERIOD_S)
+                async with asyncio.timeout(SAVE_PERIOD_S):  # wait_for swallows a cancellation at the same moment
+                    await self._unsaved.wait()
             rest = SAVE_REST * self._unsaved.is_set()
             self._unsaved.clear()
             began_s = time.monotonic()

@@ -1,5 +1,6 @@
 """An alarm is told, kept and remembered, whatever happens to the daemon or the broker right after it."""
 
+import asyncio
 import json
 import signal
 import time
@@ -8,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from monitor.config_file import read_config
+from monitor.runtime.daemon import Daemon
 from tests.faults.alarming import calibrated, noise, raise_alarm, retained, send, wait_for_retained_state
-from tests.support.daemons import running_daemon
+from tests.support.daemons import configuration, running_daemon
 from tests.support.servers import mosquitto, publish, wait_for
 
 pytestmark = pytest.mark.system
@@ -94,3 +97,20 @@ def test_discovery_of_a_thousand_channels_displaces_no_event_and_is_complete(tmp
             wait_for(lambda: daemon.value("vibration_channels") == channels, "all channels")
             assert len(retained(broker, "homeassistant/#", 2 * channels)) == 2 * channels
             assert daemon.value("vibration_events_dropped_total") == 0
+
+
+def test_an_alarm_at_the_very_moment_of_the_stop_does_not_keep_the_daemon(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(configuration(1, 0, f"state_dir: {tmp_path / 'state'}\n"))
+
+    async def story() -> None:
+        daemon = Daemon(read_config(config), config)
+        await daemon.start()
+        serving = asyncio.create_task(daemon.serve())
+        await asyncio.sleep(0.1)  # until its helpers wait
+        daemon._unsaved.set()
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+        await daemon.close()
+
+    asyncio.run(asyncio.wait_for(story(), 120))

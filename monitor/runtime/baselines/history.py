@@ -4,6 +4,7 @@ A baseline is a calibration with its history. The calibration itself is a calibr
 """
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -21,13 +22,19 @@ KEPT_CHANGES = 30
 """Changes of a channel that are kept, the newest. Fewer: nobody knows why a limit is what it is. More: more disk."""
 
 MOST_BYTES = 65_536
-"""Largest file of a history; a full one has 12 kB."""
+"""Largest file of a history; a full one of plain text has 20 kB."""
 
 LONGEST_BY = 100
 """Most characters of the name of who changed something."""
 
 LONGEST_REASON = 500
 """Most characters of a reason."""
+
+MOST_ASIDE = 20
+"""Stretches that were set aside and are named, the latest. Fewer: a person does not see one. More: more disk."""
+
+MOST_STEADINESS = 100
+"""Values of the curve of steadiness, the latest. Fewer: slow changes do not show. More: more disk."""
 
 What = Literal["learned", "extended", "imported", "accepted", "reverted", "learn", "extend"]
 """What happened to a channel; ``learn`` and ``extend`` were asked for, ``learned`` and ``extended`` are done."""
@@ -38,6 +45,22 @@ Seconds = Annotated[float, Field(ge=0.0, le=1e11)]
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a calibration was learned from, as far as the calibration does not say it."""
+
+    from_s: float | None = None
+    """UNIX seconds from which on it was learned; None: not known."""
+    to_s: float | None = None
+    """UNIX seconds until which it was learned."""
+    provisional: bool = False
+    """Whether the channel learns on."""
+    aside: tuple[tuple[float, float, float], ...] = ()
+    """Stretches that were set aside: from when, until when in UNIX seconds, and how many intervals."""
+    steadiness: tuple[float, ...] = ()
+    """How far later stretches lay from what earlier ones explain, in their order."""
 
 
 class Baseline(_Frozen):
@@ -76,26 +99,25 @@ class Baseline(_Frozen):
     sensitivity_db: dict[Text, float]
     """Smallest lasting rise of all bands together that raises the alarm, in dB, by the time that it takes."""
 
+    aside: tuple[tuple[Seconds, Seconds, float], ...] = Field(default=(), max_length=MOST_ASIDE)
+    """Stretches that were set aside: from when, until when in UNIX seconds, and how many intervals."""
+    steadiness: tuple[float, ...] = Field(default=(), max_length=MOST_STEADINESS)
+    """How far later stretches of the learning time lay from what earlier ones explain, in their order."""
+
     @classmethod
     def of(
-        cls,
-        number: int,
-        file: CalibrationFile,
-        calibration: Calibration,
-        *,
-        made_at_s: float,
-        from_s: float | None,
-        to_s: float | None,
-        provisional: bool,
+        cls, number: int, file: CalibrationFile, made_at_s: float, calibration: Calibration, source: "Source"
     ) -> Self:
         """The baseline with a calibration from a file."""
         ranges = zip(calibration.quantities, calibration.ranges.tolist(), strict=True)
         return cls(
             number=number,
-            provisional=provisional,
+            provisional=source.provisional,
             made_at_s=made_at_s,
-            from_s=from_s,
-            to_s=to_s,
+            from_s=source.from_s,
+            to_s=source.to_s,
+            aside=source.aside[-MOST_ASIDE:],
+            steadiness=source.steadiness[-MOST_STEADINESS:],
             model_sha256=file.header.model_sha256,
             arrays_sha256=file.header.sha256,
             sampling_rate_hz=calibration.sampling_rate_hz,

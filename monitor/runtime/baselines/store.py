@@ -18,7 +18,7 @@ from monitor.atomic_file import write_atomically
 from monitor.core.scoring.calibration import Calibration
 from monitor.errors import ArtefactError, MonitorError
 from monitor.model.calibration_file import ANY_REGIME, CalibrationFile, load_calibrations, save_calibrations
-from monitor.runtime.baselines.history import KEPT_BASELINES, Baseline, Change, History, read_history, slug_of
+from monitor.runtime.baselines.history import KEPT_BASELINES, Baseline, Change, History, Source, read_history, slug_of
 from monitor.runtime.printable import printable
 
 LOG = logging.getLogger(__name__)
@@ -31,6 +31,10 @@ MOST_CHANNELS = 100_000
 
 LEARNER = "learning"
 """Who made a baseline that the daemon learned."""
+
+
+FROM_RECORDINGS = Source()
+"""The source of a calibration file of ``calibrate``, which says itself what is known."""
 
 
 @dataclass(frozen=True)
@@ -123,9 +127,7 @@ class Store:
         calibration: Calibration,
         *,
         model_sha256: str,
-        from_s: float,
-        to_s: float,
-        provisional: bool,
+        source: Source,
         extended: bool = False,
     ) -> Baseline:
         """Make a calibration that was learned the current baseline of its channel.
@@ -136,9 +138,7 @@ class Store:
             labels: the channel's labels.
             calibration: what was learned.
             model_sha256: hash of the model that forecasts the channel.
-            from_s: UNIX seconds from which on it was learned.
-            to_s: UNIX seconds until which it was learned.
-            provisional: whether the channel learns on.
+            source: what it was learned from, and whether it is provisional.
             extended: whether it contains the baseline before it.
 
         Raises:
@@ -153,32 +153,33 @@ class Store:
                 {ANY_REGIME: calibration},
                 model_sha256=model_sha256,
                 channel=history.name[:1000],
-                made={"learned_from_s": from_s, "learned_to_s": to_s},
+                made={"learned_from_s": source.from_s, "learned_to_s": source.to_s},
             )
-            how = "extended" if extended else "learned", Asked(LEARNER, "provisional" if provisional else "complete")
-            return self._add(history, path, how, (from_s, to_s), provisional=provisional)
+            how = (
+                "extended" if extended else "learned",
+                Asked(LEARNER, "provisional" if source.provisional else "complete"),
+            )
+            return self._add(history, path, how, source)
 
-    def bring(
-        self, labels: dict[str, str], source: Path, asked: Asked, learned_s: tuple[float | None, float | None]
-    ) -> Baseline:
+    def bring(self, labels: dict[str, str], file: Path, asked: Asked, source: Source = FROM_RECORDINGS) -> Baseline:
         """Import a calibration file as the current baseline of a channel.
 
         Args:
             labels: the channel's labels.
-            source: the file.
+            file: the calibration file.
             asked: who imports it, and why.
-            learned_s: UNIX seconds from and until which it was learned; None: not known.
+            source: what is known of how it was learned.
 
         Raises:
             ArtefactError: it is not a calibration file.
             MonitorError: it cannot be written; nothing is changed.
         """
-        load_calibrations(source).of_channel(labels)
+        load_calibrations(file).of_channel(labels)
         with self._writing:
             history = self._of(labels)
             path = self._path(history.file_name(_next(history)))
-            self._write(path, source.read_bytes())
-            return self._add(history, path, ("imported", asked), learned_s, provisional=False)
+            self._write(path, file.read_bytes())
+            return self._add(history, path, ("imported", asked), source)
 
     def accept(self, labels: dict[str, str], asked: Asked) -> History:
         """Confirm the current baseline: it is not provisional any more, and no request is left.
@@ -239,28 +240,12 @@ class Store:
             if history is not None and history.request is not None:
                 self._save(history.model_copy(update={"request": None}))
 
-    def _add(
-        self,
-        history: History,
-        path: Path,
-        how: tuple[str, Asked],
-        learned_s: tuple[float | None, float | None],
-        *,
-        provisional: bool,
-    ) -> Baseline:
+    def _add(self, history: History, path: Path, how: tuple[str, Asked], source: Source) -> Baseline:
         """Make the calibration file ``path``, which was just written, the current baseline."""
         try:
             file = load_calibrations(path)
             calibration = file.of_channel(history.labels)
-            fresh = Baseline.of(
-                _next(history),
-                file,
-                calibration,
-                made_at_s=self._now_s(),
-                from_s=learned_s[0],
-                to_s=learned_s[1],
-                provisional=provisional,
-            )
+            fresh = Baseline.of(_next(history), file, self._now_s(), calibration, source)
             kept, changes = list(history.baselines), list(history.changes)
             replaced = history.baseline
             if replaced is not None and replaced.provisional and how[0] in {"learned", "extended"}:
@@ -270,7 +255,7 @@ class Store:
             while len(kept) >= KEPT_BASELINES:
                 kept.remove(next(one for one in kept if one.number != history.current or len(kept) == 1))
             change = self._change(how[0], how[1], fresh.number)
-            request = history.request if provisional else None
+            request = history.request if source.provisional else None
             self._save(
                 history.since(
                     change,

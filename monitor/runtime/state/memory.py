@@ -187,7 +187,8 @@ class Memory:
                 lines = [self._known(channel, label_names(), channel.key).line() for channel in current]
                 counters = _counters(current, inference.lane)
                 answer = inference.collect(part, [channel.row for channel in current], last=final)
-                arrays = await asyncio.wait_for(asyncio.wrap_future(answer), ANSWER_S)
+                async with asyncio.timeout(ANSWER_S):  # wait_for swallows a cancellation at the same moment
+                    arrays = await asyncio.wrap_future(answer)
                 fresh.append(Table(lines, {**arrays, "counters": counters}))
         except TimeoutError:
             self._failed(f"an inference process did not answer within {ANSWER_S:g} s")

@@ -78,7 +78,7 @@ async def until_scored(daemon: Daemon, name: str) -> None:
 
 
 def test_an_imported_baseline_scores_its_channel_and_no_other(tmp_path: Path, calibration: Calibration) -> None:
-    Store(tmp_path / "state", lambda: 0.0).bring(FAN, save(tmp_path / "c.npz", calibration), ANNA, (None, None))
+    Store(tmp_path / "state", lambda: 0.0).bring(FAN, save(tmp_path / "c.npz", calibration), ANNA)
 
     async def story(daemon: Daemon) -> None:
         assert calibrated(daemon) == {"fan/x": calibration.healthy_s, "pump/x": None}
@@ -92,7 +92,7 @@ def test_an_imported_baseline_scores_its_channel_and_no_other(tmp_path: Path, ca
 
 def test_a_file_that_the_configuration_names_comes_first(tmp_path: Path, calibration: Calibration) -> None:
     store = Store(tmp_path / "state", lambda: 0.0)
-    store.bring(FAN, save(tmp_path / "c.npz", calibration), ANNA, (None, None))
+    store.bring(FAN, save(tmp_path / "c.npz", calibration), ANNA)
     save(tmp_path / "pump.npz", bench_calibration(100, 6000.0))
 
     async def story(daemon: Daemon) -> None:
@@ -105,9 +105,9 @@ def test_baselines_that_cannot_be_used_cost_their_channel_only(
     tmp_path: Path, calibration: Calibration, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = Store(tmp_path / "state", lambda: 0.0)
-    store.bring(FAN, save(tmp_path / "c.npz", calibration), ANNA, (None, None))
-    store.bring(PUMP, save(tmp_path / "o.npz", calibration, model="ab" * 32), ANNA, (None, None))
-    store.bring({"machine": "old", "axis": "x"}, tmp_path / "c.npz", ANNA, (None, None))
+    store.bring(FAN, save(tmp_path / "c.npz", calibration), ANNA)
+    store.bring(PUMP, save(tmp_path / "o.npz", calibration, model="ab" * 32), ANNA)
+    store.bring({"machine": "old", "axis": "x"}, tmp_path / "c.npz", ANNA)
     (tmp_path / "state" / "baselines" / f"{slug_of({'machine': 'old', 'axis': 'x'})}.json").write_text("{")
 
     async def story(daemon: Daemon) -> None:

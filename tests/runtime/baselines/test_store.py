@@ -15,7 +15,7 @@ from monitor.core.scoring.calibration import Calibration
 from monitor.errors import ArtefactError, MonitorError
 from monitor.model.calibration_file import ANY_REGIME, save_calibrations
 from monitor.runtime.baselines import store as module
-from monitor.runtime.baselines.history import History, slug_of
+from monitor.runtime.baselines.history import History, Source, slug_of
 from monitor.runtime.baselines.store import Asked, Store
 from tests.support.healthy import healthy_calibration
 
@@ -41,9 +41,8 @@ def opened(folder: Path) -> Store:
 
 
 def learn(store: Store, calibration: Calibration, labels: dict[str, str] = FAN, *, provisional: bool = False) -> int:
-    found = store.learned(
-        labels, calibration, model_sha256=MODEL, from_s=10.0, to_s=20.0, provisional=provisional
-    )  # fmt: skip
+    source = Source(10.0, 20.0, provisional, aside=((12.0, 13.0, 4.0),), steadiness=(0.5, 0.7))
+    found = store.learned(labels, calibration, model_sha256=MODEL, source=source)
     return found.number
 
 
@@ -62,7 +61,7 @@ def test_a_file_of_the_command_calibrate_becomes_a_baseline_as_it_is(tmp_path: P
     save_calibrations(file, {ANY_REGIME: calibration}, model_sha256=MODEL, channel="a", made={"recordings": ["a"]})
     store = opened(tmp_path / "state")
     assert store.current(FAN, MODEL) is None
-    store.bring(FAN, file, ANNA, (None, None))
+    store.bring(FAN, file, ANNA)
     found = store.current(FAN, MODEL)
     assert found is not None
     assert found is store.current({**FAN, "room": ""}, MODEL)
@@ -305,13 +304,13 @@ def test_what_is_no_calibration_is_not_imported(tmp_path: Path, calibration: Cal
     save_calibrations(regimes, {"slow": calibration}, model_sha256=MODEL, channel="a", made={})
     store = opened(tmp_path)
     with pytest.raises(ArtefactError, match=r"junk.npz: is not a calibration, or is damaged"):
-        store.bring(FAN, junk, ANNA, (None, None))
+        store.bring(FAN, junk, ANNA)
     with pytest.raises(ArtefactError, match=r"regimes.npz has no regime '', only slow"):
-        store.bring(FAN, regimes, ANNA, (None, None))
-    store.bring({**FAN, "regime": "slow"}, regimes, ANNA, (None, None))
+        store.bring(FAN, regimes, ANNA)
+    store.bring({**FAN, "regime": "slow"}, regimes, ANNA)
     assert not (tmp_path / "baselines" / f"{slug_of(FAN)}.json").exists()
     with pytest.raises(MonitorError, match="baselines need a state_dir"):
-        Store(None, lambda: 0.0).bring({**FAN, "regime": "slow"}, regimes, ANNA, (None, None))
+        Store(None, lambda: 0.0).bring({**FAN, "regime": "slow"}, regimes, ANNA)
 
 
 def test_a_full_history_is_far_below_its_bound(tmp_path: Path, calibration: Calibration) -> None:
