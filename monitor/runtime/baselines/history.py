@@ -21,8 +21,8 @@ KEPT_BASELINES = 5
 KEPT_CHANGES = 30
 """Changes of a channel that are kept, the newest. Fewer: nobody knows why a limit is what it is. More: more disk."""
 
-MOST_BYTES = 65_536
-"""Largest file of a history; a full one of plain text has 20 kB."""
+MOST_BYTES = 262_144
+"""Largest file of a history; a full one has 20 kB of plain text, and at most 130 kB of any text."""
 
 LONGEST_BY = 100
 """Most characters of the name of who changed something."""
@@ -206,7 +206,7 @@ class History(_Frozen):
 
     def text(self) -> bytes:
         """The history as a file."""
-        return json.dumps(self.model_dump(mode="json"), indent=1).encode()
+        return self.model_dump_json(indent=1).encode()
 
 
 def slug_of(labels: dict[str, str]) -> str:
