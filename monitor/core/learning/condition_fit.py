@@ -2,7 +2,7 @@
 
 Healthy intervals are averaged over short spans. The prototypes are spans that lie farthest from one another. To find
 out how far a healthy machine wanders from its own explanation, whole stretches of time are left out, and what the spans
-of the others do not explain of them is measured.
+of the others do not explain of them is measured, piece by piece.
 
 A stretch that is left out may hold spans that no other stretch explains. They may have been a fault, and as prototypes
 they would excuse it for ever. They are set aside: neither a prototype nor healthy evidence. Only what recurs counts.
@@ -21,6 +21,14 @@ SPAN_INTERVALS = 8
 STRETCHES = 8
 """Most stretches of time that a recording is divided into. Fewer: a stretch holds more than one odd event. More: too
 little is left out of slow changes."""
+
+PIECE_S = 600.0
+"""Shortest length of a piece, in seconds, where there are more pieces than stretches. Shorter: an hour stands for all
+that a machine will do. Longer: days of data do not replace what is expected of it."""
+
+MOST_PIECES = 64
+"""Most pieces of a recording; in a longer one they are longer. More: more work for nothing. Fewer: what is expected of
+a machine outweighs what was measured."""
 
 FEWEST_STRETCHES = 4
 """Fewest stretches for measuring how far a machine wanders."""
@@ -76,16 +84,19 @@ class Learned:
     ranges: Float64
     """(C, 2) lowest and highest measured value of each quantity."""
     shifts: Float64
-    """(stretches, R) mean of each stretch from what other stretches explain of it; none if there are too few."""
+    """(pieces, R) mean of each piece from what other stretches explain of it; none if there are too few stretches."""
 
 
-def learn(recordings: list[Float64], measured: list[Float64] | None = None) -> Learned:
+def learn(
+    recordings: list[Float64], measured: list[Float64] | None = None, *, interval_s: float | None = None
+) -> Learned:
     """Find prototypes, and what is odd.
 
     Args:
         recordings: logarithms of the raw features of consecutive intervals, (intervals, R), of each recording.
         measured: (intervals, C) values of the measured quantities of each, NaN where not known, each known at least
             once; None: there are none.
+        interval_s: seconds from one interval to the next; None: pieces are stretches.
 
     Returns:
         What was learned; one prototype, the mean, where there are too few spans to compare.
@@ -94,7 +105,7 @@ def learn(recordings: list[Float64], measured: list[Float64] | None = None) -> L
     measured = [np.zeros((len(one), 0)) for one in recordings] if measured is None else measured
     told = np.concatenate(measured)
     deviation, noise, of_span = _deviations(recordings)
-    spans, stretch, alone = _spans(recordings)
+    spans, stretch, piece, alone = _spans(recordings, interval_s)
     span_values = _span_values(measured)
     nothing = [np.zeros(len(one), np.bool_) for one in recordings]
     if len(recordings) == 1 and len(spans) < FEWEST_STRETCHES:
@@ -109,12 +120,12 @@ def learn(recordings: list[Float64], measured: list[Float64] | None = None) -> L
             expected = Combination.of(others[0], noise, values=others[1]).expected(spans[out], span_values[out])
             left[out] = spans[out] - expected
     # A recording with one stretch is confirmed by whoever named it; nothing else can be compared with it.
-    compared = [number for number in range(stretch.max() + 1) if not alone[number]]
+    compared = ~alone[stretch]
     shifts, allowed = every[:0], of_span**2 + SHIFT**2
-    if len(compared) >= FEWEST_STRETCHES:
-        shifts = np.stack([left[stretch == number].mean(axis=0) for number in compared])
-        allowed = of_span**2 + drift(shifts, deviation**2 / SPAN_INTERVALS * len(compared) / len(spans)) ** 2
-    odd = (np.minimum(left**2 / allowed, 2500.0).mean(axis=1) > ODD) & ~alone[stretch]
+    if (~alone).sum() >= FEWEST_STRETCHES:
+        shifts = np.stack([left[piece == number].mean(axis=0) for number in np.unique(piece[compared])])
+        allowed = of_span**2 + drift(shifts, deviation**2 / SPAN_INTERVALS * len(shifts) / len(spans)) ** 2
+    odd = (np.minimum(left**2 / allowed, 2500.0).mean(axis=1) > ODD) & compared
     if odd.mean() > MOST_ASIDE:
         odd[:] = False
     aside = _of_intervals(_neighbours(odd), recordings)
@@ -140,7 +151,7 @@ def novelty(logs: Float64, measured: Float64) -> Float64:
         of the mean square over the features, in deviations of a span; empty with fewer than :data:`FEWEST_STRETCHES`.
     """
     _, noise, of_span = _deviations([logs])
-    spans, stretch, _ = _spans([logs])
+    spans, stretch, _, _ = _spans([logs], None)
     values = _span_values([measured])
     found = []
     for number in range(1, stretch.max() + 1 if stretch.max() + 1 >= FEWEST_STRETCHES else 1):
@@ -181,18 +192,22 @@ def _deviations(recordings: list[Float64]) -> tuple[Float64, Float64, Float64]:
     return deviation, np.sqrt(deviation**2 + SHIFT**2), np.sqrt(deviation**2 / SPAN_INTERVALS + SHIFT**2)
 
 
-def _spans(recordings: list[Float64]) -> tuple[Float64, Int64, Bool]:
-    """Means over spans, (spans, R); the stretch of each; and for each stretch whether its recording has no other."""
-    means, stretch = [], []
+def _spans(recordings: list[Float64], interval_s: float | None) -> tuple[Float64, Int64, Int64, Bool]:
+    """Means over spans, (spans, R); stretch and piece of each; for each stretch whether its recording has no other."""
+    means, stretch, piece = [], [], []
     alone: list[bool] = []
+    pieces = 0
     for one in recordings:
         spans = _in_spans(one)
         count = len(spans)
         means.append(spans.mean(axis=1))
         parts = max(1, min(STRETCHES, count // 2))
+        finer = max(parts, min(MOST_PIECES, count // 2, int(len(one) * (interval_s or 0.0) / PIECE_S)))
         stretch.append(len(alone) + np.arange(count) * parts // count)
+        piece.append(pieces + np.arange(count) * finer // count)
         alone += [parts == 1] * parts
-    return np.concatenate(means), np.concatenate(stretch), np.array(alone)
+        pieces += finer
+    return np.concatenate(means), np.concatenate(stretch), np.concatenate(piece), np.array(alone)
 
 
 def _span_length(intervals: int) -> int:

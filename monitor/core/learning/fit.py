@@ -14,7 +14,7 @@ from scipy.signal import lfilter
 
 from monitor.core.arrays import Bool, Float64, Floats
 from monitor.core.learning.block_sums import Context, context_sums, cut
-from monitor.core.learning.condition_fit import Learned, drift, learn
+from monitor.core.learning.condition_fit import PIECE_S, Learned, drift, learn
 from monitor.core.learning.head_fit import CANDIDATES, Candidate, Fitted, fit_head
 from monitor.core.learning.sensitivity import sensitivity
 from monitor.core.scoring.bands import layout
@@ -55,9 +55,8 @@ measured spreads count less."""
 EXCESS_SPREAD = 1.2
 """Prior ratio of the variance of a band's energy to that of a chi-square variable; 1.0 to 2.5 on real machines."""
 
-PRIOR_STRETCHES = 4.0
-"""Weight of the expected drift, in stretches of time. Lower: few stretches decide. Higher: what is measured counts
-less."""
+PRIOR_PIECES = 4.0
+"""Weight of the expected drift, in pieces of time. Lower: a few pieces decide. Higher: what is measured counts less."""
 
 CAP_SPREADS = 4.0
 """Raw features are clipped to this many standard deviations from their healthy mean before they are averaged over
@@ -234,7 +233,7 @@ class Fit:
         """Assemble the calibration."""
         bands = self.layout.bands
         logs = [np.asarray(logarithms(phases[0], bands), np.float64) for phases in self.raw]
-        learned = learn(logs, [phases[0] for phases in self.measured])
+        learned = learn(logs, [phases[0] for phases in self.measured], interval_s=self.interval_s)
         self.aside = learned.aside
         self.intervals = float(sum((~aside).sum() for aside in learned.aside))
         combination = Combination.of(learned.prototypes, learned.noise, learned.healthy, learned.values)
@@ -343,9 +342,12 @@ class Fit:
         bands = self.layout.bands
         raw = np.concatenate([np.exp(shifts[:, :bands]), shifts[:, bands:]], axis=1)
         measured = drift(features(raw, self.layout.windows).astype(np.float64), variance * count / self.intervals)
-        # What stretches of time show is not how far the machine is from its explanation between two conditions.
-        least = expected if len(learned.prototypes) > 1 else 0.0
-        found: Float64 = np.sqrt((PRIOR_STRETCHES * expected**2 + count * measured**2) / (PRIOR_STRETCHES + count))
+        # Stretches of time do not show how far the machine is from its explanation between two named conditions. A
+        # machine that runs for hours has been there.
+        hours_s = self.intervals * self.interval_s
+        unseen = PRIOR_PIECES / (PRIOR_PIECES + min(count, hours_s / PIECE_S))
+        least = expected * np.sqrt(unseen) if len(learned.prototypes) > 1 else 0.0
+        found: Float64 = np.sqrt((PRIOR_PIECES * expected**2 + count * measured**2) / (PRIOR_PIECES + count))
         return np.maximum(found, least)
 
     def _scale(self, statistic: list[Floats], scale: int, kind: int) -> float:

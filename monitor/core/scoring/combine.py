@@ -9,9 +9,10 @@ import numpy as np
 from monitor.core.arrays import Bool, Floats, Int64
 from monitor.core.scoring.kinds import KINDS, PRIOR
 
-SCALES = (1, 8, 64)
-"""Time scales in intervals: the interval itself, then exponential averages over 8 and 64 (with intervals of 1 s: 8 s
-and about a minute). Longer: smaller lasting changes are detected, but later."""
+SCALES = (1, 8, 64, 512, 4096, 32768)
+"""Time scales in intervals: the interval itself, then exponential averages. With intervals of 1 s the longest but one
+is over an hour; the longest has filled to 99 % a day after a change. Longer: smaller lasting changes are detected, but
+later, and an alarm lasts longer after a repair."""
 
 MEMORY = 5
 """Last intervals of which a majority must agree. Fewer: a knock in two intervals raises an alarm (with 3, five times as
@@ -51,11 +52,9 @@ def agreed(last: Floats) -> Floats:
     """The surprise that a majority of the last intervals reach.
 
     Args:
-        last: (n, MEMORY) surprises, newest last; NaN where there was no interval yet, never in the last column.
+        last: (n, MEMORY) surprises, newest last; NaN where there was no interval yet, which counts as no surprise.
 
     Returns:
-        (n,): the median of three, the lower of two, or the single value.
+        (n,): their median.
     """
-    ordered = np.sort(last, axis=1)  # NaN sorts to the end
-    present = np.isfinite(last).sum(axis=1)
-    return np.asarray(ordered[np.arange(len(last)), np.maximum(present - 1, 0) // 2])
+    return np.asarray(np.sort(np.nan_to_num(last), axis=1)[:, MEMORY // 2])

@@ -106,3 +106,17 @@ def test_few_intervals_make_one_prototype() -> None:
     few = learn([np.random.default_rng(1).standard_normal((6, 28))])
     assert few.prototypes.shape == (1, 28)
     assert not np.concatenate(few.aside).any()
+
+
+def test_hours_replace_the_expected_drift_and_seconds_do_not() -> None:
+    """The same intervals, as of 1 s and of 60 s each: only hours show that the machine does not wander."""
+    rng = np.random.default_rng(3)
+    logs = 0.1 * rng.standard_normal((1200, 12))
+    pieces = {interval_s: learn([logs], interval_s=interval_s).shifts for interval_s in (1.0, 60.0)}
+    assert len(pieces[1.0]) == 8
+    assert len(pieces[60.0]) == 64
+    parts = [at_load(load, 6000, seed) for seed, load in enumerate((0.0, 0.5, 1.0))]
+    of = {interval_s: calibrated([blind(part) for part in parts], interval_s=interval_s) for interval_s in (1.0, 60.0)}
+    assert len(of[1.0].prototypes) > 1
+    last = {interval_s: float(np.median(one.spread[-1])) for interval_s, one in of.items()}
+    assert last[60.0] < 0.85 * last[1.0]
