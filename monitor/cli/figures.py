@@ -7,6 +7,7 @@ import numpy as np
 
 from monitor.core.scoring.alarm import State
 from monitor.errors import ConfigurationError, MonitorError
+from monitor.extras import missing
 from monitor.model.artefact.card import FORECASTERS
 from monitor.model.forecast_ahead import ForecastAhead
 from monitor.model.training.report import Comparison
@@ -97,7 +98,7 @@ def new_figure(file: Path, rows: int, row_height_in: float = 3.2) -> tuple[Any, 
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ConfigurationError(f"{file}: drawing needs matplotlib; pip install 'vibration-monitor[plot]'") from error
+        raise ConfigurationError(missing("matplotlib", f"{file}: drawing")) from error
     figure = Figure(figsize=(9, row_height_in * rows), layout="constrained")
     return figure, figure.subplots(rows, 1, squeeze=False)[:, 0]
 

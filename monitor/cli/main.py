@@ -10,7 +10,8 @@ import sys
 import click
 
 from monitor import __version__
-from monitor.errors import MonitorError
+from monitor.errors import ConfigurationError, MonitorError
+from monitor.extras import EXTRAS, missing
 
 COMMANDS = {
     "run": "Run the daemon.",
@@ -68,6 +69,12 @@ def main() -> None:
     except MonitorError as error:
         click.echo(f"vibration-monitor: {error}", err=True)
         sys.exit(error.exit_code)
+    except ModuleNotFoundError as error:
+        library = (error.name or "").partition(".")[0]
+        if library not in EXTRAS:
+            raise
+        click.echo(f"vibration-monitor: {missing(library, 'this command')}", err=True)
+        sys.exit(ConfigurationError.exit_code)
     except OSError as error:
         if error.filename is None:
             raise

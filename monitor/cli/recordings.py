@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from monitor.core.units import UNITS_MPS2
+from monitor.extras import require
 from monitor.quantities import seconds
 from monitor.recording.options import MAX_DECIMATE, RecordingOptions
 
@@ -29,9 +30,15 @@ def warn(text: str) -> None:
 
 
 def figure(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:  # noqa: ARG001 - click's
-    """Callback of an option: a figure's file must have a known suffix; others are a usage error before any work."""
+    """Callback of an option: a figure's file must have a known suffix, and can be drawn; else an error before any work.
+
+    Raises:
+        ConfigurationError: matplotlib is not installed.
+    """
     if value is not None and value.suffix.lower() not in FIGURES:
         raise click.BadParameter(f"'{value}' must end in one of {', '.join(FIGURES)}")
+    if value is not None:
+        require("matplotlib", f"{param.opts[0]}: drawing")
     return value
 
 

@@ -111,13 +111,9 @@ def _check(
         ConfigurationError: with all problems, one a line.
     """
     from monitor.errors import ConfigurationError
-    from monitor.recording.write import WRITERS
+    from monitor.recording.write import destination_problems
 
-    problems = []
-    if not out.name.lower().endswith(tuple(WRITERS)):
-        problems.append(f"--out {out}: recordings are written as {' '.join(WRITERS)}; end the name in one of them")
-    if not out.parent.is_dir():
-        problems.append(f"--out {out}: there is no folder {out.parent}; create it first")
+    problems = [f"--out {problem}" for problem in destination_problems(out)]
     if point + channels > len(POINTS):
         problems.append(
             f"--point {point} --channels {channels}: the machine has {len(POINTS)} points, 0 to 2; give fewer"

@@ -97,6 +97,7 @@ def command(
     Example: vibration-monitor train --universal --budget 2h --out models/universal
     """
     from monitor.cli.train_universal import train_universal_model
+    from monitor.extras import require
     from monitor.model.artefact.artefact import load_artefact
     from monitor.model.training.training import CONTINUED, TUTORIAL, Recipe
     from monitor.model.training.training_run import run_training
@@ -111,6 +112,7 @@ def command(
     fresh = tutorial or from_scratch or (universal and start is None)
     if start is not None and fresh:
         raise click.UsageError(f"--from and {'--tutorial' if tutorial else '--from-scratch'} exclude each other")
+    require("tensorflow", "train")
     before = None if fresh else load_artefact(start or shipped("models/reference"))
     given = {key: value for key, value in recipe_options.items() if value is not None}
     shape = wanted_shape(before, block_size=block_size, blocks=blocks, units=units, hidden=hidden)

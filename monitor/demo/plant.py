@@ -107,7 +107,7 @@ class Plant:
         """Start the broker and the machines on a thread.
 
         Raises:
-            MonitorError: the broker does not start, or amqtt is not installed.
+            MonitorError: the broker does not start.
         """
         if not self.port:
             with socket.socket() as probe:
@@ -117,7 +117,7 @@ class Plant:
         self._thread.start()
         if not self._ready.wait(timeout_s) or self._error:
             reason = self._error[0] if self._error else "it took too long"
-            raise MonitorError(f"the demo's broker did not start: {reason}; pip install 'vibration-monitor[demo]'")
+            raise MonitorError(f"the demo's broker did not start: {reason}")
 
     def stop(self) -> None:
         """Stop the broker and the machines."""

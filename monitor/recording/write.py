@@ -6,6 +6,7 @@ but never written.
 
 import gzip
 import io
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from monitor.atomic_file import replacing
 from monitor.core.arrays import Numbers
 from monitor.core.units import UNITS_MPS2
 from monitor.errors import ConfigurationError, MonitorError, RecordingError
+from monitor.extras import installed, missing
 from monitor.recording.readers.contents import Layout, arrange, named_missing_library
 
 
@@ -68,10 +70,8 @@ def write_recording(
         RecordingError: a sample is NaN or infinite, or there are no samples.
         MonitorError: the file cannot be written.
     """
-    suffixes = [known for known in WRITERS if path.name.lower().endswith(known)]
-    if not suffixes:
-        raise ConfigurationError(f"{path}: recordings are written as {' '.join(WRITERS)}; end the name in one of them")
-    suffix = suffixes[0]
+    if (suffix := written_suffix(path)) is None:
+        raise ConfigurationError(_other_suffix(path))
     content = _checked(path, samples, sampling_rate_hz, unit, start_s, channels)
     if suffix in ONE_RECORD and content.layout.records > 1:
         raise ConfigurationError(f"{path}: {suffix} holds one record, not {content.layout.records}; write .npz or .h5")
@@ -82,6 +82,32 @@ def write_recording(
         raise MonitorError(
             f"{path}: cannot be written: {error.strerror or error}; check folder and free space"
         ) from error
+
+
+def written_suffix(path: Path) -> str | None:
+    """The suffix of a recording's name that selects the format to write; None if none is supported."""
+    return next((known for known in WRITERS if path.name.lower().endswith(known)), None)
+
+
+def destination_problems(path: Path) -> list[str]:
+    """What prevents that a recording is written to ``path``; to be asked before the work that makes one."""
+    problems = []
+    suffix = written_suffix(path)
+    if suffix is None:
+        problems.append(_other_suffix(path))
+    elif suffix in LIBRARIES and not installed(LIBRARIES[suffix]):
+        problems.append(missing(LIBRARIES[suffix], f"{path}: the format {suffix}"))
+    if not path.parent.is_dir():
+        problems.append(f"{path}: there is no folder {path.parent}; create it first")
+    elif not os.access(path.parent, os.W_OK):
+        problems.append(f"{path}: the folder {path.parent} is not writable; give another one")
+    if path.is_dir():
+        problems.append(f"{path}: is a folder; give the name of a file in it")
+    return problems
+
+
+def _other_suffix(path: Path) -> str:
+    return f"{path}: recordings are written as {' '.join(WRITERS)}; end the name in one of them"
 
 
 def _checked(
@@ -187,6 +213,9 @@ WRITERS: dict[str, Callable[[Path, _Content], None]] = {
     ".h5": _write_h5,
 }
 """Writer by suffix, in lower case."""
+
+LIBRARIES = {".wav": "soundfile", ".parquet": "pyarrow", ".h5": "h5py"}
+"""The optional library of a format, by suffix."""
 
 ONE_RECORD = frozenset({".csv", ".csv.gz", ".wav", ".parquet"})
 """Formats that can store only one record."""

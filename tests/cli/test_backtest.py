@@ -13,6 +13,7 @@ import pytest
 from matplotlib.image import imread
 
 from monitor.errors import ArtefactError, ConfigurationError, RecordingError
+from monitor.extras import install_line
 from monitor.recording.source import open_recording
 from monitor.recording.write import write_recording
 from monitor.shipped import shipped
@@ -337,10 +338,11 @@ def test_a_file_that_cannot_be_written_is_one_line(
 def test_a_figure_without_matplotlib_says_what_to_install(
     tmp_path: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
     error = refusal("backtest", MODEL, machine.faulty, "--plot", tmp_path / "run.png")
     assert isinstance(error, ConfigurationError)
-    assert str(error).endswith("run.png: drawing needs matplotlib; pip install 'vibration-monitor[plot]'")
+    needs = "--plot: drawing needs the library matplotlib, which is not installed: "
+    assert str(error) == needs + install_line("plot")
 
 
 def test_a_figure_has_a_format_that_is_drawn(tmp_path: Path, machine: Machine) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from monitor.core.arrays import Float32
 from monitor.errors import ConfigurationError, MonitorError, RecordingError
+from monitor.extras import install_line
 from monitor.recording.fit import require_rate, require_samples
 from monitor.recording.options import RecordingOptions
 from monitor.recording.source import open_recording
@@ -234,9 +235,8 @@ def test_a_missing_library_is_named(
     path = tmp_path / f"a{suffix}"
     write_recording(path, noise, 100, None)
     monkeypatch.setitem(sys.modules, library, None)
-    expected = (
-        f"{path}: the format {suffix} needs the library {library}, which is not installed; "
-        "pip install 'vibration-monitor[recordings]'"
+    expected = f"{path}: the format {suffix} needs the library {library}, which is not installed: " + install_line(
+        "recordings"
     )
     with pytest.raises(RecordingError) as caught:
         open_recording(str(path))

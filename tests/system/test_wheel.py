@@ -139,3 +139,25 @@ def static(installed: Installed, name: str) -> str:
     """A file of the page as it lies in the environment."""
     (file,) = installed.environment.rglob(f"monitor/runtime/web/page/{name}")
     return file.read_text()
+
+
+def test_the_shipped_reference_is_a_name_that_every_command_knows(installed: Installed) -> None:
+    monitor = installed.command
+    installed.run(monitor, "simulate", "--out", "named.npz", "--duration", "20s")
+    assert "golden forecasts within" in installed.run(monitor, "models", "verify", "reference")
+    installed.run(monitor, "calibrate", "reference", "named.npz", "--out", "named.calibration")
+    done = installed.run(monitor, "backtest", "models/reference", "named.npz", "--calibration", "named.calibration")
+    assert "no alarm" in done
+    assert "gap ratio" in installed.run(monitor, "forecast", "reference", "named.npz", "--at", "20000", "--any-rate")
+    (installed.folder / "config.yaml").write_text(
+        "models: {default: reference}\n"
+        "sensors: [{topic: 'plant/{machine}', payload: {format: float32}, sampling_rate_hz: 12000, unit: g}]\n"
+    )
+    assert "ok" in installed.run(monitor, "check-config", "config.yaml")
+
+
+def test_what_is_missing_is_installed_from_the_wheel_again(installed: Installed) -> None:
+    code = "from monitor.extras import install_line; print(install_line('tensorflow'))"
+    line = installed.run(installed.python, "-P", "-c", code).strip()
+    assert line.startswith(f"{installed.python} -m pip install ")
+    assert line.endswith("-py3-none-any.whl[tensorflow]'")

@@ -15,6 +15,7 @@ import numpy as np
 
 from monitor.core.arrays import Float32
 from monitor.errors import ArtefactError
+from monitor.extras import missing
 from monitor.model.network import Shape
 
 KERAS_GROUPS = ("lstm", "lstm_1", "dense", "dense_1")
@@ -38,7 +39,7 @@ def read_keras_weights(file: Path, data: bytes, shape: Shape) -> list[Float32]:
     try:
         import h5py
     except ImportError as error:
-        raise ArtefactError(f"{file}: reading it needs h5py; pip install 'vibration-monitor[tensorflow]'") from error
+        raise ArtefactError(missing("h5py", f"{file}: reading it")) from error
 
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:

@@ -10,6 +10,7 @@ from typing import Literal
 
 from monitor.core.forecaster import Engine
 from monitor.errors import ArtefactError
+from monitor.extras import installed, missing
 from monitor.model.artefact.artefact import Artefact
 
 EngineName = Literal["auto", "onnxruntime", "tensorflow"]
@@ -39,12 +40,10 @@ def load_engine(artefact: Artefact, engine: EngineName = "auto") -> Engine:
     """
     made: Engine
     if chosen(engine) == "tensorflow":
-        try:
-            from monitor.model.engines.tensorflow_engine import TensorflowEngine
-        except ImportError as error:
-            raise ArtefactError(
-                "engine tensorflow: TensorFlow is not installed; pip install 'vibration-monitor[tensorflow]' or [cuda]"
-            ) from error
+        from monitor.model.engines.tensorflow_engine import TensorflowEngine
+
+        if not installed("tensorflow"):
+            raise ArtefactError(missing("tensorflow", "the engine tensorflow", "cuda" if gpu_visible() else ""))
         made = TensorflowEngine(artefact.manifest.shape, artefact.weights())
     else:
         from monitor.model.engines.onnx_engine import OnnxEngine

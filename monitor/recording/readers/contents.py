@@ -14,6 +14,7 @@ import numpy as np
 
 from monitor.core.arrays import Numbers
 from monitor.errors import RecordingError
+from monitor.extras import EXTRAS, missing
 
 Dtype = np.dtype[Any]
 
@@ -186,7 +187,7 @@ def named_missing_library(what: str, suffix: str) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise RecordingError(
-            f"{what}: the format {suffix} needs the library {error.name}, which is not installed; "
-            "pip install 'vibration-monitor[recordings]'"
-        ) from error
+        library = (error.name or "").partition(".")[0]
+        if library not in EXTRAS:
+            raise
+        raise RecordingError(missing(library, f"{what}: the format {suffix}")) from error
