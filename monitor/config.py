@@ -24,11 +24,11 @@ HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,252}[A-Za-z0-9])?")
 class MqttTls(Section):
     """Certificates for the connection to the broker; the broker's certificate is always verified."""
 
-    ca_file: Path | None = None
+    ca_file: Path | None = Field(default=None, examples=["/etc/ssl/plant-ca.pem"])
     """CA certificates to trust instead of the system's."""
-    cert_file: Path | None = None
+    cert_file: Path | None = Field(default=None, examples=["client.pem"])
     """Client certificate."""
-    key_file: Path | None = None
+    key_file: Path | None = Field(default=None, examples=["client-key.pem"])
     """The key of the client certificate."""
 
     @model_validator(mode="after")
@@ -50,15 +50,15 @@ class HomeAssistant(Section):
 class Mqtt(Section):
     """The connection to the broker."""
 
-    url: str = "mqtt://localhost:1883"
+    url: str = Field(default="mqtt://localhost:1883", examples=["mqtts://broker.example.com:8883"])
     """``mqtt://host[:port]`` or ``mqtts://host[:port]`` (TLS)."""
     version: Literal["5", "3.1.1"] = "5"
     """Protocol version."""
     client_id: str = Field(default="vibration-monitor", min_length=1, max_length=128)
     """Client identifier; two clients with the same identifier disconnect each other."""
-    user: str | None = None
+    user: str | None = Field(default=None, examples=["vibration-monitor"])
     """User name."""
-    password_file: Path | None = None
+    password_file: Path | None = Field(default=None, examples=["mqtt-password"])
     """File with the password; one trailing newline is ignored. A name without a folder is also looked up in systemd's
     credentials directory."""
     tls: MqttTls = MqttTls()
@@ -76,7 +76,7 @@ class Mqtt(Section):
     contents are not read. With MQTT 5 the broker is told the limit; messages that it then withholds are not counted."""
     status_topic: str = "vibration-monitor/status"
     """Retained ``online``, ``offline`` (the will) or ``stopped``."""
-    events_topic: str | None = None
+    events_topic: str | None = Field(default=None, examples=["vibration-monitor/events"])
     """Topic prefix for alarm events as JSON, one topic a channel; without it, none are published."""
     homeassistant: HomeAssistant = HomeAssistant()
     """Discovery messages for Home Assistant."""
@@ -146,7 +146,7 @@ class Scoring(Section):
     """Duration of signal that one score covers."""
     false_alarms_per_month: float = Field(default=1.0, gt=0, le=10_000)
     """Accepted false alarms of a healthy channel, in episodes a month."""
-    warmup_blocks: int | None = Field(default=None, ge=1, le=10_000)
+    warmup_blocks: int | None = Field(default=None, ge=1, le=10_000, examples=[50])
     """Blocks after a reset that are not scored, for channels without a calibration (default 25)."""
     silent_after: Seconds = Field(default=60.0, ge=1)
     """A channel without samples for this long is silent, and its gauges are removed."""
@@ -169,30 +169,30 @@ class Limits(Section):
 class BasicAuth(Section):
     """HTTP basic authentication."""
 
-    user: str
+    user: str = Field(examples=["prometheus"])
     """User name."""
-    password_file: Path
+    password_file: Path = Field(examples=["page-password"])
     """File with the password."""
 
 
 class Http(Section):
     """Metrics, health and the live page."""
 
-    listen: str = "127.0.0.1:9108"
+    listen: str = Field(default="127.0.0.1:9108", examples=["0.0.0.0:9108"])
     """``address:port``; port 0 takes a free one."""
     page: bool = True
     """Serve the live page and its data."""
     reload: bool = False
     """Accept ``POST /-/reload``."""
-    cert_file: Path | None = None
+    cert_file: Path | None = Field(default=None, examples=["/etc/vibration-monitor/page.pem"])
     """Certificate: serve HTTPS."""
-    key_file: Path | None = None
+    key_file: Path | None = Field(default=None, examples=["/etc/vibration-monitor/page-key.pem"])
     """Key of the certificate."""
     basic_auth: BasicAuth | None = None
     """Require a user and a password."""
-    bearer_token_file: Path | None = None
+    bearer_token_file: Path | None = Field(default=None, examples=["page-token"])
     """Require the bearer token in this file."""
-    allowed_hosts: tuple[str, ...] = ()
+    allowed_hosts: tuple[str, ...] = Field(default=(), examples=[["monitor.example.com"]])
     """Further host names of the page, for example that of a reverse proxy. ``localhost`` and the machine's own name and
     addresses are always allowed. ``/metrics`` and the health checks accept any name."""
 
@@ -247,7 +247,7 @@ class Config(Section):
 
     mqtt: Mqtt = Mqtt()
     """The broker."""
-    models: dict[str, str] = Field(default={"default": "models/reference"})
+    models: dict[str, str] = Field(default={"default": "models/reference"}, examples=[{"default": "reference"}])
     """Models by name: each a directory, relative to this file, or the name of a shipped model such as ``reference``."""
     sensors: tuple[Sensor, ...]
     """Topics to subscribe to, and what their messages hold."""
@@ -261,7 +261,7 @@ class Config(Section):
     """The HTTP server."""
     evidence: Evidence = Evidence()
     """Evidence of alarms."""
-    state_dir: Path | None = None
+    state_dir: Path | None = Field(default=None, examples=["/var/lib/vibration-monitor"])
     """Folder for state and evidence; without it nothing is stored. Default: systemd's STATE_DIRECTORY."""
 
     @field_validator("sensors")

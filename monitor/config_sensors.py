@@ -31,7 +31,7 @@ class Section(BaseModel):
 class Payload(Section):
     """How a sensor's payloads are encoded."""
 
-    format: str
+    format: str = Field(examples=["float32"], json_schema_extra={"enum": list(FORMATS)})
     """One of the payload formats."""
 
     @field_validator("format")
@@ -47,7 +47,7 @@ class ConditionPayload(Section):
 
     format: Literal["number", "json"]
     """``number``: the text of one number; ``json``: an object with the number under ``key``."""
-    key: str | None = Field(default=None, min_length=1, max_length=128)
+    key: str | None = Field(default=None, min_length=1, max_length=128, examples=["rpm"])
     """The key, with ``json``."""
 
     @model_validator(mode="after")
@@ -62,7 +62,7 @@ class ConditionPayload(Section):
 class Condition(Section):
     """A measured operating quantity: where its values come from."""
 
-    topic: str
+    topic: str = Field(examples=["plant/{machine}/speed"])
     """Topic pattern. Its named levels are labels of the sensor; all channels that have them alike get the value."""
     payload: ConditionPayload
     """Encoding of the payloads."""
@@ -79,27 +79,29 @@ class Condition(Section):
 class Sensor(Section):
     """One kind of messages: their topics and their contents."""
 
-    topic: str
+    topic: str = Field(examples=["plant/{machine}/{sensor}/{axis}/acceleration"])
     """Topic pattern; a level ``{name}`` becomes a label, ``+`` matches a level without a name."""
     payload: Payload
     """Encoding of the payloads."""
-    sampling_rate_hz: float = Field(gt=0, le=10_000_000)
+    sampling_rate_hz: float = Field(gt=0, le=10_000_000, examples=[12000])
     """Sampling rate of each axis."""
     unit: Literal["g", "mg", "m/s2"] = "m/s2"
     """Unit of the samples after ``scale``."""
-    scale: float = Field(default=1.0, allow_inf_nan=False)
+    scale: float = Field(default=1.0, allow_inf_nan=False, examples=[0.000488])
     """Factor from raw counts to ``unit``."""
-    axes: tuple[str, ...] = ()
+    axes: tuple[str, ...] = Field(default=(), examples=[["x", "y", "z"]])
     """Names of the axes, in order, if a message holds several; they become the label ``axis``."""
-    labels: dict[str, str] = {}
+    labels: dict[str, str] = Field(default={}, examples=[{"hall": "3"}])
     """Labels added to every channel of this sensor."""
     model: str = "default"
     """Name of a model in the section ``models``."""
-    calibration: str | None = None
+    calibration: str | None = Field(default=None, examples=["calibrations/{machine}-{sensor}-{axis}.calibration"])
     """Calibration file; ``{label}`` in its name is replaced by the channel's label. Without one there is no score."""
     conditions: dict[str, Condition] = {}
     """Measured operating quantities of its machines, by name, such as ``speed_rpm`` or ``load``."""
-    expect: tuple[dict[str, str], ...] = ()
+    expect: tuple[dict[str, str], ...] = Field(
+        default=(), examples=[[{"machine": "fan-1", "sensor": "de", "axis": "x"}]]
+    )
     """Labels of channels that must exist; one that has never sent is shown as silent."""
 
     @field_validator("topic")

@@ -16,6 +16,7 @@ from monitor.recording.options import RecordingOptions
 if TYPE_CHECKING:
     from monitor.core.scoring.calibration import Calibration
     from monitor.offline.backtest import ChannelResult
+    from monitor.recording.source import Recording
 
 
 @click.command()
@@ -98,6 +99,7 @@ def command(
         rate_hz = calibration.sampling_rate_hz
     for recording in opened:
         require_rate(recording, rate_hz, "the calibration" if calibration else opened[0].name)
+        _ask_for_unit(recording, calibrated=calibration is not None)
     warn(artefact.manifest.untrained_rate(opened[0].sampling_rate_hz, opened[0].name))
     conditions = read_conditions(described, engine.block_samples, warn)
     _warn_of_quantities(calibration, tuple(conditions[0].quantities))
@@ -120,6 +122,16 @@ def command(
         return
     for channel in results:
         click.echo(_summary(channel))
+
+
+def _ask_for_unit(recording: "Recording", *, calibrated: bool) -> None:
+    """Require a unit where a calibration needs it; elsewhere say what the figures are in."""
+    from monitor.recording.fit import require_unit
+
+    if calibrated:
+        require_unit(recording, "the calibration holds levels in m/s^2")
+    elif recording.unit is None:
+        warn(f"{recording.name}: does not say its unit; level and gap are in the unit of the file; --unit tells it")
 
 
 def _warn_of_quantities(calibration: "Calibration | None", given: tuple[str, ...]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from monitor.cli.model_argument import model_argument
+from monitor.cli.overwriting import force_option, refuse_existing
 from monitor.cli.recordings import duration as duration_option
 from monitor.cli.recordings import recording_options, warn
 from monitor.recording.options import RecordingOptions
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 @click.option("--regime", default="", help="Operating regime of these recordings; it is added to an existing file.")
 @click.option("--from", "first", callback=duration_option, help="Leave out so much of each recording's beginning.")
 @click.option("--until", "last", callback=duration_option, help="Leave out what comes after so much of each recording.")
+@force_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @recording_options
 def command(
@@ -36,6 +38,7 @@ def command(
     regime: str,
     first: float | None,
     last: float | None,
+    force: bool,
     as_json: bool,
     options: RecordingOptions,
 ) -> None:
@@ -50,33 +53,30 @@ def command(
     """
     from monitor.core.learning.sensitivity import sensitivity_document
     from monitor.model.artefact.artefact import load_artefact
-    from monitor.model.calibration_file import load_calibrations, save_calibrations
+    from monitor.model.calibration_file import save_calibrations
     from monitor.model.engines.engines import load_engine
     from monitor.offline.calibration_run import calibrate_channels, cut
     from monitor.recording.conditions import ranges, read_conditions
     from monitor.recording.described import open_described
-    from monitor.recording.fit import require_rate, require_same_unit
+    from monitor.recording.fit import require_rate, require_unit
     from monitor.recording.part import between
 
     artefact = load_artefact(model)
+    regimes = _regimes(out, regime, artefact.sha256, force=force)
     engine = load_engine(artefact, "onnxruntime")
     described = [
         replace(each, recording=between(each.recording, first, last)) for each in open_described(recordings, options)
     ]
     parts = [each.recording for each in described]
-    for recording in parts[1:]:
+    for recording in parts:
         require_rate(recording, parts[0].sampling_rate_hz, f"the calibration with {parts[0].name}")
-        require_same_unit(recording, parts[0])
+    for recording in parts:
+        require_unit(recording, "a calibration holds levels in m/s^2")
     warn(artefact.manifest.untrained_rate(parts[0].sampling_rate_hz, parts[0].name))
     how = cut(parts, interval, artefact.manifest.warmup_blocks, engine.block_samples)
     conditions = read_conditions(described, engine.block_samples, warn)
     level_blocks = artefact.manifest.scaling.time_constant_blocks
     calibration = calibrate_channels(engine, level_blocks, [parts], how, warn, [conditions])[0]
-    regimes = {}
-    if regime and out.exists():
-        before = load_calibrations(out)
-        before.check(artefact.sha256)
-        regimes = before.regimes
     regimes[regime] = calibration
     names = [recording.name for recording in parts]
     save_calibrations(out, regimes, model_sha256=artefact.sha256, channel=names[0], made={"recordings": names})
@@ -108,6 +108,31 @@ def command(
         )
         return
     _tell(out, calibration, learned)
+
+
+def _regimes(out: Path, regime: str, model_sha256: str, *, force: bool) -> "dict[str, Calibration]":
+    """The regimes that a file keeps when ``regime`` is written to it; asked before the work.
+
+    Raises:
+        ConfigurationError: a calibration would be replaced, and the user did not say ``--force``.
+        ArtefactError: the file, to which a regime is added, is unusable or was made with another model.
+    """
+    from monitor.errors import ConfigurationError
+    from monitor.model.calibration_file import load_calibrations
+
+    if not regime:
+        refuse_existing(out, force=force, depends="the channels that use it would be scored by other limits")
+        return {}
+    if not out.exists():
+        return {}
+    before = load_calibrations(out)
+    before.check(model_sha256)
+    if regime in before.regimes and not force:
+        raise ConfigurationError(
+            f"--out {out}: has a regime '{regime}', and the channels that use it would be scored by other limits; give "
+            "another regime, or --force to replace it"
+        )
+    return before.regimes
 
 
 def _tell(out: Path, calibration: "Calibration", learned: dict[str, tuple[float, float]]) -> None:

@@ -1,6 +1,7 @@
 """``replay``: publishes a recording over MQTT, as its sensor would have sent it."""
 
 import asyncio
+import contextlib
 import json
 import math
 
@@ -31,15 +32,29 @@ class Speed(click.ParamType[float]):
         return speed
 
 
+def one_topic(ctx: click.Context, param: click.Parameter, value: str) -> str:  # noqa: ARG001 - click's
+    """Callback of an option: a topic that a message can be published to; others are a usage error."""
+    if not value or set(value) & set("+#\0") or len(value.encode()) > LONGEST_TOPIC_BYTES:
+        raise click.BadParameter(
+            f"'{value:.100}' is no topic that a message can have; give one without wildcards, such as plant/fan-1/de/x"
+        )
+    return value
+
+
+LONGEST_TOPIC_BYTES = 65535
+"""Most bytes of a topic, in MQTT."""
+
+
 @click.command()
 @click.argument("recording")
-@click.option("--topic", required=True, help="Topic to publish to.")
+@click.option("--topic", required=True, callback=one_topic, help="Topic to publish to.")
 @click.option("--speed", type=Speed(), default=1.0, show_default=True, help="Multiple of real time, or max.")
 @click.option(
     "--format", "payload_format", type=click.Choice(["float32", "json"]), default="float32", show_default=True
 )
 @click.option("--message-samples", type=click.IntRange(1, 10_000_000), help="Samples in a message; default: 0.1 s.")
 @click.option("--duration", callback=duration_option, help="Stop after this part of the recording; default: all of it.")
+@click.option("--loop", is_flag=True, help="Begin again at the end, until --duration or Ctrl-C.")
 @click.option("--qos", type=click.Choice(["0", "1"]), default="0", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @broker_options
@@ -51,6 +66,7 @@ def command(
     payload_format: str,
     message_samples: int | None,
     duration: float | None,
+    loop: bool,
     qos: str,
     as_json: bool,
     broker: Mqtt,
@@ -58,12 +74,14 @@ def command(
 ) -> None:
     """Publish RECORDING over MQTT in real time, X times as fast, or as fast as the broker accepts it.
 
+    Ctrl-C ends it. With --loop the signal jumps where its end meets its beginning, which a score may show.
+
     Example: vibration-monitor replay fan.npz --topic plant/fan-1/de/x/acceleration --speed 4
     """
     import aiomqtt
 
     from monitor.errors import ConfigurationError, MonitorError
-    from monitor.feed.replay import ReplayPlan, replay
+    from monitor.feed.replay import Replay, ReplayPlan
     from monitor.recording.source import open_recording
     from monitor.runtime.intake.direct_client import client_options
 
@@ -73,19 +91,21 @@ def command(
             f"{recording}: holds {source.records} separate records; packed messages have no times for the pauses "
             "between them; use --format json"
         )
-    plan = ReplayPlan(
-        topic, payload_format, speed, message_samples, math.inf if duration is None else duration, int(qos)
-    )
+    length_s = math.inf if duration is None else duration
+    plan = ReplayPlan(topic, payload_format, speed, message_samples, length_s, loop, int(qos))
+    replay = Replay(source, plan)
 
     async def publish() -> None:
         try:
             async with aiomqtt.Client(**client_options(broker)) as client:
-                done = await replay(source, client, plan)
+                await replay.run(client)
         except aiomqtt.MqttError as error:
             raise MonitorError(f"replay: no broker at {broker.url}: {error}") from error
-        if as_json:
-            click.echo(json.dumps({"messages": done.messages, "samples": done.samples, "seconds": done.seconds}))
-        else:
-            click.echo(f"{source.name}: {done.samples} samples in {done.messages} messages, {done.seconds:.1f} s")
 
-    asyncio.run(publish())
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(publish())
+    done = replay.done
+    if as_json:
+        click.echo(json.dumps({"messages": done.messages, "samples": done.samples, "seconds": done.seconds}))
+    else:
+        click.echo(f"{source.name}: {done.samples} samples in {done.messages} messages, {done.seconds:.1f} s")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from monitor.cli.overwriting import force_option, refuse_existing
 from monitor.cli.recordings import duration as duration_option
 from monitor.simulation.machine import POINTS, FaultKind, catalogue
 
@@ -38,6 +39,7 @@ MAX_SAMPLES = 2**28
     show_default=True,
     help="Full size in m/s^2 at the drive end (point 0), where the fault is; it is smaller at other points.",
 )
+@force_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(
     out: Path,
@@ -51,6 +53,7 @@ def command(
     fault_start: float,
     fault_growth: float,
     fault_size: float,
+    force: bool,
     as_json: bool,
 ) -> None:
     """Write a recording of a simulated machine, healthy or with a fault that grows.
@@ -64,6 +67,7 @@ def command(
     from monitor.simulation.simulator import Simulation
 
     _check(out, point, channels, duration, sampling_rate_hz, fault, fault_start, fault_size)
+    refuse_existing(out, force=force)
     points = range(point, point + channels)
     count = round(duration * sampling_rate_hz)
     breaks = Fault(FaultKind(fault), fault_start, fault_growth, fault_size) if fault else None

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from monitor.cli.model_argument import named_model
+from monitor.cli.overwriting import force_option, refuse_existing
+from monitor.cli.progress import Bar
 from monitor.cli.recordings import duration, recording_options, warn
-from monitor.cli.training_shown import Bar, layer_table, show_result, training_shown
+from monitor.cli.training_shown import layer_table, show_result, training_shown
 from monitor.core.level import TIME_CONSTANT_BLOCKS
 from monitor.recording.options import RecordingOptions
 from monitor.shipped import shipped
@@ -63,6 +65,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Share at the end of each recording that is held out for the report.",
 )
+@force_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @recording_options
 def command(
@@ -79,6 +82,7 @@ def command(
     units: int | None,
     hidden: int | None,
     holdout: float,
+    force: bool,
     as_json: bool,
     options: RecordingOptions,
     **recipe_options: Any,
@@ -113,11 +117,13 @@ def command(
     if start is not None and fresh:
         raise click.UsageError(f"--from and {'--tutorial' if tutorial else '--from-scratch'} exclude each other")
     require("tensorflow", "train")
+    replaced = replaced_model(out, force=force, resumes=universal)
     before = None if fresh else load_artefact(start or shipped("models/reference"))
     given = {key: value for key, value in recipe_options.items() if value is not None}
     shape = wanted_shape(before, block_size=block_size, blocks=blocks, units=units, hidden=hidden)
     if universal:
         train_universal_model(recordings, options, out, before, shape, holdout, given, budget, batches, as_json=as_json)
+        warn(orphans(replaced))
         return
     recipe = replace(TUTORIAL if tutorial else Recipe() if fresh else CONTINUED, **given)
     samples = (shape.window_blocks + 2) * shape.block_samples
@@ -140,6 +146,43 @@ def command(
             warn,
         )
     show_result(artefact, out, as_json=as_json)
+    warn(orphans(replaced))
+
+
+def replaced_model(out: Path, *, force: bool, resumes: bool) -> str:
+    """The SHA-256 of the model that the training will replace; empty if there is none.
+
+    Args:
+        out: where the new model goes.
+        force: whether the user gave ``--force``.
+        resumes: whether the training goes on with a checkpoint that lies beside the model.
+
+    Raises:
+        ConfigurationError: a model would be replaced without ``--force``.
+    """
+    from monitor.errors import MonitorError
+    from monitor.model.artefact.artefact import load_artefact
+    from monitor.model.training.checkpoint import checkpoint_of
+
+    if not (out / "manifest.json").is_file():
+        return ""
+    if not (resumes and checkpoint_of(out).exists()):
+        refuse_existing(
+            out / "manifest.json", force=force, depends="every calibration made with this model would be refused"
+        )
+    try:
+        return load_artefact(out).sha256
+    except MonitorError:  # a damaged model has no calibrations that could be used
+        return ""
+
+
+def orphans(replaced: str) -> str:
+    """What a user of the model that was replaced must do; empty if there was none."""
+    if not replaced:
+        return ""
+    return (
+        f"calibrations made with the model that was replaced, sha256 {replaced[:16]}, are refused now: calibrate again"
+    )
 
 
 def wanted_shape(

@@ -2,13 +2,15 @@
 
 import json
 import signal
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from monitor.cli.progress import Bar, progress_bar
+from monitor.cli.recordings import warn
 
 if TYPE_CHECKING:
     from monitor.model.artefact.artefact import Artefact
@@ -49,16 +51,17 @@ def report_text(training: dict[str, Any]) -> str:
 
 def show_result(artefact: "Artefact", out: Path, *, as_json: bool, hint: str = "") -> None:
     """Print the results of a training and where its model is, as one JSON document or as text that ends in ``hint``."""
+    from monitor.model.artefact.card import advice
+
     training = artefact.manifest.training
     if as_json:
         click.echo(json.dumps({"model": str(out), "sha256": artefact.sha256, **training}))
     else:
         click.echo(report_text(training))
         click.echo(f"{out}: model written, sha256 {artefact.sha256[:16]}{hint}")
-
-
-Bar = Callable[[float, str], None]
-"""Moves a progress bar to a fraction, and shows a text beside it."""
+    for each in training["report"]:
+        if advised := advice(each["gap_ratio"]):
+            warn(f"{each['name']}: {advised}")
 
 
 @contextmanager
@@ -70,23 +73,7 @@ def training_shown() -> Iterator[Bar | None]:
 
     before = signal.signal(signal.SIGTERM, stop)
     try:
-        with _bar() if sys.stderr.isatty() else nullcontext() as bar:
+        with progress_bar("training") as bar:
             yield bar
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
-def _bar() -> Iterator[Bar]:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}"),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("training", total=1.0)
-        yield lambda fraction, text: bar.update(task, completed=fraction, description=text)

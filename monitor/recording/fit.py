@@ -29,19 +29,20 @@ def require_rate(recording: Recording, expected_hz: float, who: str) -> None:
     raise RecordingError(f"{recording.address}: has {found:g} Hz, but {who} needs {expected_hz:g} Hz; {remedy}")
 
 
-def require_same_unit(recording: Recording, other: Recording) -> None:
-    """Reject a recording of the same channel if the unit of only one of the two is known.
+def require_unit(recording: Recording, why: str) -> None:
+    """Reject a recording whose unit is not known.
 
-    Two known units may differ, since samples are converted to m/s².
+    Args:
+        recording: neither its file nor the user may have said the unit.
+        why: what needs the unit, for the error message.
 
     Raises:
-        RecordingError: one has a unit, the other has none.
+        RecordingError: it has no unit.
     """
-    if (recording.unit is None) != (other.unit is None):
-        known, unknown = (other, recording) if recording.unit is None else (recording, other)
+    if recording.unit is None:
         raise RecordingError(
-            f"{unknown.address}: has no unit, but {known.name} of the same channel is in {known.unit}; say the unit: "
-            f"{unknown.path.name}?unit={known.unit}, or --unit"
+            f"{recording.address}: does not say its unit, and {why}: add --unit g (or mg, m/s2), or to this recording "
+            f"alone {recording.path.name}?unit=g. With m/s2 the numbers are taken as they are"
         )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from monitor.core.units import UNITS_MPS2
+from monitor.core.units import UNITS_MPS2, MeasuredRate
 from monitor.errors import RecordingError
 from monitor.recording.beside import Beside, beside, is_quantity
 from monitor.recording.options import ALL_CHANNELS, RecordingOptions
@@ -161,12 +161,27 @@ def _rate(address: str, facts: Mapping[str, Any], options: RecordingOptions) -> 
         raise RecordingError(f"{address}: the file's sampling rate is {text(given)}; expected a number of Hz above 0")
     if stated is None and wanted is None:
         raise RecordingError(f"{address}: the file does not say its sampling rate; add --sampling-rate-hz")
+    if stated is not None and (measured := _measured(facts)) and measured.contradicts(stated):
+        if wanted is None:
+            raise RecordingError(
+                f"{address}: the file says {stated:g} Hz, but {measured.rate_hz:.4g} samples a second came while it "
+                f"was recorded. Say which is right: --sampling-rate-hz {stated:g} if it was recorded from a replay "
+                "that was not in real time, otherwise the sensor's own rate"
+            )
+        if not measured.contradicts(wanted):
+            return wanted
     if stated is not None and wanted is not None and abs(stated - wanted) > 1e-6 * stated:
         raise RecordingError(
             f"{address}: the file says {stated:g} Hz but --sampling-rate-hz says {wanted:g}; leave the option out, or "
             "correct the file. To change the rate, use --decimate"
         )
     return stated if stated is not None else float(wanted or 0)
+
+
+def _measured(facts: Mapping[str, Any]) -> MeasuredRate | None:
+    """How fast the samples came while ``record`` recorded them; None if the file does not say."""
+    found = MeasuredRate(_number(facts.get("measured_rate_hz")) or 0.0, _number(facts.get("measured_over_s")) or 0.0)
+    return found if 0 < found.rate_hz < 1e12 and found.over_s > 0 else None
 
 
 def _number(value: Any) -> float | None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from monitor.atomic_file import replacing
 from monitor.core.arrays import Numbers
-from monitor.core.units import UNITS_MPS2
+from monitor.core.units import UNITS_MPS2, MeasuredRate
 from monitor.errors import ConfigurationError, MonitorError, RecordingError
 from monitor.extras import installed, missing
 from monitor.recording.readers.contents import Layout, arrange, named_missing_library
@@ -37,6 +37,10 @@ class _Content:
         """The samples of a single record as (samples, channels)."""
         return self.samples.reshape(-1, self.layout.channels)
 
+    def single_facts(self) -> dict[str, Any]:
+        """The facts that are one number or word."""
+        return {key: value for key, value in self.facts.items() if isinstance(value, str | float)}
+
     def names(self) -> list[str]:
         """The name of each channel; ``acceleration``, with a number if there are several, if none was given."""
         given: list[str] | None = self.facts.get("channels")
@@ -52,6 +56,8 @@ def write_recording(
     *,
     start_s: Sequence[float] | None = None,
     channels: Sequence[str] | None = None,
+    recorded_at_s: float | None = None,
+    measured: MeasuredRate | None = None,
 ) -> None:
     """Write a recording; an existing file of that name is replaced.
 
@@ -64,6 +70,8 @@ def write_recording(
         unit: ``g``, ``mg``, ``m/s2``, or None where it is not known.
         start_s: start of each record in seconds; needs a format that stores several records.
         channels: a name for each channel; WAV and ``.npy`` do not store names.
+        recorded_at_s: UNIX time of the first sample, for a recording from a live feed.
+        measured: how fast its samples came then; a reader compares it with the sampling rate.
 
     Raises:
         ConfigurationError: the suffix is not supported, or the format cannot store such a recording.
@@ -73,6 +81,10 @@ def write_recording(
     if (suffix := written_suffix(path)) is None:
         raise ConfigurationError(_other_suffix(path))
     content = _checked(path, samples, sampling_rate_hz, unit, start_s, channels)
+    if recorded_at_s is not None:
+        content.facts["recorded_at_s"] = float(recorded_at_s)
+    if measured is not None:
+        content.facts.update(measured_rate_hz=measured.rate_hz, measured_over_s=measured.over_s)
     if suffix in ONE_RECORD and content.layout.records > 1:
         raise ConfigurationError(f"{path}: {suffix} holds one record, not {content.layout.records}; write .npz or .h5")
     try:
@@ -153,7 +165,7 @@ def _write_npz(path: Path, content: _Content) -> None:
 
 
 def _write_csv(path: Path, content: _Content) -> None:
-    remarks = [f"# {key}: {content.facts[key]}" for key in ("sampling_rate_hz", "unit") if key in content.facts]
+    remarks = [f"# {key}: {value}" for key, value in content.single_facts().items()]
     head = "\n".join([*remarks, ",".join(content.names())])
     digits = "%.9g" if content.samples.dtype.itemsize <= 4 else "%.17g"
     with gzip.open(path, "wb", 6) if path.name.endswith(".gz") else path.open("wb") as binary:
@@ -178,8 +190,9 @@ def _write_wav(path: Path, content: _Content) -> None:
         raise ConfigurationError(f"{path}: a WAV cannot say {rate} Hz, only whole numbers; write .npz")
     kind = "FLOAT" if content.samples.dtype.itemsize <= 4 else "DOUBLE"
     with soundfile.SoundFile(path, "w", int(rate), content.layout.channels, kind, format="WAV") as file:
-        if "unit" in content.facts:
-            file.comment = f"unit: {content.facts['unit']}"
+        facts = {key: value for key, value in content.single_facts().items() if key != "sampling_rate_hz"}
+        if facts:
+            file.comment = "; ".join(f"{key}: {value}" for key, value in facts.items())
         file.write(content.columns().astype(np.float32 if kind == "FLOAT" else np.float64))
 
 
@@ -189,7 +202,7 @@ def _write_parquet(path: Path, content: _Content) -> None:
 
     columns = content.columns()
     table = pa.table({name: columns[:, k] for k, name in enumerate(content.names())})
-    facts = {key: str(content.facts[key]) for key in ("sampling_rate_hz", "unit") if key in content.facts}
+    facts = {key: str(value) for key, value in content.single_facts().items()}
     parquet.write_table(table.replace_schema_metadata(facts), path)
 
 

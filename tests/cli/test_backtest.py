@@ -257,6 +257,32 @@ def test_the_calibration_of_another_model_is_refused(machine: Machine) -> None:
     assert str(error).endswith("hold for that model only, run 'vibration-monitor calibrate' with this one")
 
 
+def test_a_calibration_is_not_replaced_without_force(tmp_path: Path, machine: Machine) -> None:
+    out = tmp_path / "fan.calibration"
+    out.write_bytes(b"precious")
+    error = refusal("calibrate", MODEL, machine.healthy, "--out", out)
+    assert isinstance(error, ConfigurationError)
+    assert str(error) == (
+        f"--out {out}: exists, and the channels that use it would be scored by other limits; give another name, or "
+        "--force to replace it"
+    )
+    assert out.read_bytes() == b"precious"
+    output("calibrate", MODEL, machine.healthy, "--out", out, "--force", "--until", "8s")
+
+
+def test_a_recording_without_a_unit_is_asked_for_one(tmp_path: Path, machine: Machine) -> None:
+    plain = tmp_path / "plain.npz"
+    write_recording(plain, open_recording(str(machine.healthy)).load()[0], RATE, None)
+    for command in (("calibrate", "--out", tmp_path / "a"), ("backtest", "--calibration", machine.calibration)):
+        error = refusal(command[0], MODEL, plain, *command[1:])
+        assert isinstance(error, RecordingError)
+        assert str(error).startswith(f"{plain}: does not say its unit, and ")
+        assert ": add --unit g (or mg, m/s2), or to this recording alone plain.npz?unit=g." in str(error)
+    told = invoke("backtest", MODEL, plain)
+    assert told.exit_code == 0
+    assert "warning: plain.npz: does not say its unit; level and gap are in the unit of the file" in told.stderr
+
+
 def test_regimes_are_added_to_one_file_and_asked_for_by_name(tmp_path: Path, machine: Machine) -> None:
     out = tmp_path / "fan.calibration"
     for regime, until in (("slow", "8s"), ("fast", "9s")):
@@ -264,6 +290,10 @@ def test_regimes_are_added_to_one_file_and_asked_for_by_name(tmp_path: Path, mac
     asked = ("backtest", MODEL, machine.faulty, "--calibration", out, "--regime")
     scores = [document(*asked, regime)["channels"][0]["score"]["max"] for regime in ("slow", "fast")]
     assert scores[0] != scores[1]
+    again = refusal("calibrate", MODEL, machine.healthy, "--out", out, "--regime", "fast")
+    assert f"--out {out}: has a regime 'fast', and the channels that use it would be scored by other limits" in str(
+        again
+    )
     assert str(refusal(*asked, "idle")) == f"{out}: has no regime 'idle'; known are slow, fast"
 
 
@@ -273,7 +303,7 @@ def test_the_amount_that_is_asked_for_suffices(tmp_path: Path, machine: Machine)
     enough = asked.partition("bring ")[2].partition(" of healthy")[0].replace(" ", "")
     assert document("calibrate", MODEL, machine.healthy, "--until", enough, "--out", out)["intervals"] == 5
     # Five hours and the warm-up: more digits than a rounded number has.
-    asked = str(refusal("calibrate", MODEL, machine.healthy, "--interval", "1h", "--out", out))
+    asked = str(refusal("calibrate", MODEL, machine.healthy, "--interval", "1h", "--out", tmp_path / "hours"))
     assert f"bring {math.ceil(100 * (5 * 3600 + WARMUP_S)) / 100:.2f} s of healthy signal or choose" in asked
 
 

@@ -15,6 +15,8 @@ from tests.support.commands import document, invoke, output, refusal
 from tests.support.recordings import recording_file
 
 MODEL = shipped("models/reference")
+UNIT = ("--unit", "m/s2")
+"""The files do not say theirs."""
 
 
 def uestc(speed_rpm: int) -> Path:
@@ -28,7 +30,7 @@ def test_recordings_at_several_speeds_make_one_calibration(tmp_path: Path) -> No
     speed = np.repeat([990.0, 1000.0, 1010.0, np.nan], 20_000)
     np.savez(measured, acceleration=samples, speed_rpm=speed, sampling_rate_hz=20_000.0)
     addresses = (f"{uestc(800)}?speed_rpm=800", f"{uestc(1200)}?speed_rpm=1200", measured)
-    text = invoke("calibrate", MODEL, *addresses, "--until", "4s", "--out", out)
+    text = invoke("calibrate", MODEL, *UNIT, *addresses, "--until", "4s", "--out", out)
     assert text.exit_code == 0, text.output
     assert "healthy conditions: speed_rpm 800 to 1200\n" in text.stdout
     # The last second is unknown: 200 blocks.
@@ -39,8 +41,8 @@ def test_recordings_at_several_speeds_make_one_calibration(tmp_path: Path) -> No
     assert calibration.intervals == 9
     assert calibration.healthy_s == pytest.approx(3 * (4 - 0.125))
 
-    shown = document("backtest", MODEL, f"{measured}?speed_rpm", addresses[0], "--until", "4s", "--calibration", out,
-                     "--csv", table)  # fmt: skip
+    shown = document("backtest", MODEL, *UNIT, f"{measured}?speed_rpm", addresses[0], "--until", "4s",
+                     "--calibration", out, "--csv", table)  # fmt: skip
     assert [channel["intervals"] for channel in shown["channels"]] == [3, 3]
     with table.open(newline="", encoding="utf-8") as lines:
         values = [row["speed_rpm"] for row in csv.DictReader(lines)]
@@ -49,10 +51,21 @@ def test_recordings_at_several_speeds_make_one_calibration(tmp_path: Path) -> No
 
 
 def test_without_quantities_nothing_is_said_of_them(tmp_path: Path) -> None:
-    arguments = ("calibrate", MODEL, uestc(800), uestc(1200), "--until", "4s", "--out", tmp_path / "a")
+    arguments = (
+        "calibrate",
+        MODEL,
+        *UNIT,
+        uestc(800),
+        uestc(1200),
+        "--until",
+        "4s",
+        "--out",
+        tmp_path / "a",
+        "--force",
+    )
     assert document(*arguments)["conditions"] == {}
     assert "healthy conditions" not in output(*arguments)
-    assert document(*arguments[:2], f"{uestc(800)}?load=0.5", *arguments[3:])["conditions"] == {
+    assert document(*arguments[:4], f"{uestc(800)}?load=0.5", *arguments[5:])["conditions"] == {
         "load": {"min": 0.5, "max": 0.5}
     }
 
@@ -60,7 +73,7 @@ def test_without_quantities_nothing_is_said_of_them(tmp_path: Path) -> None:
 def test_a_score_needs_learned_conditions_and_says_what_is_missing(tmp_path: Path) -> None:
     out = tmp_path / "bearing.calibration"
     cut = ("--until", "3s")
-    made = invoke("calibrate", MODEL, f"{uestc(800)}?speed_rpm=800&load=0", f"{uestc(1000)}?load=0",
+    made = invoke("calibrate", MODEL, *UNIT, f"{uestc(800)}?speed_rpm=800&load=0", f"{uestc(1000)}?load=0",
                   f"{uestc(1200)}?speed_rpm=1200&load=0", *cut, "--interval", "100ms", "--out", out)  # fmt: skip
     assert made.exit_code == 0, made.output
     assert "healthy_1000rpm.npz: has no speed_rpm, unlike other recordings; its blocks count as unknown" in made.stderr
@@ -72,7 +85,9 @@ def test_a_score_needs_learned_conditions_and_says_what_is_missing(tmp_path: Pat
 
     def tested(*queries: str) -> tuple[list[dict[str, Any]], str]:
         addresses = [f"{uestc(1000)}{query}" for query in queries]
-        result = invoke("backtest", MODEL, *addresses, "--from", "3s", "--until", "5s", "--calibration", out, "--json")
+        result = invoke(
+            "backtest", MODEL, *UNIT, *addresses, "--from", "3s", "--until", "5s", "--calibration", out, "--json"
+        )
         assert result.exit_code == 0, result.output
         return json.loads(result.stdout)["channels"], result.stderr
 
@@ -93,7 +108,7 @@ def test_a_score_needs_learned_conditions_and_says_what_is_missing(tmp_path: Pat
 
 def test_too_many_quantities_are_refused(tmp_path: Path) -> None:
     query = "&".join(f"q{number}=1" for number in range(7))
-    error = refusal("calibrate", MODEL, f"{uestc(800)}?{query}", "--until", "2s", "--interval", "100ms",
+    error = refusal("calibrate", MODEL, *UNIT, f"{uestc(800)}?{query}", "--until", "2s", "--interval", "100ms",
                     "--out", tmp_path / "a")  # fmt: skip
     assert isinstance(error, RecordingError)
     assert str(error) == (
@@ -104,15 +119,15 @@ def test_too_many_quantities_are_refused(tmp_path: Path) -> None:
 
 def test_recordings_that_cannot_be_one_channel_are_refused(tmp_path: Path) -> None:
     out = tmp_path / "a"
-    error = refusal("calibrate", MODEL, uestc(800), f"{uestc(1200)}?speed_rpm=1200&decimate=2", "--out", out)
+    error = refusal("calibrate", MODEL, *UNIT, uestc(800), f"{uestc(1200)}?speed_rpm=1200&decimate=2", "--out", out)
     assert isinstance(error, RecordingError)
     assert str(error) == (
         f"{uestc(1200)}: has 10000 Hz, but the calibration with healthy_800rpm.npz needs 20000 Hz; leave --decimate out"
     )
     error = refusal("calibrate", MODEL, f"{uestc(800)}?unit=g", uestc(1200), "--out", out)
     assert str(error) == (
-        f"{uestc(1200)}: has no unit, but healthy_800rpm.npz of the same channel is in g; say the unit: "
-        "healthy_1200rpm.npz?unit=g, or --unit"
+        f"{uestc(1200)}: does not say its unit, and a calibration holds levels in m/s^2: add --unit g (or mg, m/s2), "
+        "or to this recording alone healthy_1200rpm.npz?unit=g. With m/s2 the numbers are taken as they are"
     )
     assert not out.exists()
 
@@ -124,10 +139,10 @@ def test_a_mistake_in_the_address_is_told(tmp_path: Path, command: str) -> None:
         ("decimat=2", "did you mean 'decimate'?"),
         ("load=high", "load is 'high'; a measured quantity is a finite number"),
     ):
-        error = refusal(command, MODEL, f"{uestc(800)}?{query}", *out)
+        error = refusal(command, MODEL, *UNIT, f"{uestc(800)}?{query}", *out)
         assert isinstance(error, ConfigurationError)
         assert message in str(error)
-    error = refusal(command, MODEL, f"{uestc(800)}?speed_rpm", *out)
+    error = refusal(command, MODEL, *UNIT, f"{uestc(800)}?speed_rpm", *out)
     assert str(error) == (
         f"{uestc(800)}: there is no array or column 'speed_rpm' beside the samples; correct the name, or state the "
         "quantity: ?speed_rpm=NUMBER"

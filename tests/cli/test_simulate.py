@@ -14,7 +14,7 @@ def simulate(*arguments: str) -> Result:
 
 
 def written(path: Path, *arguments: str) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    result = simulate("--out", str(path), *arguments)
+    result = simulate("--out", str(path), "--force", *arguments)
     assert result.exit_code == 0, result.output
     with np.load(path, allow_pickle=False) as file:
         samples: np.ndarray[tuple[int, ...], np.dtype[np.float32]] = file["acceleration"]
@@ -54,6 +54,15 @@ def test_a_fault_is_felt_most_at_the_drive_end(tmp_path: Path) -> None:
     assert (added[0] == 0).all()
     assert (added[3] > added[1]).all()
     assert added[3, 0] > added[3, 1] > added[3, 2] > 0.05
+
+
+def test_nothing_is_replaced_without_force(tmp_path: Path) -> None:
+    out = tmp_path / "fan.npz"
+    out.write_bytes(b"precious")
+    error = simulate("--out", str(out), "--duration", "1s").exception
+    assert isinstance(error, ConfigurationError)
+    assert str(error) == f"--out {out}: exists; give another name, or --force to replace it"
+    assert out.read_bytes() == b"precious"
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".csv", ".mat", ".wav", ".parquet", ".h5"])

@@ -54,7 +54,9 @@ def calibrate(file: Path) -> None:
     """Calibrate the shipped model on seconds of the rig at 800 and at 1000 rpm, with the speed."""
     addresses = [recording_file(f"uestc/healthy_{speed}rpm.npz") for speed in (800, 1000)]
     given = [f"{address}?speed_rpm={speed}" for address, speed in zip(addresses, (800, 1000), strict=True)]
-    output("calibrate", shipped("models/reference"), *given, "--until", "6s", "--interval", "100ms", "--out", file)
+    output(
+        "calibrate", shipped("models/reference"), *given, "--until=6s", "--interval=100ms", "--unit=m/s2", "--out", file
+    )
 
 
 def speeds(daemon: RunningDaemon) -> list[float]:

@@ -183,6 +183,32 @@ def nothing_to_forecast(ratios: dict[str, float]) -> bool:
     return min(ratios["network"], ratios["linear_own"]) > NOTHING
 
 
+LITTLE = 0.9
+"""Gap ratio above which a forecast adds little to the score: nine tenths of the energy are not foreseen. Lower: useful
+forecasts are called little. Higher: users wait for an effect that does not come."""
+
+
+def advice(ratios: dict[str, float]) -> str:
+    """What a user should know of a recording that the network hardly forecasts; empty if it does.
+
+    Args:
+        ratios: gap ratios by forecaster.
+    """
+    network, own = ratios["network"], ratios["linear_own"]
+    if network <= LITTLE:
+        return ""
+    if own <= LITTLE:
+        return (
+            f"the network foresees little of it (gap ratio {network:.2f}), but an AR model of this recording foresees "
+            f"more ({own:.2f}): give longer recordings, or --epochs and --windows. calibrate uses the better of both"
+        )
+    return (
+        f"it is broad-band noise, gap ratio {network:.2f}: the forecast adds little here, and its score rests on level "
+        "and spectrum. If the machine has tones or impacts that a spectrum shows, a sensor nearer to them, stiffly "
+        "mounted, or a lower --decimate may help; more training will not"
+    )
+
+
 def verdict(ratios: dict[str, float]) -> str:
     """What the gap ratios of one recording mean, as one sentence."""
     network, own = ratios["network"], ratios["linear_own"]

@@ -46,6 +46,11 @@ class Checkpoint:
     """Arrays of the optimiser, in Keras' order."""
 
 
+def checkpoint_of(out: Path) -> Path:
+    """The checkpoint of a training whose model goes to the directory ``out``."""
+    return out.with_name(out.name + ".checkpoint.npz")
+
+
 def write_checkpoint(path: Path, found: Checkpoint) -> None:
     """Write a checkpoint atomically."""
     position = found.position

@@ -62,7 +62,7 @@ def run_training(
         MonitorError: ``out`` cannot be written, or the training diverged.
     """
     require_destination(out)
-    material = with_signal(material, warn)
+    material = with_signal(material, holdout, warn)
     parts = [split_in_time(records, 1.0 - holdout) for _, records in material]
     weights = None if start is None else start.weights()
     trained = train([first for first, _ in parts], shape, recipe, time_constant_blocks, report, weights)
@@ -85,11 +85,12 @@ def run_training(
     return write_model(out, shape, trained.weights, scaling, rates, training)
 
 
-def with_signal(material: Material, warn: Callable[[str], None]) -> Material:
-    """The recordings that have a signal; those whose samples are all equal teach nothing.
+def with_signal(material: Material, holdout: float, warn: Callable[[str], None]) -> Material:
+    """The recordings that have a signal to train on; those whose samples are all equal teach nothing.
 
     Args:
         material: the recordings, each with its contiguous records; at least one.
+        holdout: fraction at the end of each recording that is held out.
         warn: called for each recording without a signal.
 
     Raises:
@@ -97,14 +98,17 @@ def with_signal(material: Material, warn: Callable[[str], None]) -> Material:
     """
     found = []
     for recording, records in material:
-        if any(record.size and record.min() < record.max() for record in records):
+        if any(record.min() < record.max() for record in split_in_time(records, 1.0 - holdout)[0]):
             found.append((recording, records))
         else:
-            warn(f"{recording.name}: all samples of a record are equal, so there is nothing to forecast; left out")
+            warn(
+                f"{recording.name}: all samples that would be trained on are equal, so there is nothing to forecast; "
+                "left out"
+            )
     if not found:
         raise RecordingError(
-            "training: there is nothing to forecast: in every recording all samples are equal; check the sensors, and "
-            "record the machines while they run"
+            "training: there is nothing to forecast: in every recording all samples to train on are equal; check the "
+            "sensors, and record the machines while they run"
         )
     return found
 

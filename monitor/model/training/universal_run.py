@@ -21,6 +21,7 @@ from monitor.model.artefact.onnx_graph import onnx_bytes
 from monitor.model.artefact.write import write_model
 from monitor.model.engines.onnx_engine import OnnxEngine
 from monitor.model.network import Shape
+from monitor.model.training.checkpoint import checkpoint_of
 from monitor.model.training.dataset import split_in_time
 from monitor.model.training.report import linear_forecaster
 from monitor.model.training.signal_pool import normalised, shortest_record
@@ -159,7 +160,7 @@ def run_universal(
             write: before the first batch, or where ``out`` holds the model of a training that was not stopped.
     """
     require_destination(out)
-    material = with_signal(material, warn) if material else []
+    material = with_signal(material, holdout, warn) if material else []
     parts = [split_in_time(records, 1.0 - holdout) for _, records in material]
     for (recording, _), (first, _) in zip(material, parts, strict=True):
         longest = max((record.size for record in first), default=0)
@@ -169,7 +170,7 @@ def run_universal(
                 f"{holdout:g}, at least {least:,} are needed; leave it out, or give a smaller --holdout"
             )
     held_out = HeldOutMachines(HELD_OUT_MACHINES, shape.block_samples, shape.window_blocks)
-    checkpoint = out.with_name(out.name + ".checkpoint.npz")
+    checkpoint = checkpoint_of(out)
 
     def check(weights: list[Float32]) -> dict[str, float]:
         return held_out.summary(held_out.gap_ratios(OnnxEngine(shape, onnx_bytes(shape, weights))))

@@ -34,7 +34,7 @@ to more than this (64 MiB). Measured vibration compresses by a factor of 1.1 to 
 recording (a factor of 1000) is accepted."""
 
 RATE_NAMES = ("sampling_rate_hz", "sampling_rate", "sample_rate", "fs", "Fs")
-FACT_NAMES = (*RATE_NAMES, "unit", "start_s", "channels")
+FACT_NAMES = (*RATE_NAMES, "unit", "start_s", "channels", "recorded_at_s", "measured_rate_hz", "measured_over_s")
 """Names of metadata, which are never read as samples."""
 
 CLOCKS = frozenset({"", "#", "time", "time_s", "t", "t_s", "timestamp", "seconds", "sample", "index", "unnamed: 0"})

@@ -1,7 +1,7 @@
 """WAV files, which many recorders write: interleaved channels, the rate in the header, no unit.
 
 Floating-point samples are read as they are. Integer samples are read as fractions of full scale (-1 to 1), so their
-unit is whatever full scale means. A line ``unit: m/s2`` in the file's comment gives the unit.
+unit is whatever full scale means. The file's comment may state it: ``unit: m/s2``, with other facts after ``;``.
 """
 
 import re
@@ -11,12 +11,15 @@ from typing import Any
 
 from monitor.core.arrays import Numbers
 from monitor.errors import RecordingError
-from monitor.recording.readers.contents import Contents, Layout, Stored, why_empty
+from monitor.recording.readers.contents import FACT_NAMES, Contents, Layout, Stored, why_empty
 
 FORMATS = frozenset({"WAV", "WAVEX", "RF64", "W64"})
 
 SHORTER = re.compile(r"^data *: (\d+) \(should be (\d+)\)", re.MULTILINE)
 """The note of libsndfile about a file that is shorter than its header states."""
+
+STATED = re.compile(r"(?:^|;) *(\w+): *([^\s;]+)")
+"""A fact in the file's comment."""
 
 UNKNOWN_LENGTH = frozenset({0, 2**32 - 1})
 """Lengths that a recorder writes while the length is still unknown."""
@@ -32,14 +35,12 @@ def read_wav(path: Path) -> Contents:
         shorter = SHORTER.search(file.extra_info)
         samples, channels = len(file), file.channels
         facts: dict[str, Any] = {"sampling_rate_hz": float(file.samplerate)}
-        unit = re.fullmatch(r"unit: *(\S+)", file.comment.strip())
+        facts |= {key: value for key, value in STATED.findall(file.comment) if key in FACT_NAMES}
     if shorter and int(shorter[1]) not in UNKNOWN_LENGTH:
         raise RecordingError(
             f"{path.name}: holds {int(shorter[2]):,} of {int(shorter[1]):,} bytes of samples; it was cut short: copy "
             "or export it again"
         )
-    if unit:
-        facts["unit"] = unit[1]
 
     def frames(layout: Layout, channel: int, max_samples: int) -> Iterator[Numbers]:
         del layout

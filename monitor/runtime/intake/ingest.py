@@ -8,17 +8,17 @@ message or a silence ends the context of its channels. Does not handle: the conn
 import logging
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from monitor.config import Config
 from monitor.config_sensors import Sensor
 from monitor.core.messages.continuity import Arrival, Piece, Verdict
 from monitor.core.messages.decode import Message, Reason, Rejected
 from monitor.core.messages.topics import TopicPattern
-from monitor.core.rings import Rings
 from monitor.runtime.intake.channel import Channel
 from monitor.runtime.intake.conditions import Conditions
 from monitor.runtime.intake.route import Axes, Route, require_label
+from monitor.runtime.intake.sink import SampleSink
 from monitor.runtime.internal_errors import InternalErrors, Where
 from monitor.runtime.logs import RepeatedLog
 
@@ -45,7 +45,7 @@ class Ingest:
     def __init__(
         self,
         config: Config,
-        rings: dict[str, Rings],
+        rings: Mapping[str, SampleSink],
         on_channel: Callable[[Channel], None],
         clock: Callable[[], float],
         errors: InternalErrors | None = None,
@@ -71,14 +71,14 @@ class Ingest:
         self._conditions = Conditions(clock) if conditions is None else conditions
         self._log = RepeatedLog(LOG, clock)
         self._free_rows: dict[str, list[int]] = {}
-        self._rings: dict[str, Rings] = {}
+        self._rings: Mapping[str, SampleSink] = {}
         self._routes: dict[str, Route] = {}
         self._keeping: dict[str, Route] = {}
         self._kept_bytes = 0
         self._label_names: tuple[str, ...] = ()
         self.configure(config, rings)
 
-    def configure(self, config: Config, rings: dict[str, Rings]) -> list[Channel]:
+    def configure(self, config: Config, rings: Mapping[str, SampleSink]) -> list[Channel]:
         """Apply a new configuration; channels whose sensor and lane did not change stay as they are.
 
         Returns:

@@ -8,8 +8,8 @@ from monitor.core.arrays import Numbers
 from monitor.core.messages.continuity import Continuity
 from monitor.core.messages.decode import Decoder, Reason, Rejected, decoder
 from monitor.core.messages.silence import Silence
-from monitor.core.rings import Rings
 from monitor.runtime.intake.channel import Channel
+from monitor.runtime.intake.sink import SampleSink
 
 Axes = Mapping[str, Numbers]
 """The samples of a message by axis."""
@@ -32,7 +32,7 @@ class Route:
 
     sensor: Sensor
     labels: dict[str, str]
-    rings: Rings
+    rings: SampleSink
     decode: Decoder
     continuity: Continuity[Axes]
     silence: Silence[Axes]
@@ -50,7 +50,7 @@ class Route:
     channels: dict[str, Channel] = field(default_factory=dict)
 
     @classmethod
-    def to(cls, sensor: Sensor, labels: dict[str, str], rings: Rings) -> "Route":
+    def to(cls, sensor: Sensor, labels: dict[str, str], rings: SampleSink) -> "Route":
         """A route for a topic of ``sensor`` with these labels.
 
         Raises:

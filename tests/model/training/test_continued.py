@@ -148,12 +148,12 @@ def test_a_recording_without_signal_is_left_out(first: Artefact, tmp_path: Path)
     pump = recording(tmp_path / "pump.npz", tone(seed=3))
     result = invoke("train", flat, pump, "--from", first.path, "--out", tmp_path / "model", *QUICK)
     assert result.exit_code == 0, result.output
-    assert "warning: flat.npz: all samples of a record are equal" in result.stderr
+    assert "warning: flat.npz: all samples that would be trained on are equal" in result.stderr
     trained = load_artefact(tmp_path / "model").manifest.training["recordings"]
     assert [each["name"] for each in trained] == ["pump.npz"]
     error = refusal("train", flat, "--from", first.path, "--out", tmp_path / "none", *QUICK)
     assert isinstance(error, RecordingError)
-    assert "there is nothing to forecast: in every recording all samples are equal" in str(error)
+    assert "there is nothing to forecast: in every recording all samples to train on are equal" in str(error)
     assert not (tmp_path / "none").exists()
 
 

@@ -202,7 +202,7 @@ def test_a_stopped_training_replaces_no_finished_model(tmp_path: Path, monkeypat
     assert not out.with_name("model.checkpoint.npz").exists()
     with monkeypatch.context() as patch:
         patch.setattr("monitor.cli.train_universal._show", stop)
-        assert f"{out} is kept as it was, the same command resumes" in str(refusal(*command, "--batches=20"))
+        assert f"{out} is kept as it was, the same command resumes" in str(refusal(*command, "--force", "--batches=20"))
     assert load_artefact(out).sha256 == finished.sha256
 
 
@@ -239,8 +239,10 @@ def test_what_is_too_short_or_flat_is_named(tmp_path: Path) -> None:
     error = refusal(*command, tmp_path / "pump.npz", "--holdout=0.9")
     assert "pump.npz: too short: its longest record has 1,000 samples to train on, after --holdout 0.9" in str(error)
     assert "flat.npz" in invoke(*command, tmp_path / "pump.npz", tmp_path / "flat.npz").stderr
-    assert "in every recording all samples are equal" in str(refusal(*command, tmp_path / "flat.npz"))
-    assert "1,500 samples" in str(refusal(*command, tmp_path / "burst.npz", "--holdout=0"))
+    assert "in every recording all samples to train on are equal" in str(
+        refusal(*command, "--force", tmp_path / "flat.npz")
+    )
+    assert "1,500 samples" in str(refusal(*command, "--force", tmp_path / "burst.npz", "--holdout=0"))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,26 @@
+"""The option ``--force``: without it, no command replaces what is there."""
+
+from pathlib import Path
+
+import click
+
+force_option = click.option("--force", is_flag=True, help="Replace what is there.")
+"""Adds the option ``--force`` to a command, which gets it as ``force``."""
+
+
+def refuse_existing(path: Path, *, force: bool, depends: str = "") -> None:
+    """Require that nothing is replaced, or that the user wants it.
+
+    Args:
+        path: what would be written.
+        force: whether the user gave ``--force``.
+        depends: what else would be lost with it, as half a sentence.
+
+    Raises:
+        ConfigurationError: it exists.
+    """
+    from monitor.errors import ConfigurationError
+
+    if path.is_file() and not force:
+        lost = f", and {depends}" if depends else ""
+        raise ConfigurationError(f"--out {path}: exists{lost}; give another name, or --force to replace it")

@@ -1,0 +1,25 @@
+"""Where the samples of the channels go: the rings of the daemon, or the files of a recording.
+
+Both get the same samples in the same order from :class:`monitor.runtime.intake.ingest.Ingest`, so a recording holds
+what the daemon would have scored.
+"""
+
+from typing import Protocol
+
+from monitor.core.arrays import Numbers
+
+
+class SampleSink(Protocol):
+    """Takes the samples of channels, one row a channel; see :class:`monitor.core.rings.Rings`."""
+
+    def rows(self) -> list[int]:
+        """All rows, in the order in which they are given out."""
+
+    def start_context(self, row: int, next_sample: int) -> int:
+        """Samples are missing before the next ones of a row; returns how many incomplete ones are dropped."""
+
+    def next_sample(self, row: int) -> int:
+        """The index in its stream that the next sample of a row gets."""
+
+    def append(self, row: int, samples: Numbers, factor: float, arrived_s: float) -> int:
+        """Take contiguous samples, (n,), times ``factor`` in m/s²; returns how many do not fit."""
