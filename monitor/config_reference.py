@@ -189,6 +189,8 @@ def _written(field: FieldInfo, value: Any) -> Any:
             return written_duration(value)
         if size_bytes in validators:
             return written_size(int(value))
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
     return str(value) if isinstance(value, Path) else value
 
 
@@ -216,6 +218,8 @@ def _values(field: FieldInfo) -> str:
                 bounds.append(f"at most {most} characters")
     pattern = _text_form(field)
     kind = "duration" if pattern == DURATION.pattern else "size" if pattern else _kind(field.annotation)
+    if isinstance(extra := field.json_schema_extra, dict) and isinstance(names := extra.get("enum"), list):
+        kind = ", ".join(f"`{name}`" for name in names)
     return " ".join([kind, *bounds])
 
 

@@ -105,7 +105,7 @@ class Lanes:
                 if name in present and present[name].key == key:
                     lanes[name] = present[name]
                     continue
-                _warn_of_rates([sensor for sensor in config.sensors if sensor.model == name], artefact)
+                _warn_of_sensors([sensor for sensor in config.sensors if sensor.model == name], artefact)
                 new[name] = key, artefact, self._start(key, artefact, batches)
             for name, (key, artefact, inference) in new.items():
                 ready = inference.wait_until_ready()
@@ -133,9 +133,11 @@ class Lanes:
             raise MonitorError(f"models.{key.shape.name}: cannot start a worker process: {error}") from error
 
 
-def _warn_of_rates(sensors: Iterable[Sensor], artefact: Artefact) -> None:
+def _warn_of_sensors(sensors: Iterable[Sensor], artefact: Artefact) -> None:
     for sensor in sensors:
         who = f"sensor {sensor.topic}"
+        if "unit" not in sensor.model_fields_set:
+            LOG.warning("%s: no unit is given, so samples are taken as m/s2", who)
         if warning := artefact.manifest.untrained_rate(sensor.sampling_rate_hz, who):
             LOG.warning("%s", warning)
 
