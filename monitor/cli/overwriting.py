@@ -9,10 +9,10 @@ force_option = click.option("--force", is_flag=True, help="Replace what is there
 
 
 def refuse_existing(path: Path, *, force: bool, depends: str = "") -> None:
-    """Require that nothing is replaced, or that the user wants it.
+    """Require that no file and no model is replaced, or that the user wants it.
 
     Args:
-        path: what would be written.
+        path: what would be written, a file or a model directory.
         force: whether the user gave ``--force``.
         depends: what else would be lost with it, as half a sentence.
 
@@ -21,6 +21,6 @@ def refuse_existing(path: Path, *, force: bool, depends: str = "") -> None:
     """
     from monitor.errors import ConfigurationError
 
-    if path.is_file() and not force:
+    if not force and (path.is_file() or (path / "manifest.json").is_file()):
         lost = f", and {depends}" if depends else ""
         raise ConfigurationError(f"--out {path}: exists{lost}; give another name, or --force to replace it")

@@ -167,9 +167,7 @@ def replaced_model(out: Path, *, force: bool, resumes: bool) -> str:
     if not (out / "manifest.json").is_file():
         return ""
     if not (resumes and checkpoint_of(out).exists()):
-        refuse_existing(
-            out / "manifest.json", force=force, depends="every calibration made with this model would be refused"
-        )
+        refuse_existing(out, force=force, depends="every calibration made with this model would be refused")
     try:
         return load_artefact(out).sha256
     except MonitorError:  # a damaged model has no calibrations that could be used
