@@ -66,7 +66,7 @@ def test_replay_and_record_reach_a_broker_that_asks_for_everything(tmp_path: Pat
         replay = [*monitor, "replay", str(tmp_path / "fan.npz"), "--topic", "other/fan-1", "--speed", "4", *options]
         record = [
             *monitor, "record", "--topic", "other/fan-1", "--out", str(tmp_path / "out.npz"), "--duration", "1s",
-            "--sampling-rate-hz", "2000", "--unit", "g",
+            "--sampling-rate-hz", "2000", "--unit", "g", "--force",
         ]  # fmt: skip
         with process(*record, "--config", str(tmp_path / "config.yaml")) as recorder:
             while recorder.poll() is None:
