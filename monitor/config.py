@@ -78,6 +78,8 @@ class Mqtt(Section):
     """Retained ``online``, ``offline`` (the will) or ``stopped``."""
     events_topic: str | None = Field(default=None, examples=["vibration-monitor/events"])
     """Topic prefix for alarm events as JSON, one topic a channel; without it, none are published."""
+    baselines_topic: str | None = None
+    """Topic prefix for changes of baselines as JSON, one topic a channel, retained; without it, none are published."""
     homeassistant: HomeAssistant = HomeAssistant()
     """Discovery messages for Home Assistant."""
 
@@ -103,12 +105,18 @@ class Mqtt(Section):
         """Whether the connection uses TLS."""
         return urlsplit(self.url).scheme == "mqtts"
 
-    @field_validator("status_topic", "events_topic")
+    @field_validator("status_topic", "events_topic", "baselines_topic")
     @classmethod
     def _check_topic(cls, topic: str | None) -> str | None:
         if topic is not None and (not topic or "+" in topic or "#" in topic):
             raise ValueError("a topic to publish to must not be empty or hold wildcards")
         return topic
+
+    @model_validator(mode="after")
+    def _own_topics(self) -> Self:
+        if self.baselines_topic is not None and self.baselines_topic == self.events_topic:
+            raise ValueError("baselines_topic and events_topic are the same; one would replace the other")
+        return self
 
     @model_validator(mode="after")
     def _waits(self) -> Self:

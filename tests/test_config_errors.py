@@ -32,6 +32,10 @@ def sensor(**changes: str) -> str:
         ("", "sensors: missing"),
         ("sensors: []", "sensors: name at least one sensor"),
         (SENSOR + "mqqt: {}", "mqqt: unknown key; did you mean 'mqtt'?"),
+        (
+            SENSOR + "mqtt: {events_topic: a, baselines_topic: a}",
+            "mqtt: baselines_topic and events_topic are the same; one would replace the other",
+        ),
         (SENSOR + "mqtt: {usr: x}", "mqtt.usr: unknown key; did you mean 'user'?"),
         (
             SENSOR + "mqtt: {tls: {qqq: x}}",

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from panel import Dashboard, Panel, Variable
-from panels import ALARMS, CHANNELS, DASHBOARDS
+from panels import ALARMS, CALIBRATED_AT_MS, CHANNELS, DASHBOARDS
 
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 
@@ -101,19 +101,20 @@ def panel_json(panel: Panel, number: int, x: int, y: int) -> dict[str, Any]:
     }
 
 
-def annotation_json(query: str) -> dict[str, Any]:
-    """Marks on the time axis while ``query`` has a result."""
-    return {
-        "name": "Alarms",
-        "datasource": DATASOURCE,
-        "enable": True,
-        "iconColor": "red",
-        "expr": query,
-        "step": "10s",
-        "titleFormat": "Alarm",
-        "textFormat": "{{machine}}/{{sensor}}/{{axis}}",
-        "tagKeys": "machine,sensor,axis",
+def annotations_json() -> list[dict[str, Any]]:
+    """Marks on the time axis: while a channel is in alarm, and when its calibration was locked or changed."""
+    shared = {"datasource": DATASOURCE, "enable": True, "step": "10s", "tagKeys": "machine,sensor,axis"}
+    channel = "{{machine}}/{{sensor}}/{{axis}}"
+    alarms = {"name": "Alarms", "iconColor": "red", "expr": ALARMS, "titleFormat": "Alarm", "textFormat": channel}
+    baselines = {
+        "name": "Baselines",
+        "iconColor": "blue",
+        "expr": CALIBRATED_AT_MS,
+        "useValueForTime": True,  # the mark is at the instant that the value says
+        "titleFormat": "Baseline changed",
+        "textFormat": channel,
     }
+    return [shared | alarms, shared | baselines]
 
 
 def dashboard_json(name: str, dashboard: Dashboard) -> dict[str, Any]:
@@ -146,7 +147,7 @@ def dashboard_json(name: str, dashboard: Dashboard) -> dict[str, Any]:
         "time": {"from": "now-1h", "to": "now"},
         "timezone": "browser",
         "links": [link],
-        "annotations": {"list": [annotation_json(ALARMS)] if dashboard.variables is CHANNELS else []},
+        "annotations": {"list": annotations_json() if dashboard.variables is CHANNELS else []},
         "templating": {"list": [datasource, *map(variable_json, dashboard.variables)]},
         "panels": placed,
     }

@@ -34,6 +34,7 @@ CHANNELS = [
     Variable("axis", f'{SEEN}{{{SERVICE},machine=~"$machine",sensor=~"$sensor"}}', ".*"),
 ]
 ALARMS = f"vibration_alarm_state{{{CHANNEL}}} == 2"
+CALIBRATED_AT_MS = f"vibration_calibration_timestamp_seconds{{{CHANNEL}}} * 1000"
 SILENT = f"{SEEN}{{{CHANNEL}}} unless vibration_channel_calibrated{{{CHANNEL}}}"
 RED_ABOVE_ONE = {1.0: "red"}
 

@@ -21,6 +21,7 @@ COMMANDS = {
     "train": "Train a model on healthy recordings.",
     "models": "Inspect or verify a model directory.",
     "calibrate": "Make a channel's calibration from its healthy recordings.",
+    "baseline": "Show what channels were learned from; accept, revert, learn anew, move.",
     "backtest": "Score recordings exactly as the daemon would.",
     "forecast": "Forecast one block or more, and compare with the recording.",
     "replay": "Publish a recording over MQTT.",

@@ -22,6 +22,7 @@ from monitor.runtime.alarms.desk import AlarmDesk
 from monitor.runtime.alarms.event import restored_payload
 from monitor.runtime.alarms.publisher import EventPublisher
 from monitor.runtime.baselines.calibrations import Calibrations
+from monitor.runtime.baselines.desk import BaselineDesk
 from monitor.runtime.baselines.store import Store
 from monitor.runtime.certificates import load_server_certificate, server_context
 from monitor.runtime.intake.broker import Broker
@@ -109,6 +110,13 @@ class Daemon:
         self._stack.push_async_callback(self._evidence.close)
         self._events = EventPublisher(
             self.config.mqtt, self._broker.publish, lambda: self._broker.state.connected, errors=self._errors
+        )
+        self.baselines = BaselineDesk(
+            self._baselines,
+            self.ingest.channels.values,
+            lambda: self.config.label_names,
+            self._configure_channel,
+            self._events.baseline,
         )
         self._rates = RateWatch(
             self.ingest.channels.values, lambda: self.config.scoring.rate_tolerance, self._rate_changed
@@ -344,6 +352,7 @@ class Daemon:
         loaded = self._lanes[channel.model]
         labels = dict(zip(self.config.label_names, channel.labels, strict=True))
         calibration = self._calibrations.of(channel.sensor, labels, loaded.info.sha256)
+        channel.calibrated_at_s = self._calibrations.locked_at_s(channel.sensor, labels)
         order = row_order(channel.row, channel.sensor, loaded.lane.shape, self.config.scoring, calibration)
         channel.key = state_key(channel.topic, channel.sensor, loaded.info.sha256, calibration, order.limit)
         settings = (loaded.lane, order)

@@ -59,7 +59,11 @@ def test_variables_and_annotations() -> None:
     channel = ["datasource", "instance", "machine", "sensor", "axis"]
     assert names == {"fleet": channel, "machine": channel, "service": ["datasource", "instance"]}
     for name in ("fleet", "machine"):
-        assert "vibration_alarm_state" in dashboards()[name]["annotations"]["list"][0]["expr"]
+        alarms, baselines = dashboards()[name]["annotations"]["list"]
+        assert "vibration_alarm_state" in alarms["expr"]
+        assert baselines["expr"].startswith("vibration_calibration_timestamp_seconds{")
+        assert baselines["expr"].endswith("} * 1000")
+        assert baselines["useValueForTime"]
 
 
 def test_links_lead_to_a_dashboard_that_exists() -> None:

@@ -22,6 +22,7 @@ from monitor.runtime.lanes.orders import Clear, Configure
 from monitor.runtime.lanes.worker import Worker
 from monitor.runtime.lanes.workers import Inference
 from monitor.runtime.web.view import View
+from tests.support.baselines import baseline_desk
 from tests.support.numpy_engine import NumpyEngine
 
 
@@ -71,6 +72,7 @@ class Plant:
             self.config, {"default": self.lane.rings}, self._on_channel, self.now_s, conditions=self.conditions
         )
         self.worker = Worker(self.lane, self.engine, self.now_s)
+        self.baselines = baseline_desk(state_dir, self.ingest.channels.values, self.config.label_names)
         self.rng = np.random.default_rng(1)
 
     def now_s(self) -> float:

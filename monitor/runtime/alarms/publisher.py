@@ -1,4 +1,4 @@
-"""Publishes alarm events over MQTT, and the messages by which Home Assistant discovers the channels.
+"""Publishes alarm events, changes of baselines, and the messages by which Home Assistant discovers the channels.
 
 One message is sent after the other. While the broker is down, only the newest event of each channel waits, because an
 older one is out of date.
@@ -63,6 +63,8 @@ class EventPublisher:
         self._log = RepeatedLog(LOG, time.monotonic)
         self._states: dict[Labels, str] = {}
         """Waiting payloads by channel."""
+        self._changes: dict[Labels, str] = {}
+        """Waiting payloads about a changed baseline, by channel."""
         self._unannounced: dict[Labels, bool] = {}
         """Channels with a waiting discovery message, and whether it removes them."""
         self._something = asyncio.Event()
@@ -79,6 +81,12 @@ class EventPublisher:
             self._states[key] = payload
             self._something.set()
 
+    def baseline(self, labels: dict[str, str], payload: str) -> None:
+        """Queue the latest change of a channel's baseline; empty: delete what the broker retains of it."""
+        if self.settings.baselines_topic is not None:
+            self._changes[tuple(labels.items())] = payload
+            self._something.set()
+
     def channel(self, labels: dict[str, str], *, gone: bool = False) -> None:
         """Queue the discovery messages of a new channel, or their removal if ``gone``; only if discovery is enabled."""
         if self.settings.homeassistant.enabled and self.settings.events_topic is not None:
@@ -88,13 +96,14 @@ class EventPublisher:
     def forget(self, labels: dict[str, str]) -> None:
         """Queue the removal of everything that the broker retains of a channel."""
         self.state(labels, "")
+        self.baseline(labels, "")
         self.channel(labels, gone=True)
 
     async def run(self) -> None:
         """Send until cancelled."""
         while True:
             await self._something.wait()
-            labels = next(iter(self._states or self._unannounced), None)
+            labels = next(iter(self._states or self._changes or self._unannounced), None)
             if labels is None:
                 self._something.clear()
                 continue
@@ -103,13 +112,16 @@ class EventPublisher:
                     await self._send(*message)
 
     def _messages(self, labels: Labels) -> list[tuple[str, str]]:
-        """Take a channel's waiting messages off the queue: its event, or else its discovery messages."""
-        event = self._states.pop(labels, None)
-        if event is None:
-            gone = self._unannounced.pop(labels)
-            return [(topic, "" if gone else payload) for topic, payload in discovery(self.settings, dict(labels))]
-        prefix = self.settings.events_topic
-        return [] if prefix is None else [(event_topic(prefix, dict(labels)), event)]
+        """Take a channel's next waiting messages off the queue: its event, its baseline, or its discovery messages."""
+        for waiting, prefix in (
+            (self._states, self.settings.events_topic),
+            (self._changes, self.settings.baselines_topic),
+        ):
+            payload = waiting.pop(labels, None)
+            if payload is not None:
+                return [] if prefix is None else [(event_topic(prefix, dict(labels)), payload)]
+        gone = self._unannounced.pop(labels)
+        return [(topic, "" if gone else payload) for topic, payload in discovery(self.settings, dict(labels))]
 
     async def _send(self, topic: str, payload: str) -> None:
         refusals = 0

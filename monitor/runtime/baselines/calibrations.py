@@ -6,6 +6,7 @@ A channel whose calibration is missing or unusable gets no score. The log says s
 """
 
 import logging
+import math
 from pathlib import Path
 
 from monitor.config_file import resolve
@@ -16,6 +17,9 @@ from monitor.model.calibration_file import CalibrationFile, load_calibrations
 from monitor.runtime.baselines.store import Store
 
 LOG = logging.getLogger(__name__)
+
+LOCKING = ("learned", "extended", "imported", "accepted", "reverted")
+"""Changes after which a baseline counts as locked anew."""
 
 
 class Calibrations:
@@ -39,6 +43,24 @@ class Calibrations:
         fresh._before = self._files
         return fresh
 
+    def locked_at_s(self, sensor: Sensor, labels: dict[str, str]) -> float:
+        """UNIX seconds at which a channel's calibration was locked, or changed by a person; NaN: not known, or not yet.
+
+        Args:
+            sensor: its configuration.
+            labels: values of the channel's labels, by name.
+        """
+        if sensor.calibration is not None:
+            try:
+                return self._path(sensor.calibration, labels).stat().st_mtime
+            except (OSError, ValueError):
+                return math.nan
+        history = self._baselines.history(labels)
+        if history is None or history.baseline is None or history.baseline.provisional:
+            return math.nan
+        made = [one.at_s for one in history.changes if one.what in LOCKING and one.baseline == history.current]
+        return made[-1] if made else history.baseline.made_at_s
+
     def of(self, sensor: Sensor, labels: dict[str, str], model_sha256: str) -> Calibration | None:
         """The calibration of a channel; None if it has no usable one, which is logged.
 
@@ -49,12 +71,7 @@ class Calibrations:
         """
         if sensor.calibration is None:
             return self._baselines.current(labels, model_sha256)
-        name = sensor.calibration
-        for label, value in labels.items():
-            # A label comes from a topic: it must not lead out of the folder.
-            name = name.replace(f"{{{label}}}", value.replace("/", "_").replace("..", "_"))
-        path = resolve(name, self._config_file)
-        file = self._read(path, model_sha256)
+        file = self._read(self._path(sensor.calibration, labels), model_sha256)
         if file is None:
             return None
         try:
@@ -62,6 +79,12 @@ class Calibrations:
         except ArtefactError as error:
             LOG.warning("no score: %s", error)
             return None
+
+    def _path(self, name: str, labels: dict[str, str]) -> Path:
+        for label, value in labels.items():
+            # A label comes from a topic: it must not lead out of the folder.
+            name = name.replace(f"{{{label}}}", value.replace("/", "_").replace("..", "_"))
+        return resolve(name, self._config_file)
 
     def _read(self, path: Path, model_sha256: str) -> CalibrationFile | None:
         if path not in self._files:

@@ -104,6 +104,11 @@ class Baseline(_Frozen):
     steadiness: tuple[float, ...] = Field(default=(), max_length=MOST_STEADINESS)
     """How far later stretches of the learning time lay from what earlier ones explain, in their order."""
 
+    @property
+    def source(self) -> Source:
+        """What it was learned from."""
+        return Source(self.from_s, self.to_s, self.provisional, self.aside, self.steadiness)
+
     @classmethod
     def of(
         cls, number: int, file: CalibrationFile, made_at_s: float, calibration: Calibration, source: "Source"
@@ -198,6 +203,12 @@ class History(_Frozen):
     def file_name(self, number: int) -> str:
         """Name of the calibration file of a baseline."""
         return f"{self.slug}.{number}.npz"
+
+    @property
+    def exported(self) -> "History":
+        """The history with its current baseline only, as another machine gets it."""
+        now = () if self.baseline is None else (self.baseline,)
+        return self.model_copy(update={"baselines": now, "request": None})
 
     def since(self, change: Change, **values: Any) -> "History":
         """The history after a change, with some values replaced."""

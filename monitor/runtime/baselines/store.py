@@ -121,6 +121,18 @@ class Store:
             self._loaded[history.slug] = file
         return file
 
+    def file_bytes(self, history: History) -> bytes:
+        """The calibration file of a channel's current baseline.
+
+        Raises:
+            ArtefactError: it cannot be read.
+        """
+        path = self._path(history.file_name(history.current or 0))
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise ArtefactError(f"{path}: cannot be read: {error.strerror or error}") from error
+
     def learned(
         self,
         labels: dict[str, str],
@@ -161,7 +173,14 @@ class Store:
             )
             return self._add(history, path, how, source)
 
-    def bring(self, labels: dict[str, str], file: Path, asked: Asked, source: Source = FROM_RECORDINGS) -> Baseline:
+    def bring(
+        self,
+        labels: dict[str, str],
+        file: Path,
+        asked: Asked,
+        source: Source = FROM_RECORDINGS,
+        changes: tuple[Change, ...] = (),
+    ) -> Baseline:
         """Import a calibration file as the current baseline of a channel.
 
         Args:
@@ -169,6 +188,7 @@ class Store:
             file: the calibration file.
             asked: who imports it, and why.
             source: what is known of how it was learned.
+            changes: what happened to it before, on another machine; it is kept where the channel has no history yet.
 
         Raises:
             ArtefactError: it is not a calibration file.
@@ -177,6 +197,9 @@ class Store:
         load_calibrations(file).of_channel(labels)
         with self._writing:
             history = self._of(labels)
+            if not history.changes:
+                elsewhere = tuple(one.model_copy(update={"baseline": None}) for one in changes)
+                history = history.model_copy(update={"changes": elsewhere})
             path = self._path(history.file_name(_next(history)))
             self._write(path, file.read_bytes())
             return self._add(history, path, ("imported", asked), source)

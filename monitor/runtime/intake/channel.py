@@ -76,6 +76,8 @@ class Channel:
     """Everything that its saved state depends on; state saved with another key is not used."""
     calibration: Calibration | None = None
     """Calibration of its scores; None: it has none."""
+    calibrated_at_s: float = math.nan
+    """UNIX seconds at which its calibration was locked; NaN: not known, or it is not locked."""
     settings: object = None
     """Settings that its row was last configured with, apart from the calibration."""
     heard: bool = True

@@ -152,6 +152,16 @@ def _write_alarms(page: MetricsPage, table: ChannelTable, names: list[str]) -> N
         ),
     )
     page.family(
+        "vibration_calibration_timestamp_seconds",
+        "gauge",
+        "When the channel's calibration was locked, or last accepted or exchanged by a person.",
+        (
+            (labels, channel.calibrated_at_s)
+            for labels, channel, silent in zip(names, table.channels, table.silent.tolist(), strict=True)
+            if channel.calibration is not None and not silent and not math.isnan(channel.calibrated_at_s)
+        ),
+    )
+    page.family(
         "vibration_calibration_sensitivity_decibels",
         "gauge",
         "Smallest lasting rise of the residual over all bands that raises the alarm, at one false alarm a month; 30: "

@@ -9,8 +9,10 @@ from monitor.config import Http
 from monitor.errors import MonitorError
 from monitor.runtime.internal_errors import InternalErrors
 from monitor.runtime.web.auth import auth_middleware
+from monitor.runtime.web.baselines import add_baselines
 from monitor.runtime.web.connections import Connections, Dropped
 from monitor.runtime.web.page.routes import add_page
+from monitor.runtime.web.permission import Permission
 from monitor.runtime.web.request_border import BODY_BYTES, ServerLog, border
 from monitor.runtime.web.scrape import Scrapes
 from monitor.runtime.web.view import Service
@@ -40,6 +42,7 @@ def make_app(service: Service, settings: Http, errors: InternalErrors | None = N
     app.router.add_get("/metrics", _metrics)
     app.router.add_get("/-/healthy", _healthy)
     app.router.add_get("/-/ready", _ready)
+    add_baselines(app, service, Permission(settings))
     if settings.page:
         add_page(app, service, errors)
     if settings.reload:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from monitor.config import Config
+from monitor.runtime.baselines.desk import BaselineDesk
 from monitor.runtime.intake.connection import MqttState
 from monitor.runtime.intake.ingest import Ingest
 from monitor.runtime.internal_errors import Where
@@ -68,6 +69,8 @@ class Service(Protocol):
 
     config: Config
     """The running configuration."""
+    baselines: BaselineDesk
+    """What the channels were learned from, and changing it."""
 
     def view(self) -> View:
         """The data behind metrics and page, now."""

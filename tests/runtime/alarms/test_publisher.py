@@ -169,3 +169,28 @@ def test_nothing_is_published_unless_wanted() -> None:
 
     assert story(broker, tell).dropped == 0
     assert broker.taken == ["plant/events/fan7/de/x"]
+
+
+def test_the_latest_change_of_a_baseline_has_a_topic_of_its_own() -> None:
+    broker = Broker(there=True)
+    settings = SETTINGS.model_copy(update={"baselines_topic": "plant/baselines"})
+
+    async def tell() -> None:
+        publisher = EventPublisher(settings, broker.publish, lambda: True)
+        publisher.baseline(LABELS, '"older"')
+        publisher.baseline(LABELS, '"newer"')
+        publisher.alarm(event())
+        publisher.forget({**LABELS, "machine": "gone"})
+        task = asyncio.create_task(publisher.run())
+        await until(lambda: "plant/baselines/gone/de/x" in broker.taken)
+        task.cancel()
+
+    asyncio.run(tell())
+    assert [topic for topic in broker.taken if topic.startswith("plant/")] == [
+        "plant/events/fan/de/x",
+        "plant/events/gone/de/x",
+        "plant/baselines/fan/de/x",
+        "plant/baselines/gone/de/x",
+    ]
+    assert '"newer"' in broker.payloads
+    assert '"older"' not in broker.payloads

@@ -17,6 +17,7 @@ from monitor.runtime.web.auth import open_to_others
 from monitor.runtime.web.made_once import MadeOnce
 from monitor.runtime.web.server import make_app
 from monitor.runtime.web.view import View
+from tests.support.baselines import baseline_desk
 
 
 class Service:
@@ -26,6 +27,7 @@ class Service:
         self.reasons: list[str] = []
         self.reload_error: MonitorError | None = None
         self.reloads = 0
+        self.baselines = baseline_desk()
         self.config = Config.model_validate(
             {"sensors": [{"topic": "a/{machine}", "payload": {"format": "json"}, "sampling_rate_hz": 1000}]}
         )

@@ -1,0 +1,131 @@
+"""What a running daemon does when a person changes baselines: it writes, configures, logs and tells.
+
+The disk is written on a thread. Everything else happens on the event loop, one wish after the other. A channel whose
+calibration file the configuration names cannot be changed here.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Protocol
+
+from monitor.errors import ConfigurationError, MonitorError
+from monitor.runtime.baselines.changes import Action, Outcome, Wish, change, chosen
+from monitor.runtime.baselines.history import History, slug_of
+from monitor.runtime.baselines.store import Store
+from monitor.runtime.intake.channel import Channel
+from monitor.runtime.printable import printable
+
+LOG = logging.getLogger(__name__)
+
+
+class Learning(Protocol):
+    """What learns, as far as it must know what a person does."""
+
+    def baseline_changed(self, channel: Channel, what: str) -> None:
+        """A person has asked a channel to ``learn`` or ``extend``, or has ``accepted`` or ``reverted`` its baseline."""
+
+
+class BaselineDesk:
+    """Changes baselines of the running daemon's channels."""
+
+    learning: Learning | None = None
+    """What learns; None: nothing does."""
+
+    def __init__(
+        self,
+        store: Store,
+        channels: Callable[[], Iterable[Channel]],
+        label_names: Callable[[], tuple[str, ...]],
+        configure: Callable[[Channel], None],
+        publish: Callable[[dict[str, str], str], None],
+    ) -> None:
+        """Make a desk.
+
+        Args:
+            store: the baselines.
+            channels: returns the present channels.
+            label_names: returns the names of their labels.
+            configure: has a channel use its present baseline.
+            publish: sends a channel's latest change as JSON, by its labels.
+        """
+        self.store = store
+        self._channels = channels
+        self._label_names = label_names
+        self._configure = configure
+        self._publish = publish
+        self._one_at_a_time = asyncio.Lock()
+
+    def known(self) -> dict[str, dict[str, str]]:
+        """The labels of all channels, present or with a baseline, by name."""
+        names = self._label_names()
+        found = {history.slug: (history.name, history.labels) for history in self.store.histories}
+        for channel in self._channels():
+            labels = dict(zip(names, channel.labels, strict=True))
+            found[slug_of(labels)] = channel.name, labels
+        return dict(found.values())
+
+    def configured(self) -> dict[str, str]:
+        """The calibration files that the configuration names, by the channel's name."""
+        return {one.name: one.sensor.calibration for one in self._channels() if one.sensor.calibration is not None}
+
+    async def change(self, action: Action, wish: Wish) -> Outcome:
+        """Do something to the baselines of all channels that a wish names.
+
+        Raises:
+            ConfigurationError: a pattern fits no channel, or nothing learns; nothing is changed.
+        """
+        if self.learning is None and action in {Action.LEARN, Action.EXTEND}:
+            raise ConfigurationError("this daemon does not learn; set 'learning: {enabled: true}' in its configuration")
+        outcome = Outcome()
+        async with self._one_at_a_time:
+            for name, labels in chosen(self.known(), wish.channels).items():
+                if (file := self.configured().get(name)) is not None:
+                    outcome.refused[name] = (
+                        f"{name}: the configuration names its calibration {file}, which counts as accepted; take the "
+                        "key 'calibration' out to use baselines"
+                    )
+                    continue
+                try:
+                    history = await asyncio.to_thread(change, self.store, action, labels, wish)
+                except MonitorError as error:
+                    outcome.refused[name] = str(error)
+                    continue
+                outcome.changed[name] = history
+                self._changed(history)
+        return outcome
+
+    def announce(self, history: History) -> Channel | None:
+        """Log and send the latest change of a channel, and have it use its baseline; returns it if it is present."""
+        latest, baseline = history.changes[-1], history.baseline
+        LOG.info(
+            "baseline: channel=%s change=%s baseline=%s by='%s' reason='%s'",
+            printable(history.name),
+            latest.what,
+            latest.baseline,
+            printable(latest.by),
+            printable(latest.reason),
+        )
+        document = {
+            "time": datetime.fromtimestamp(latest.at_s, UTC).isoformat(timespec="milliseconds"),
+            "labels": history.labels,
+            "change": latest.what,
+            "by": latest.by,
+            "reason": latest.reason,
+            "baseline": latest.baseline,
+            "provisional": None if baseline is None else baseline.provisional,
+        }
+        for channel in self._channels():
+            labels = dict(zip(self._label_names(), channel.labels, strict=True))
+            if slug_of(labels) == history.slug:
+                self._publish(labels, json.dumps(document))
+                self._configure(channel)
+                return channel
+        return None
+
+    def _changed(self, history: History) -> None:
+        channel = self.announce(history)
+        if self.learning is not None and channel is not None:
+            self.learning.baseline_changed(channel, history.changes[-1].what)

@@ -1,0 +1,85 @@
+"""Baselines as JSON, for HTTP and the command: a short document a channel, or all of it with the learned conditions."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from monitor.core.scoring.bands import layout
+from monitor.errors import ArtefactError
+from monitor.runtime.baselines.history import History
+from monitor.runtime.baselines.store import Store
+
+MOST_DETAILED = 100
+"""Most channels of which everything is told at once. More: a document of megabytes."""
+
+
+def summaries(store: Store, known: Mapping[str, dict[str, str]], configured: Mapping[str, str]) -> list[dict[str, Any]]:
+    """One short document for each channel.
+
+    Args:
+        store: the baselines.
+        known: labels of the channels, by name.
+        configured: calibration files that a configuration names, by the channel's name.
+    """
+    return [
+        _summary(store, name, {key: value for key, value in labels.items() if value}, configured.get(name))
+        for name, labels in sorted(known.items())
+    ]
+
+
+def details(store: Store, known: Mapping[str, dict[str, str]], configured: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The same with all baselines, changes and learned conditions, for at most :data:`MOST_DETAILED` channels."""
+    few = dict(sorted(known.items())[:MOST_DETAILED])
+    found = summaries(store, few, configured)
+    for document in found:
+        history = store.history(document["labels"])
+        if history is not None:
+            document["baselines"] = [one.model_dump(mode="json") for one in history.baselines]
+            document["changes"] = [one.model_dump(mode="json") for one in history.changes]
+            document["profiles"] = profiles(store, history)
+    return found
+
+
+def profiles(store: Store, history: History) -> dict[str, Any] | None:
+    """The learned conditions as a picture: what each band holds, beside the mean of all conditions; None: no baseline.
+
+    Returns:
+        ``edges_hz``: (bands + 1,) edges of the bands; ``level_db``: for each condition (bands,) energy of the
+        whitened residual in dB, 0: the mean over all that was learned; ``values``: the measured quantities of each.
+    """
+    if history.baseline is None:
+        return None
+    try:
+        calibration = store.calibration_file(history, history.baseline).of_channel(history.labels)
+    except ArtefactError:
+        return None
+    of = layout(calibration.block_samples)
+    level_db = 10.0 / np.log(10.0) * calibration.healthy[:, : of.bands]
+    edges_hz = of.edges * (calibration.sampling_rate_hz / 2 / calibration.block_samples)
+    return {
+        "edges_hz": [round(edge, 1) for edge in edges_hz.tolist()],
+        "level_db": np.round(level_db, 2).tolist(),
+        "values": dict(zip(calibration.quantities, calibration.values.T.tolist(), strict=True)),
+    }
+
+
+def _summary(store: Store, name: str, labels: dict[str, str], configured: str | None) -> dict[str, Any]:
+    history = store.history(labels)
+    baseline = None if history is None else history.baseline
+    state = "none"
+    if configured is not None:
+        state = "configured"
+    elif baseline is not None:
+        state = "provisional" if baseline.provisional else "locked"
+    return {
+        "name": name,
+        "labels": labels,
+        "state": state,
+        "configured": configured,
+        "problem": None if history is None else store.problems.get(history.slug),
+        "baseline": None if baseline is None else baseline.model_dump(mode="json"),
+        "kept": [] if history is None else [one.number for one in history.baselines],
+        "request": None if history is None or history.request is None else history.request.model_dump(mode="json"),
+        "changed": history.changes[-1].model_dump(mode="json") if history is not None and history.changes else None,
+    }
