@@ -47,6 +47,14 @@ class HomeAssistant(Section):
     """Topic prefix that Home Assistant listens to."""
 
 
+class Sparkplug(Section):
+    """What the daemon sends to Sparkplug nodes."""
+
+    rebirth: bool = False
+    """Ask a node once for its births, by a command, where its data cannot be understood without them or messages of it
+    are missing."""
+
+
 class Mqtt(Section):
     """The connection to the broker."""
 
@@ -82,6 +90,8 @@ class Mqtt(Section):
     """Topic prefix for changes of baselines as JSON, one topic a channel, retained; without it, none are published."""
     homeassistant: HomeAssistant = HomeAssistant()
     """Discovery messages for Home Assistant."""
+    sparkplug: Sparkplug = Sparkplug()
+    """Commands to Sparkplug nodes."""
 
     @field_validator("url")
     @classmethod

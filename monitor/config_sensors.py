@@ -9,7 +9,8 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from monitor.core.condition_values import LONGEST_CONDITION_NAME
-from monitor.core.messages.decode import FORMATS
+from monitor.core.messages.decode import FORMATS, SPARKPLUG
+from monitor.core.messages.sparkplug.addresses import require_metric_topic
 from monitor.core.messages.topics import LABEL, RESERVED_LABELS, TopicPattern, no_channel_has
 from monitor.core.units import UNITS_MPS2
 from monitor.quantities import Seconds
@@ -33,6 +34,8 @@ class Payload(Section):
 
     format: str = Field(examples=["float32"], json_schema_extra={"enum": list(FORMATS)})
     """One of the payload formats."""
+    bytes: Literal["float32", "float64", "int16"] | None = None
+    """How samples are packed in Sparkplug metrics of type Bytes; metrics of other types need nothing."""
 
     @field_validator("format")
     @classmethod
@@ -40,6 +43,12 @@ class Payload(Section):
         if value not in FORMATS:
             raise ValueError(f"'{value}' is not a payload format; known are {', '.join(FORMATS)}")
         return value
+
+    @model_validator(mode="after")
+    def _bytes(self) -> Self:
+        if self.bytes is not None and self.format != SPARKPLUG:
+            raise ValueError(f"bytes is for metrics of format sparkplug; {self.format} says by itself how it is packed")
+        return self
 
 
 class ConditionPayload(Section):
@@ -80,7 +89,8 @@ class Sensor(Section):
     """One kind of messages: their topics and their contents."""
 
     topic: str = Field(examples=["plant/{machine}/{sensor}/{axis}/acceleration"])
-    """Topic pattern; a level ``{name}`` becomes a label, ``+`` matches a level without a name."""
+    """Topic pattern; a level ``{name}`` becomes a label, ``+`` matches a level without a name. Of a Sparkplug metric:
+    the topic of its data, with its name behind."""
     payload: Payload
     """Encoding of the payloads."""
     sampling_rate_hz: float = Field(gt=0, le=10_000_000, examples=[12000])
@@ -154,6 +164,14 @@ class Sensor(Section):
         for i, labels in enumerate(self.expect):
             if problem := no_channel_has(labels, self.topic, self.labels, self.axes):
                 raise ValueError(f"expect[{i}]: {problem}")
+        return self
+
+    @model_validator(mode="after")
+    def _sparkplug(self) -> Self:
+        if self.payload.format == SPARKPLUG:
+            require_metric_topic(self.topic)
+            if self.axes:
+                raise ValueError("axes: a Sparkplug metric is one channel; name the metric of each axis in the topic")
         return self
 
     @model_validator(mode="after")

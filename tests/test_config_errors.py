@@ -57,6 +57,22 @@ def sensor(**changes: str) -> str:
             "sensors[0].payload.format: 'float31' is not a payload format; known are " + ", ".join(FORMATS),
         ),
         (
+            sensor(payload="{format: json, bytes: int16}"),
+            "sensors[0].payload: bytes is for metrics of format sparkplug; json says by itself how it is packed",
+        ),
+        (
+            sensor(payload="{format: sparkplug}"),
+            (
+                "sensors[0]: topic: 'a/{machine}' is not that of Sparkplug metrics; write "
+                "spBv1.0/{group}/DDATA/{node}/{device}/{metric}, or spBv1.0/{group}/NDATA/{node}/{metric} for metrics "
+                "of the node itself"
+            ),
+        ),
+        (
+            sensor(topic="'spBv1.0/{a}/NDATA/{b}/{c}'", payload="{format: sparkplug}", axes="[x, y]"),
+            "sensors[0]: axes: a Sparkplug metric is one channel; name the metric of each axis in the topic",
+        ),
+        (
             sensor(sampling_rate_hz="-1"),
             "sensors[0].sampling_rate_hz: input should be greater than 0 (found -1)",
         ),

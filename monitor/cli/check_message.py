@@ -2,10 +2,11 @@
 
 import json
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
+
+from monitor.cli.checked_channel import channel_figures, channel_line, time_text
 
 
 @click.command()
@@ -14,26 +15,28 @@ import click
 @click.option(
     "--payload", "payload_file", required=True, type=click.Path(path_type=Path), help="File with the payload."
 )
+@click.option(
+    "--birth", "birth_file", type=click.Path(path_type=Path), help="File with the birth of a Sparkplug message."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def command(file: Path, topic: str, payload_file: Path, as_json: bool) -> None:
+def command(file: Path, topic: str, payload_file: Path, birth_file: Path | None, as_json: bool) -> None:
     """Show how the daemon with configuration FILE would decode one message, or why it would reject it.
 
-    Exits 0 if the message is used and 4 if it is rejected.
+    Exits 0 if the message is used and 4 if it is rejected. Sparkplug data that names its metrics by alias needs
+    the birth of its node or device too: --birth.
 
     Example: vibration-monitor check-message config/example.yaml --topic plant/fan-1/de/x/acceleration --payload m.bin
     """
+    from monitor.cli.check_sparkplug import explain_metrics
     from monitor.config_file import read_config
     from monitor.core.messages.decode import Rejected
     from monitor.core.rings import Rings
-    from monitor.errors import ConfigurationError
     from monitor.runtime.intake.conditions import Conditions
     from monitor.runtime.intake.ingest import Ingest
 
     config = read_config(file)
-    try:
-        payload = payload_file.read_bytes()
-    except OSError as error:
-        raise ConfigurationError(f"--payload: cannot read {payload_file}: {error.strerror}") from error
+    payload = _read("--payload", payload_file)
+    birth = None if birth_file is None else _read("--birth", birth_file)
     rings = {name: Rings(config.limits.channels, 1, 1) for name in config.models}
     ingest = Ingest(config, rings, lambda _: None, time.monotonic)
     conditions = Conditions(time.monotonic)
@@ -42,41 +45,32 @@ def command(file: Path, topic: str, payload_file: Path, as_json: bool) -> None:
         if quantities := conditions.explain(topic, payload):
             _show_quantities(quantities, as_json)
             return
+        if metrics := explain_metrics(config, topic, payload, birth):
+            click.echo(json.dumps(metrics.document) if as_json else "\n".join(metrics.lines))
+            raise SystemExit(0 if metrics.document["used"] else 4)
         sensor, labels, message = ingest.explain(topic, payload)
     except Rejected as rejected:
         document: dict[str, object] = {"used": False, "reason": rejected.reason, "detail": str(rejected)}
         click.echo(json.dumps(document) if as_json else f"rejected ({rejected.reason}): {rejected}")
         raise SystemExit(4) from rejected
-    axes = {}
-    for axis, samples in message.axes.items():
-        scaled = samples.astype(float) * sensor.factor_mps2
-        axes[axis] = {
-            "labels": {**labels, "axis": axis},
-            "samples": int(samples.size),
-            "duration_s": samples.size / sensor.sampling_rate_hz,
-            "mean_mps2": float(scaled.mean()),
-            "rms_mps2": float(scaled.std()),
-            "peak_mps2": float(abs(scaled).max()),
-        }
-    document = {
-        "used": True,
-        "sensor": sensor.topic,
-        "seq": message.seq,
-        "t": message.t,
-        "channels": list(axes.values()),
-    }
+    channels = [channel_figures(sensor, {**labels, "axis": axis}, samples) for axis, samples in message.axes.items()]
+    document = {"used": True, "sensor": sensor.topic, "seq": message.seq, "t": message.t, "channels": channels}
     if as_json:
         click.echo(json.dumps(document))
         return
     seq = "none" if message.seq is None else message.seq
-    t = "none" if message.t is None else f"{message.t} ({datetime.fromtimestamp(message.t, UTC):%Y-%m-%d %H:%M:%S} UTC)"
-    click.echo(f"used: sensor {sensor.topic}, seq {seq}, t {t}")
-    for figures in axes.values():
-        names = ", ".join(f"{name}={value}" for name, value in figures["labels"].items())  # type: ignore[attr-defined]
-        click.echo(
-            f"  channel {names}: {figures['samples']} samples, {figures['duration_s']:.4g} s, "
-            f"mean {figures['mean_mps2']:.4g}, RMS {figures['rms_mps2']:.4g}, peak {figures['peak_mps2']:.4g} m/s^2"
-        )
+    click.echo(f"used: sensor {sensor.topic}, seq {seq}, t {time_text(message.t)}")
+    for figures in channels:
+        click.echo(f"  {channel_line(figures)}")
+
+
+def _read(option: str, file: Path) -> bytes:
+    from monitor.errors import ConfigurationError
+
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"{option}: cannot read {file}: {error.strerror}") from error
 
 
 def _show_quantities(quantities: list[tuple[str, dict[str, str], float]], as_json: bool) -> None:

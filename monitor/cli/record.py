@@ -14,7 +14,7 @@ from monitor.cli.overwriting import force_option
 from monitor.cli.progress import Bar, progress_bar
 from monitor.cli.recordings import duration as duration_option
 from monitor.cli.recordings import warn
-from monitor.config import Mqtt
+from monitor.config import Mqtt, Sparkplug
 from monitor.core.messages.decode import FORMATS
 from monitor.core.units import UNITS_MPS2
 
@@ -39,6 +39,9 @@ LINES_S = 10.0
 @click.option("--unit", type=click.Choice(list(UNITS_MPS2)), help="If --config does not say it.")
 @click.option("--format", "payload_format", type=click.Choice(FORMATS), help="If --config does not say it; or float32.")
 @click.option("--axis", help="The only axis to record, if a message has several named axes.")
+@click.option(
+    "--rebirth", is_flag=True, help="Ask Sparkplug nodes for their births, without which aliases mean nothing."
+)
 @force_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @broker_options
@@ -50,6 +53,7 @@ def command(
     unit: str | None,
     payload_format: str | None,
     axis: str | None,
+    rebirth: bool,
     force: bool,
     as_json: bool,
     broker: Mqtt,
@@ -59,6 +63,8 @@ def command(
     With --config FILE, rate, unit and format come from the sensors of the daemon's configuration, and all their
     channels are recorded into one folder, or those that --topic matches. Where samples are missing, a further file
     begins (NAME-2). Ctrl-C ends the recording and keeps what it has.
+
+    A Sparkplug metric is named by the topic of its data with its name behind, and --format sparkplug.
 
     Example: vibration-monitor record --config /etc/vibration-monitor/config.yaml --out healthy --duration 1h
 
@@ -71,6 +77,8 @@ def command(
     from monitor.feed.wanted import Stated, what_to_record
 
     config_file = click.get_current_context().params["config_file"]
+    if rebirth:
+        broker = broker.model_copy(update={"sparkplug": Sparkplug(rebirth=True)})
     stated = Stated(topic, sampling_rate_hz, unit, payload_format, axis)
     wanted = what_to_record(config_file, broker, stated)
     folder, suffix = _destination(out, single=wanted.single, force=force)

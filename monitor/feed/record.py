@@ -9,14 +9,15 @@ import json
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
 import aiomqtt
 
 from monitor.config import Mqtt
-from monitor.core.messages.decode import PACKED
+from monitor.core.messages.decode import PACKED, SPARKPLUG, Reason
+from monitor.core.messages.sparkplug.addresses import NAMESPACE, address_of, message_filters
 from monitor.core.messages.topics import TopicPattern
 from monitor.core.scoring.plausibility import IMPLAUSIBLE_MPS2
 from monitor.errors import ConfigurationError, MonitorError
@@ -121,7 +122,7 @@ class Recorder:
         """Record over one connection, until it is lost or recording is over."""
         client = DirectClient(self._deliver, broker.max_payload, **client_options(broker))
         async with client:
-            filters = list(dict.fromkeys(pattern.subscription for pattern in self._wanted.topics))
+            filters = list(dict.fromkeys(self._filters()))
             topics: Any = [(each, broker.qos) for each in filters]
             codes: Any = await client.subscribe(topics)
             refused = [each for each, code in zip(filters, codes, strict=False) if getattr(code, "is_failure", False)]
@@ -135,6 +136,8 @@ class Recorder:
                     with suppress(TimeoutError):
                         await asyncio.wait_for(asyncio.shield(lost), LOOK_S)
                     self._ingest.release_overdue()
+                    for topic, payload in self._ingest.sparkplug.requests(time.time()):
+                        await client.send(topic, payload, retain=False)
                     look()
             finally:
                 lost.cancel()
@@ -142,10 +145,23 @@ class Recorder:
                     await lost
         self._stop.set()
 
+    def _filters(self) -> Iterator[str]:
+        """Topic filters of the messages with what is wanted."""
+        sensors = [sensor for sensor in self._wanted.config.sensors if sensor.payload.format == SPARKPLUG]
+        metrics = [TopicPattern.parse(sensor.topic) for sensor in sensors]
+        for pattern in self._wanted.topics:
+            of_nodes = any(pattern.shared_topic(metric) is not None for metric in metrics)
+            yield from message_filters(pattern.text) if of_nodes else [pattern.subscription]
+
+    def _wants(self, topic: str) -> bool:
+        return any(pattern.match(topic) is not None for pattern in self._wanted.topics)
+
     def _deliver(self, topic: str, payload: bytes, retained: bool) -> None:
-        if retained or not any(pattern.match(topic) is not None for pattern in self._wanted.topics):
+        of_node = topic.startswith(NAMESPACE) and address_of(topic) is not None
+        if retained or not (of_node or self._wants(topic)):
             return
-        self._last_message_s = time.monotonic()
+        if self._tape.tracks or not of_node:  # of a node's messages many hold nothing that is wanted
+            self._last_message_s = time.monotonic()
         if not self._ingest.messages and _is_text(payload) and self._packed(topic):
             self._warn(f"{topic}: the messages look like JSON, not like packed samples; say --format json")
         self._ingest.deliver(topic, payload)
@@ -158,6 +174,8 @@ class Recorder:
 
     def _channel_came(self, channel: Channel) -> None:
         *others, axis = channel.labels
+        if not self._wants(channel.topic):
+            return  # another metric in the same messages
         if self._wanted.axis is not None and axis != self._wanted.axis:
             self._others.add(axis)
             return
@@ -206,6 +224,11 @@ class Recorder:
                 "is stated; correct it and record again. The file says both; who reads it will be asked which is right"
             )
 
+    def _unusable(self) -> int:
+        """Rejected messages, without those that wait for births that were asked for."""
+        waits = self._wanted.config.mqtt.sparkplug.rebirth
+        return self._ingest.rejected.total() - waits * self._ingest.rejected[Reason.NO_BIRTH]
+
     def _refuse_what_is_wrong(self) -> None:
         tracks = list(self._tape.tracks.values())
         if self._single and len(tracks) > 1:
@@ -218,7 +241,7 @@ class Recorder:
                 f"record: there is no axis '{self._wanted.axis}'; the messages have "
                 f"{', '.join(sorted(self._others - {''})) or 'one axis without a name: leave --axis out'}"
             )
-        if not tracks and self._ingest.messages >= UNUSABLE_MESSAGES:
+        if not tracks and self._unusable() >= UNUSABLE_MESSAGES:
             reasons = ", ".join(f"{count} {reason}" for reason, count in self.rejected.items())
             raise ConfigurationError(
                 f"record: none of the first {self._ingest.messages} messages can be used ({reasons}); the warnings say "

@@ -144,6 +144,7 @@ class Daemon:
             asyncio.create_task(supervised(self._events.run, "events", self._errors), name="events"),
             asyncio.create_task(supervised(self._rates.run, "rates", self._errors), name="rates"),
             asyncio.create_task(supervised(self._release, "release", self._errors), name="release"),
+            asyncio.create_task(supervised(self._ask_nodes, "rebirths", self._errors), name="rebirths"),
         ]
         try:
             await self._failure
@@ -273,6 +274,14 @@ class Daemon:
         while True:
             await asyncio.sleep(RELEASE_PERIOD_S)
             self.ingest.release_overdue()
+
+    async def _ask_nodes(self) -> None:
+        """Ask Sparkplug nodes for their births."""
+        while True:
+            await asyncio.sleep(RELEASE_PERIOD_S)
+            for topic, payload in self.ingest.sparkplug.requests(self._wall_clock.now_s()):
+                LOG.info("births requested: topic=%s", topic)
+                await self._broker.publish(topic, payload, retain=False)
 
     async def _remember(self) -> None:
         while True:

@@ -105,6 +105,10 @@ class RepeatedLog:
         self._next_s: dict[str, float] = {}
         self._left_out: dict[str, int] = {}
 
+    def info(self, kind: str, text: str) -> None:
+        """Like :meth:`warning`, but as information."""
+        self._line(logging.INFO, kind, text, None)
+
     def warning(self, kind: str, text: str) -> None:
         """Log ``text`` as a warning, unless a line of the same ``kind`` was logged within the last period."""
         self._line(logging.WARNING, kind, text, None)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.commands import invoke
+from tests.support.programs import ROOT
 
 CONFIG = """
 sensors:
@@ -80,3 +81,57 @@ def test_a_message_that_is_rejected(tmp_path: Path, topic: str, payload: bytes, 
     code, said = checked(tmp_path, topic, payload, "--json")
     assert code == 4
     assert json.loads(said)["used"] is False
+
+
+SPARKPLUG = """
+sensors:
+  - topic: "spBv1.0/{group}/DDATA/{node}/{device}/array/{metric}"
+    payload: {format: sparkplug}
+    sampling_rate_hz: 1000
+    labels: {line: a}
+"""
+
+
+def golden(name: str) -> tuple[str, bytes]:
+    messages = json.loads((ROOT / "tests/golden/sparkplug/pysparkplug.json").read_text())
+    found = next(message for message in messages if message["name"] == name)
+    return found["topic"], bytes.fromhex(found["payload"])
+
+
+def checked_sparkplug(folder: Path, topic: str, payload: bytes, *options: str) -> tuple[int, str]:
+    (folder / "sparkplug.yaml").write_text(SPARKPLUG)
+    (folder / "payload").write_bytes(payload)
+    (folder / "birth").write_bytes(golden("birth of the device")[1])
+    result = invoke(
+        "check-message", folder / "sparkplug.yaml", "--topic", topic, "--payload", folder / "payload", *options
+    )
+    return result.exit_code, result.stdout
+
+
+def test_sparkplug_data_with_and_without_its_birth(tmp_path: Path) -> None:
+    message = golden("arrays by alias")
+    code, text = checked_sparkplug(tmp_path, *message)
+    assert code == 4
+    assert "rejected (no_birth)" in text
+    code, text = checked_sparkplug(tmp_path, *message, "--birth", str(tmp_path / "birth"))
+    assert code == 0
+    assert "used: sensor spBv1.0/{group}/DDATA/{node}/{device}/array/{metric}, t 1764000000.0" in text
+    assert "channel group=plant, node=gateway-1, device=fan-1, metric=float, line=a: 3 samples" in text
+    code, text = checked_sparkplug(tmp_path, *message, "--birth", str(tmp_path / "birth"), "--json")
+    channels = json.loads(text)["channels"]
+    assert len(channels) == 10
+    assert next(one for one in channels if one["labels"]["metric"] == "uint8")["peak_mps2"] == 255
+
+
+def test_births_deaths_and_other_metrics_of_sparkplug(tmp_path: Path) -> None:
+    code, text = checked_sparkplug(tmp_path, *golden("birth of the device"))
+    assert code == 0
+    assert text.startswith(
+        "used: a birth; sensors want 10 of its metrics\n  spBv1.0/plant/DDATA/gateway-1/fan-1/array/"
+    )
+    code, text = checked_sparkplug(tmp_path, *golden("death of the device"))
+    assert (code, text) == (0, "used: ends the channels of node plant/gateway-1, device fan-1\n")
+    code, text = checked_sparkplug(tmp_path, *golden("numbers by alias"), "--birth", str(tmp_path / "birth"))
+    assert code == 4
+    assert text.startswith("not used: no sensor wants a metric of this message of node plant/gateway-1, device fan-1")
+    assert "not a Sparkplug B payload" in checked_sparkplug(tmp_path, golden("numbers by alias")[0], b"[1, 2]")[1]

@@ -20,7 +20,7 @@ from paho.mqtt import publish
 
 from monitor.config import Config
 from monitor.core.messages.condition import ConditionDecoder, condition_decoder
-from monitor.core.messages.decode import FORMATS, Reason, Rejected
+from monitor.core.messages.decode import ONE_STREAM, Reason, Rejected
 from monitor.core.rings import Rings
 from monitor.runtime.intake.ingest import Ingest
 from tests.faults import hostile_documents as hostile
@@ -40,7 +40,7 @@ class Plant:
         sensors = [
             {"topic": f"{kind}/{count}/{{machine}}", "payload": {"format": kind}, "sampling_rate_hz": 1000.0}
             | ({"axes": axes} if count > 1 else {})
-            for kind in FORMATS
+            for kind in ONE_STREAM
             for count, axes in hostile.AXES.items()
         ]
         config = Config.model_validate({"sensors": sensors, "limits": {"channels": 256}})
@@ -280,7 +280,7 @@ def test_an_axis_name_that_cost_the_page_or_forged_a_line(name: str) -> None:
 @pytest.mark.system
 def test_the_daemon_outlives_every_one_of_them(tmp_path: Path) -> None:
     sensors = [
-        {"topic": f"{kind}/{{machine}}", "payload": {"format": kind}, "sampling_rate_hz": 12000} for kind in FORMATS
+        {"topic": f"{kind}/{{machine}}", "payload": {"format": kind}, "sampling_rate_hz": 12000} for kind in ONE_STREAM
     ]
     with mosquitto(tmp_path) as broker, running_daemon(tmp_path, broker, f"sensors: {sensors}\n") as daemon:
         wait_for(lambda: daemon.value("vibration_mqtt_connected"), "the broker")

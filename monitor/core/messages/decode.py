@@ -23,7 +23,8 @@ def decoder(kind: str, axes: tuple[str, ...], sampling_rate_hz: float) -> Decode
 
     Args:
         kind: ``float32``, ``float64``, ``int16`` (packed little-endian, axes interleaved), ``json``, ``cbor``,
-            ``msgpack`` (a document as in the interface description), or ``senml``.
+            ``msgpack`` (a document as in the interface description), or ``senml``. ``sparkplug``: no message is of one
+            stream only, so all are rejected; see :mod:`monitor.core.messages.sparkplug.nodes`.
         axes: names of the axes in a message, in order; one name for a message of one channel.
         sampling_rate_hz: checked against the rate that a document states.
 
@@ -32,6 +33,8 @@ def decoder(kind: str, axes: tuple[str, ...], sampling_rate_hz: float) -> Decode
     """
     if kind in PACKED:
         return _packed(np.dtype(PACKED[kind]), axes)
+    if kind == SPARKPLUG:
+        return _not_alone
     # Imported here, so that a daemon without documents does not load their libraries.
     from monitor.core.messages.documents import document_decoder
 
@@ -63,5 +66,16 @@ def _packed(dtype: np.dtype[Any], axes: tuple[str, ...]) -> Decoder:
     return decode
 
 
-FORMATS = (*PACKED, "json", "cbor", "msgpack", "senml")
-"""All payload formats that :func:`decoder` accepts."""
+def _not_alone(payload: bytes) -> Message:
+    del payload
+    raise Rejected(Reason.UNKNOWN_TOPIC, "this is the topic of a Sparkplug metric, which no message arrives on")
+
+
+SPARKPLUG = "sparkplug"
+"""The format whose messages hold metrics of many topics."""
+
+ONE_STREAM = (*PACKED, "json", "cbor", "msgpack", "senml")
+"""Formats whose messages hold the samples of one stream."""
+
+FORMATS = (*ONE_STREAM, SPARKPLUG)
+"""All payload formats."""

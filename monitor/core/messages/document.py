@@ -93,14 +93,19 @@ def checked(document: Document, axes: tuple[str, ...], sampling_rate_hz: float) 
         raise Rejected(Reason.WRONG_RATE, f"'fs' is {document.fs:g} Hz, but {sampling_rate_hz:g} Hz is configured")
     if document.seq is not None and not 0 <= document.seq < 2**63:
         raise Rejected(Reason.UNDECODABLE, f"'seq' must be from 0 to 2^63 - 1, found {_figure(document.seq)}")
-    return Message(_axes(document.samples, axes), document.seq, _time(document.t))
+    return Message(_axes(document.samples, axes), document.seq, instant(document.t))
 
 
 def _figure(number: float) -> str:
     return f"{number:g}" if abs(number) < 2**1000 else "a number of more than 300 digits"
 
 
-def _time(t: float | None) -> float | None:
+def instant(t: float | None) -> float | None:
+    """A time stamp in UNIX seconds, None where it is missing or 0.
+
+    Raises:
+        Rejected: it is not between 1970 and 2100.
+    """
     if t is None or t == 0:
         return None
     if not 0 < t < LATEST_T_S:

@@ -22,6 +22,7 @@ class Reason(StrEnum):
     WRONG_LABEL = "wrong_label"
     WRONG_TIME = "wrong_time"
     UNKNOWN_TOPIC = "unknown_topic"
+    NO_BIRTH = "no_birth"
     CHANNEL_LIMIT = "channel_limit"
     LABEL_CONFLICT = "label_conflict"
     RETAINED = "retained"

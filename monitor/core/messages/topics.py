@@ -94,6 +94,12 @@ class TopicPattern:
         return "/".join(levels)
 
 
+def covers(wide: str, narrow: str) -> bool:
+    """Whether the MQTT topic filter ``wide``, which has no ``#``, takes every topic that ``narrow`` takes."""
+    pairs = list(zip(wide.split("/"), narrow.split("/"), strict=False))
+    return wide.count("/") == narrow.count("/") and all(one in {"+", other} for one, other in pairs)
+
+
 def no_channel_has(labels: Mapping[str, str], topic: str, fixed: Mapping[str, str], axes: Sequence[str]) -> str | None:
     """Check that labels name exactly one possible channel of a sensor; the reason if not, None if they do.
 

@@ -7,7 +7,10 @@ import asyncio
 from collections.abc import Iterable
 
 from monitor.config import Config, Mqtt
-from monitor.core.messages.topics import TopicPattern
+from monitor.config_sensors import Sensor
+from monitor.core.messages.decode import SPARKPLUG
+from monitor.core.messages.sparkplug.addresses import message_filters
+from monitor.core.messages.topics import TopicPattern, covers
 from monitor.runtime.intake.connection import MqttSource, MqttState
 from monitor.runtime.intake.direct_client import Deliver
 from monitor.runtime.internal_errors import InternalErrors, supervised
@@ -53,7 +56,7 @@ class Broker:
         self._source.state.connections = connections
         self.start()
 
-    async def publish(self, topic: str, payload: str, retain: bool) -> bool:
+    async def publish(self, topic: str, payload: str | bytes, retain: bool) -> bool:
         """Publish if connected; returns whether the broker accepted the message."""
         return await self._source.publish(topic, payload, retain=retain)
 
@@ -75,10 +78,18 @@ class Broker:
 
 def _wanted(config: Config) -> tuple[Mqtt, list[str], list[str]]:
     """The broker of a configuration, and the topic filters of its sensors and of its measured quantities."""
-    samples = [sensor.topic for sensor in config.sensors]
+    samples = [topic for sensor in config.sensors for topic in _filters_of(sensor)]
     conditions = [condition.topic for sensor in config.sensors for condition in sensor.conditions.values()]
-    return config.mqtt, _filters(samples), _filters(conditions)
+    return config.mqtt, _distinct(samples), _distinct(TopicPattern.parse(topic).subscription for topic in conditions)
 
 
-def _filters(topics: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(TopicPattern.parse(topic).subscription for topic in topics))
+def _filters_of(sensor: Sensor) -> list[str]:
+    if sensor.payload.format == SPARKPLUG:
+        return message_filters(sensor.topic)
+    return [TopicPattern.parse(sensor.topic).subscription]
+
+
+def _distinct(filters: Iterable[str]) -> list[str]:
+    """The filters that no other one covers: a broker may send a message once for each filter that fits."""
+    once = list(dict.fromkeys(filters))
+    return [one for one in once if not any(other != one and covers(other, one) for other in once)]

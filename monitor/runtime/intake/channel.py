@@ -80,6 +80,8 @@ class Channel:
     """UNIX seconds at which its calibration was locked; NaN: not known, or it is not locked."""
     settings: object = None
     """Settings that its row was last configured with, apart from the calibration."""
+    away: bool = False
+    """Whether its sender said that it has ended: it is silent at once, until samples come."""
     heard: bool = True
     """Whether it has ever sent; False for an expected channel that has not sent yet."""
     event: str = ""

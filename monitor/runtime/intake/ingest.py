@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from monitor.config import Config
 from monitor.config_sensors import Sensor
+from monitor.core.arrays import Numbers
 from monitor.core.messages.continuity import Arrival, Piece, Verdict
 from monitor.core.messages.decode import Message, Reason, Rejected
 from monitor.core.messages.topics import TopicPattern
@@ -19,6 +20,7 @@ from monitor.runtime.intake.channel import Channel
 from monitor.runtime.intake.conditions import Conditions
 from monitor.runtime.intake.route import Axes, Route, require_label
 from monitor.runtime.intake.sink import SampleSink
+from monitor.runtime.intake.sparkplug import Order, Sparkplug
 from monitor.runtime.internal_errors import InternalErrors, Where
 from monitor.runtime.logs import RepeatedLog
 
@@ -65,6 +67,8 @@ class Ingest:
         self.rejected: Counter[Reason] = Counter()
         self.messages = 0
         self.payload_bytes = 0
+        self.sparkplug = Sparkplug(self, clock)
+        """The Sparkplug nodes, whose messages hold metrics of many channels."""
         self._on_channel = on_channel
         self._clock = clock
         self._errors = InternalErrors(clock) if errors is None else errors
@@ -104,6 +108,9 @@ class Ingest:
         topics = {channel.topic for channel in kept} - {channel.topic for channel in gone}
         self._routes = {topic: route for topic, route in self._routes.items() if topic in topics}
         self._keeping = {topic: route for topic, route in self._keeping.items() if topic in topics}
+        self.sparkplug.configure(config)
+        for channel in gone:
+            self.sparkplug.left(channel)
         for channel in kept:
             channel.sensor = self._match(channel.topic)[0] or channel.sensor
         for route in self._routes.values():
@@ -139,19 +146,49 @@ class Ingest:
                 return
             if retained:
                 raise Rejected(Reason.RETAINED, "a retained message is old; vibration is live")  # noqa: TRY301
-            if route is None:
-                route = self._route(topic)
-            if len(payload) > self._config.mqtt.max_payload:
-                raise Rejected(  # noqa: TRY301 - one way out for every rejection
-                    Reason.TOO_LARGE, f"{len(payload)} bytes, mqtt.max_payload is {self._config.mqtt.max_payload}"
-                )
+            self._require_size(payload)
+            if route is None and self.sparkplug.deliver(topic, payload):
+                return
+            route = route or self._route(topic)
             self._take(topic, route, route.decode(payload))
         except Rejected as rejected:
-            self._refuse(topic, rejected.reason, str(rejected))
-            if rejected.reason not in NO_HOLE:
-                self._leave_hole(topic)
+            self.reject(topic, rejected)
         except Exception as error:  # noqa: BLE001 - the last net: no message may end the daemon
             self._errors.caught(Where.MESSAGE, topic, error)
+            self._leave_hole(topic)
+
+    def take_metric(self, topic: str, values: Numbers, t: float | None, order: Order) -> None:
+        """Take the samples of a Sparkplug metric.
+
+        Args:
+            topic: of the metric.
+            values: (n,) samples.
+            t: UNIX seconds of the first one.
+            order: tells, from the topic's sampling rate and longest pause, how they follow the ones before.
+
+        Raises:
+            Rejected: with the reason.
+        """
+        route = self._routes.get(topic) or self._route(topic)
+        seq, hole = order(route.sensor.sampling_rate_hz, route.pause_s)
+        if hole:
+            self._leave_hole(topic)
+        self._take(topic, route, Message({route.labels.get("axis", ""): values}, seq, t))
+        for channel in route.channels.values():
+            channel.away = False
+
+    def end(self, topics: Iterable[str]) -> int:
+        """Make the channels of topics silent at once, until samples come; returns how many."""
+        routes = [route for topic in topics if (route := self._routes.get(topic)) is not None]
+        ended = [channel for route in routes for channel in route.channels.values()]
+        for channel in ended:
+            channel.away = True
+        return len(ended)
+
+    def reject(self, topic: str, rejected: Rejected) -> None:
+        """Count a rejected message, and the samples that are missing with it."""
+        self._refuse(topic, rejected.reason, str(rejected))
+        if rejected.reason not in NO_HOLE:
             self._leave_hole(topic)
 
     def adopt(self, topic: str, axis: str) -> Channel | None:
@@ -177,6 +214,7 @@ class Ingest:
     def forget(self, channel: Channel) -> None:
         """Remove a channel and free its row; its next message, if one comes, creates it again."""
         del self.channels[channel.labels]
+        self.sparkplug.left(channel)
         self._free_rows[channel.model].append(channel.row)
         # Other axes of the topic get a new route with their next message.
         self._routes.pop(channel.topic, None)
@@ -187,8 +225,7 @@ class Ingest:
         Raises:
             Rejected: with the reason.
         """
-        if len(payload) > self._config.mqtt.max_payload:
-            raise Rejected(Reason.TOO_LARGE, f"{len(payload)} bytes are over mqtt.max_payload")
+        self._require_size(payload)
         route = self._route(topic)
         message = route.decode(payload)
         for axis in message.axes:
@@ -293,12 +330,13 @@ class Ingest:
             route.measure_pause(count)
         pause_s, factor, rings, channels = route.pause_s, route.factor_mps2, route.rings, route.channels
         route.direct_until_s = now_s + pause_s
+        silent_after_s = self._config.scoring.silent_after
         lost = 0
         for axis, samples in axes.items():
             channel = channels[axis]
             row = channel.row
             if starts or channel.hole_samples or now_s - channel.last_sample_s > pause_s:
-                self._interrupt(route, channel, now_s, starts=starts, missing=missing)
+                route.interrupt(channel, now_s, silent_after_s, starts=starts, missing=missing)
             unfitting = rings.append(row, samples, factor, now_s)
             channel.samples_received += count - unfitting
             channel.last_sample_s = now_s
@@ -309,27 +347,10 @@ class Ingest:
         if lost:
             self._refuse(topic, Reason.RING_FULL, f"{lost} samples dropped: inference is a whole buffer behind")
 
-    def _interrupt(self, route: Route, channel: Channel, now_s: float, *, starts: bool, missing: int) -> None:
-        """End the context of a channel if samples are missing before the ones that arrive now.
-
-        If messages have neither numbers nor times, the number of missing samples follows from the length of rejected
-        messages, or from the length of a silence.
-        """
-        silence_s = now_s - channel.last_sample_s
-        if channel.measured_from_s and (not route.ordered or route.continuity.standing):
-            missing = max(missing, channel.hole_samples)
-            if not starts:
-                missing = max(missing, route.open_samples(channel, now_s, route.count))
-            starts = starts or missing > 0
-        channel.hole_samples = 0
-        starts = starts or (channel.measured_from_s > 0 and silence_s > self._config.scoring.silent_after)
-        if starts:
-            channel.samples_missing += missing
-            lost = route.rings.start_context(channel.row, route.rings.next_sample(channel.row) + missing)
-            channel.samples_incomplete += lost
-            channel.blocks_incomplete += lost > 0
-        if starts or silence_s > route.pause_s:
-            channel.restart_measurement(now_s, route.count)
+    def _require_size(self, payload: bytes) -> None:
+        most = self._config.mqtt.max_payload
+        if len(payload) > most:
+            raise Rejected(Reason.TOO_LARGE, f"{len(payload)} bytes, mqtt.max_payload is {most}")
 
     def _refuse(self, topic: str, reason: Reason, detail: str) -> None:
         self.rejected[reason] += 1
@@ -358,6 +379,7 @@ class Ingest:
                 channel = Channel(labels, topic, route.sensor, route.sensor.model, free.pop())
                 route.rings.start_context(channel.row, 0)
                 self.channels[labels] = channel
+                self.sparkplug.joined(channel)
                 self._on_channel(channel)
                 LOG.info("new channel: %s topic=%s", channel.name, topic)
             route.channels[axis] = channel

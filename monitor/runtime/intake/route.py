@@ -91,6 +91,28 @@ class Route:
         found = round((now_s - channel.measured_from_s) * rate_hz) - came
         return found if 2 * found > silence_s * rate_hz else 0
 
+    def interrupt(self, channel: Channel, now_s: float, silent_after_s: float, *, starts: bool, missing: int) -> None:
+        """End the context of a channel if samples are missing before the ones that arrive now.
+
+        If messages have neither numbers nor times, the number of missing samples follows from the length of rejected
+        messages, or from the length of a silence.
+        """
+        silence_s = now_s - channel.last_sample_s
+        if channel.measured_from_s and (not self.ordered or self.continuity.standing):
+            missing = max(missing, channel.hole_samples)
+            if not starts:
+                missing = max(missing, self.open_samples(channel, now_s, self.count))
+            starts = starts or missing > 0
+        channel.hole_samples = 0
+        starts = starts or (channel.measured_from_s > 0 and silence_s > silent_after_s)
+        if starts:
+            channel.samples_missing += missing
+            lost = self.rings.start_context(channel.row, self.rings.next_sample(channel.row) + missing)
+            channel.samples_incomplete += lost
+            channel.blocks_incomplete += lost > 0
+        if starts or silence_s > self.pause_s:
+            channel.restart_measurement(now_s, self.count)
+
 
 def require_label(name: str, value: str) -> None:
     """Require that a value from a topic or a payload can be a label's value.

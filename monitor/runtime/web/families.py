@@ -220,6 +220,18 @@ def write_service(page: MetricsPage, view: View) -> None:
         ("vibration_mqtt_reconnects_total", "counter", "Connections after the first.", mqtt.reconnects),
         ("vibration_mqtt_messages_received_total", "counter", "Messages that arrived.", ingest.messages),
         ("vibration_mqtt_bytes_received_total", "counter", "Payload bytes that arrived.", ingest.payload_bytes),
+        (
+            "vibration_sparkplug_sequence_breaks_total",
+            "counter",
+            "Breaks in the sequence numbers of Sparkplug nodes: messages are missing.",
+            ingest.sparkplug.breaks,
+        ),
+        (
+            "vibration_sparkplug_rebirths_requested_total",
+            "counter",
+            "Requests to Sparkplug nodes to send their births again.",
+            ingest.sparkplug.rebirths,
+        ),
         ("vibration_http_connections", "gauge", "HTTP connections open now.", view.http_connections),
         ("vibration_channels", "gauge", "Channels known.", len(ingest.channels)),
         ("vibration_channels_limit", "gauge", "Most channels (limits.channels).", view.channel_limit),

@@ -102,7 +102,7 @@ class ChannelTable:
     age_s: Float64
     """Seconds since the last samples."""
     silent: Bool
-    """(n,) whether a channel has sent nothing for longer than ``scoring.silent_after``."""
+    """(n,) whether a channel has sent nothing for longer than ``scoring.silent_after``, or its sender has ended."""
     conditions: dict[str, Float64]
     """(n,) value of each measured quantity, by name; NaN: the channel has none, or it is unknown or too old."""
     stale: dict[str, Bool]
@@ -141,7 +141,7 @@ def read_table(view: View, places: Places | None = None, more: Sequence[str] = (
     evidence = {kind.value: seen["evidence"][:, number].astype(np.float64) for number, kind in enumerate(KINDS)}
     rates_hz = np.array([channel.sensor.sampling_rate_hz for channel in channels])
     age_s = view.now_s - np.array([channel.last_sample_s for channel in channels])
-    silent = age_s > view.silent_after_s
+    silent = (age_s > view.silent_after_s) | np.array([channel.away for channel in channels], np.bool_)
     state = figures["alarm_state"]
     state[state < 0] = np.nan
     left_in_alarm = state > State.OK

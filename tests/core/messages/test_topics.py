@@ -1,6 +1,6 @@
 import pytest
 
-from monitor.core.messages.topics import TopicPattern
+from monitor.core.messages.topics import TopicPattern, covers
 
 
 def test_named_levels_become_labels() -> None:
@@ -47,3 +47,11 @@ def test_a_topic_of_two_patterns(one: str, other: str, topic: str | None) -> Non
     if topic is not None:
         assert first.match(topic) is not None
         assert second.match(topic) is not None
+
+
+@pytest.mark.parametrize(
+    ("wide", "narrow", "answer"),
+    [("a/+", "a/b", True), ("a/+", "+/b", False), ("+/+", "+/b", True), ("a/+", "a/b/c", False), ("a/b", "a/b", True)],
+)
+def test_filters_that_cover_others(wide: str, narrow: str, answer: bool) -> None:
+    assert covers(wide, narrow) is answer
