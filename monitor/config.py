@@ -62,8 +62,9 @@ class Mqtt(Section):
     """``mqtt://host[:port]`` or ``mqtts://host[:port]`` (TLS)."""
     version: Literal["5", "3.1.1"] = "5"
     """Protocol version."""
-    client_id: str = Field(default="vibration-monitor", min_length=1, max_length=128)
-    """Client identifier; two clients with the same identifier disconnect each other."""
+    client_id: str | None = Field(default=None, min_length=1, max_length=128, examples=["vibration-monitor-hall-3"])
+    """Client identifier; two clients with the same identifier disconnect each other. Default: ``vibration-monitor-``,
+    the host's name and a hash of ``state_dir``, or else of the file: unique, and the same after every start."""
     user: str | None = Field(default=None, examples=["vibration-monitor"])
     """User name."""
     password_file: Path | None = Field(default=None, examples=["mqtt-password"])

@@ -5,7 +5,9 @@ Duplicate keys are rejected, because YAML would silently use the last.
 """
 
 import difflib
+import hashlib
 import os
+import socket
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -128,10 +130,20 @@ def parse_config(text: str, path: Path) -> Config:
         raise ConfigurationError("\n".join([f"{path}: {count}", *(f"  {line}" for line in lines)])) from error
 
 
-def with_state_directory(config: Config) -> Config:
-    """The configuration, with systemd's state directory if it has none."""
+def with_own_place(config: Config, config_file: Path) -> Config:
+    """The configuration with what follows from where the daemon runs, if it does not say it.
+
+    That is systemd's state directory, and an identifier at the broker that no other daemon has.
+    """
     folder = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
-    return config if config.state_dir or not folder else config.model_copy(update={"state_dir": Path(folder)})
+    if folder and not config.state_dir:
+        config = config.model_copy(update={"state_dir": Path(folder)})
+    if config.mqtt.client_id is None:
+        place = str((config.state_dir or config_file).absolute())
+        name = f"{socket.gethostname()}-{hashlib.sha256(place.encode()).hexdigest()[:8]}"
+        mqtt = config.mqtt.model_copy(update={"client_id": f"vibration-monitor-{name}"})
+        config = config.model_copy(update={"mqtt": mqtt})
+    return config
 
 
 def resolve(path: str, config_file: Path | None) -> Path:

@@ -4,6 +4,7 @@ Does not handle: rules between sensors, and between sections (``config``).
 """
 
 import re
+from collections.abc import Mapping
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -194,6 +195,14 @@ class Sensor(Section):
         """The labels of this sensor's channels, in order."""
         names = (*TopicPattern.parse(self.topic).names, *self.labels)
         return names if "axis" in names else (*names, "axis")
+
+    def calibration_of(self, labels: Mapping[str, str]) -> str | None:
+        """The calibration file of the channel with these labels, as in the configuration; None if none is named."""
+        name = self.calibration
+        for label, value in labels.items() if name is not None else ():
+            # A label comes from a topic: it must not lead out of the folder.
+            name = str(name).replace(f"{{{label}}}", value.replace("/", "_").replace("..", "_"))
+        return name
 
     @property
     def samples_only(self) -> Self:

@@ -45,6 +45,15 @@ def written_duration(value_s: float) -> str:
     return f"{value_s:g}s" if value_s >= 1 or not value_s else f"{value_s * 1000:g}ms"
 
 
+def spoken_duration(value_s: float) -> str:
+    """A number of seconds for a reader: ``45 s``, ``1.5 minutes``, ``1 hour``, ``7 days``."""
+    for unit, length_s in (("day", 86400.0), ("hour", 3600.0), ("minute", 60.0)):
+        if value_s >= length_s:
+            count = f"{value_s / length_s:.3g}"
+            return f"{count} {unit}{'' if count == '1' else 's'}"
+    return f"{value_s:.3g} s"
+
+
 def written_size(value_bytes: int) -> str:
     """A number of bytes as it would be written in a configuration, such as ``64MiB``."""
     for unit, size in sorted(((unit, size) for unit, size in _BYTES.items() if unit), key=lambda each: -each[1]):

@@ -12,7 +12,7 @@ from monitor.cli.main import group
 from monitor.config import Config
 from monitor.config_file import parse_config
 from monitor.config_reference import Key, example, keys, readme
-from monitor.quantities import seconds, size_bytes, written_duration, written_size
+from monitor.quantities import seconds, size_bytes, spoken_duration, written_duration, written_size
 from tests.support.programs import ROOT
 
 KEYS = [key for key in keys() if key.section is None]
@@ -97,3 +97,11 @@ def test_defaults_are_those_of_the_configuration() -> None:
     (interval,) = [key for key in KEYS if key.path == "scoring.interval"]
     assert "| `interval` | `1s` | duration from 10ms to 1h |" in readme()
     assert Config.model_fields["scoring"].default.interval == interval.field.default == 1.0
+
+
+@pytest.mark.parametrize(
+    ("value_s", "text"),
+    [(0.5, "0.5 s"), (45, "45 s"), (60, "1 minute"), (90, "1.5 minutes"), (3600, "1 hour"), (7 * 86400, "7 days")],
+)
+def test_durations_are_told_as_people_say_them(value_s: float, text: str) -> None:
+    assert spoken_duration(value_s) == text

@@ -11,6 +11,7 @@ from monitor.cli.model_argument import model_argument
 from monitor.cli.overwriting import force_option, refuse_existing
 from monitor.cli.recordings import duration as duration_option
 from monitor.cli.recordings import recording_options, warn
+from monitor.quantities import spoken_duration
 from monitor.recording.options import RecordingOptions
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ def _tell(out: Path, calibration: "Calibration", learned: dict[str, tuple[float,
     from monitor.core.learning.sensitivity import advice, stated
 
     click.echo(
-        f"{out}: {calibration.healthy_s / 3600:.3g} healthy hours, {calibration.intervals:g} intervals of "
+        f"{out}: {spoken_duration(calibration.healthy_s)} of healthy signal, {calibration.intervals:g} intervals of "
         f"{calibration.interval_blocks} blocks, level {calibration.level_mps2:.3g} m/s^2, gap ratio "
         f"{calibration.gap_ratio:.3f}; {calibration.foresight}"
     )

@@ -30,7 +30,7 @@ def command(config_file: Path, log_format: str, log_level: str, announce: bool) 
     """
     # A SIGHUP is blocked until the daemon handles it; by default it would end the process.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
-    from monitor.config_file import read_config, with_state_directory
+    from monitor.config_file import read_config, with_own_place
     from monitor.errors import MonitorError
     from monitor.runtime.daemon import Daemon
     from monitor.runtime.lanes.workers import WorkerError
@@ -39,7 +39,7 @@ def command(config_file: Path, log_format: str, log_level: str, announce: bool) 
     from monitor.runtime.signals import run_daemon
 
     configure_logging(log_format, log_level)
-    config = with_state_directory(read_config(config_file))
+    config = with_own_place(read_config(config_file), config_file)
     daemon = Daemon(config, config_file, Notifier.from_environment())
     try:
         asyncio.run(run_daemon(daemon, click.echo if announce else None))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from monitor.config import Config
-from monitor.config_file import read_config, with_state_directory
+from monitor.config_file import read_config, with_own_place
 from monitor.core.messages.topics import TopicPattern
 from monitor.errors import ConfigurationError
 from monitor.runtime.baselines.calibrations import Calibrations
@@ -57,7 +57,7 @@ def prepare(
     Raises:
         MonitorError: why the configuration cannot run.
     """
-    config = with_state_directory(read_config(file))
+    config = with_own_place(read_config(file), file)
     for key in UNCHANGEABLE:
         if getattr(config, key) != getattr(running, key):
             raise ConfigurationError(f"{key}: cannot be changed by a reload; restart the service")

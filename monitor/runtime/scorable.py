@@ -102,10 +102,7 @@ def _expected(sensor: Sensor, name: str) -> Iterator[str]:
         yield name
         return
     for labels in sensor.expect:
-        file = name
-        for label, value in {"axis": "", **sensor.labels, **labels}.items():
-            file = file.replace(f"{{{label}}}", value.replace("/", "_").replace("..", "_"))
-        yield file
+        yield sensor.calibration_of({"axis": "", **sensor.labels, **labels}) or name
 
 
 def _globbed(sensor: Sensor, name: str) -> str:

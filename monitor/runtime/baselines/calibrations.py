@@ -50,9 +50,10 @@ class Calibrations:
             sensor: its configuration.
             labels: values of the channel's labels, by name.
         """
-        if sensor.calibration is not None:
+        name = sensor.calibration_of(labels)
+        if name is not None:
             try:
-                return self._path(sensor.calibration, labels).stat().st_mtime
+                return resolve(name, self._config_file).stat().st_mtime
             except (OSError, ValueError):
                 return math.nan
         history = self._baselines.history(labels)
@@ -69,9 +70,10 @@ class Calibrations:
             labels: values of the channel's labels, by name.
             model_sha256: hash of the model that forecasts the channel.
         """
-        if sensor.calibration is None:
+        name = sensor.calibration_of(labels)
+        if name is None:
             return self._baselines.current(labels, model_sha256)
-        file = self._read(self._path(sensor.calibration, labels), model_sha256)
+        file = self._read(resolve(name, self._config_file), model_sha256)
         if file is None:
             return None
         try:
@@ -79,12 +81,6 @@ class Calibrations:
         except ArtefactError as error:
             LOG.warning("no score: %s", error)
             return None
-
-    def _path(self, name: str, labels: dict[str, str]) -> Path:
-        for label, value in labels.items():
-            # A label comes from a topic: it must not lead out of the folder.
-            name = name.replace(f"{{{label}}}", value.replace("/", "_").replace("..", "_"))
-        return resolve(name, self._config_file)
 
     def _read(self, path: Path, model_sha256: str) -> CalibrationFile | None:
         if path not in self._files:

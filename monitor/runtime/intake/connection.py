@@ -129,7 +129,9 @@ class MqttSource:
             # Jitter: a thousand clients that lost a broker must not reconnect at the same instant.
             pause_s = wait_s * self._random.uniform(0.5, 1.0)
             hint = (
-                f" short_connections={short}, is mqtt.client_id used once only?" if short >= SHORT_CONNECTIONS else ""
+                f" short_connections={short} client_id={settings.client_id}, has another client this mqtt.client_id?"
+                if short >= SHORT_CONNECTIONS
+                else ""
             )
             self._log.warning(error, f"no broker: url={settings.url} error={error!r} next_try_s={pause_s:.1f}{hint}")
             self.state.last_error = error

@@ -217,9 +217,9 @@ def test_what_the_broker_refuses_is_asked_for_again() -> None:
 
 def test_a_rival_that_the_broker_does_not_tell_of_is_outlived(tmp_path: Path) -> None:
     async def story(port: int) -> None:
-        source = MqttSource(settings(port), ["a"], lambda *_: None)
+        source = MqttSource(settings(port, client_id="twin"), ["a"], lambda *_: None)
         async with running(source) as task:
-            async with running(MqttSource(settings(port), ["a"], lambda *_: None)):
+            async with running(MqttSource(settings(port, client_id="twin"), ["a"], lambda *_: None)):
                 await until(lambda: source.state.connections >= 8)
                 assert "client_id" not in source.state.last_error
             await until(lambda: source.state.connected)

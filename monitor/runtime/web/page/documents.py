@@ -15,6 +15,7 @@ from monitor import __version__
 from monitor.core.arrays import Float64
 from monitor.core.learning.sensitivity import advice, stated
 from monitor.core.scoring.calibration import Calibration
+from monitor.quantities import spoken_duration
 from monitor.runtime.web.page.fleet import Fleet, significant
 from monitor.runtime.web.page.stream import Feed, event
 from monitor.runtime.web.table import ChannelTable
@@ -236,7 +237,7 @@ def introduction_document(fleet: Fleet, place: int, view: View, service: Service
         "labels": dict(zip(view.label_names, channel.labels, strict=True)),
         "sampling_rate_hz": channel.sensor.sampling_rate_hz,
         "model": next((asdict(model) for model in view.models if model.model == channel.model), None),
-        "calibration": _calibration_facts(fleet, place, service),
+        "calibration": _calibration_facts(fleet, place, view, service),
         "sensitivity": _sensitivity(channel.calibration),
         "sample": fleet.samples,
         "history": {name: significant(values) for name, values in fleet.history(place).items()},
@@ -250,15 +251,18 @@ def _sensitivity(calibration: Calibration | None) -> list[str]:
     return [f"{text[0].upper()}{text[1:]}." for text in (stated(calibration), advice(calibration)) if text]
 
 
-def _calibration_facts(fleet: Fleet, place: int, service: Service) -> list[tuple[str, str]]:
+def _calibration_facts(fleet: Fleet, place: int, view: View, service: Service) -> list[tuple[str, str]]:
     """The facts about a channel's calibration, as pairs of title and text; empty without a calibration."""
-    found = fleet.table.channels[place].calibration
+    channel = fleet.table.channels[place]
+    found = channel.calibration
     if found is None:
         return []
+    file = channel.sensor.calibration_of(dict(zip(view.label_names, channel.labels, strict=True)))
+    allowed = service.config.scoring.false_alarms_per_month
     return [
-        ("Calibration", str(fleet.table.channels[place].sensor.calibration)),
-        ("Made from", f"{found.healthy_s / 3600:.3g} healthy hours, {found.intervals:.0f} intervals"),
-        ("Limit set for", f"{service.config.scoring.false_alarms_per_month:g} false alarms per month"),
+        ("Calibration", file or "learned"),
+        ("Made from", f"{spoken_duration(found.healthy_s)} of healthy signal, {found.intervals:.0f} intervals"),
+        ("Limit set for", f"{allowed:g} false alarm{'s' if allowed != 1 else ''} a month"),
         ("Forecast", found.foresight),
         ("Healthy level", f"RMS {found.level_mps2:.3g} m/s\u00b2, gap ratio {found.gap_ratio:.3g}"),
         *(

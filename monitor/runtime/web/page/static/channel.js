@@ -86,6 +86,7 @@ export class ChannelView {
     this.history = message.history;
     this.sample = message.sample;
     this.channelName = message.name;
+    this.calibrated = message.calibration.length > 0;
     this.listFiles();
     this.part(".labels").replaceChildren(...Object.entries(message.labels).filter(([, value]) => value).map(([name, value]) => {
       const pair = make("span");
@@ -136,7 +137,7 @@ export class ChannelView {
   }
 
   draw(message) {
-    this.drawDrivers(message.evidence, message.band_hz);
+    this.drawDrivers(message);
     if (this.changed) this.drawHistory();
     if (message.picture && this.charts) this.charts.picture(message.picture, message.score > 0.7 ? message.band_hz : null);
     if (this.noCharts) return;
@@ -158,11 +159,12 @@ export class ChannelView {
     this.part(".history-title").firstChild.textContent = calibrated ? "Score " : "Gap ratio ";
   }
 
-  drawDrivers(evidence, band) {
+  drawDrivers({ evidence, band_hz: band, silent, refusal }) {
     const entries = Object.entries(evidence).filter(([, value]) => value !== null).sort((a, b) => b[1] - a[1]);
     const place = this.part(".drivers");
     if (!entries.length) {
-      setText(place, "No score: this channel has no calibration, or no interval has been scored yet.");
+      const why = silent ? "no samples arrive" : !this.calibrated ? "this channel has no calibration" : refusal ? words(refusal) : "no interval has been scored yet";
+      setText(place, `No score: ${why}.`);
       return;
     }
     const top = Math.max(2, entries[0][1]);

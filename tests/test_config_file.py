@@ -1,0 +1,37 @@
+"""What a configuration gets from the place where the daemon runs."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from monitor.config import Config
+from monitor.config_file import parse_config, with_own_place
+
+SENSOR = "sensors: [{topic: a, payload: {format: float32}, sampling_rate_hz: 1, unit: g}]\n"
+
+
+def placed(file: Path, text: str = "") -> Config:
+    return with_own_place(parse_config(SENSOR + text, file), file)
+
+
+def test_each_daemon_has_an_identifier_of_its_own_that_stays(tmp_path: Path) -> None:
+    one = placed(tmp_path / "one.yaml").mqtt.client_id
+    assert one is not None
+    assert one.startswith(f"vibration-monitor-{socket.gethostname()}-")
+    assert placed(tmp_path / "one.yaml").mqtt.client_id == one
+    others = {
+        placed(tmp_path / "two.yaml").mqtt.client_id,
+        placed(tmp_path / "one.yaml", "state_dir: /var/lib/one").mqtt.client_id,
+        placed(tmp_path / "one.yaml", "state_dir: /var/lib/two").mqtt.client_id,
+    }
+    assert len(others | {one}) == 4
+    assert placed(tmp_path / "one.yaml", "mqtt: {client_id: mine}").mqtt.client_id == "mine"
+
+
+def test_the_state_directory_of_systemd_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/vibration-monitor:/var/lib/other")
+    found = placed(tmp_path / "c.yaml")
+    assert found.state_dir == Path("/var/lib/vibration-monitor")
+    monkeypatch.delenv("STATE_DIRECTORY")
+    assert found.mqtt.client_id == placed(tmp_path / "d.yaml", "state_dir: /var/lib/vibration-monitor").mqtt.client_id
