@@ -14,6 +14,7 @@ from aiohttp.test_utils import BaseTestServer, TestServer
 from monitor.config import Http
 from monitor.core.learning.sensitivity import stated
 from monitor.core.scoring.plausibility import Refusal, code
+from monitor.quantities import spoken_duration
 from monitor.runtime.alarms.capture_names import evidence_stem
 from monitor.runtime.web.exposition import MetricsPage, number
 from monitor.runtime.web.families import write_channels
@@ -118,7 +119,10 @@ def test_a_calibrated_channel_tells_what_is_foreseen() -> None:
             assert [channel["trust"] for channel in (await answer.json())["channels"]] == [calibration.trust, None]
         async with client.get(server.make_url("/api/v1/channels/stream?machine=fan&sensor=de&axis=x")) as answer:
             _, introduction = await next_event(answer)
-        assert dict(introduction["calibration"])["Forecast"] == calibration.foresight
+        facts = dict(introduction["calibration"])
+        assert facts["Forecast"] == calibration.foresight
+        assert facts["Limit set for"] == "1 false alarm a month"
+        assert facts["Made from"].startswith(f"{spoken_duration(calibration.healthy_s)} of healthy signal, ")
         [seen] = introduction["sensitivity"]
         assert seen[1:] == f"{stated(calibration)}."[1:]
         assert seen.startswith("Sees a lasting rise of ")
