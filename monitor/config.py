@@ -87,7 +87,7 @@ class Mqtt(Section):
     """Retained ``online``, ``offline`` (the will) or ``stopped``."""
     events_topic: str | None = Field(default=None, examples=["vibration-monitor/events"])
     """Topic prefix for alarm events as JSON, one topic a channel; without it, none are published."""
-    baselines_topic: str | None = None
+    baselines_topic: str | None = Field(default=None, examples=["vibration-monitor/baselines"])
     """Topic prefix for changes of baselines as JSON, one topic a channel, retained; without it, none are published."""
     homeassistant: HomeAssistant = HomeAssistant()
     """Discovery messages for Home Assistant."""

@@ -73,14 +73,14 @@ def on_baselines(command: Command) -> Callable[..., Any]:
 
 
 def _state_dir(url: str | None, state_dir: Path | None, config_file: Path | None) -> Path | None:
-    from monitor.config_file import read_config, with_state_directory
+    from monitor.config_file import read_config, with_own_place
     from monitor.errors import ConfigurationError
 
     if sum(given is not None for given in (url, state_dir, config_file)) > 1:
         raise ConfigurationError("give one of --url, --state-dir and --config: the daemon, or the folder without one")
     if config_file is None:
         return state_dir
-    found = with_state_directory(read_config(config_file)).state_dir
+    found = with_own_place(read_config(config_file), config_file).state_dir
     if found is None:
         raise ConfigurationError(f"{config_file}: names no state_dir, so there are no baselines; or use --url")
     return found
