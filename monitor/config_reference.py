@@ -136,11 +136,20 @@ def example(key: Key) -> str:
         value = given[0]
     elif field.annotation is bool:
         value = not field.default
-    elif get_origin(field.annotation) is Literal:
-        value = next((each for each in get_args(field.annotation) if each != field.default), field.default)
+    elif alternatives := _alternatives(field.annotation):
+        value = next((each for each in alternatives if each != field.default), field.default)
     else:
         value = "..." if field.is_required() else _written(field, field.get_default(call_default_factory=True))
     return f"{key.name}: {_yaml(value)}"
+
+
+def _alternatives(annotation: Any) -> tuple[Any, ...]:
+    """The values of a type that has only these, also where it may be none."""
+    if get_origin(annotation) is Literal:
+        return get_args(annotation)
+    if get_origin(annotation) in {Union, UnionType}:
+        return next((found for part in get_args(annotation) if (found := _alternatives(part))), ())
+    return ()
 
 
 def _tables(everything: list[Key]) -> Iterator[tuple[str, str, list[Key]]]:
