@@ -117,6 +117,7 @@ class Daemon:
             lambda: self.config.label_names,
             self._configure_channel,
             self._events.baseline,
+            learns=lambda: False,
         )
         self._rates = RateWatch(
             self.ingest.channels.values, lambda: self.config.scoring.rate_tolerance, self._rate_changed

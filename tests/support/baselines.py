@@ -13,9 +13,16 @@ def baseline_desk(
     folder: Path | None = None,
     channels: Callable[[], Iterable[Channel]] = tuple,
     label_names: tuple[str, ...] = (),
+    *,
+    learns: bool = False,
 ) -> BaselineDesk:
     """A desk on a state directory; without one there are no baselines."""
     clock = count(1_000)
     return BaselineDesk(
-        Store(folder, lambda: float(next(clock))), channels, lambda: label_names, lambda _: None, lambda *_: None
+        Store(folder, lambda: float(next(clock))),
+        channels,
+        lambda: label_names,
+        lambda _: None,
+        lambda *_: None,
+        lambda: learns,
     )

@@ -9,7 +9,6 @@ import json
 import logging
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import Protocol
 
 from monitor.errors import ConfigurationError, MonitorError
 from monitor.runtime.baselines.changes import Action, Outcome, Wish, change, chosen
@@ -21,18 +20,8 @@ from monitor.runtime.printable import printable
 LOG = logging.getLogger(__name__)
 
 
-class Learning(Protocol):
-    """What learns, as far as it must know what a person does."""
-
-    def baseline_changed(self, channel: Channel, what: str) -> None:
-        """A person has asked a channel to ``learn`` or ``extend``, or has ``accepted`` or ``reverted`` its baseline."""
-
-
 class BaselineDesk:
     """Changes baselines of the running daemon's channels."""
-
-    learning: Learning | None = None
-    """What learns; None: nothing does."""
 
     def __init__(
         self,
@@ -41,6 +30,7 @@ class BaselineDesk:
         label_names: Callable[[], tuple[str, ...]],
         configure: Callable[[Channel], None],
         publish: Callable[[dict[str, str], str], None],
+        learns: Callable[[], bool],
     ) -> None:
         """Make a desk.
 
@@ -50,8 +40,10 @@ class BaselineDesk:
             label_names: returns the names of their labels.
             configure: has a channel use its present baseline.
             publish: sends a channel's latest change as JSON, by its labels.
+            learns: returns whether channels learn at all; then a request is taken up when the channel is configured.
         """
         self.store = store
+        self.learns = learns
         self._channels = channels
         self._label_names = label_names
         self._configure = configure
@@ -69,7 +61,11 @@ class BaselineDesk:
 
     def configured(self) -> dict[str, str]:
         """The calibration files that the configuration names, by the channel's name."""
-        return {one.name: one.sensor.calibration for one in self._channels() if one.sensor.calibration is not None}
+        names = self._label_names()
+        found = {
+            one.name: one.sensor.calibration_of(dict(zip(names, one.labels, strict=True))) for one in self._channels()
+        }
+        return {name: file for name, file in found.items() if file is not None}
 
     async def change(self, action: Action, wish: Wish) -> Outcome:
         """Do something to the baselines of all channels that a wish names.
@@ -77,7 +73,7 @@ class BaselineDesk:
         Raises:
             ConfigurationError: a pattern fits no channel, or nothing learns; nothing is changed.
         """
-        if self.learning is None and action in {Action.LEARN, Action.EXTEND}:
+        if not self.learns() and action in {Action.LEARN, Action.EXTEND}:
             raise ConfigurationError("this daemon does not learn; set 'learning: {enabled: true}' in its configuration")
         outcome = Outcome()
         async with self._one_at_a_time:
@@ -94,11 +90,11 @@ class BaselineDesk:
                     outcome.refused[name] = str(error)
                     continue
                 outcome.changed[name] = history
-                self._changed(history)
+                self.announce(history)
         return outcome
 
-    def announce(self, history: History) -> Channel | None:
-        """Log and send the latest change of a channel, and have it use its baseline; returns it if it is present."""
+    def announce(self, history: History) -> None:
+        """Log and send the latest change of a channel, and have it use its baseline."""
         latest, baseline = history.changes[-1], history.baseline
         LOG.info(
             "baseline: channel=%s change=%s baseline=%s by='%s' reason='%s'",
@@ -122,10 +118,3 @@ class BaselineDesk:
             if slug_of(labels) == history.slug:
                 self._publish(labels, json.dumps(document))
                 self._configure(channel)
-                return channel
-        return None
-
-    def _changed(self, history: History) -> None:
-        channel = self.announce(history)
-        if self.learning is not None and channel is not None:
-            self.learning.baseline_changed(channel, history.changes[-1].what)

@@ -41,7 +41,7 @@ class Baselines:
         document = {
             "may_change": self._permission.may_change(request),
             "token": self._permission.token_for(request),
-            "learning": desk.learning is not None,
+            "learning": desk.learns(),
             "problems": sorted(desk.store.problems.copy().values()),
             "channels": await asyncio.to_thread(about, desk.store, known, configured),
         }

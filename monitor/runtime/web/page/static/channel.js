@@ -1,5 +1,6 @@
 // One channel: its waveform with the forecast, the residual, and what drives the score.
 
+import { BaselinePanel } from "./baseline.js";
 import { Charts, loadLibrary } from "./charts.js";
 import { age, announce, bytes, fromTemplate, make, number, percent, score, setState, setText, STATES, stateOf, words } from "./format.js";
 import { Stream } from "./stream.js";
@@ -40,6 +41,7 @@ export class ChannelView {
     this.closed = true;
     this.stream.close();
     this.charts?.close();
+    this.baseline?.close();
   }
 
   takeLibrary(plotly) {
@@ -88,6 +90,8 @@ export class ChannelView {
     this.channelName = message.name;
     this.calibrated = message.calibration.length > 0;
     this.listFiles();
+    if (this.baseline) this.baseline.refresh();
+    else this.baseline = new BaselinePanel(this.part(".baseline"), message.name);
     this.part(".labels").replaceChildren(...Object.entries(message.labels).filter(([, value]) => value).map(([name, value]) => {
       const pair = make("span");
       pair.append(make("i", `${name} `), value);

@@ -1,0 +1,139 @@
+// A channel's baseline: what it was learned from, who changed it, and the buttons by which a person changes it.
+
+import { announce, fromTemplate, make, setText } from "./format.js";
+
+const PERIOD_MS = 60_000;
+
+const ACTIONS = {
+  accept: { title: "Accept", asks: "Confirm that what was learned is healthy. Learning of this channel ends." },
+  revert: { title: "Revert", asks: "Go back to the baseline before this one." },
+  learn: { title: "Learn anew", asks: "Learn what is healthy from now on, for example after an overhaul." },
+};
+
+export class BaselinePanel {
+  constructor(place, name) {
+    this.place = place;
+    this.name = name;
+    this.part = (selector) => place.querySelector(selector);
+    place.replaceChildren(fromTemplate("baseline"));
+    this.dialog = this.part("dialog");
+    this.part(".cancel").addEventListener("click", () => this.dialog.close());
+    this.part(".confirm").addEventListener("click", () => this.change());
+    this.refresh();
+  }
+
+  close() {
+    this.closed = true;
+    clearTimeout(this.later);
+  }
+
+  async refresh() {
+    clearTimeout(this.later);
+    try {
+      const pattern = this.name.replace(/[*?[]/g, "[$&]");
+      const answer = await fetch(`api/v1/baselines?${new URLSearchParams({ channel: pattern, details: 1 })}`);
+      if (answer.ok && !this.closed) this.show(await answer.json());
+    } catch { /* the stream reports the error */ }
+    if (!this.closed) this.later = setTimeout(() => this.refresh(), PERIOD_MS);
+  }
+
+  show(found) {
+    const [channel] = found.channels;
+    this.token = found.token;
+    this.part(".baseline-facts").replaceChildren(...facts(channel).flatMap(([title, text]) => [make("dt", title), make("dd", text)]));
+    this.part(".profiles").replaceChildren(...picture(channel.profiles));
+    this.part(".changes").replaceChildren(...[...(channel.changes ?? [])].reverse().map((change) => {
+      const line = make("li");
+      const which = change.baseline === null ? "" : `, baseline ${change.baseline}`;
+      line.append(make("time", time(change.at_s)), ` ${change.what} by ${change.by}${which}: ${change.reason}`);
+      return line;
+    }));
+    const number = channel.baseline?.number;
+    const possible = {
+      accept: number !== undefined,
+      revert: channel.kept.some((other) => other < number),
+      learn: found.learning,
+    };
+    const mine = found.may_change && channel.state !== "configured";
+    this.part(".actions").replaceChildren(...Object.entries(ACTIONS).filter(([action]) => mine && possible[action]).map(([action, { title }]) => {
+      const button = make("button", title, { type: "button", "data-action": action });
+      button.addEventListener("click", () => this.ask(action));
+      return button;
+    }));
+  }
+
+  ask(action) {
+    this.action = action;
+    setText(this.part("dialog h3"), `${ACTIONS[action].title}: ${this.name}`);
+    setText(this.part("dialog p"), ACTIONS[action].asks);
+    setText(this.part(".refused"), "");
+    this.part("[name=reason]").value = "";
+    this.dialog.showModal();
+  }
+
+  async change() {
+    const [reason, by] = ["reason", "by"].map((name) => this.part(`[name=${name}]`));
+    if (![reason, by].every((field) => field.reportValidity())) return;
+    const confirm = this.part(".confirm");
+    confirm.disabled = true;
+    try {
+      const answer = await fetch(`api/v1/baselines/${this.action}`, {
+        method: "POST",
+        headers: { "Content-Type": "application/json", ...(this.token ? { "X-Vibration-Token": this.token } : {}) },
+        body: JSON.stringify({ channels: [this.name.replace(/[*?[]/g, "[$&]")], by: by.value, reason: reason.value }),
+      });
+      const text = await answer.text();
+      const problem = answer.ok || answer.status === 409 ? Object.values(JSON.parse(text).refused).join(" ") : text;
+      setText(this.part(".refused"), problem);
+      if (problem) return;
+      this.dialog.close();
+      announce(`${this.name}: ${ACTIONS[this.action].title}`);
+    } catch {
+      setText(this.part(".refused"), "The monitor does not answer.");
+    } finally {
+      confirm.disabled = false;
+      if (!this.closed) this.refresh();
+    }
+  }
+}
+
+function facts(channel) {
+  if (channel.state === "configured") return [["State", `accepted: the configuration names ${channel.configured}`]];
+  const baseline = channel.baseline;
+  const asked = channel.request ? [["Asked for", `${channel.request.what}, by ${channel.request.by}: ${channel.request.reason}`]] : [];
+  const problem = channel.problem ? [["Not used", channel.problem]] : [];
+  if (!baseline) return [["State", "none yet"], ...problem, ...asked];
+  const learned = baseline.from_s === null ? "from recordings" : `${time(baseline.from_s)} to ${time(baseline.to_s)}`;
+  const ranges = Object.entries(baseline.conditions).map(([name, [low, high]]) => `${name} ${low} to ${high}`);
+  const seen = Object.entries(baseline.sensitivity_db).map(([over, decibels]) => `${decibels.toFixed(1)} dB within ${over}`);
+  return [
+    ["State", `baseline ${baseline.number}, ${baseline.provisional ? "provisional" : "locked"}`],
+    ["Learned", `${learned}, ${(baseline.healthy_s / 3600).toPrecision(3)} healthy hours`],
+    ["Conditions", [baseline.prototypes > 1 ? `${baseline.prototypes} learned` : "one", ...ranges].join(", ")],
+    ["Alarms on a rise of", seen.join(", ")],
+    ...baseline.aside.map(([from, to]) => ["Seen once", `${time(from)} to ${time(to)}, not learned`]),
+    ...problem,
+    ...asked,
+  ];
+}
+
+// A row for each learned condition, a cell for each band, darker where it holds more.
+function picture(profiles) {
+  if (!profiles || profiles.level_db.length < 2) return [];
+  const all = profiles.level_db.flat();
+  const [low, high] = [Math.min(...all), Math.max(...all)];
+  const rows = profiles.level_db.map((levels) => {
+    const row = make("div");
+    row.append(...levels.map((level, band) => {
+      const cell = make("i", "", { title: `${profiles.edges_hz[band]} to ${profiles.edges_hz[band + 1]} Hz: ${level.toFixed(1)} dB` });
+      cell.style.opacity = 0.08 + (0.92 * (level - low)) / Math.max(high - low, 1e-9);
+      return cell;
+    }));
+    return row;
+  });
+  return [make("small", `Learned conditions, 0 to ${profiles.edges_hz.at(-1)} Hz`), ...rows];
+}
+
+function time(seconds) {
+  return new Date(seconds * 1000).toLocaleString();
+}

@@ -1,0 +1,93 @@
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from monitor.bench.alone import bench_calibration
+from monitor.config_sensors import Sensor
+from monitor.errors import ConfigurationError
+from monitor.runtime.baselines.changes import Action, Wish
+from monitor.runtime.baselines.desk import BaselineDesk
+from monitor.runtime.baselines.history import Source
+from monitor.runtime.baselines.store import Store
+from monitor.runtime.intake.channel import Channel
+
+SENSOR = Sensor.model_validate({"topic": "a/{machine}/{axis}", "payload": {"format": "json"}, "sampling_rate_hz": 1000})
+NAMES = ("site", "machine", "axis")
+FAN = {"machine": "fan", "axis": "x"}
+WISH = Wish.checked(channels=["*"], by="anna", reason="new bearing")
+
+
+class Plant:
+    """Two channels; one has a calibration file of its own."""
+
+    def __init__(self, folder: Path, *, learns: bool) -> None:
+        press = SENSOR.model_copy(update={"calibration": "{machine}.npz"})
+        self.channels = [
+            Channel(("", "fan", "x"), "a/fan/x", SENSOR, "default", 0),
+            Channel(("", "press", "x"), "a/press/x", press, "default", 1),
+        ]
+        self.told: list[tuple[dict[str, str], str]] = []
+        self.configured: list[str] = []
+        self.store = Store(folder, lambda: 1_700_000_000.0)
+        self.desk = BaselineDesk(
+            self.store,
+            lambda: self.channels,
+            lambda: NAMES,
+            lambda channel: self.configured.append(channel.name),
+            lambda labels, text: self.told.append((labels, text)),
+            lambda: learns,
+        )
+
+
+def test_a_request_is_kept_told_and_given_to_the_channel(tmp_path: Path) -> None:
+    plant = Plant(tmp_path, learns=True)
+    outcome = asyncio.run(plant.desk.change(Action.LEARN, WISH))
+    assert list(outcome.changed) == ["fan/x"]
+    assert "the configuration names its calibration press.npz, which counts as accepted" in outcome.refused["press/x"]
+    assert plant.configured == ["fan/x"]
+    ((labels, text),) = plant.told
+    assert labels == {"site": "", **FAN}
+    assert json.loads(text) == {
+        "time": "2023-11-14T22:13:20.000+00:00",
+        "labels": FAN,
+        "change": "learn",
+        "by": "anna",
+        "reason": "new bearing",
+        "baseline": None,
+        "provisional": None,
+    }
+    kept = Store(tmp_path, lambda: 0.0).history(FAN)
+    assert kept is not None
+    assert kept.request is not None
+    assert kept.request.what == "learn"
+
+
+def test_without_learning_there_is_nothing_to_ask_for(tmp_path: Path) -> None:
+    plant = Plant(tmp_path, learns=False)
+    for action in (Action.LEARN, Action.EXTEND):
+        with pytest.raises(ConfigurationError, match="this daemon does not learn; set 'learning: {enabled: true}'"):
+            asyncio.run(plant.desk.change(action, WISH))
+    assert plant.told == []
+    assert plant.store.histories == []
+
+
+def test_a_channel_has_one_name_whatever_the_order_of_labels_was(tmp_path: Path) -> None:
+    plant = Plant(tmp_path, learns=False)
+    before = {"axis": "x", "machine": "fan"}  # as an older configuration named them
+    calibration = bench_calibration(100, 1000.0)
+    plant.store.learned(before, calibration, model_sha256="ab" * 32, source=Source())
+    assert sorted(plant.desk.known()) == ["fan/x", "press/x"]
+    outcome = asyncio.run(plant.desk.change(Action.ACCEPT, WISH.model_copy(update={"channels": ("fan/*",)})))
+    assert list(outcome.changed) == ["fan/x"]
+    assert plant.configured == ["fan/x"]
+
+
+def test_a_channel_that_is_away_is_changed_too(tmp_path: Path) -> None:
+    plant = Plant(tmp_path, learns=False)
+    plant.store.learned(FAN, bench_calibration(100, 1000.0), model_sha256="ab" * 32, source=Source())
+    plant.channels.clear()
+    outcome = asyncio.run(plant.desk.change(Action.ACCEPT, WISH))
+    assert list(outcome.changed) == ["fan/x"]
+    assert (plant.configured, plant.told) == ([], [])
