@@ -8,6 +8,7 @@ import importlib
 import sys
 
 import click
+from click.shell_completion import CompletionItem
 
 from monitor import __version__
 from monitor.errors import ConfigurationError, MonitorError
@@ -29,6 +30,8 @@ COMMANDS = {
     "record": "Record a channel from its live messages.",
     "bench": "Measure the capacity of this machine.",
     "export-config": "Write unit, rules, dashboards and example configuration to a folder.",
+    "completion": "Print a shell's completion of this command.",
+    "man": "Print the manual page.",
 }
 """Every subcommand with its one-line help; ``check-config`` is ``command`` in module ``monitor.cli.check_config``."""
 
@@ -47,6 +50,11 @@ class LazyGroup(click.Group):
         module = importlib.import_module(f"monitor.cli.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Words that complete an incomplete one: subcommands, without importing them, and options."""
+        named = [CompletionItem(name, help=text) for name, text in COMMANDS.items() if name.startswith(incomplete)]
+        return named + click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - as above
         """Write the list of subcommands for ``--help``, without importing them."""

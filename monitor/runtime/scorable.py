@@ -65,6 +65,8 @@ def doubts(config: Config) -> Iterator[str]:
             yield f"sensors[{i}].unit: is not given, so samples are taken as m/s2; write unit: g if they are in g"
     if config.inference.engine == "tensorflow" and not installed("tensorflow"):
         yield missing("tensorflow", "inference.engine: tensorflow")
+    if config.http.page and not installed("plotly"):
+        yield missing("plotly", "http.page: all but the charts works; drawing these")
     if config.evidence.enabled and config.state_dir and not installed("matplotlib"):
         yield missing("matplotlib", "evidence: samples around alarms are kept, but to draw a figure of them")
 
