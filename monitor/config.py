@@ -176,6 +176,37 @@ class Scoring(Section):
     """A channel without samples for this long is removed; to remove a channel now, lower the value and reload."""
 
 
+class Learning(Section):
+    """Channels without a calibration file learn what is healthy from their own life."""
+
+    enabled: bool = False
+    """Whether they do. It needs a ``state_dir``."""
+    duration: Seconds = Field(default=7 * 86400.0, ge=1, le=366 * 86400.0)
+    """Running time of a machine that its channels learn from; then their limits are locked."""
+    minimum: Seconds = Field(default=3600.0, ge=1, le=366 * 86400.0)
+    """Running time after which a channel has a provisional calibration."""
+    settle: Seconds = Field(default=600.0, ge=0, le=366 * 86400.0)
+    """Running time that is left out at the beginning, and after a standstill that was longer than this."""
+    model: Literal["reference", "own"] = "reference"
+    """The model that forecasts the channels while they learn: the configured one."""
+
+    @field_validator("model")
+    @classmethod
+    def _model(cls, model: str) -> str:
+        if model == "own":
+            raise ValueError(
+                "a plant's own model is not trained by the daemon yet; leave the key out, train one with "
+                "'vibration-monitor train', and name it under models"
+            )
+        return model
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.minimum > self.duration:
+            raise ValueError(f"minimum ({self.minimum:g} s) is longer than duration ({self.duration:g} s)")
+        return self
+
+
 class Limits(Section):
     """Limits on memory."""
 
@@ -274,6 +305,8 @@ class Config(Section):
     """Engine and batching."""
     scoring: Scoring = Scoring()
     """Intervals and limits."""
+    learning: Learning = Learning()
+    """Learning what is healthy."""
     limits: Limits = Limits()
     """Limits on memory."""
     http: Http = Http()

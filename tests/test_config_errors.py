@@ -13,6 +13,11 @@ from tests.support.commands import invoke
 
 SENSOR = "sensors: [{topic: 'a/{machine}', payload: {format: float32}, sampling_rate_hz: 12000}]\n"
 
+NO_OWN_MODEL = (
+    "a plant's own model is not trained by the daemon yet; leave the key out, train one with "
+    "'vibration-monitor train', and name it under models"
+)
+
 
 def problems(text: str) -> list[str]:
     with pytest.raises(ConfigurationError) as caught:
@@ -37,6 +42,14 @@ def sensor(**changes: str) -> str:
             "mqtt: baselines_topic and events_topic are the same; one would replace the other",
         ),
         (SENSOR + "mqtt: {usr: x}", "mqtt.usr: unknown key; did you mean 'user'?"),
+        (
+            SENSOR + "learning: {enabled: true, duration: 1h, minimum: 2h}",
+            "learning: minimum (7200 s) is longer than duration (3600 s)",
+        ),
+        (
+            SENSOR + "learning: {model: own}",
+            f"learning.model: {NO_OWN_MODEL}",
+        ),
         (
             SENSOR + "mqtt: {tls: {qqq: x}}",
             "mqtt.tls.qqq: unknown key; known are ca_file, cert_file, key_file",

@@ -35,6 +35,7 @@ from monitor.runtime.lanes.lane import Lane
 from monitor.runtime.lanes.loading import Lanes, LoadedLane
 from monitor.runtime.lanes.orders import Batches, Measured
 from monitor.runtime.lanes.settings import row_order, state_key
+from monitor.runtime.learning.desk import LearningDesk
 from monitor.runtime.notify import Notifier
 from monitor.runtime.reload import Prepared, check_files, prepare, stop_new
 from monitor.runtime.state import absent
@@ -96,9 +97,19 @@ class Daemon:
         def on_changes(lane: Lane, changes: Changes) -> None:
             loop.call_soon_threadsafe(self._alarms_changed, lane, changes)
 
-        self._loader = Lanes(on_changes, on_failure)
+        self.learning = LearningDesk(
+            self.config.state_dir,
+            self._baselines,
+            self.config.learning,
+            inference_of=lambda channel: self._lanes[channel.model].inference,
+            configure=self._configure_channel,
+            wall_offset_s=lambda: self._wall_clock.offset_s,
+            errors=self._errors,
+        )
+        self._loader = Lanes(on_changes, on_failure, self.learning.gathered)
         self._lanes = self._loader.load(self.config, self._config_file, {})
         self._stack.callback(self._stop_lanes)
+        self._stack.callback(self.learning.close)
         rings = {name: loaded.lane.rings for name, loaded in self._lanes.items()}
         self._conditions = Conditions(time.monotonic)
         self._conditions.configure(self.config, self._condition_values(), ())
@@ -146,6 +157,8 @@ class Daemon:
             asyncio.create_task(supervised(self._rates.run, "rates", self._errors), name="rates"),
             asyncio.create_task(supervised(self._release, "release", self._errors), name="release"),
             asyncio.create_task(supervised(self._ask_nodes, "rebirths", self._errors), name="rebirths"),
+            asyncio.create_task(supervised(self.learning.run, "learning", self._errors), name="learning"),
+            asyncio.create_task(supervised(self.learning.keep, "learned", self._errors), name="learned"),
         ]
         try:
             await self._failure
@@ -214,10 +227,13 @@ class Daemon:
         self._lanes = lanes
         self.config = config
         self._events.settings = config.mqtt
+        self.learning.settings = config.learning
         self._alarm_desk.label_names = config.label_names
         away = self.ingest.configure(config, {name: loaded.lane.rings for name, loaded in lanes.items()})
         self._conditions.configure(config, self._condition_values(), self.ingest.channels.values())
         self._memory.put_back(away, before.label_names)
+        for channel in away:
+            self.learning.leave(channel)
         for loaded in lanes.values():
             loaded.inference.rebatch(Batches(config.inference.max_batch, config.inference.max_delay))
         for channel in self.ingest.channels.values():
@@ -255,6 +271,8 @@ class Daemon:
             evidence_written=self._evidence.written,
             evidence_failures=dict(self._evidence.failures),
             state_write_failures=self._memory.write_failures,
+            learning_restarts=self.learning.counted(),
+            learning_lost=self.learning.unsaved_intervals,
             events_dropped=self._events.dropped,
             workers={name: loaded.inference.pids for name, loaded in self._lanes.items()},
             certificates=self._certificates,
@@ -294,6 +312,7 @@ class Daemon:
             began_s = time.monotonic()
             for gone in absent.forget(self.ingest, self.config, began_s):
                 self._conditions.leave(gone)
+                self.learning.leave(gone)
                 self._events.forget(dict(zip(self.config.label_names, gone.labels, strict=True)))
             await self._save()
             await asyncio.sleep(rest * (time.monotonic() - began_s))
@@ -362,6 +381,7 @@ class Daemon:
         loaded = self._lanes[channel.model]
         labels = dict(zip(self.config.label_names, channel.labels, strict=True))
         calibration = self._calibrations.of(channel.sensor, labels, loaded.info.sha256)
+        calibration = self.learning.usable(channel, labels, calibration, loaded.lane.shape, self.config.scoring)
         channel.calibrated_at_s = self._calibrations.locked_at_s(channel.sensor, labels)
         order = row_order(channel.row, channel.sensor, loaded.lane.shape, self.config.scoring, calibration)
         channel.key = state_key(channel.topic, channel.sensor, loaded.info.sha256, calibration, order.limit)
@@ -369,6 +389,7 @@ class Daemon:
         if channel.settings != settings or channel.calibration is not calibration:
             channel.settings, channel.calibration = settings, calibration
             loaded.inference.configure(order, calibration)
+        self.learning.attend(channel, labels, order, loaded.info.sha256, loaded.lane.shape.block_samples)
 
     async def _listen(self) -> str:
         settings = self.config.http

@@ -78,6 +78,8 @@ def check_files(config: Config, file: Path | None) -> dict[str, float]:
     Raises:
         ConfigurationError: a file is not usable.
     """
+    if config.learning.enabled and config.state_dir is None:
+        raise ConfigurationError("learning.enabled: needs a state_dir, where what was learned is kept; name one")
     if file is not None:
         preflight(config, file)
     client_options(config.mqtt)

@@ -35,11 +35,15 @@ class SensorOutlook:
     """The reason why each of the other files cannot be used."""
     named: bool
     """Whether it names calibrations at all."""
+    learns: bool = False
+    """Whether its channels learn."""
 
     def lines(self) -> Iterator[str]:
         """What a user should read."""
         if not self.named:
-            yield "no calibration is named: gaps, but no score and no alarm"
+            yield (
+                "learns what is healthy" if self.learns else "no calibration is named: gaps, but no score and no alarm"
+            )
             return
         yield f"{len(self.found)} calibration{'s' if len(self.found) != 1 else ''} found" + (
             "" if self.found or self.missing or self.unusable else ": no score and no alarm until there is one"
@@ -55,7 +59,12 @@ def outlook(config: Config, config_file: Path) -> list[SensorOutlook]:
         ArtefactError: a model cannot be used.
     """
     hashes = {name: load_artefact(resolve_model(path, config_file)).sha256 for name, path in config.models.items()}
-    return [_of_sensor(sensor, hashes[sensor.model], config_file) for sensor in config.sensors]
+    return [
+        SensorOutlook(sensor.topic, (), (), {}, named=False, learns=config.learning.enabled)
+        if sensor.calibration is None
+        else _of_sensor(sensor, sensor.calibration, hashes[sensor.model], config_file)
+        for sensor in config.sensors
+    ]
 
 
 def doubts(config: Config) -> Iterator[str]:
@@ -71,11 +80,9 @@ def doubts(config: Config) -> Iterator[str]:
         yield missing("matplotlib", "evidence: samples around alarms are kept, but to draw a figure of them")
 
 
-def _of_sensor(sensor: Sensor, model_sha256: str, config_file: Path) -> SensorOutlook:
-    if sensor.calibration is None:
-        return SensorOutlook(sensor.topic, (), (), {}, named=False)
-    wanted = {str(resolve(name, config_file)) for name in _expected(sensor, sensor.calibration)}
-    there = set(glob.glob(str(resolve(_globbed(sensor, sensor.calibration), config_file))))  # noqa: PTH207 - a full path
+def _of_sensor(sensor: Sensor, calibration: str, model_sha256: str, config_file: Path) -> SensorOutlook:
+    wanted = {str(resolve(name, config_file)) for name in _expected(sensor, calibration)}
+    there = set(glob.glob(str(resolve(_globbed(sensor, calibration), config_file))))  # noqa: PTH207 - a full path
     found, unusable = [], {}
     for file in sorted(there):
         if why := _why_unusable(Path(file), model_sha256, sensor.sampling_rate_hz):

@@ -17,8 +17,20 @@ from monitor.core.scoring.observations import Observations
 CHUNK_BLOCKS = 4096
 """Blocks whitened at once. More: more memory. Fewer: more calls of NumPy."""
 
+FEWEST_INTERVALS = 5
+"""Fewest healthy intervals for a calibration. Lower: spreads are guesses. Higher: short recordings are refused."""
+
+FEWEST_BLOCKS = 48
+"""Fewest scored blocks for a calibration. Lower: too few samples for the coefficients of the head. Higher: short
+recordings are refused."""
+
 Context = list[Stretch]
 """The scored blocks of one healthy context; a spike, and the block after it, part two stretches."""
+
+
+def fewest_intervals(interval_blocks: int) -> int:
+    """Fewest healthy intervals for a calibration."""
+    return max(FEWEST_INTERVALS, -(-FEWEST_BLOCKS // interval_blocks))
 
 
 def context_sums(context: Context, head: Head) -> Float64:

@@ -139,17 +139,24 @@ def learn(
     return Learned(prototypes, healthy, noise, aside, values, np.where(np.isnan(ranges), _ranges(told), ranges), shifts)
 
 
-def novelty(logs: Float64, measured: Float64) -> Float64:
+def novelty(logs: Float64, measured: Float64, aside: Bool) -> Float64:
     """How new each stretch of time was when it came: the curve that tells a machine that keeps moving away.
+
+    What was set aside explains nothing, or a fault that grows towards an odd event would look explained. What is odd in
+    the last stretches, which :func:`keeps_moving` looks at, stays.
 
     Args:
         logs: (intervals, R) logarithms of the raw features of consecutive intervals.
         measured: (intervals, C) measured values, NaN where not known, each known at least once.
+        aside: (intervals,) True where an interval was set aside.
 
     Returns:
         (stretches - 1,) for each stretch but the first its distance from what the stretches before it explain, the root
         of the mean square over the features, in deviations of a span; empty with fewer than :data:`FEWEST_STRETCHES`.
     """
+    used = ~aside
+    used[len(logs) - MOVING_STRETCHES * len(logs) // STRETCHES :] = True
+    logs, measured = logs[used], measured[used]
     _, noise, of_span = _deviations([logs])
     spans, stretch, _, _ = _spans([logs], None)
     values = _span_values([measured])

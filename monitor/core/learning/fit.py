@@ -13,7 +13,7 @@ import numpy as np
 from scipy.signal import lfilter
 
 from monitor.core.arrays import Bool, Float64, Floats
-from monitor.core.learning.block_sums import Context, context_sums, cut
+from monitor.core.learning.block_sums import Context, context_sums, cut, fewest_intervals
 from monitor.core.learning.condition_fit import PIECE_S, Learned, drift, learn
 from monitor.core.learning.head_fit import CANDIDATES, Candidate, Fitted, fit_head
 from monitor.core.learning.sensitivity import sensitivity
@@ -34,13 +34,6 @@ from monitor.core.scoring.kinds import KINDS, Plan, features, make_plan, statist
 from monitor.core.scoring.measured import interval_means, learnable
 from monitor.core.scoring.tail import fit_scale, fit_tail
 from monitor.errors import RecordingError
-
-FEWEST_INTERVALS = 5
-"""Fewest healthy intervals for a calibration. Lower: spreads are guesses. Higher: short recordings are refused."""
-
-FEWEST_BLOCKS = 48
-"""Fewest scored blocks for a calibration. Lower: too few samples for the coefficients of the head. Higher: short
-recordings are refused."""
 
 PHASES = 4
 """Starting points from which the intervals are counted. More: more work, and more overlap between them."""
@@ -106,7 +99,7 @@ def calibrate(
     chosen = [number for number, blocks in enumerate(lengths) if blocks >= interval_blocks]
     usable = [contexts[number] for number in chosen]
     whole = sum(blocks // interval_blocks for blocks in lengths)
-    need = max(FEWEST_INTERVALS, -(-FEWEST_BLOCKS // interval_blocks))
+    need = fewest_intervals(interval_blocks)
     if whole < need:
         size = block_samples
         length = interval_blocks * size / sampling_rate_hz
@@ -188,6 +181,8 @@ class How(NamedTuple):
     warmup_blocks: int
     rate: float
     every_s: float | None
+    every: int = 1
+    """Of so many intervals one was kept."""
 
 
 class Healthy(NamedTuple):
@@ -222,6 +217,7 @@ class Fit:
         self.size = how.fitted.head.past.size
         self.layout = layout(self.size)
         self.interval_s = how.every_s or how.interval_blocks * self.size / how.rate
+        self.spacing_s = how.every * self.interval_s
         self.blocks = blocks
         self.plan: Plan = make_plan(self.layout)
         self.raw = [one.raw for one in healthy]
@@ -233,7 +229,7 @@ class Fit:
         """Assemble the calibration."""
         bands = self.layout.bands
         logs = [np.asarray(logarithms(phases[0], bands), np.float64) for phases in self.raw]
-        learned = learn(logs, [phases[0] for phases in self.measured], interval_s=self.interval_s)
+        learned = learn(logs, [phases[0] for phases in self.measured], interval_s=self.spacing_s)
         self.aside = learned.aside
         self.intervals = float(sum((~aside).sum() for aside in learned.aside))
         combination = Combination.of(learned.prototypes, learned.noise, learned.healthy, learned.values)
@@ -344,7 +340,7 @@ class Fit:
         measured = drift(features(raw, self.layout.windows).astype(np.float64), variance * count / self.intervals)
         # Stretches of time do not show how far the machine is from its explanation between two named conditions. A
         # machine that runs for hours has been there.
-        hours_s = self.intervals * self.interval_s
+        hours_s = self.intervals * self.spacing_s
         unseen = PRIOR_PIECES / (PRIOR_PIECES + min(count, hours_s / PIECE_S))
         least = expected * np.sqrt(unseen) if len(learned.prototypes) > 1 else 0.0
         found: Float64 = np.sqrt((PRIOR_PIECES * expected**2 + count * measured**2) / (PRIOR_PIECES + count))

@@ -7,7 +7,8 @@ that does with long data. So both give the same calibration for the same interva
 from typing import NamedTuple
 
 from monitor.core.arrays import Bool, Float64
-from monitor.core.learning.fit import FEWEST_BLOCKS, FEWEST_INTERVALS, Fit, Healthy, How
+from monitor.core.learning.block_sums import fewest_intervals
+from monitor.core.learning.fit import Fit, Healthy, How
 from monitor.core.learning.head_fit import Fitted
 from monitor.core.scoring.calibration import Calibration
 from monitor.core.scoring.measured import learnable
@@ -23,11 +24,6 @@ class FromIntervals(NamedTuple):
     """(intervals,) True where an interval was set aside: odd, and never seen again."""
 
 
-def fewest_intervals(interval_blocks: int) -> int:
-    """Fewest healthy intervals for a calibration."""
-    return max(FEWEST_INTERVALS, -(-FEWEST_BLOCKS // interval_blocks))
-
-
 def calibrate_intervals(
     raw: Float64,
     measured: Float64,
@@ -38,6 +34,7 @@ def calibrate_intervals(
     warmup_blocks: int,
     sampling_rate_hz: float,
     interval_s: float | None = None,
+    every: int = 1,
 ) -> FromIntervals:
     """Learn what is normal for a channel.
 
@@ -50,6 +47,7 @@ def calibrate_intervals(
         warmup_blocks: blocks left out at the start of each context.
         sampling_rate_hz: sampling rate of the blocks.
         interval_s: for bursts, seconds from one burst to the next; None for a continuous signal.
+        every: of so many intervals one was kept.
 
     Returns:
         The calibration, and what was set aside.
@@ -62,6 +60,6 @@ def calibrate_intervals(
         raise RecordingError(f"calibration: there are {len(raw)} healthy intervals, at least {need} are needed")
     known = learnable([dict(zip(names, measured.T, strict=True))])
     columns = [names.index(name) for name in known]
-    how = How(fitted, known, interval_blocks, warmup_blocks, sampling_rate_hz, interval_s)
+    how = How(fitted, known, interval_blocks, warmup_blocks, sampling_rate_hz, interval_s, every)
     fit = Fit([Healthy([raw], [measured[:, columns]])], len(raw) * interval_blocks, how)
     return FromIntervals(fit.calibration(), fit.aside[0])

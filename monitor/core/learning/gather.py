@@ -205,8 +205,13 @@ class Gatherer:
         self._level[row] = level_mps2
 
     def take_turn(self, row: int, every: int) -> None:
-        """Take blocks for the head of a channel from every so many intervals; they come with :meth:`filled`."""
-        self._turns[row] = _Turn(self._block_samples, every)
+        """Take blocks for the head of a channel from every so many intervals; they come with :meth:`filled`.
+
+        With 0 it gives its turn back.
+        """
+        self._turns.pop(row, None)
+        if every:
+            self._turns[row] = _Turn(self._block_samples, every)
 
     def reset(self, rows: Rows) -> None:
         """Drop the open intervals of ``rows``."""

@@ -73,14 +73,17 @@ class AlarmDesk:
             with self._errors.contained(Where.CAPTURE, channel.name):
                 file = self._writer.start(capture, lane.rings, channel, lane.viewer, lane.shape.level_blocks)
         LOG.warning(
-            "alarm state: channel=%s from=%s to=%s score=%.2f evidence=%s",
+            "alarm state: channel=%s from=%s to=%s score=%.2f evidence=%s%s",
             channel.name,
             before.name.lower(),
             after.name.lower(),
             score,
             max(evidence, key=evidence.__getitem__) if evidence else "none",
+            " provisional=yes" if channel.provisional else "",
         )
-        event = AlarmEvent(channel.name, labels, at_s, before, after, score, evidence, band_hz, file)
+        event = AlarmEvent(
+            channel.name, labels, at_s, before, after, score, evidence, band_hz, file, provisional=channel.provisional
+        )
         channel.event = event.payload
         self._on_event(event)
 

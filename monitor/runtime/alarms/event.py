@@ -32,6 +32,8 @@ class AlarmEvent:
     """Frequency band that stands out most; None: none does."""
     evidence_file: str | None
     """Name of the capture file of a new alarm; None: no capture."""
+    provisional: bool = False
+    """Whether the channel learns on, and its limits are provisional."""
 
     @property
     def payload(self) -> str:
@@ -46,6 +48,7 @@ class AlarmEvent:
                 "evidence": {name: _rounded(value) for name, value in self.evidence.items()},
                 "band_hz": None if self.band_hz is None else [round(edge, 1) for edge in self.band_hz],
                 "evidence_file": self.evidence_file,
+                "provisional": self.provisional,
             },
             allow_nan=False,
         )

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from enum import StrEnum
 
 from monitor.config_sensors import Sensor
 from monitor.core.scoring.calibration import Calibration
@@ -21,6 +22,45 @@ RARE = {
     "clock_steps": ("vibration_clock_steps_total", "Steps found in the sensor's clock."),
 }
 """Counters that stay 0 for most channels: a series is exposed only once it is above 0."""
+
+
+class ChannelState(StrEnum):
+    """What a channel does; each is in exactly one state. The values of the metric's label ``state``."""
+
+    LEARNING = "learning"
+    """It has no calibration yet, and learns."""
+    PROVISIONAL = "provisional"
+    """It is judged by a provisional calibration, and learns on."""
+    WATCHED = "watched"
+    """It is judged."""
+    UNKNOWN_CONDITION = "unknown_condition"
+    """The machine runs outside the measured conditions that were learned, and is not judged."""
+    STOPPED = "stopped"
+    """The machine stands."""
+    SILENT = "silent"
+    """Nothing has come for ``scoring.silent_after``."""
+    UNUSABLE = "unusable"
+    """What comes is no measurement of a running machine, or there is no calibration and none is learned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a channel is that learns."""
+
+    ratio: float
+    """Share of the time that it learns, 0 to 1."""
+    learned_s: float
+    """Seconds of running that it has learned from."""
+    phase: str
+    """What it does: opening, settling, turn, fitting or gathering."""
+    unsteady: bool
+    """Whether it keeps moving away."""
+    curve: tuple[float, ...]
+    """How new each stretch of time was when it came."""
+    aside: tuple[tuple[float, float, int], ...]
+    """Stretches that nothing else explains: first and last UNIX seconds, and the number of kept intervals."""
+    left_out: dict[str, int]
+    """Intervals that were left out, by reason."""
 
 
 @dataclass(slots=True)
@@ -76,8 +116,12 @@ class Channel:
     """Everything that its saved state depends on; state saved with another key is not used."""
     calibration: Calibration | None = None
     """Calibration of its scores; None: it has none."""
+    provisional: bool = False
+    """Whether its calibration is provisional: it learns on."""
     calibrated_at_s: float = math.nan
     """UNIX seconds at which its calibration was locked; NaN: not known, or it is not locked."""
+    learning: Progress | None = None
+    """How far it is; None: it does not learn."""
     settings: object = None
     """Settings that its row was last configured with, apart from the calibration."""
     away: bool = False

@@ -122,7 +122,7 @@ class TakeTurn:
     row: int
     """The row, in the worker's part."""
     every: int
-    """Blocks are taken from every so many intervals."""
+    """Blocks are taken from every so many intervals; 0: give the turn back."""
 
 
 @dataclass(frozen=True, slots=True)

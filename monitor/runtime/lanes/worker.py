@@ -230,7 +230,7 @@ class Worker:
         return True
 
     def _learn(self, intervals: Intervals, due: DueBlocks) -> None:
-        """Gather from closed intervals, and hand over what was gathered every few seconds."""
+        """Gather from closed intervals."""
         gatherer, judged = self.pipeline.gatherer, intervals.judgements
         if not gatherer.active:
             return
@@ -238,7 +238,10 @@ class Worker:
         gatherer.close(intervals.rows, judged.refusal, judged.learning, judged.raw, ended_s)
         for row, number, blocks in gatherer.filled():
             self._tell(HeadBlocks(number, blocks, bool(self.pipeline.unforeseen[row] == self._unforeseen.pop(row))))
-        now_s = self._clock()
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        gatherer, now_s = self.pipeline.gatherer, self._clock()
         if now_s >= self._hand_over_s or gatherer.fullest > FULL * PENDING:
             self._hand_over_s = now_s + HAND_OVER_S
             gathered = gatherer.take()
@@ -273,6 +276,7 @@ class Worker:
                 obeyed += 1
             self.lane.beat_s[0] = self._clock()
             if going_on and not self.round(received):
+                self._hand_over()
                 connection.poll(max(self.batches.max_delay_s, SHORTEST_PAUSE_S))
 
 

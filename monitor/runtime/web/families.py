@@ -15,7 +15,7 @@ from monitor.core.arrays import Float64
 from monitor.core.messages.decode import Reason
 from monitor.core.scoring.calibration import OVER_S
 from monitor.core.scoring.plausibility import BY_WORKER, REFUSALS, Skip
-from monitor.runtime.intake.channel import COUNTERS, RARE
+from monitor.runtime.intake.channel import COUNTERS, RARE, ChannelState
 from monitor.runtime.internal_errors import Where
 from monitor.runtime.lanes.histogram import Histogram
 from monitor.runtime.lanes.lane import Lane
@@ -65,6 +65,7 @@ def write_channels(page: MetricsPage, view: View) -> None:
             for labels, value in _known(names, values)
         ),
     )
+    _write_learning(page, table, names)
     _write_alarms(page, table, names)
     for key, (name, text) in COUNTERS.items():
         values = (getattr(channel, key) for channel in table.channels)
@@ -130,6 +131,32 @@ def write_channels(page: MetricsPage, view: View) -> None:
         "gauge",
         "When the last sample of the channel's last scored interval arrived.",
         ((labels, at_s + view.wall_offset_s) for labels, at_s in counts("scored_at_s") if at_s > 0),
+    )
+
+
+def _write_learning(page: MetricsPage, table: ChannelTable, names: list[str]) -> None:
+    page.family(
+        "vibration_channel_state",
+        "gauge",
+        "What the channel does: exactly one state is 1.",
+        (
+            (f'{labels},state="{state}"', int(state is present))
+            for labels, present in zip(names, table.state, strict=True)
+            for state in ChannelState
+        ),
+    )
+    learning = [(labels, c.learning) for labels, c in zip(names, table.channels, strict=True) if c.learning is not None]
+    page.family(
+        "vibration_learning_progress_ratio",
+        "gauge",
+        "Share of learning.duration that a channel which learns has run.",
+        ((labels, progress.ratio) for labels, progress in learning),
+    )
+    page.family(
+        "vibration_learning_unsteady",
+        "gauge",
+        "Whether a channel keeps moving away while it learns: a growing fault, or running-in. It is not locked.",
+        ((labels, int(progress.unsteady)) for labels, progress in learning),
     )
 
 
@@ -271,6 +298,18 @@ def write_service(page: MetricsPage, view: View) -> None:
         "counter",
         "Failed saves of the state.",
         [("", view.state_write_failures)],
+    )
+    page.family(
+        "vibration_learning_restarts_total",
+        "counter",
+        "Channels that had to learn from the beginning, by reason.",
+        ((f'reason="{reason}"', count) for reason, count in view.learning_restarts.items()),
+    )
+    page.family(
+        "vibration_learning_intervals_lost_total",
+        "counter",
+        "Intervals that were not learned because they could not be written, or the learner was behind.",
+        [("", view.learning_lost)],
     )
     page.family("vibration_events_dropped_total", "counter", "Alarm events not published.", [("", view.events_dropped)])
     page.family(

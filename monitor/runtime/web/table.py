@@ -13,8 +13,8 @@ import numpy as np
 from monitor.core.arrays import AnyArray, Bool, Float64, Rows
 from monitor.core.scoring.alarm import State
 from monitor.core.scoring.kinds import KINDS
-from monitor.core.scoring.plausibility import REFUSALS
-from monitor.runtime.intake.channel import Channel
+from monitor.core.scoring.plausibility import REFUSALS, Refusal
+from monitor.runtime.intake.channel import Channel, ChannelState
 from monitor.runtime.lanes.lane import Lane
 from monitor.runtime.web.view import View
 
@@ -103,6 +103,8 @@ class ChannelTable:
     """Seconds since the last samples."""
     silent: Bool
     """(n,) whether a channel has sent nothing for longer than ``scoring.silent_after``, or its sender has ended."""
+    state: list[ChannelState]
+    """What each channel does."""
     conditions: dict[str, Float64]
     """(n,) value of each measured quantity, by name; NaN: the channel has none, or it is unknown or too old."""
     stale: dict[str, Bool]
@@ -119,6 +121,7 @@ EMPTY = ChannelTable(
     [],
     np.zeros(0),
     np.zeros(0, np.bool_),
+    [],
     {},
     {},
     {},
@@ -145,6 +148,7 @@ def read_table(view: View, places: Places | None = None, more: Sequence[str] = (
     state = figures["alarm_state"]
     state[state < 0] = np.nan
     left_in_alarm = state > State.OK
+    refusal = [REASONS[code] for code in seen["refusal"].tolist()]
     conditions, stale = places.conditions(view.now_s)
     for name, values in (*figures.items(), *evidence.items(), *conditions.items()):
         values[silent & ~left_in_alarm if name == "alarm_state" else silent] = np.nan
@@ -153,10 +157,26 @@ def read_table(view: View, places: Places | None = None, more: Sequence[str] = (
         figures,
         evidence,
         seen["band"] * rates_hz[:, None] / 2,
-        [REASONS[code] for code in seen["refusal"].tolist()],
+        refusal,
         age_s,
         silent,
+        [_state(*one) for one in zip(channels, silent.tolist(), refusal, strict=True)],
         conditions,
         stale,
         {name: seen[name] for name in (*more, "blocks_received")},
     )
+
+
+def _state(channel: Channel, silent: bool, refusal: str | None) -> ChannelState:
+    """What a channel does, with the reason why its last interval has no score."""
+    if silent:
+        return ChannelState.SILENT
+    if refusal == Refusal.STOPPED:
+        return ChannelState.STOPPED
+    if refusal == Refusal.UNKNOWN_CONDITION and not channel.provisional:
+        return ChannelState.UNKNOWN_CONDITION
+    if (refusal is not None and refusal != Refusal.UNKNOWN_CONDITION) or not (channel.calibration or channel.learning):
+        return ChannelState.UNUSABLE
+    if channel.calibration is None:
+        return ChannelState.LEARNING
+    return ChannelState.PROVISIONAL if channel.provisional else ChannelState.WATCHED

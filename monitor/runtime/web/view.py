@@ -50,6 +50,10 @@ class View:
     """Captures that failed, by reason."""
     state_write_failures: int = 0
     """Failed saves of the state."""
+    learning_restarts: Mapping[str, int] = field(default_factory=dict)
+    """How often channels had to learn from the beginning, by reason."""
+    learning_lost: int = 0
+    """Intervals that were not learned because they could not be kept."""
     events_dropped: int = 0
     """Alarm events that could not be published."""
     workers: Mapping[str, Sequence[int]] = field(default_factory=dict)

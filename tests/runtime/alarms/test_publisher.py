@@ -47,6 +47,7 @@ def test_an_event_is_json_on_the_channels_topic() -> None:
         "evidence": {"energy": 1.3142, "bands": None},
         "band_hz": [1000.0, 2000.0],
         "evidence_file": None,
+        "provisional": False,
     }
     assert json.loads(event(math.nan).payload)["score"] is None
 

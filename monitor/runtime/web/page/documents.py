@@ -114,7 +114,7 @@ class FleetMessages:
 
 
 def _rows(fleet: Fleet) -> list[tuple[Any, ...]]:
-    """Score, alarm state, gap ratio, RMS, coverage, age in seconds, silence and refusal of every channel."""
+    """Score, alarm state, gap ratio, RMS, coverage, age in seconds, silence, refusal and share learned of channels."""
     table = fleet.table
     return list(
         zip(
@@ -126,6 +126,7 @@ def _rows(fleet: Fleet) -> list[tuple[Any, ...]]:
             np.where(table.age_s < FRESH_S, 0, table.age_s).astype(int).tolist(),
             table.silent.astype(int).tolist(),
             table.refusal,
+            [None if c.learning is None else round(c.learning.ratio, 2) for c in table.channels],
             strict=True,
         )
     )
@@ -175,6 +176,8 @@ def figures_documents(fleet: Fleet, places: slice) -> list[dict[str, Any]]:
         **{name: significant(values[places], 4) for name, values in table.figures.items()},
         "alarm_state": _states(table.figures["alarm_state"][places]),
         "refusal": table.refusal[places],
+        "state": table.state[places],
+        "learning": [None if c.learning is None else asdict(c.learning) for c in table.channels[places]],
         "last_sample_age_s": significant(table.age_s[places]),
         "silent": table.silent[places].tolist(),
         "samples_received": [channel.samples_received for channel in table.channels[places]],
@@ -260,7 +263,7 @@ def _calibration_facts(fleet: Fleet, place: int, view: View, service: Service) -
     file = channel.sensor.calibration_of(dict(zip(view.label_names, channel.labels, strict=True)))
     allowed = service.config.scoring.false_alarms_per_month
     return [
-        ("Calibration", file or "learned"),
+        ("Calibration", file or ("learned, provisional" if channel.provisional else "learned")),
         ("Made from", f"{spoken_duration(found.healthy_s)} of healthy signal, {found.intervals:.0f} intervals"),
         ("Limit set for", f"{allowed:g} false alarm{'s' if allowed != 1 else ''} a month"),
         ("Forecast", found.foresight),

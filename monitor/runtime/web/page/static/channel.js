@@ -112,7 +112,7 @@ export class ChannelView {
   }
 
   update(message) {
-    const state = stateOf(message.alarm_state, message.silent, message.refusal);
+    const state = stateOf(message.alarm_state, message.silent, message.refusal, message.learning?.ratio ?? null);
     if (this.state && this.state !== state) {
       announce(`${this.name}: ${STATES[state].text}`);
       this.listFiles();
@@ -150,6 +150,7 @@ export class ChannelView {
     else if (message.refusal) this.note(`Not scored: ${words(message.refusal)}.`);
     else if (!message.picture) this.note("Waiting for enough uninterrupted samples to forecast from.");
     else if (message.picture.no_forecast) this.note("No forecast: the model gives none of this signal, or one far louder than it. Such blocks are not scored.");
+    else if (message.learning?.unsteady) this.note("Keeps moving away while it learns: a fault that grows, or running-in. It is not locked.");
     else if (message.without_conditions.length) this.note(`Scored without ${message.without_conditions.map(words).join(", ")}: no present value.`);
     else if (this.charts) this.note("");
     const spoken = `measured RMS ${number(message.rms)} m/s², residual RMS ${number(message.gap)} m/s²`;

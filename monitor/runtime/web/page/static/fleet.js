@@ -98,12 +98,12 @@ export class FleetView {
     message.places.forEach((place, i) => {
       const channel = this.channels[place];
       if (!channel) return;
-      const [value, alarmState, ratio, rms, coverage, age_s, silent, refusal] = message.rows[i];
-      const state = stateOf(alarmState, silent, refusal);
+      const [value, alarmState, ratio, rms, coverage, age_s, silent, refusal, learned] = message.rows[i];
+      const state = stateOf(alarmState, silent, refusal, learned);
       if (channel.state && channel.state !== state && ANNOUNCED.has(state)) {
         announce(`${channel.name}: ${STATES[state].text}`);
       }
-      Object.assign(channel, { score: value, ratio, rms, coverage, age_s, state, refusal });
+      Object.assign(channel, { score: value, ratio, rms, coverage, age_s, state, refusal, learned });
     });
     const bucket = Math.floor((message.sample - 1) / this.step);
     for (const channel of this.channels) {
@@ -181,7 +181,8 @@ export class FleetView {
     const { parts } = channel;
     parts.row.dataset.state = channel.state;
     setState(parts.state, channel.state);
-    parts.state.title = channel.refusal ? words(channel.refusal) : "";
+    const learned = channel.learned === null ? "" : `${percent(channel.learned)} learned`;
+    parts.state.title = channel.refusal ? words(channel.refusal) : learned;
     setText(parts.score, score(channel.score));
     parts.meter.hidden = channel.score === null;
     parts.meter.firstChild.style.width = `${Math.min(100, (channel.score ?? 0) * 50)}%`;

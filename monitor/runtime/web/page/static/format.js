@@ -5,15 +5,18 @@ export const STATES = {
   warning: { text: "warning", sign: "◆" },
   ok: { text: "ok", sign: "●" },
   refused: { text: "not scored", sign: "⊘" },
+  learning: { text: "learning", sign: "◔" },
+  provisional: { text: "provisional", sign: "◑" },
   none: { text: "not calibrated", sign: "○" },
   silent: { text: "silent", sign: "∅" },
   silent_alarm: { text: "silent in alarm", sign: "▲" },
   silent_warning: { text: "silent in warning", sign: "◆" },
 };
 
-export function stateOf(alarmState, silent, refusal) {
+export function stateOf(alarmState, silent, refusal, learned) {
   if (silent) return ["silent", "silent_warning", "silent_alarm"][alarmState ?? 0]; // a machine stays in alarm if its sensor dies
   if (refusal && !(alarmState > 0)) return "refused"; // an alarm stays an alarm while intervals are not scored
+  if (learned !== null && !(alarmState > 0)) return alarmState === null ? "learning" : "provisional";
   return ["ok", "warning", "alarm"][alarmState] ?? "none";
 }
 

@@ -1,0 +1,1 @@
+"""Channels learn what is healthy from their own life."""

@@ -1,0 +1,393 @@
+"""Decides what each channel that learns does next, on the event loop; the work is done elsewhere.
+
+A channel first settles. Then it takes its turn to give blocks for a head, since blocks take memory. From then on its
+intervals are gathered, and at growing distances a calibration is made of them: a provisional one, until the last, which
+is locked. A channel that keeps moving away is not locked: it learns on, and is reported, until it is steady or a person
+accepts what there is. A channel of which a person wants to learn anew keeps its baseline, and the head of that, until
+the new one is there. Does not handle: who may ask for that (``baselines``).
+"""
+
+import asyncio
+import itertools
+import json
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from monitor.config import Learning as Settings
+from monitor.config import Scoring
+from monitor.core.learning.gather import Gathered
+from monitor.core.learning.head_fit import Fitted
+from monitor.core.scoring.calibration import Calibration
+from monitor.core.scoring.conditions import MOST_QUANTITIES
+from monitor.errors import MonitorError
+from monitor.runtime.baselines.history import History, Source, slug_of
+from monitor.runtime.baselines.store import Store
+from monitor.runtime.intake.channel import Channel, ChannelState
+from monitor.runtime.internal_errors import InternalErrors, Where
+from monitor.runtime.lanes.lane import LaneShape
+from monitor.runtime.lanes.orders import Configure, Gather, HeadBlocks, TakeTurn
+from monitor.runtime.lanes.settings import row_order
+from monitor.runtime.lanes.workers import Inference
+from monitor.runtime.learning.messages import (
+    CHANGED,
+    Answer,
+    Calibrated,
+    Close,
+    Feed,
+    FitHead,
+    HeadFitted,
+    Opened,
+    Unable,
+    Unsaved,
+)
+from monitor.runtime.learning.one_channel import (
+    ChannelLearning,
+    Phase,
+    Restart,
+    asked,
+    asked_at_s,
+    is_provisional,
+    same_head,
+    turns,
+)
+from monitor.runtime.learning.process import LearnerProcess
+from monitor.runtime.learning.report import report
+from monitor.runtime.logs import RepeatedLog
+
+LOG = logging.getLogger(__name__)
+
+FOLDER = "learning"
+"""Name of the folder in the state directory."""
+
+JOBS = 2
+"""Fits that the learner is given at a time, so that what is gathered does not wait behind many."""
+
+PERIOD_S = 1.0
+"""Seconds between two looks at what is due."""
+
+RETRY_S = 60.0
+"""Wait before what failed is tried again, such as a write to a full disk."""
+
+
+class LearningDesk:
+    """The learning of all channels."""
+
+    def __init__(
+        self,
+        folder: Path | None,
+        store: Store,
+        settings: Settings,
+        *,
+        inference_of: Callable[[Channel], Inference],
+        configure: Callable[[Channel], None],
+        wall_offset_s: Callable[[], float],
+        errors: InternalErrors,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Make a desk; the learner is started with the first channel that learns.
+
+        Args:
+            folder: the state directory.
+            store: the baselines.
+            settings: the section of the configuration.
+            inference_of: returns the workers of a channel.
+            configure: has a channel use its new baseline.
+            wall_offset_s: returns the offset from monotonic to UNIX seconds.
+            errors: counts unexpected errors.
+            clock: monotonic seconds.
+        """
+        self.settings = settings
+        """The section of the configuration; a reload replaces it."""
+        self.restarts: Counter[Restart] = Counter()
+        """How often channels had to start again."""
+        self.unsaved_intervals = 0
+        """Intervals that were lost because they could not be written, or the learner was far behind."""
+        self._folder = folder / FOLDER if folder is not None else None
+        self._store = store
+        self._inference_of, self._configure = inference_of, configure
+        self._clock, self._wall_offset_s, self._errors = clock, wall_offset_s, errors
+        self._log = RepeatedLog(LOG, clock)
+        self._numbers = itertools.count()
+        self._of_channel: dict[int, ChannelLearning] = {}
+        """By the identity of the channel."""
+        self._by_number: dict[int, ChannelLearning] = {}
+        self._useless: set[str] = set()
+        """Channels, by the names of their files, whose provisional baseline lost what it was made from."""
+        self._process: LearnerProcess | None = None
+        self._loop = asyncio.get_running_loop()
+        self._made: asyncio.Queue[tuple[ChannelLearning, Calibrated]] = asyncio.Queue()
+
+    def counted(self) -> dict[str, int]:
+        """How often channels had to start again, by every reason."""
+        return {reason.value: self.restarts[reason] for reason in Restart}
+
+    def usable(
+        self,
+        channel: Channel,
+        labels: dict[str, str],
+        calibration: Calibration | None,
+        shape: LaneShape,
+        scoring: Scoring,
+    ) -> Calibration | None:
+        """The calibration of a channel; None if it is provisional, and the channel's learning has started again."""
+        history = self._store.history(labels)
+        if calibration is None or not is_provisional(channel, calibration, history):
+            return calibration
+        plain = row_order(channel.row, channel.sensor, shape, scoring, None)
+        fits = calibration.interval_blocks == plain.interval_blocks
+        return calibration if fits and slug_of(labels) not in self._useless else None
+
+    def attend(
+        self, channel: Channel, labels: dict[str, str], order: Configure, model_sha256: str, block_samples: int
+    ) -> None:
+        """Have a channel learn if it should, after it was configured.
+
+        Args:
+            channel: the channel.
+            labels: its labels by name.
+            order: the settings of its row.
+            model_sha256: hash of its model.
+            block_samples: samples in a block.
+        """
+        history = self._store.history(labels)
+        channel.provisional = is_provisional(channel, channel.calibration, history)
+        present = self._of_channel.get(id(channel))
+        if self._folder is None or not self._wanted(channel, history):
+            if present is not None:
+                self.leave(channel)
+                self._inference_of(channel).learn(Gather(channel.row, -1))
+            return
+        names = tuple(channel.sensor.conditions)[:MOST_QUANTITIES]
+        about = (channel.topic, channel.sensor.sampling_rate_hz, channel.sensor.factor_mps2, model_sha256,
+                 order.interval_blocks, order.warmup_blocks, names, asked_at_s(history))  # fmt: skip
+        key = json.dumps(about)
+        if present is not None and present.key == key:
+            present.order = order
+            self._tell_worker(present)
+            return
+        if present is not None:
+            self._count(channel, Restart.CHANGED)
+            self.leave(channel)
+        one = ChannelLearning(
+            next(self._numbers), channel, labels, key, order, names,
+            block_samples / channel.sensor.sampling_rate_hz, block_samples, model_sha256,
+            extending=history is not None and history.request is not None and history.request.what == "extend",
+        )  # fmt: skip
+        calibration = channel.calibration
+        if calibration is not None and not channel.provisional:
+            one.fitted = Fitted(calibration.head, calibration.trust, calibration.linear_trust)
+            one.level_mps2 = calibration.level_mps2
+        self._of_channel[id(channel)] = self._by_number[one.number] = one
+        one.show(self.settings)
+        self._open(one)
+
+    def leave(self, channel: Channel, *, forget: bool = False) -> None:
+        """The channel is gone, or does not learn any more; ``forget``: what was kept of it is deleted."""
+        one = self._of_channel.pop(id(channel), None)
+        channel.learning = None
+        if one is not None:
+            del self._by_number[one.number]
+            if self._process is not None:
+                self._process.send(Close(one.number, forget))
+
+    def gathered(self, answer: Gathered | HeadBlocks) -> None:
+        """Take what a worker gathered; on any thread."""
+        process = self._process
+        if process is None:
+            return
+        if isinstance(answer, HeadBlocks):
+            process.send(FitHead(answer.number, answer.blocks, answer.foreseen))
+        elif not process.send(Feed(answer, self._wall_offset_s())):
+            self.unsaved_intervals += len(answer.number)
+            self._log.warning("behind", "the learner is behind: what was gathered is lost; give the machine more time")
+        self._loop.call_soon_threadsafe(self._progressed, answer)
+
+    async def run(self) -> None:
+        """Give turns and have calibrations made when they are due, until cancelled."""
+        while True:
+            await asyncio.sleep(PERIOD_S)
+            for one in self._by_number.values():
+                again = one.phase is Phase.OPENING and 0 < one.until_s <= self._clock()
+                if again or self._process is None:
+                    self._open(one)
+            self._give_turns()
+            self._calibrate()
+
+    async def keep(self) -> None:
+        """Store calibrations as they come, until cancelled."""
+        while True:
+            one, made = await self._made.get()
+            with self._errors.contained(Where.TASK, one.channel.name):
+                await self._keep(one, made)
+            one.busy = False
+
+    def close(self) -> None:
+        """End the learner."""
+        if self._process is not None:
+            self._process.stop()
+
+    def _wanted(self, channel: Channel, history: History | None) -> bool:
+        if not self.settings.enabled or channel.sensor.calibration is not None:
+            return False
+        return channel.calibration is None or channel.provisional or asked(history)
+
+    def _open(self, one: ChannelLearning) -> None:
+        """Have the learner take up a channel; the learner is started if it does not run."""
+        one.phase, one.busy, one.until_s = Phase.OPENING, False, 0.0
+        if self._process is None and self._folder is not None:
+            try:
+                self._process = LearnerProcess(
+                    self._folder, lambda answer: self._loop.call_soon_threadsafe(self._take, answer)
+                )
+            except (OSError, RuntimeError) as error:
+                self._log.warning("start", f"learning waits: the learner cannot be started: {error}")
+                return
+        if self._process is not None:
+            self._process.send(one.open())
+
+    def _take(self, answer: Answer | None) -> None:
+        if answer is None:
+            if self._process is not None:
+                LOG.error("the learner ended, it is started again: status=%s", self._process.process.poll())
+                self._process.stop()
+                self._process = None
+            return
+        if isinstance(answer, Unsaved):
+            self.unsaved_intervals += answer.intervals
+            self._log.warning("unsaved", f"what was learned could not be written: {answer.reason}; check free space")
+            return
+        one = self._by_number.get(answer.number)
+        if one is None:
+            return
+        match answer:
+            case Opened():
+                self._opened(one, answer)
+            case HeadFitted():
+                one.phase, one.head, one.level_mps2 = Phase.GATHERING, answer.head, answer.level_mps2
+                self._tell_worker(one)
+            case Calibrated():
+                self._made.put_nowait((one, answer))
+            case Unable(_, job, reason):
+                one.busy = False
+                one.until_s = self._clock() + RETRY_S
+                if one.phase is Phase.FITTING:
+                    one.phase = Phase.SETTLING
+                self._log.warning(f"unable {job}", f"learning waits: channel={one.channel.name} job={job} {reason}")
+        one.show(self.settings)
+
+    def _opened(self, one: ChannelLearning, answer: Opened) -> None:
+        one.seen, one.left_out = answer.seen, answer.left_out
+        one.head, one.level_mps2 = answer.head, answer.level_mps2
+        if answer.problem:
+            why = Restart.CHANGED if answer.problem == CHANGED else Restart.UNREADABLE
+            self._count(one.channel, why, answer.problem)
+        one.due_s = one.mark(self.settings, one.learned_s if one.channel.provisional else 0.0)
+        if one.extending:
+            one.due_s = one.learned_s + self.settings.minimum
+        if one.head is None and one.fitted is not None:
+            one.until_s = self._clock() + RETRY_S  # its file could not be written
+            return
+        if one.channel.calibration is not None and not same_head(one.head, one.channel.calibration):
+            # What it was made from is gone, or is of another baseline: features of two heads cannot be compared.
+            if one.channel.provisional:
+                self._useless.add(one.name)
+            self.leave(one.channel, forget=True)
+            self._configure(one.channel)
+            return
+        one.phase = Phase.SETTLING if one.head is None else Phase.GATHERING
+        verb = "goes on" if one.seen else "begins"
+        state = ChannelState.LEARNING if one.channel.calibration is None else ChannelState.PROVISIONAL
+        LOG.info("learning %s: channel=%s state=%s learned_s=%.0f", verb, one.channel.name, state, one.learned_s)
+        self._tell_worker(one)
+
+    def _tell_worker(self, one: ChannelLearning) -> None:
+        if one.phase is not Phase.OPENING:
+            self._inference_of(one.channel).learn(one.gather(self.settings))
+
+    def _progressed(self, answer: Gathered | HeadBlocks) -> None:
+        if isinstance(answer, HeadBlocks):
+            one = self._by_number.get(answer.number)
+            if one is not None:
+                one.phase = Phase.FITTING
+            return
+        columns = (answer.numbers, answer.seen, answer.settled, answer.left_out, answer.louder)
+        for number, seen, settled, left_out, louder in zip(*(each.tolist() for each in columns), strict=True):
+            one = self._by_number.get(number)
+            if one is not None:
+                one.seen, one.settled, one.left_out = seen, settled, tuple(left_out)
+                if louder and one.fitted is None:
+                    self._stood_still(one)
+                one.show(self.settings)
+
+    def _stood_still(self, one: ChannelLearning) -> None:
+        """Start again with the machine that runs now."""
+        channel = one.channel
+        self._count(channel, Restart.STANDSTILL, f"its RMS is more than ten times the {one.level_mps2:.3g} m/s2 so far")
+        self._useless.add(one.name)
+        self.leave(channel, forget=True)
+        self._configure(channel)
+
+    def _give_turns(self) -> None:
+        now_s = self._clock()
+        taken = 0
+        waiting = []
+        for one in self._by_number.values():
+            if one.phase is Phase.TURN and now_s > one.until_s:
+                self._inference_of(one.channel).learn(TakeTurn(one.channel.row, 0))
+                one.phase, one.until_s = Phase.SETTLING, now_s + RETRY_S
+            taken += one.phase in {Phase.TURN, Phase.FITTING}
+            if one.phase is Phase.SETTLING and one.settled and now_s >= one.until_s:
+                waiting.append(one)
+        for one in waiting[: max(0, turns(len(self._by_number)) - taken)]:
+            order, takes_s = one.turn(self.settings)
+            one.phase, one.until_s = Phase.TURN, now_s + RETRY_S + 3 * takes_s
+            self._inference_of(one.channel).learn(order)
+
+    def _calibrate(self) -> None:
+        if self._process is None:
+            return
+        now_s = self._clock()
+        free = JOBS - sum(one.busy for one in self._by_number.values())
+        for one in self._by_number.values():
+            if free <= 0:
+                return
+            if one.due and now_s >= one.until_s:
+                one.busy = True
+                free -= 1
+                self._process.send(one.calibrate())
+
+    async def _keep(self, one: ChannelLearning, made: Calibrated) -> None:
+        """Store a calibration and have the channel judged by it."""
+        channel = one.channel
+        last = one.extending or one.learned_s >= self.settings.duration
+        locked = last and not made.moving
+        try:
+            await asyncio.to_thread(self._put, one, made, locked=locked)
+        except MonitorError as error:
+            one.until_s = self._clock() + RETRY_S
+            self._log.warning("store", f"learning waits: channel={channel.name} {error}")
+            return
+        if self._of_channel.get(id(channel)) is not one:
+            return
+        self._useless.discard(one.name)
+        report(one, made, locked=locked)
+        one.made(made, self.settings, last=last)
+        self._configure(channel)
+        if not locked:
+            one.show(self.settings)
+
+    def _put(self, one: ChannelLearning, made: Calibrated, *, locked: bool) -> None:
+        self._store.learned(
+            one.labels,
+            made.calibration,
+            model_sha256=one.model_sha256,
+            source=Source(made.from_s, made.to_s, not locked, made.aside, tuple(made.curve.tolist())),
+            extended=one.extending,
+        )
+
+    def _count(self, channel: Channel, why: Restart, more: str = "") -> None:
+        self.restarts[why] += 1
+        LOG.warning("learning starts again: channel=%s reason=%s %s", channel.name, why, more)

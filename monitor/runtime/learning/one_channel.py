@@ -1,0 +1,202 @@
+"""One channel that learns: what it does, what is done next with it, and when."""
+
+import math
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+
+from monitor.config import Learning as Settings
+from monitor.core.learning.block_sums import fewest_intervals
+from monitor.core.learning.gather import HEAD_BLOCKS, LEFT_OUT, RUN_BLOCKS
+from monitor.core.learning.head_fit import Fitted
+from monitor.core.scoring.calibration import Calibration
+from monitor.core.scoring.head import Head
+from monitor.runtime.baselines.history import History, slug_of
+from monitor.runtime.intake.channel import Channel, Progress
+from monitor.runtime.lanes.orders import Configure, Gather, TakeTurn
+from monitor.runtime.learning.messages import Calibrate, Calibrated, Open
+
+MARKS = (1, 4, 24, 72)
+"""When provisional calibrations are made, in multiples of ``learning.minimum``: after 1 h, 4 h, 1 day and 3 days. More
+often: more work, and alarms start again each time. Less often: limits stay wide."""
+
+LEARN_ON = 0.25
+"""Share of the duration after which a channel that moved away is looked at again. Lower: more work. Higher: a machine
+that has run in is watched later."""
+
+HEAD_SPAN = 1 / 60
+"""Share of the minimum over which the blocks for a head are spread, at most :data:`LONGEST_SPAN_S`."""
+
+LONGEST_SPAN_S = 60.0
+"""Longest such time. Longer: with many channels the last one waits long for its turn."""
+
+
+TURN_BYTES = 430_000
+"""Memory of a turn."""
+
+TURNS_BYTES = 14_000
+"""Memory for turns, a channel that learns. Lower: many channels wait long for their turn. Higher: more memory."""
+
+FEWEST_TURNS = 8
+"""Turns that there are at least."""
+
+
+class Phase(StrEnum):
+    """What a channel that learns does."""
+
+    OPENING = "opening"
+    SETTLING = "settling"
+    TURN = "turn"
+    FITTING = "fitting"
+    GATHERING = "gathering"
+
+
+class Restart(StrEnum):
+    """Why the learning of a channel started again; the values of the label ``reason``."""
+
+    CHANGED = "changed"
+    """Rate, unit, scale, interval, model or measured quantities are other ones."""
+    UNREADABLE = "unreadable"
+    """What was kept is of another version, damaged or gone."""
+    STANDSTILL = "standstill"
+    """The machine is so loud that what was learned was a standstill, or the unit has changed."""
+
+
+@dataclass
+class ChannelLearning:
+    """Where one channel is, and what it is made with."""
+
+    number: int
+    channel: Channel
+    labels: dict[str, str]
+    key: str
+    order: Configure
+    names: tuple[str, ...]
+    block_s: float
+    block_samples: int
+    model_sha256: str
+    extending: bool
+    fitted: Fitted | None = None
+    level_mps2: float = 0.0
+    phase: Phase = Phase.OPENING
+    head: Head | None = None
+    seen: int = 0
+    left_out: tuple[int, ...] = ()
+    settled: bool = False
+    due_s: float = 0.0
+    """Seconds of running from which on the next calibration is due."""
+    busy: bool = False
+    """Whether a fit is under way."""
+    until_s: float = 0.0
+    """Monotonic instant: the end of a turn, or before which nothing is tried again."""
+    curve: list[float] = field(default_factory=list)
+    aside: tuple[tuple[float, float, int], ...] = ()
+    unsteady: bool = False
+
+    @property
+    def interval_s(self) -> float:
+        """Seconds of running in an interval."""
+        return self.order.interval_blocks * self.block_s
+
+    @property
+    def learned_s(self) -> float:
+        """Seconds of running seen so far."""
+        return self.seen * self.interval_s
+
+    @property
+    def name(self) -> str:
+        """Name of its file, without suffix."""
+        return slug_of(self.labels)
+
+    @property
+    def settling(self) -> bool:
+        """Whether it has to settle first: nothing was seen of it yet."""
+        return not self.seen and (self.phase is Phase.SETTLING or self.fitted is not None)
+
+    def open(self) -> Open:
+        """The job to take it up."""
+        return Open(self.number, self.name, self.key, self.names, self.block_samples, self.fitted, self.level_mps2)
+
+    def gather(self, settings: Settings) -> Gather:
+        """The order to its worker."""
+        settle = math.ceil(settings.settle / self.interval_s)
+        return Gather(
+            self.channel.row,
+            self.number,
+            self.names,
+            settle,
+            settle if self.settling else 0,
+            self.seen,
+            self.left_out,
+            self.head,
+            self.level_mps2,
+        )
+
+    def turn(self, settings: Settings) -> tuple[TakeTurn, float]:
+        """The order to take blocks for a head, and the seconds of running that this takes."""
+        intervals = -(-HEAD_BLOCKS // min(self.order.interval_blocks, RUN_BLOCKS))
+        span_s = min(LONGEST_SPAN_S, HEAD_SPAN * settings.minimum)
+        every = max(1, int(span_s / (intervals * self.interval_s)))
+        return TakeTurn(self.channel.row, every), intervals * every * self.interval_s
+
+    def calibrate(self) -> Calibrate:
+        """The job to make a calibration."""
+        order = self.order
+        rate_hz = self.channel.sensor.sampling_rate_hz
+        return Calibrate(self.number, order.interval_blocks, order.warmup_blocks, rate_hz)
+
+    @property
+    def due(self) -> bool:
+        """Whether a calibration is to be made, as far as there is enough to make it from."""
+        enough = self.seen >= fewest_intervals(self.order.interval_blocks)
+        return self.phase is Phase.GATHERING and not self.busy and enough and self.learned_s >= self.due_s
+
+    def mark(self, settings: Settings, after_s: float) -> float:
+        """Seconds of running at which the next calibration is due after one at ``after_s``."""
+        marks = [*(settings.minimum * multiple for multiple in MARKS), settings.duration]
+        return min((mark for mark in marks if after_s < mark <= settings.duration), default=self.learned_s)
+
+    def made(self, made: Calibrated, settings: Settings, *, last: bool) -> None:
+        """Take note of a calibration that was made; ``last``: it ends the learning, unless the channel is unsteady."""
+        self.curve, self.aside, self.unsteady = made.curve.tolist(), made.aside, made.moving
+        self.due_s = self.learned_s + LEARN_ON * settings.duration if last else self.mark(settings, self.learned_s)
+
+    def show(self, settings: Settings) -> None:
+        """Tell the channel how far it is, for metrics and page."""
+        self.channel.learning = Progress(
+            ratio=min(1.0, self.learned_s / settings.duration),
+            learned_s=self.learned_s,
+            phase=str(self.phase),
+            unsteady=self.unsteady,
+            curve=tuple(self.curve),
+            aside=self.aside,
+            left_out={name: count for name, count in zip(LEFT_OUT, self.left_out, strict=False) if count},
+        )
+
+
+def asked(history: History | None) -> bool:
+    """Whether a person wants the channel to learn though it has a baseline."""
+    return history is not None and history.request is not None
+
+
+def asked_at_s(history: History | None) -> float:
+    """When a person last wanted the channel to learn anew; 0: never. What was kept before is not used."""
+    asked = [change.at_s for change in history.changes if change.what == "learn"] if history is not None else []
+    return max(asked, default=0.0)
+
+
+def is_provisional(channel: Channel, calibration: Calibration | None, history: History | None) -> bool:
+    """Whether the calibration of a channel is a provisional baseline."""
+    baseline = None if history is None or channel.sensor.calibration is not None else history.baseline
+    return calibration is not None and baseline is not None and baseline.provisional
+
+
+def turns(learning: int) -> int:
+    """How many channels may give blocks for a head at a time, while so many learn."""
+    return max(FEWEST_TURNS, learning * TURNS_BYTES // TURN_BYTES)
+
+
+def same_head(head: Head | None, calibration: Calibration | None) -> bool:
+    """Whether a head is that of a calibration."""
+    return head is not None and calibration is not None and bool(np.array_equal(head.past, calibration.head.past))
