@@ -145,8 +145,8 @@ class Mqtt(Section):
 class Inference(Section):
     """How forecasts are computed."""
 
-    engine: Literal["auto", "onnxruntime", "tensorflow"] = "auto"
-    """``auto``: TensorFlow if a GPU is visible, else ONNX Runtime."""
+    engine: Literal["auto", "onnxruntime", "tensorflow", "jax"] = "auto"
+    """``auto``: TensorFlow or JAX if a GPU is visible and one of them is installed, else ONNX Runtime."""
     mode: Literal["carried", "windowed"] = "carried"
     """Carry the LSTM state from block to block, or start each forecast with a zero state and a window (25 times the
     work)."""

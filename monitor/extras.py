@@ -21,6 +21,7 @@ EXTRAS = {
     "tensorflow": "tensorflow",
     "keras": "tensorflow",
     "onnx": "tensorflow",
+    "jax": "jax",
     "h5py": "recordings",
     "pyarrow": "recordings",
     "soundfile": "recordings",

@@ -104,6 +104,7 @@ main()
         (["train", "healthy.npz", "--out", "mine"], "tensorflow"),
         (["train", "--universal", "--budget", "2h", "--out", "mine"], "tensorflow"),
         (["models", "verify", "reference", "--tensorflow"], "tensorflow"),
+        (["models", "verify", "reference", "--jax"], "jax"),
         (["demo"], "amqtt"),
         (["simulate", "--out", "fan.h5", "--duration", "1s"], "h5py"),
         (["simulate", "--out", "fan.wav", "--duration", "1s"], "soundfile"),

@@ -9,7 +9,19 @@ import monitor
 
 PACKAGE = Path(monitor.__file__).parent
 
-HEAVY = {"tensorflow", "keras", "matplotlib", "h5py", "pyarrow", "soundfile", "sklearn", "plotly", "amqtt", "onnx"}
+HEAVY = {
+    "tensorflow",
+    "keras",
+    "matplotlib",
+    "h5py",
+    "pyarrow",
+    "soundfile",
+    "sklearn",
+    "plotly",
+    "amqtt",
+    "onnx",
+    "jax",
+}
 
 
 def imports(file: Path) -> list[tuple[str, bool]]:

@@ -17,7 +17,9 @@ from monitor.config import Mqtt
 @click.option(
     "--model", callback=named_model, help="Model directory, or name of a shipped model; default: the shipped reference."
 )
-@click.option("--engine", type=click.Choice(["auto", "onnxruntime", "tensorflow"]), default="auto", show_default=True)
+@click.option(
+    "--engine", type=click.Choice(["auto", "onnxruntime", "tensorflow", "jax"]), default="auto", show_default=True
+)
 @click.option("--workers", type=click.IntRange(0, 256), default=0, show_default=True, help="0: one for each core.")
 @click.option("--sampling-rate-hz", "rates_hz", type=float, multiple=True, default=(12800.0,), show_default=True)
 @click.option("--mqtt", "url", help="Measure end to end over the broker at this address.")

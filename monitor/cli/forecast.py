@@ -36,7 +36,7 @@ POSITION_BLOCKS = 5000
     callback=figure,
     help="Draw the gap ratio along the block.",
 )
-@click.option("--engine", type=click.Choice(["auto", "onnxruntime", "tensorflow"]), default="onnxruntime")
+@click.option("--engine", type=click.Choice(["auto", "onnxruntime", "tensorflow", "jax"]), default="onnxruntime")
 @click.option("--any-rate", is_flag=True, help="Accept a sampling rate that the model was not trained on.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @recording_options

@@ -50,8 +50,9 @@ def inspect(model: Path, as_json: bool) -> None:
 @command.command()
 @model_argument
 @click.option("--tensorflow", is_flag=True, help="Check the TensorFlow engine too.")
+@click.option("--jax", is_flag=True, help="Check the JAX engine too.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def verify(model: Path, tensorflow: bool, as_json: bool) -> None:
+def verify(model: Path, tensorflow: bool, jax: bool, as_json: bool) -> None:
     """Check sizes and hashes, and that the ONNX graph and the Keras file both give the golden forecasts.
 
     Example: vibration-monitor models verify reference
@@ -74,6 +75,8 @@ def verify(model: Path, tensorflow: bool, as_json: bool) -> None:
         warn(missing(absent, "only its hash was checked: to forecast with model.keras"))
     if tensorflow:
         deviations["tensorflow"] = artefact.check_golden(load_engine(artefact, "tensorflow"))
+    if jax:
+        deviations["jax"] = artefact.check_golden(load_engine(artefact, "jax"))
     files = {name: entry.size_bytes for name, entry in artefact.manifest.files.items()}
     if as_json:
         document = {"model": str(model), "sha256": artefact.sha256, "ok": True, "files": files}

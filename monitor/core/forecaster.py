@@ -47,7 +47,7 @@ class Engine(Protocol):
     """Runs one network. Deterministic; not thread-safe, so one caller at a time."""
 
     name: str
-    """``onnxruntime`` or ``tensorflow``."""
+    """``onnxruntime``, ``tensorflow`` or ``jax``."""
     device: str
     """``cpu`` or the accelerator's name."""
     block_samples: int

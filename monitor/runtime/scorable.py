@@ -72,8 +72,9 @@ def doubts(config: Config) -> Iterator[str]:
     for i, sensor in enumerate(config.sensors):
         if "unit" not in sensor.model_fields_set:
             yield f"sensors[{i}].unit: is not given, so samples are taken as m/s2; write unit: g if they are in g"
-    if config.inference.engine == "tensorflow" and not installed("tensorflow"):
-        yield missing("tensorflow", "inference.engine: tensorflow")
+    engine = config.inference.engine
+    if engine in {"tensorflow", "jax"} and not installed(engine):
+        yield missing(engine, f"inference.engine: {engine}")
     if config.http.page and not installed("plotly"):
         yield missing("plotly", "http.page: all but the charts works; drawing these")
     if config.evidence.enabled and config.state_dir and not installed("matplotlib"):

@@ -8,6 +8,7 @@ import pytest
 from monitor.core.arrays import Float32
 from monitor.core.forecaster import Engine
 from monitor.model.artefact.onnx_graph import onnx_bytes
+from monitor.model.engines.jax_engine import JaxEngine
 from monitor.model.engines.onnx_engine import OnnxEngine
 from monitor.model.engines.tensorflow_engine import TensorflowEngine
 from monitor.model.network import Shape, build_network
@@ -20,6 +21,7 @@ SHAPES = [Shape(), Shape(block_samples=16, window_blocks=4, units=(12, 7), hidde
 ENGINES: dict[str, Make] = {
     "onnxruntime": lambda shape, weights: OnnxEngine(shape, onnx_bytes(shape, weights)),
     "tensorflow": TensorflowEngine,
+    "jax": JaxEngine,
     "numpy": NumpyNetwork,
 }
 

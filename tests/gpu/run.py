@@ -1,12 +1,13 @@
-"""On a machine with a GPU: does the TensorFlow engine agree with the CPU engine there, and how much faster is it?
+"""On a machine with a GPU: do the GPU engines agree with the CPU engine there, and how much faster are they?
 
-One call does everything: ``python tests/gpu/run.py``. It loads the shipped model as the daemon does, compares both
-engines in both modes, and measures carried steps from blocks in host memory to forecasts in host memory, which is the
-path that users get; the CPU engine on one core. Without a GPU it says so and ends with 1, unless ``--allow-cpu`` is
-given.
+One call does everything: ``python tests/gpu/run.py``. It loads the shipped model as the daemon does, on TensorFlow and
+on JAX as far as they are installed. It compares each with the CPU engine in both modes, and measures carried steps from
+blocks in host memory to forecasts in host memory, which is the path that users get; the CPU engine on one core. Without
+a GPU it says so and ends with 1, unless ``--allow-cpu`` is given.
 """
 
 import argparse
+import importlib
 import json
 import os
 import platform
@@ -23,9 +24,9 @@ sys.path.insert(0, str(ROOT))
 
 from monitor.core.arrays import Float32  # noqa: E402 - the path comes first
 from monitor.core.forecaster import Engine  # noqa: E402 - the path comes first
+from monitor.extras import installed  # noqa: E402
 from monitor.model.artefact.artefact import load_artefact  # noqa: E402
 from monitor.model.engines.engines import load_engine  # noqa: E402
-from monitor.model.network import quiet_tensorflow  # noqa: E402
 
 TARGET_CHANNELS = 100_000
 TARGET_RATE_HZ = 12_800
@@ -38,37 +39,42 @@ def main() -> int:
     """Run everything; 0 if the engines agree."""
     arguments = parse_arguments()
     artefact = load_artefact(arguments.model)
-    quiet_tensorflow()
-    import tensorflow as tf
-
-    if not tf.config.list_physical_devices("GPU") and not arguments.allow_cpu:
+    engines: dict[str, Engine] = {}
+    for name in arguments.engines:
+        if not installed(name):
+            print(f"{name}: is not installed")
+            continue
+        began_s = time.perf_counter()
+        engine = load_engine(artefact, name)
+        print(f"{name}: ready in {time.perf_counter() - began_s:.1f} s on {engine.device}")
+        if engine.device != "cpu" or arguments.allow_cpu:
+            engines[name] = engine
+    if not engines:
         print(
-            "no GPU is visible to TensorFlow; install 'vibration-monitor[cuda]' on a machine with one, or give "
+            "no GPU is visible to an engine; install 'vibration-monitor[cuda]' or [jax] on a machine with one, or give "
             "--allow-cpu to run the same on the CPU",
             file=sys.stderr,
         )
         return 1
-    began_s = time.perf_counter()
     cpu = load_engine(artefact, "onnxruntime")
-    gpu = load_engine(artefact, "tensorflow")
-    print(f"engines ready in {time.perf_counter() - began_s:.1f} s; TensorFlow runs on {gpu.device}")
-    differences = parity(cpu, gpu)
-    for mode, found in differences.items():
-        print(f"{mode}: engines differ by {found['rms']:.1e} RMS, {found['largest']:.1e} at most, relative")
+    differences = {name: parity(cpu, engine) for name, engine in engines.items()}
+    for name, modes in differences.items():
+        for mode, found in modes.items():
+            print(f"{name}, {mode}: differs by {found['rms']:.1e} RMS, {found['largest']:.1e} at most, relative")
     results = []
     for channels in arguments.channels:
         row = {
             "channels": channels,
-            "tensorflow": measure(gpu, channels, arguments.seconds),
             "onnxruntime": measure(cpu, channels, arguments.seconds),
+            **{name: measure(engine, channels, arguments.seconds) for name, engine in engines.items()},
         }
         results.append(row)
         print_row(row)
     document = {
-        "device": gpu.device,
+        "devices": {name: engine.device for name, engine in engines.items()},
         "cpu": processor(),
         "cpu_cores": len(os.sched_getaffinity(0)),
-        "tensorflow_version": tf.__version__,
+        "versions": {name: version(name) for name in engines if installed(name)},
         "driver": driver(),
         "model_sha256": artefact.sha256,
         "parity": {**differences, "rms_at_most": PARITY},
@@ -78,18 +84,25 @@ def main() -> int:
         arguments.json.write_text(json.dumps(document, indent=2) + "\n")
     print(json.dumps(document))
     needed = TARGET_CHANNELS * TARGET_RATE_HZ / cpu.block_samples
-    best = max(row["tensorflow"]["blocks_per_s"] for row in results)
-    print(
-        f"{TARGET_CHANNELS:,} channels at {TARGET_RATE_HZ:,} Hz need {needed:,.0f} blocks/s; best here {best:,.0f} "
-        f"({best / needed:.2f} times)"
-    )
-    return 0 if max(found["rms"] for found in differences.values()) <= PARITY else 1
+    for name in engines:
+        best = max(row[name]["blocks_per_s"] for row in results)
+        print(
+            f"{TARGET_CHANNELS:,} channels at {TARGET_RATE_HZ:,} Hz need {needed:,.0f} blocks/s; best of {name} here "
+            f"{best:,.0f} ({best / needed:.2f} times)"
+        )
+    return 0 if max(found["rms"] for modes in differences.values() for found in modes.values()) <= PARITY else 1
+
+
+def version(engine: str) -> str:
+    """The version of an engine's library."""
+    return str(importlib.import_module(engine).__version__)
 
 
 def parse_arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, default=ROOT / "models" / "reference")
+    parser.add_argument("--engines", nargs="+", choices=["tensorflow", "jax"], default=["tensorflow", "jax"])
     parser.add_argument("--allow-cpu", action="store_true", help="run without a GPU too")
     parser.add_argument("--channels", type=int, nargs="+", default=[1_000, 10_000, 100_000])
     parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement")
@@ -157,14 +170,15 @@ def measure(engine: Engine, channels: int, seconds: float) -> dict[str, float]:
 
 
 def print_row(row: dict[str, Any]) -> None:
-    """One line of the table."""
-    tensorflow, onnxruntime = row["tensorflow"], row["onnxruntime"]
-    print(
-        f"{row['channels']:>8,} channels  tensorflow {tensorflow['blocks_per_s']:>12,.0f} blocks/s "
-        f"(p50 {tensorflow['latency_s_p50'] * 1e3:.2f} ms, p99 {tensorflow['latency_s_p99'] * 1e3:.2f} ms)  "
-        f"onnxruntime {onnxruntime['blocks_per_s']:>10,.0f} blocks/s  "
-        f"{tensorflow['blocks_per_s'] / onnxruntime['blocks_per_s']:.1f} times"
-    )
+    """A line of the table for each engine."""
+    reference = row["onnxruntime"]["blocks_per_s"]
+    for name in (name for name in row if name != "channels"):
+        found = row[name]
+        print(
+            f"{row['channels']:>8,} channels  {name:<11} {found['blocks_per_s']:>12,.0f} blocks/s "
+            f"(p50 {found['latency_s_p50'] * 1e3:.2f} ms, p99 {found['latency_s_p99'] * 1e3:.2f} ms)  "
+            f"{found['blocks_per_s'] / reference:.1f} times onnxruntime"
+        )
 
 
 def processor() -> str:

@@ -1,1 +1,1 @@
-"""Engines, which run the network: ONNX Runtime or TensorFlow."""
+"""Engines, which run the network: ONNX Runtime, TensorFlow or JAX."""

@@ -1,7 +1,7 @@
 """Selects and creates the engine that runs a model.
 
-``auto`` selects TensorFlow if a GPU is visible and TensorFlow is installed, else ONNX Runtime. TensorFlow is imported
-only if selected. Every engine is checked against the golden vectors before use.
+``auto`` selects TensorFlow or JAX if a GPU is visible and one of them is installed for it, else ONNX Runtime. The
+library of an engine is imported only if selected. Every engine is checked against the golden vectors before use.
 """
 
 import importlib.util
@@ -13,7 +13,10 @@ from monitor.errors import ArtefactError
 from monitor.extras import installed, missing
 from monitor.model.artefact.artefact import Artefact
 
-EngineName = Literal["auto", "onnxruntime", "tensorflow"]
+EngineName = Literal["auto", "onnxruntime", "tensorflow", "jax"]
+
+ON_GPU = frozenset({"tensorflow", "jax"})
+"""Engines that run on a GPU where there is one."""
 
 
 def gpu_visible() -> bool:
@@ -22,10 +25,15 @@ def gpu_visible() -> bool:
 
 
 def chosen(engine: EngineName) -> EngineName:
-    """Resolve ``auto``: TensorFlow if it is installed and a GPU is visible, else ONNX Runtime."""
+    """Resolve ``auto``: if a GPU is visible TensorFlow, or JAX with CUDA, whichever is installed; else ONNX Runtime."""
     if engine != "auto":
         return engine
-    return "tensorflow" if gpu_visible() and importlib.util.find_spec("tensorflow") is not None else "onnxruntime"
+    if not gpu_visible():
+        return "onnxruntime"
+    if importlib.util.find_spec("tensorflow") is not None:
+        return "tensorflow"
+    plugins = ("jax_cuda13_plugin", "jax_cuda12_plugin")  # JAX without one of them runs on the CPU, and slower
+    return "jax" if any(importlib.util.find_spec(name) is not None for name in plugins) else "onnxruntime"
 
 
 def load_engine(artefact: Artefact, engine: EngineName = "auto") -> Engine:
@@ -39,12 +47,19 @@ def load_engine(artefact: Artefact, engine: EngineName = "auto") -> Engine:
         ArtefactError: the engine is not installed, or its forecasts differ from the golden vectors.
     """
     made: Engine
-    if chosen(engine) == "tensorflow":
+    name = chosen(engine)
+    if name == "tensorflow":
         from monitor.model.engines.tensorflow_engine import TensorflowEngine
 
         if not installed("tensorflow"):
             raise ArtefactError(missing("tensorflow", "the engine tensorflow", "cuda" if gpu_visible() else ""))
         made = TensorflowEngine(artefact.manifest.shape, artefact.weights())
+    elif name == "jax":
+        from monitor.model.engines.jax_engine import JaxEngine
+
+        if not installed("jax"):
+            raise ArtefactError(missing("jax", "the engine jax"))
+        made = JaxEngine(artefact.manifest.shape, artefact.weights())
     else:
         from monitor.model.engines.onnx_engine import OnnxEngine
 

@@ -1,8 +1,7 @@
 """Runs the network with TensorFlow, for a GPU. The state of all channels stays on the device.
 
 One compiled function gathers the state of a batch's rows, runs a step and scatters the state back. Only blocks and
-forecasts are copied between host and device. Batches are padded to a few sizes, and each size is run once at start, so
-that no batch waits for a compilation. The padding rows belong to no channel.
+forecasts are copied between host and device.
 
 All arithmetic is float32. TensorFloat-32, the default for products on GPUs, keeps only ten bits and is turned off.
 """
@@ -14,21 +13,8 @@ import numpy as np
 
 from monitor.core.arrays import Float32, Rows
 from monitor.core.forecaster import CarriedState
+from monitor.model.engines.device import MAX_WINDOWS, filled, padded_rows, padded_to, sizes, stacked
 from monitor.model.network import Shape, quiet_tensorflow
-
-LARGEST_POWER = 4096
-"""Batches up to this size are padded to a power of two, larger ones to a multiple of this. Lower: more sizes to
-compile. Higher: more padding in large batches."""
-
-MAX_WINDOWS = 4096
-"""Most windows per call. Higher: more device memory. Lower: more calls."""
-
-
-def filled(count: int) -> int:
-    """The size that a batch of ``count`` rows is padded to."""
-    if count > LARGEST_POWER:
-        return -(-count // LARGEST_POWER) * LARGEST_POWER
-    return 1 << max(count - 1, 0).bit_length()
 
 
 class DeviceState:
@@ -39,16 +25,10 @@ class DeviceState:
         self.spare_row = channels
         self._clear = clear
 
-    def rows(self, rows: Rows) -> Rows:
-        """The rows of a batch, padded with the spare row."""
-        padded = np.full(filled(len(rows)), self.spare_row, np.int64)
-        padded[: len(rows)] = rows
-        return padded
-
     def reset(self, rows: Rows) -> None:
         """Set the state of ``rows`` to zero."""
         if len(rows):
-            self._clear(self.values, self.rows(rows))
+            self._clear(self.values, padded_rows(rows, self.spare_row))
 
 
 class TensorflowEngine:
@@ -88,11 +68,8 @@ class TensorflowEngine:
         with tf.device(self._device):
             values = tf.Variable(tf.zeros((channels + 1, self._width)), trainable=False)
         state = DeviceState(values, self._clear, channels)
-        count = 1
-        while count < filled(channels):
+        for count in sizes(channels):
             self._warm(state, count)
-            count = count * 2 if count < LARGEST_POWER else count + LARGEST_POWER
-        self._warm(state, filled(channels))
         return state
 
     def _warm(self, state: DeviceState, count: int) -> None:
@@ -103,9 +80,8 @@ class TensorflowEngine:
     def step(self, blocks: Float32, state: CarriedState, rows: Rows) -> Float32:
         """Run one step of the carried mode; see :class:`monitor.core.forecaster.Engine`."""
         assert isinstance(state, DeviceState)  # noqa: S101 - states are made by new_state of the same engine
-        padded = state.rows(rows)
-        if len(padded) != len(blocks):
-            blocks = np.concatenate([blocks, np.zeros((len(padded) - len(blocks), self.block_samples), np.float32)])
+        padded = padded_rows(rows, state.spare_row)
+        blocks = padded_to(blocks, len(padded))
         forecast: Float32 = self._step(blocks, state.values, padded).numpy()[: len(rows)]
         return forecast
 
@@ -114,9 +90,7 @@ class TensorflowEngine:
         parts = []
         for first in range(0, len(windows), MAX_WINDOWS):
             part = windows[first : first + MAX_WINDOWS]
-            padded = np.zeros((filled(len(part)), *part.shape[1:]), np.float32)
-            padded[: len(part)] = part
-            parts.append(self._windows(padded).numpy()[: len(part)])
+            parts.append(self._windows(padded_to(part, filled(len(part)))).numpy()[: len(part)])
         return np.concatenate(parts) if parts else np.empty((0, self.block_samples), np.float32)
 
 
@@ -124,16 +98,8 @@ def _functions(shape: Shape, weights: list[Float32]) -> tuple[Any, Any, Any]:
     """Compile step, windows and clear as TensorFlow functions on the current device."""
     import tensorflow as tf
 
-    kernel1, recurrent1, bias1, kernel2, recurrent2, bias2, dense1, offset1, dense2, offset2 = weights
     first, second = shape.units
-    # Two linear layers are merged into one; the product is computed in float64 and stored in float32.
-    product = dense1.astype(np.float64) @ dense2.astype(np.float64)
-    offset = offset1.astype(np.float64) @ dense2.astype(np.float64) + offset2
-    # Input and recurrent kernels are stacked, so that one product computes both.
-    both1 = tf.constant(np.concatenate([kernel1, recurrent1]))
-    both2 = tf.constant(np.concatenate([kernel2, recurrent2]))
-    add1, add2 = tf.constant(bias1), tf.constant(bias2)
-    out, add_out = tf.constant(product.astype(np.float32)), tf.constant(offset.astype(np.float32))
+    both1, add1, both2, add2, out, add_out = map(tf.constant, stacked(weights))
 
     def cell(x: Any, h: Any, c: Any, both: Any, add: Any) -> tuple[Any, Any]:
         i, f, g, o = tf.split(tf.matmul(tf.concat([x, h], 1), both) + add, 4, axis=1)

@@ -19,7 +19,7 @@ from monitor.core.learning.gather import Gathered
 from monitor.core.scoring.alarm import Changes
 from monitor.errors import MonitorError
 from monitor.model.artefact.artefact import Artefact, load_artefact
-from monitor.model.engines.engines import EngineName, chosen, load_engine
+from monitor.model.engines.engines import ON_GPU, EngineName, chosen, load_engine
 from monitor.runtime.lanes.lane import Lane, LaneShape
 from monitor.runtime.lanes.orders import Batches, HeadBlocks
 from monitor.runtime.lanes.workers import Inference, WorkerError
@@ -162,6 +162,6 @@ def lane_key(config: Config, name: str, artefact: Artefact) -> LaneKey:
             artefact.manifest.scaling.time_constant_blocks,
             settings.mode,
             # One process per GPU: each further one would hold its own copy of the network and its state there.
-            1 if engine == "tensorflow" else min(workers, config.limits.channels),
+            1 if engine in ON_GPU else min(workers, config.limits.channels),
         ),
     )
