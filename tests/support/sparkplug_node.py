@@ -118,6 +118,7 @@ class LiveNode:
         """Connect; ``devices`` has the types of the metrics of each."""
         self.node = node
         self.requests = 0
+        """Requests for births that it has answered."""
         self._devices = devices
         self._lock = threading.RLock()
         self._subscribed = threading.Event()
@@ -166,8 +167,8 @@ class LiveNode:
     def _commanded(self, client: Any, userdata: Any, message: Any) -> None:
         del client, userdata
         if b"Node Control/Rebirth" in message.payload:
-            self.requests += 1
             self.bear()
+            self.requests += 1
 
 
 @contextlib.contextmanager
