@@ -180,14 +180,14 @@ class Learning(Section):
     """Channels without a calibration file learn what is healthy from their own life."""
 
     enabled: bool = False
-    """Whether they do. It needs a ``state_dir``."""
+    """Whether channels without a calibration file learn. It needs a ``state_dir``."""
     duration: Seconds = Field(default=7 * 86400.0, ge=1, le=366 * 86400.0)
     """Running time of a machine that its channels learn from; then their limits are locked."""
     minimum: Seconds = Field(default=3600.0, ge=1, le=366 * 86400.0)
     """Running time after which a channel has a provisional calibration."""
     settle: Seconds = Field(default=600.0, ge=0, le=366 * 86400.0)
     """Running time that is left out at the beginning, and after a standstill that was longer than this."""
-    model: Literal["reference", "own"] = "reference"
+    model: Literal["reference", "own"] = Field(default="reference", examples=["reference"])
     """The model that forecasts the channels while they learn: the configured one."""
 
     @field_validator("model")
@@ -306,7 +306,7 @@ class Config(Section):
     scoring: Scoring = Scoring()
     """Intervals and limits."""
     learning: Learning = Learning()
-    """Learning what is healthy."""
+    """How channels without a calibration file learn what is healthy from their own life."""
     limits: Limits = Limits()
     """Limits on memory."""
     http: Http = Http()

@@ -47,6 +47,7 @@ def command(file: Path | None, schema: bool, as_json: bool) -> None:
         known = [
             {
                 "topic": sensor.topic,
+                "learns": sensor.learns,
                 "calibrations_found": sensor.found,
                 "calibrations_missing": sensor.missing,
                 "calibrations_unusable": sensor.unusable,

@@ -39,6 +39,7 @@ def test_calibrations_are_found_missing_and_of_another_model(tmp_path: Path, cal
     found = document("check-config", file)
     assert (found["ok"], found["problems"], found["warnings"]) == (True, [], [])
     (sensor,) = found["sensors"]
+    assert sensor["learns"] is False
     folder = tmp_path / "cal"
     assert sensor["calibrations_found"] == [str(folder / "fan-1-x.calibration")]
     assert sensor["calibrations_missing"] == [str(folder / "fan-9-x.calibration")]
