@@ -56,7 +56,8 @@ def command(file: Path | None, schema: bool, as_json: bool) -> None:
         ]
         click.echo(json.dumps({"ok": True, "problems": [], "sensors": known, "warnings": warnings}))
         return
-    click.echo(f"{file}: ok ({len(config.sensors)} sensors, labels {', '.join(config.label_names)})")
+    count = f"{len(sensors)} sensor{'s' if len(sensors) != 1 else ''}"
+    click.echo(f"{file}: ok ({count}, labels {', '.join(config.label_names)})")
     for i, sensor in enumerate(sensors):
         click.echo(f"sensors[{i}] {sensor.topic}: " + "\n  ".join(sensor.lines()))
     for text in warnings:

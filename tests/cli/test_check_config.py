@@ -47,7 +47,7 @@ def test_calibrations_are_found_missing_and_of_another_model(tmp_path: Path, cal
     assert set(unusable) == {str(folder / "fan-2-x.calibration"), str(folder / "odd-x.calibration")}
     assert "was made with model" in unusable[str(folder / "fan-2-x.calibration")]
     told = output("check-config", file).splitlines()
-    assert told[0] == f"{file}: ok (1 sensors, labels machine, axis)"
+    assert told[0] == f"{file}: ok (1 sensor, labels machine, axis)"
     assert told[1] == "sensors[0] plant/{machine}/{axis}: 1 calibration found"
     assert told[2] == f"  missing: {folder / 'fan-9-x.calibration'}"
     assert len(told) == 5
