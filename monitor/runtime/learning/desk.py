@@ -54,7 +54,7 @@ from monitor.runtime.learning.one_channel import (
     turns,
 )
 from monitor.runtime.learning.process import LearnerProcess
-from monitor.runtime.learning.report import report
+from monitor.runtime.learning.report import report, report_stuck
 from monitor.runtime.logs import RepeatedLog
 
 LOG = logging.getLogger(__name__)
@@ -213,6 +213,8 @@ class LearningDesk:
                 again = one.phase is Phase.OPENING and 0 < one.until_s <= self._clock()
                 if again or self._process is None:
                     self._open(one)
+                if one.stuck(self._clock()):
+                    report_stuck(one)
             self._give_turns()
             self._calibrate()
 

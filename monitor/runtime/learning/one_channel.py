@@ -42,6 +42,11 @@ FEWEST_TURNS = 8
 """Turns that there are at least."""
 
 
+STUCK_S = 600.0
+"""Seconds with samples and without a complete interval, after which a person is told. Shorter: a machine that starts is
+told. Longer: nobody knows why a channel does not learn."""
+
+
 class Phase(StrEnum):
     """What a channel that learns does."""
 
@@ -90,6 +95,14 @@ class ChannelLearning:
     """Whether a fit is under way."""
     until_s: float = 0.0
     """Monotonic instant: the end of a turn, or before which nothing is tried again."""
+    closed: int = 0
+    """Intervals that were complete so far, used or not."""
+    closed_s: float = 0.0
+    """Monotonic instant since when that is so; 0: not known yet."""
+    received: int = 0
+    """Samples that had come then."""
+    told: bool = False
+    """Whether it was told that none is complete."""
     curve: list[float] = field(default_factory=list)
     aside: tuple[tuple[float, float, int], ...] = ()
     unsteady: bool = False
@@ -103,6 +116,22 @@ class ChannelLearning:
     def learned_s(self) -> float:
         """Seconds of running seen so far."""
         return self.seen * self.interval_s
+
+    def stuck(self, now_s: float) -> bool:
+        """Whether samples have come for :data:`STUCK_S` and no interval was complete; told once.
+
+        Args:
+            now_s: monotonic instant.
+        """
+        closed = self.seen + sum(self.left_out)
+        if closed != self.closed or not self.closed_s:
+            self.closed, self.closed_s, self.received = closed, now_s, self.channel.samples_received
+        enough = self.interval_s / self.block_s * self.block_samples
+        flows = self.channel.samples_received - self.received > enough
+        if now_s - self.closed_s < STUCK_S or not flows or self.told:
+            return False
+        self.told = True
+        return True
 
     @property
     def name(self) -> str:

@@ -40,3 +40,13 @@ def report(one: ChannelLearning, made: Calibrated, *, locked: bool) -> None:
         )
     elif one.unsteady:
         LOG.info("steady again: channel=%s", name)
+
+
+def report_stuck(one: ChannelLearning) -> None:
+    """Log that a channel does not learn although samples come."""
+    LOG.warning(
+        "does not learn, no interval is complete: channel=%s interval_s=%g; its sensor sends bursts, or messages "
+        "are lost. Choose a shorter scoring.interval, or give it a calibration",
+        one.channel.name,
+        one.interval_s,
+    )
