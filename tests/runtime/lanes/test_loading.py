@@ -16,7 +16,7 @@ DEMO = load_artefact(shipped("models/demo"))
 
 
 def config(rate_hz: float = 12000.0, channels: int = 8, **inference: object) -> Config:
-    sensor = {"topic": "plant/{machine}", "payload": {"format": "float32"}, "sampling_rate_hz": rate_hz}
+    sensor = {"topic": "plant/{machine}", "payload": {"format": "float32"}, "sampling_rate_hz": rate_hz, "unit": "g"}
     return Config.model_validate(
         {
             "sensors": [sensor],
@@ -62,6 +62,14 @@ def test_a_rate_that_the_model_does_not_know_is_logged(caplog: pytest.LogCapture
         assert caplog.text == ""
         stop(loader.load(config(8000.0), None, {}))
     assert "sensor plant/{machine}: has 8000 Hz, the model was trained at 12000 Hz" in caplog.text
+
+
+def test_a_sensor_without_a_unit_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    given = config().model_dump(exclude_unset=True)
+    del given["sensors"][0]["unit"]
+    with caplog.at_level(logging.WARNING):
+        stop(Lanes(lambda _lane, _changes: None, lambda _: None).load(Config.model_validate(given), None, {}))
+    assert "sensor plant/{machine}: no unit is given, so samples are taken as m/s2" in caplog.text
 
 
 def test_what_was_started_ends_when_another_model_is_unusable(tmp_path: Path) -> None:
