@@ -110,9 +110,9 @@ def list_(channels: tuple[str, ...], access: "Access", as_json: bool) -> None:
         click.echo(json.dumps({"channels": found}))
         return
     for one in found:
-        click.echo(_line(one))
+        _say(_line(one))
         if one["problem"]:
-            click.echo(f"  {one['problem']}")
+            _say(f"  {one['problem']}")
     if not found:
         click.echo("no channel has a baseline yet")
 
@@ -130,13 +130,13 @@ def show(channel: str, access: "Access", as_json: bool) -> None:
         click.echo(json.dumps({"channels": found}))
         return
     for one in found:
-        click.echo(_line(one))
+        _say(_line(one))
         for baseline in one.get("baselines", []):
             mark = "*" if one["baseline"] and baseline["number"] == one["baseline"]["number"] else " "
-            click.echo(f" {mark} baseline {_about(baseline)}")
+            _say(f" {mark} baseline {_about(baseline)}")
         _picture(one.get("profiles"))
         for change in one.get("changes", []):
-            click.echo(f"   {_time(change['at_s'])} {_change(change)}")
+            _say(f"   {_time(change['at_s'])} {_change(change)}")
 
 
 def _changing(name: str, text: str, *options: Any) -> None:
@@ -217,27 +217,25 @@ def export_(channels: tuple[str, ...], out: Path, access: "Access", as_json: boo
 @click.option("--labels", help="For one calibration file: labels of its channel, machine=fan-1,sensor=de,axis=x.")
 @on_baselines
 def import_(source: Path, labels: str | None, access: "Access", as_json: bool, reason: str, by: str | None) -> None:
-    """Make exported baselines, or one calibration file, the current baselines of a state directory.
+    """Make exported baselines, or one calibration file, the current baselines of their channels.
 
-    Example: vibration-monitor baseline import baselines --state-dir DIR --reason 'moved to the new server'
+    Example: vibration-monitor baseline import baselines --reason 'moved to the new server'
     """
-    from monitor.cli.baseline_access import Folder
     from monitor.errors import ConfigurationError
     from monitor.runtime.baselines.changes import Wish
     from monitor.runtime.baselines.transfer import import_folder
 
-    if not isinstance(access, Folder):
-        raise ConfigurationError("import works on a state directory: stop the daemon, and give --state-dir or --config")
+    pairs = [one.partition("=") for one in labels.split(",")] if labels is not None else []
+    if not all(name and is_ and value for name, is_, value in pairs):
+        raise ConfigurationError(f"--labels: '{labels}' is not of the form machine=fan-1,axis=x")
     asked = Wish.checked(channels=("*",), by=by or getpass.getuser(), reason=reason).asked
-    with access.changing() as store:
-        if labels is None:
-            done, refused = import_folder(store, source, asked)
+    refused: dict[str, str] = {}
+    with access.importing(asked) as bring:
+        if pairs:
+            bring({name: value for name, _, value in pairs}, source, None)
+            done = ["/".join(value for _, _, value in pairs)]
         else:
-            pairs = [one.partition("=") for one in labels.split(",")]
-            if not all(name and is_ and value for name, is_, value in pairs):
-                raise ConfigurationError(f"--labels: '{labels}' is not of the form machine=fan-1,axis=x")
-            store.bring({name: value for name, _, value in pairs}, source, asked)
-            done, refused = ["/".join(value for _, _, value in pairs)], {}
+            done, refused = import_folder(bring, source)
     _tell({"changed": dict.fromkeys(done), "refused": refused}, as_json=as_json)
 
 
@@ -253,11 +251,18 @@ def _tell(outcome: dict[str, Any], *, as_json: bool) -> None:
         click.echo(json.dumps(outcome))
     else:
         for name, number in changed.items():
-            click.echo(f"{name}: done" + (f", baseline {number} is current" if number is not None else ""))
+            _say(f"{name}: done" + (f", baseline {number} is current" if number is not None else ""))
         for reason in refused.values():
-            click.echo(reason, err=True)
+            _say(reason, err=True)
     if refused:
         raise SystemExit(MonitorError.exit_code)
+
+
+def _say(line: str, *, err: bool = False) -> None:
+    """Print a line with names from elsewhere, which must not control the terminal."""
+    from monitor.runtime.printable import printable
+
+    click.echo(printable(line), err=err)
 
 
 def _said(document: dict[str, Any], text: str, *, as_json: bool) -> None:
@@ -310,7 +315,7 @@ def _picture(profiles: dict[str, Any] | None) -> None:
     for number, row in enumerate(levels):
         drawn = "".join(SHADES[round((len(SHADES) - 1) * (one - low) / max(high - low, 1e-9))] for one in row)
         values = ", ".join(f"{name} {values[number]:.4g}" for name, values in profiles["values"].items())
-        click.echo(f"   [{drawn}] {values}")
+        _say(f"   [{drawn}] {values}")
 
 
 def _time(at_s: float) -> str:

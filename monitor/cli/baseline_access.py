@@ -12,16 +12,19 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from glob import escape
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlencode, urlsplit
 
 from monitor.errors import ConfigurationError, MonitorError
+from monitor.model.calibration_file import load_calibrations
 from monitor.runtime.baselines.changes import Action, Wish, change_all, chosen
 from monitor.runtime.baselines.documents import details, summaries
 from monitor.runtime.baselines.history import History
-from monitor.runtime.baselines.store import FOLDER, Store
+from monitor.runtime.baselines.store import FOLDER, Asked, Store
+from monitor.runtime.baselines.transfer import Bring, bring
 from monitor.runtime.secret import read_secret
 from monitor.runtime.state.file import LOCK_NAME, locked
 
@@ -40,6 +43,9 @@ class Access(Protocol):
 
     def change(self, action: Action, wish: Wish) -> dict[str, Any]:
         """Do something, and tell what was ``changed`` and what ``refused``."""
+
+    def importing(self, asked: Asked) -> AbstractContextManager[Bring]:
+        """What makes a file the current baseline of a channel, as long as the context lasts."""
 
     def files(self, patterns: tuple[str, ...]) -> Iterator[tuple[History, bytes]]:
         """The history and the calibration file of each channel that fits and has a baseline."""
@@ -70,6 +76,12 @@ class Folder:
             history = self._store.history(labels)
             if history is not None and history.current is not None:
                 yield history, self._store.file_bytes(history)
+
+    @contextlib.contextmanager
+    def importing(self, asked: Asked) -> Iterator[Bring]:
+        """See :class:`Access`."""
+        with self.changing() as store:
+            yield lambda labels, file, history: bring(store, labels, file, asked, history)
 
     @contextlib.contextmanager
     def changing(self) -> Iterator[Store]:
@@ -150,9 +162,27 @@ class Remote:
     def change(self, action: Action, wish: Wish) -> dict[str, Any]:
         """See :class:`Access`."""
         token = self._listing(wish.channels[:1], everything=False)["token"]
+        return self._post(str(action), wish.model_dump_json(exclude_none=True).encode(), token)
+
+    @contextlib.contextmanager
+    def importing(self, asked: Asked) -> Iterator[Bring]:
+        """See :class:`Access`."""
+        token = self._listing((), everything=False)["token"]
+
+        def bring(labels: dict[str, str], file: Path, history: History | None) -> None:
+            load_calibrations(file)
+            about = None if history is None else history.exported.model_dump(mode="json")
+            calibration = base64.b64encode(file.read_bytes()).decode()
+            parcel = {"labels": labels, "by": asked.by, "reason": asked.reason, "history": about}
+            outcome = self._post("import", json.dumps(parcel | {"calibration": calibration}).encode(), token)
+            if outcome["refused"]:
+                raise MonitorError(" ".join(outcome["refused"].values()))
+
+        yield bring
+
+    def _post(self, what: str, body: bytes, token: str | None) -> dict[str, Any]:
         headers = {"Content-Type": "application/json", **({"X-Vibration-Token": token} if token else {})}
-        body = wish.model_dump_json(exclude_none=True).encode()
-        outcome: dict[str, Any] = json.loads(self._ask(f"/api/v1/baselines/{action}", body, headers))
+        outcome: dict[str, Any] = json.loads(self._ask(f"/api/v1/baselines/{what}", body, headers))
         return outcome
 
     def files(self, patterns: tuple[str, ...]) -> Iterator[tuple[History, bytes]]:
@@ -188,6 +218,8 @@ class Remote:
                 return text.encode()  # an outcome in which nothing was changed
             if error.code == 401:
                 text = "the daemon asks for authentication; give --user and --password-file, or --token-file"
+            elif error.code == 413:
+                text = "the baseline is too large for a request; stop the daemon, and use --state-dir"
             elif error.code == 404 and path.startswith("/api/v1/baselines?") and "not found" in text.lower():
                 text = "this daemon knows no baselines; it is of an older version"
             kind = ConfigurationError if error.code in {400, 404} else MonitorError

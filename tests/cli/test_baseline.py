@@ -1,5 +1,6 @@
 """``baseline`` on a state directory without a daemon."""
 
+import os
 from itertools import count
 from pathlib import Path
 
@@ -102,6 +103,24 @@ def test_what_cannot_be_done_is_said_and_costs_its_channel_only(state: Path, tmp
     assert output("baseline", "list", "--state-dir", empty) == "no channel has a baseline yet\n"
     assert "there is no channel yet" in str(refusal("baseline", "accept", "*", "--state-dir", empty, *WHO))
     assert [path.name for path in empty.iterdir()] in (["state"], ["state", "lock"], ["lock", "state"])
+
+
+def test_names_from_elsewhere_do_not_control_the_terminal(state: Path) -> None:
+    file = state / "baselines" / f"{slug_of(FAN)}.json"
+    before = file.read_text()
+    file.write_text(before.replace('"learning"', '"\\u001b[2J"'))
+    assert file.read_text() != before
+    shown = output("baseline", "show", "fan-1/x", "--state-dir", state)
+    assert "learned by \\x1b[2J (baseline 2)" in shown
+    assert "\x1b" not in shown
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_what_root_writes_belongs_to_the_owner_of_the_folder(state: Path) -> None:
+    os.chown(state, 65534, 65534)
+    output("baseline", "accept", "fan-1/x", "--state-dir", state, *WHO)
+    owners = {path.stat().st_uid for path in [state / "lock", *(state / "baselines").rglob("*"), state / "baselines"]}
+    assert owners == {65534}
 
 
 def test_a_folder_that_a_daemon_holds_is_read_and_not_changed(state: Path) -> None:

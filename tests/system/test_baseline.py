@@ -114,7 +114,6 @@ def test_what_cannot_be_done_is_said(plant: tuple[RunningDaemon, int]) -> None:
     assert "no channel fits 'fan-9/*': there are fan/x, press/x; write for example" in str(error)
     for what in ("learn", "extend"):
         assert "this daemon does not learn; set 'learning: " in str(refusal("baseline", what, "fan/x", *url, *WHO))
-    assert "import works on a state directory" in str(refusal("baseline", "import", daemon.config.parent, *url, *WHO))
     held = refusal("baseline", "accept", "fan/x", "--config", daemon.config, *WHO)
     assert "a daemon runs on" in str(held)
     assert "ask it instead, with --url" in str(held)
@@ -129,6 +128,39 @@ def test_a_running_daemon_exports(plant: tuple[RunningDaemon, int], tmp_path: Pa
     there = Store(other, time.time).current(FAN, MODEL)
     assert there is not None
     assert there.sampling_rate_hz == 12000
+
+
+def test_a_running_daemon_takes_a_baseline_from_elsewhere(plant: tuple[RunningDaemon, int], tmp_path: Path) -> None:
+    daemon, broker = plant
+    url = ("--url", daemon.address)
+    send(broker, "pump", noise(1, 1))
+    publish(broker, [("presses/press/x", bytes(4000))])
+    wait_for(lambda: daemon.values("vibration_channel_calibrated", machine="pump") == [0], "the channel")
+    wait_for(lambda: daemon.values("vibration_channel_calibrated", machine="press") == [1], "the press")
+    elsewhere = Store(tmp_path / "elsewhere", time.time)
+    source = Source(1_690_000_000.0, 1_690_086_400.0)
+    elsewhere.learned({**FAN, "machine": "pump"}, bench_calibration(100, 12000.0), model_sha256=MODEL, source=source)
+    output("baseline", "export", "--out", tmp_path / "out", "--state-dir", tmp_path / "elsewhere")
+    assert output("baseline", "import", tmp_path / "out", *url, *WHO) == "pump/x: done\n"
+    assert daemon.values("vibration_channel_calibrated", machine="pump") == [1]
+    assert output("baseline", "list", "pump/x", *url).startswith("pump/x  locked  1: 2023-07-22 04:26 UTC to ")
+    (file,) = (tmp_path / "out").glob("*.npz")
+    assert output("baseline", "import", file, "--labels", "machine=pump,axis=x", *url, *WHO) == "pump/x: done\n"
+    (found,) = document("baseline", "show", "pump/x", *url)["channels"]
+    assert [one["what"] for one in found["changes"]] == ["learned", "imported", "imported"]
+    press = refusal("baseline", "import", file, "--labels", "machine=press,axis=x", *url, *WHO)
+    assert "press/x: the configuration names its calibration" in str(press)
+    file.write_bytes(file.read_bytes()[:-1000])
+    error = refusal("baseline", "import", file, "--labels", "machine=pump,axis=x", *url, *WHO)
+    assert "is not a calibration, or is damaged" in str(error)
+    token = json.loads(ask(daemon, "/api/v1/baselines")[1])["token"]
+    headers = {"Content_Type": "application/json", "X_Vibration_Token": token}
+    good = {"labels": {**FAN, "machine": "pump"}, "by": "anna", "reason": "r", "calibration": "UEsDBA=="}
+    for body, status in ((good, 409), ({**good, "calibration": "A"}, 400), ({**good, "labels": {}}, 400)):
+        assert ask(daemon, "/api/v1/baselines/import", body, **headers)[0] == status, body
+    assert ask(daemon, "/api/v1/baselines/import", {**good, "calibration": "A" * 70_000}, **headers)[0] == 413
+    assert ask(daemon, "/api/v1/baselines/import", good)[0] == 415
+    assert daemon.value("vibration_internal_errors_total", where="request") == 0
 
 
 def test_only_this_machines_user_may_change_something(plant: tuple[RunningDaemon, int]) -> None:

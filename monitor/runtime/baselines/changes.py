@@ -11,7 +11,7 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, Base64Bytes, BaseModel, ConfigDict, Field, ValidationError
 
 from monitor.errors import ConfigurationError, MonitorError
 from monitor.runtime.baselines.history import LONGEST_BY, LONGEST_REASON, History
@@ -70,6 +70,23 @@ class Wish(BaseModel):
             return cls.model_validate(values)
         except ValidationError as error:
             raise ConfigurationError(why(error)) from error
+
+
+class Parcel(BaseModel):
+    """A baseline that somebody brings from elsewhere, checked as far as possible without opening its calibration."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    labels: dict[Pattern, Pattern] = Field(min_length=1, max_length=100)
+    """Labels of its channel."""
+    by: Line = Field(max_length=LONGEST_BY)
+    """Who brings it."""
+    reason: Line = Field(max_length=LONGEST_REASON)
+    """Why."""
+    history: History | None = None
+    """Its history elsewhere."""
+    calibration: Base64Bytes
+    """The calibration file."""
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,14 @@ import json
 import logging
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from monitor.errors import ConfigurationError, MonitorError
-from monitor.runtime.baselines.changes import Action, Outcome, Wish, change, chosen
+from monitor.runtime.baselines.changes import Action, Outcome, Parcel, Wish, change, chosen
 from monitor.runtime.baselines.history import History, slug_of
-from monitor.runtime.baselines.store import Store
+from monitor.runtime.baselines.store import Asked, Store
+from monitor.runtime.baselines.transfer import bring
 from monitor.runtime.intake.channel import Channel
 from monitor.runtime.printable import printable
 
@@ -92,6 +95,28 @@ class BaselineDesk:
                 outcome.changed[name] = history
                 self.announce(history)
         return outcome
+
+    async def bring(self, parcel: Parcel) -> Outcome:
+        """Make a baseline from elsewhere the current one of its channel."""
+        outcome, name = Outcome(), "/".join(value for value in parcel.labels.values() if value)
+        async with self._one_at_a_time:
+            if name in self.configured():
+                outcome.refused[name] = f"{name}: the configuration names its calibration"
+                return outcome
+            try:
+                history = await asyncio.to_thread(self._bring, parcel)
+            except MonitorError as error:
+                outcome.refused[name] = f"{name}: {error}"
+                return outcome
+            outcome.changed[name] = history
+            self.announce(history)
+        return outcome
+
+    def _bring(self, parcel: Parcel) -> History:
+        with TemporaryDirectory() as folder:
+            file = Path(folder) / "calibration.npz"
+            file.write_bytes(parcel.calibration)
+            return bring(self.store, parcel.labels, file, Asked(parcel.by, parcel.reason), parcel.history)
 
     def announce(self, history: History) -> None:
         """Log and send the latest change of a channel, and have it use its baseline."""

@@ -4,12 +4,16 @@ An exported folder looks like that of the store, with the current baseline of ea
 else, so it is checked like everything from outside.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 from monitor.atomic_file import write_atomically
 from monitor.errors import ArtefactError, MonitorError
 from monitor.runtime.baselines.history import History, read_history
 from monitor.runtime.baselines.store import Asked, Store
+
+Bring = Callable[[dict[str, str], Path, History | None], object]
+"""Makes a calibration file the current baseline of the channel with these labels; the history is of another machine."""
 
 
 def export(folder: Path, history: History, calibration: bytes) -> None:
@@ -34,7 +38,7 @@ def export(folder: Path, history: History, calibration: bytes) -> None:
         raise MonitorError(f"{folder}: cannot be written: {reason}; check folder and free space") from error
 
 
-def import_folder(store: Store, folder: Path, asked: Asked) -> tuple[list[str], dict[str, str]]:
+def import_folder(bring: Bring, folder: Path) -> tuple[list[str], dict[str, str]]:
     """Make the baselines in a folder the current ones of their channels.
 
     Returns:
@@ -50,13 +54,26 @@ def import_folder(store: Store, folder: Path, asked: Asked) -> tuple[list[str], 
     for path in files:
         try:
             history = read_history(path)
-            baseline = history.baseline
-            if baseline is None:
+            if history.current is None:
                 raise ArtefactError(f"{path}: names no current baseline")
-            file = folder / history.file_name(baseline.number)
-            store.bring(history.labels, file, asked, baseline.source, history.changes)
+            bring(history.labels, folder / history.file_name(history.current), history)
         except MonitorError as error:
             refused[path.name] = str(error)
         else:
             done.append(history.name)
     return done, refused
+
+
+def bring(store: Store, labels: dict[str, str], file: Path, asked: Asked, history: History | None) -> History:
+    """Make a calibration file the current baseline of a channel; ``history``: that of another machine, if it has one.
+
+    Raises:
+        MonitorError: it cannot be used or written; nothing is changed.
+    """
+    if history is None or history.baseline is None:
+        store.bring(labels, file, asked)
+    else:
+        store.bring(labels, file, asked, history.baseline.source, history.changes)
+    found = store.history(labels)
+    assert found is not None  # noqa: S101 - it was just written
+    return found

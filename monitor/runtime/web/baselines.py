@@ -12,7 +12,7 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from monitor.errors import ArtefactError, ConfigurationError
-from monitor.runtime.baselines.changes import Action, Wish, chosen, why
+from monitor.runtime.baselines.changes import Action, Parcel, Wish, chosen, why
 from monitor.runtime.baselines.documents import details, summaries
 from monitor.runtime.web.permission import Permission
 from monitor.runtime.web.view import Service
@@ -78,12 +78,25 @@ class Baselines:
         status = 200 if outcome.changed else 409
         return web.Response(status=status, body=body, content_type="application/json", headers=HEADERS)
 
+    async def bring(self, request: web.Request) -> web.Response:
+        """Make the baseline in the body the current one of its channel."""
+        if (refusal := self._permission.refused(request)) is not None:
+            return refusal
+        try:
+            outcome = await self._service.baselines.bring(Parcel.model_validate_json(await request.read()))
+        except ValidationError as error:
+            return _text(400, f"import: {why(error)}")
+        status = 200 if outcome.changed else 409
+        body = _json(outcome.document())
+        return web.Response(status=status, body=body, content_type="application/json", headers=HEADERS)
+
 
 def add_baselines(app: web.Application, service: Service, permission: Permission) -> None:
     """Add the routes of the baselines."""
     handlers = Baselines(service, permission)
     app.router.add_get("/api/v1/baselines", handlers.listing)
     app.router.add_get("/api/v1/baselines/file", handlers.file)
+    app.router.add_post("/api/v1/baselines/import", handlers.bring)
     for action in Action:
         app.router.add_post(f"/api/v1/baselines/{action}", partial(handlers.change, action))
 
