@@ -128,7 +128,7 @@ class Daemon:
             lambda: self.config.label_names,
             self._configure_channel,
             self._events.baseline,
-            learns=lambda: False,
+            learns=lambda: self.config.learning.enabled,
         )
         self._rates = RateWatch(
             self.ingest.channels.values, lambda: self.config.scoring.rate_tolerance, self._rate_changed

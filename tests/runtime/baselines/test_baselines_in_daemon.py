@@ -13,6 +13,7 @@ from monitor.config_file import read_config
 from monitor.core.scoring.calibration import Calibration
 from monitor.model.artefact.artefact import load_artefact
 from monitor.model.calibration_file import ANY_REGIME, save_calibrations
+from monitor.runtime.baselines.changes import Action, Wish
 from monitor.runtime.baselines.history import slug_of
 from monitor.runtime.baselines.store import Asked, Store
 from monitor.runtime.daemon import Daemon
@@ -34,11 +35,13 @@ def save(path: Path, calibration: Calibration, model: str = MODEL) -> Path:
     return path
 
 
-def on_daemon(tmp_path: Path, sensor: dict[str, object], story: Callable[[Daemon], Awaitable[None]]) -> None:
+def on_daemon(
+    tmp_path: Path, sensor: dict[str, object], story: Callable[[Daemon], Awaitable[None]], more: str = ""
+) -> None:
     """Run a daemon without a broker, with the channels fan/x and pump/x."""
     config = tmp_path / "config.yaml"
     sensors = f"sensors: {json.dumps([{**SENSOR, **sensor}])}\n"
-    text = f"state_dir: {tmp_path / 'state'}\nevidence: {{enabled: false}}\n{sensors}"
+    text = f"state_dir: {tmp_path / 'state'}\nevidence: {{enabled: false}}\n{more}{sensors}"
     config.write_text(configuration(1, 0, text))
 
     async def run() -> None:
@@ -118,3 +121,28 @@ def test_baselines_that_cannot_be_used_cost_their_channel_only(
     assert len(told) == 2
     assert "is not a history of baselines, or is damaged" in told[0]
     assert f"pump/x: no score: baseline 1 was learned with model abababababab, this is {MODEL[:12]}" in told[1]
+
+
+def test_a_channel_learns_anew_when_it_is_asked_and_stops_when_it_is_accepted(
+    tmp_path: Path, calibration: Calibration
+) -> None:
+    Store(tmp_path / "state", lambda: 0.0).bring(FAN, save(tmp_path / "c.npz", calibration), ANNA)
+    wish = Wish.checked(channels=["fan/*"], by="anna", reason="new bearing")
+
+    async def story(daemon: Daemon) -> None:
+        (fan,) = [channel for channel in daemon.ingest.channels.values() if channel.name == "fan/x"]
+        before = fan.calibration
+        assert before is not None
+        before_it = fan.learning
+        assert before_it is None
+        outcome = await daemon.baselines.change(Action.LEARN, wish)
+        assert list(outcome.changed) == ["fan/x"]
+        while_it = fan.learning
+        assert while_it is not None
+        assert fan.calibration is before  # it goes on judging
+        await daemon.baselines.change(Action.ACCEPT, wish)
+        after_it = fan.learning
+        assert after_it is None
+        assert fan.calibration is before
+
+    on_daemon(tmp_path, {}, story, more="learning: {enabled: true}\n")
