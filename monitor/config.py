@@ -20,6 +20,9 @@ from monitor.quantities import Bytes, Seconds
 HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,252}[A-Za-z0-9])?")
 """A DNS name without port."""
 
+PAGE_URL = re.compile(r"https?://[A-Za-z0-9.:_\[\]-]+(/[^\s?#\"]*)?")
+"""The URL of a page, without user, query and fragment."""
+
 
 class MqttTls(Section):
     """Certificates for the connection to the broker; the broker's certificate is always verified."""
@@ -245,6 +248,17 @@ class Http(Section):
     allowed_hosts: tuple[str, ...] = Field(default=(), examples=[["monitor.example.com"]])
     """Further host names of the page, for example that of a reverse proxy. ``localhost`` and the machine's own name and
     addresses are always allowed. ``/metrics`` and the health checks accept any name."""
+
+    public_url: str | None = Field(default=None, examples=["https://monitor.example.com"])
+    """URL at which people open the live page, for links in alerts and events; its host is allowed as well. Default:
+    ``listen``."""
+
+    @field_validator("public_url")
+    @classmethod
+    def _url(cls, url: str | None) -> str | None:
+        if url is not None and not PAGE_URL.fullmatch(url):
+            raise ValueError(f"'{url}' is not the URL of a page; write for example https://monitor.example.com")
+        return url and url.rstrip("/")
 
     @field_validator("listen")
     @classmethod

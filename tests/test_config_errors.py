@@ -112,6 +112,10 @@ def sensor(**changes: str) -> str:
             "http.listen: '9108' is not an address; write for example 127.0.0.1:9108 or [::1]:9108",
         ),
         (
+            SENSOR + "http: {public_url: m.example.com}",
+            "http.public_url: 'm.example.com' is not the URL of a page; write for example https://monitor.example.com",
+        ),
+        (
             SENSOR + "evidence: {max_size: many}",
             "evidence.max_size: 'many' is not a size; write for example 500kB, 64MiB or 1GiB",
         ),

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from monitor.core.scoring.alarm import State
+from monitor.core.scoring.kinds import IN_WORDS, Kind
 from monitor.runtime.daemon import Daemon
 from monitor.runtime.web.table import ChannelTable, read_table
 
@@ -112,4 +113,4 @@ def _median(values: list[float]) -> float:
 
 
 def _loudest(table: ChannelTable, place: int) -> str:
-    return max((values[place], name) for name, values in table.evidence.items())[1]
+    return IN_WORDS[Kind(max((values[place], name) for name, values in table.evidence.items())[1])]

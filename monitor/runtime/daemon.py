@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -16,10 +17,11 @@ from monitor.config import Config
 from monitor.core.condition_values import ConditionValues
 from monitor.core.scoring.alarm import Changes
 from monitor.errors import ConfigurationError, MonitorError
+from monitor.runtime.addresses import channel_url, public_url
 from monitor.runtime.alarms.capture import EvidenceWriter
 from monitor.runtime.alarms.capture_names import evidence_dir
 from monitor.runtime.alarms.desk import AlarmDesk
-from monitor.runtime.alarms.event import restored_payload
+from monitor.runtime.alarms.event import restored_payload, since_s
 from monitor.runtime.alarms.publisher import EventPublisher
 from monitor.runtime.baselines.calibrations import Calibrations
 from monitor.runtime.baselines.desk import BaselineDesk
@@ -61,8 +63,8 @@ class Daemon:
 
     def __init__(self, config: Config, config_file: Path | None = None, notifier: Notifier | None = None) -> None:
         self.config = config
-        self.address = ""
-        """Where the HTTP server listens, after the start."""
+        self.address = f"{'https' if config.http.cert_file else 'http'}://{config.http.listen}"
+        """Where the HTTP server listens; port 0 is replaced at the start."""
         self._config_file = config_file
         self._notifier = notifier or Notifier(None)
         self._wall_clock = WallClock(time.time, time.monotonic)
@@ -134,7 +136,12 @@ class Daemon:
             self.ingest.channels.values, lambda: self.config.scoring.rate_tolerance, self._rate_changed
         )
         self._alarm_desk = AlarmDesk(
-            self._evidence, self.config.label_names, self._wall_clock.now_s, self._events.alarm, self._errors
+            self._evidence,
+            self.config.label_names,
+            self._wall_clock.now_s,
+            self._channel_url,
+            self._events.alarm,
+            self._errors,
         )
         self._memory = Memory(
             self.config.state_dir, time.monotonic, lambda: self._wall_clock.offset_s, self.config.limits.channels
@@ -279,6 +286,8 @@ class Daemon:
             internal_errors=dict(self._errors.counts),
             http_connections=self._http.connections,
             http_dropped=self._http.dropped,
+            url=public_url(self.config.http, self.address),
+            false_alarms_per_month=self.config.scoring.false_alarms_per_month,
         )
 
     def _deliver(self, topic: str, payload: bytes, retained: bool) -> None:
@@ -360,11 +369,15 @@ class Daemon:
         state = self._memory.restore(channel, inference, self.config.label_names)
         labels = dict(zip(self.config.label_names, channel.labels, strict=True))
         self._events.channel(labels)
-        payload = restored_payload(channel, labels, state, self._wall_clock.now_s())
+        payload = restored_payload(channel, labels, state, self._wall_clock.now_s(), self._channel_url(labels))
+        channel.alarm_since_s = since_s(payload)
         # After a clean stop the broker's retained event is known to be right. After a kill it may be wrong.
         if channel.event or (payload and not self._memory.clean):
             self._events.state(labels, payload)
         channel.event = payload if channel.event else ""
+
+    def _channel_url(self, labels: Mapping[str, str]) -> str:
+        return channel_url(public_url(self.config.http, self.address), labels)
 
     def _rate_changed(self, channel: Channel) -> None:
         self._lanes[channel.model].inference.measured(Measured(channel.row, channel.wrong_rate))

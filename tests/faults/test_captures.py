@@ -14,6 +14,7 @@ from monitor.config_sensors import Sensor
 from monitor.core.rings import Rings
 from monitor.runtime.alarms.capture import EvidenceWriter, prune
 from monitor.runtime.alarms.event import Capture
+from monitor.runtime.alarms.in_words import Figures
 from monitor.runtime.intake.channel import Channel
 from tests.support.daemons import SENSOR
 from tests.support.page_plant import EchoEngine
@@ -34,7 +35,8 @@ class Plant:
 
         async def story() -> None:
             for name, engine in channels:
-                capture = Capture(name, {"name": name}, 1.7e9, 1.5, {"bands": 1.5}, (100.0, 150.0), RATE, "ab" * 32)
+                figures = Figures(1.5, {"bands": 1.5}, (100.0, 150.0), 1.0, 3.5)
+                capture = Capture(name, {"name": name}, 1.7e9, figures, RATE, "ab" * 32)
                 channel = Channel((name,), "topic", Sensor.model_validate(SENSOR), "default", 0)
                 self.writer.start(capture, self.rings, channel, engine, 10)
             await asyncio.gather(*self.writer._tasks)

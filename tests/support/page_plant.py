@@ -105,6 +105,7 @@ class Plant:
         board.alarm_state[row] = State.ALARM if score >= 1 else State.WARNING if score >= 0.7 else State.OK
         board.evidence[row] = score * np.linspace(1.0, 0.1, len(KINDS))
         board.band[row] = (0.25, 0.3)
+        board.times_healthy[row] = (7.0, 40.0)
 
     def noise(self, count: int) -> Float32:
         return self.rng.normal(size=count).astype(np.float32)

@@ -37,6 +37,8 @@ class Judgements:
     band: Float32
     """(n, 2) lower and upper end of the most conspicuous band, as fractions of half the sampling rate; NaN without a
     score."""
+    times_healthy: Float32
+    """(n, 2) RMS, and amplitude of the whitened residual in that band, over what is healthy; NaN without a score."""
     refusal: Int8
     """(n,) 0, or the code of a :class:`Refusal`; without a calibration only an implausible level is detected."""
     condition_distance: Float32
@@ -148,14 +150,16 @@ class Judge:
         score = np.full(n, np.nan, np.float32)
         evidence = np.full((n, len(KINDS)), np.nan, np.float32)
         band = np.full((n, 2), np.nan, np.float32)
+        times_healthy = np.full((n, 2), np.nan, np.float32)
         score[accepted], evidence[accepted] = scores.score, scores.evidence
-        band[accepted] = scores.band
+        band[accepted], times_healthy[accepted] = scores.band, scores.times_healthy
         judgements = Judgements(
             score,
             seen.bands.mean(axis=1),
             np.where(calibrated, self.alarm.state(rows), -1),
             evidence,
             band,
+            times_healthy,
             refusal,
             distance,
             changes,

@@ -42,6 +42,16 @@ class Kind(StrEnum):
 KINDS = tuple(Kind)
 """All kinds, in the order of every array with an axis of kinds."""
 
+IN_WORDS = {
+    Kind.BANDS: "energy in a frequency band",
+    Kind.GAP_WHITENED: "energy over all frequencies",
+    Kind.SHAPE: "shape of the spectrum",
+    Kind.GAP_RATIO: "share that is not foreseen",
+    Kind.IMPULSES: "impacts",
+    Kind.LEVEL: "level (RMS)",
+}
+"""The kinds in a person's words: on the page, in events, captures and alerts."""
+
 PRIOR = {
     Kind.BANDS: 1.0,
     Kind.GAP_WHITENED: 1.0,
@@ -95,6 +105,11 @@ class Plan:
     """(features,) deviation from which evidence grows in proportion, see ``LINEAR_FROM``."""
     log_prior: Float32
     """(features,) logarithm of the prior weight within the kind."""
+
+    @property
+    def level(self) -> int:
+        """The feature that is the logarithm of the RMS."""
+        return self.starts[KINDS.index(Kind.LEVEL)]
 
     @property
     def features(self) -> int:

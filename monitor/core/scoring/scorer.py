@@ -49,6 +49,9 @@ class Scores:
     band: Float32
     """(n, 2) lower and upper end of the most conspicuous band, as fractions of half the sampling rate; NaN without a
     score."""
+    times_healthy: Float32
+    """(n, 2) RMS of the interval, and amplitude of the whitened residual in that band, each over what is healthy under
+    the present conditions; NaN without a score."""
 
 
 class Scorer:
@@ -130,6 +133,7 @@ class Scorer:
             np.full((n, len(KINDS)), np.nan, np.float32),
             np.full(n, -1, np.int64),
             np.full((n, 2), np.nan, np.float32),
+            np.full((n, 2), np.nan, np.float32),
         )
         if not self._stacked:
             self._stack()
@@ -165,6 +169,11 @@ class Scorer:
         strongest = exponent[..., : self._plan.windows].max(axis=1).argmax(axis=1)
         edges = self.layout.edges[self.layout.window_bands[strongest]]
         result.band[at] = edges / self.layout.block_samples
+        # Of the interval alone: longer averages are bounded, and lag behind a fault that grows.
+        rise = values[:, 0] - of["centre"][:, 0]
+        logs = np.stack([rise[:, self._plan.level], 0.5 * rise[np.arange(rows.size), strongest]], axis=1)
+        with np.errstate(over="ignore"):
+            result.times_healthy[at] = np.exp(logs)
 
     def _accumulate(self, rows: Rows, raw: Float32, low: Float32, high: Float32, count: Int64) -> Float32:
         """Update and return the averages over the time scales, (n, scales, raw); the first is the interval itself."""

@@ -24,10 +24,12 @@ from monitor.core.arrays import Float32
 from monitor.core.forecaster import CarriedForecaster, Engine
 from monitor.core.recompute import recompute
 from monitor.core.rings import Rings
+from monitor.core.scoring.alarm import State
 from monitor.core.scoring.head import Head
 from monitor.runtime.alarms.capture_figure import draw_capture
 from monitor.runtime.alarms.capture_names import NAME, evidence_stem
-from monitor.runtime.alarms.event import Capture
+from monitor.runtime.alarms.event import Capture, rounded
+from monitor.runtime.alarms.in_words import told
 from monitor.runtime.intake.channel import Channel
 from monitor.runtime.internal_errors import InternalErrors, Where
 
@@ -169,15 +171,19 @@ def _write(
         sampling_rate_hz=capture.sampling_rate_hz,
         unit="m/s2",
     )
+    figures = capture.figures
     about = {
         "channel": capture.channel,
         "labels": capture.labels,
         "complete": forecasts is not None,
         "alarm_at_s": capture.at_s,
         "alarm_at_sample": alarm_sample if 0 <= alarm_sample <= samples.size else None,
-        "score": capture.score,
-        "evidence": capture.evidence,
-        "band_hz": capture.band_hz,
+        "text": told(capture.channel, State.WARNING, State.ALARM, figures),
+        "score": figures.score,
+        "evidence": figures.evidence,
+        "band_hz": figures.band_hz,
+        "rms_times_healthy": rounded(figures.rms_times_healthy),
+        "band_times_healthy": rounded(figures.band_times_healthy),
         "sampling_rate_hz": capture.sampling_rate_hz,
         "samples": int(samples.size),
         "rms_mps2": float(samples.std()) if samples.size else None,
@@ -187,9 +193,9 @@ def _write(
     write_atomically(folder / f"{stem}.npz", buffer.getvalue())
     write_atomically(folder / f"{stem}.json", json.dumps(about, indent=2).encode())
     if forecasts is not None:
-        title = f"{capture.channel}: score {capture.score:.2f}"
+        title = told(capture.channel, State.WARNING, State.ALARM, figures)
         curves = samples, forecast, residual
-        picture = draw_capture(title, capture.sampling_rate_hz, capture.band_hz, curves, alarm_sample)
+        picture = draw_capture(title, capture.sampling_rate_hz, figures.band_hz, curves, alarm_sample)
         if picture:
             write_atomically(folder / f"{stem}.png", picture)
     prune(folder, *limits, time.time())

@@ -6,6 +6,7 @@ lacks are drawn as escapes.
 
 import gc
 import io
+import textwrap
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from monitor.core.arrays import Float32
 MEASURED, FORECAST, RESIDUAL = "#4a6fa5", "#d9a400", "#c0392b"
 DETAIL_S = 0.03
 """Seconds before and after the alarm that are shown in detail: short enough to tell single impacts apart."""
+
+TITLE_CHARACTERS = 110
+"""Longest line of the title: as wide as the figure. More: long names are cut off. Less: needless lines."""
 
 
 def draw_capture(
@@ -43,7 +47,8 @@ def draw_capture(
     whole.plot(time_s, samples, lw=0.4, color=MEASURED)
     whole.axvline(0.0, color=RESIDUAL, lw=1)
     whole.set(xlabel="s from the alarm", ylabel="m/s²")
-    whole.set_title(_drawable(title), parse_math=False)
+    lines = textwrap.wrap(_drawable(title), TITLE_CHARACTERS, max_lines=3)
+    whole.set_title("\n".join(lines), parse_math=False, fontsize=10)
     nearest, reach = min(max(0, alarm_sample), samples.size), round(DETAIL_S * sampling_rate_hz)
     part = slice(max(0, nearest - reach), nearest + reach)
     detail.plot(time_s[part], samples[part], lw=1, color=MEASURED, label="measured")

@@ -4,12 +4,14 @@ Runs on the event loop. An error with one channel's change costs that channel's 
 """
 
 import logging
+import math
 from collections.abc import Callable, Mapping
 
 from monitor.core.scoring.alarm import Changes, State
 from monitor.core.scoring.kinds import KINDS
 from monitor.runtime.alarms.capture import EvidenceWriter
 from monitor.runtime.alarms.event import AlarmEvent, Capture
+from monitor.runtime.alarms.in_words import Figures
 from monitor.runtime.intake.channel import Channel
 from monitor.runtime.internal_errors import InternalErrors, Where
 from monitor.runtime.lanes.lane import Lane
@@ -26,6 +28,7 @@ class AlarmDesk:
         writer: EvidenceWriter,
         label_names: tuple[str, ...],
         wall_clock: Callable[[], float],
+        page: Callable[[Mapping[str, str]], str],
         on_event: Callable[[AlarmEvent], None] = lambda _: None,
         errors: InternalErrors | None = None,
     ) -> None:
@@ -35,12 +38,14 @@ class AlarmDesk:
             writer: writes captures of new alarms.
             label_names: names of the channels' labels; a reload may replace them.
             wall_clock: returns UNIX seconds.
+            page: returns the URL of the channel that has these labels.
             on_event: called with the event of every change.
             errors: counts unexpected errors; None: it makes its own counter.
         """
         self._writer = writer
         self.label_names = label_names
         self._wall_clock = wall_clock
+        self._page = page
         self._on_event = on_event
         self._errors = errors or InternalErrors(wall_clock)
 
@@ -55,7 +60,7 @@ class AlarmDesk:
 
     def _one(self, loaded: LoadedLane, channel: Channel, before: State, after: State, score: float) -> None:
         lane = loaded.lane
-        evidence, band_hz = _figures(lane, channel)
+        figures = _figures(lane, channel, score)
         labels = dict(zip(self.label_names, channel.labels, strict=True))
         at_s = self._wall_clock()
         file = None
@@ -64,33 +69,44 @@ class AlarmDesk:
                 channel.name,
                 labels,
                 at_s,
-                score,
-                evidence,
-                band_hz,
+                figures,
                 channel.sensor.sampling_rate_hz,
                 loaded.info.sha256,
             )
             with self._errors.contained(Where.CAPTURE, channel.name):
                 file = self._writer.start(capture, lane.rings, channel, lane.viewer, lane.shape.level_blocks)
         LOG.warning(
-            "alarm state: channel=%s from=%s to=%s score=%.2f evidence=%s%s",
+            "alarm state: channel=%s from=%s to=%s score=%.2f evidence=%r%s",
             channel.name,
             before.name.lower(),
             after.name.lower(),
             score,
-            max(evidence, key=evidence.__getitem__) if evidence else "none",
+            figures.strongest,
             " provisional=yes" if channel.provisional else "",
         )
+        if after is State.OK:
+            channel.alarm_since_s = math.nan
+        elif before is State.OK or math.isnan(channel.alarm_since_s):
+            channel.alarm_since_s = at_s
         event = AlarmEvent(
-            channel.name, labels, at_s, before, after, score, evidence, band_hz, file, provisional=channel.provisional
+            channel.name,
+            labels,
+            at_s,
+            before,
+            after,
+            figures,
+            channel.alarm_since_s,
+            file,
+            self._page(labels),
+            provisional=channel.provisional,
         )
         channel.event = event.payload
         self._on_event(event)
 
 
-def _figures(lane: Lane, channel: Channel) -> tuple[dict[str, float], tuple[float, float] | None]:
-    """Score by kind of evidence of the channel's latest interval, and the band in Hz that stands out."""
-    values, (low, high) = lane.board.row(("evidence", "band"), channel.row)
+def _figures(lane: Lane, channel: Channel, score: float) -> Figures:
+    """The figures of the channel's latest interval, and the score of the one that changed the state."""
+    values, (low, high), times = lane.board.row(("evidence", "band", "times_healthy"), channel.row)
     nyquist_hz = channel.sensor.sampling_rate_hz / 2
     band_hz = (low * nyquist_hz, high * nyquist_hz) if low == low else None  # noqa: PLR0124 - NaN
-    return dict(zip(KINDS, values, strict=True)), band_hz
+    return Figures(score, dict(zip(KINDS, values, strict=True)), band_hz, *times)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from monitor.core.scoring.alarm import State
+from monitor.runtime.alarms.in_words import NOTHING, Figures, told
 from monitor.runtime.intake.channel import Channel
 
 
@@ -24,41 +25,59 @@ class AlarmEvent:
     """The previous state; equal to ``after`` if the state was restored from an earlier run."""
     after: State
     """The present state."""
-    score: float
-    """Score of the interval that changed the state; NaN: no interval changed it."""
-    evidence: dict[str, float]
-    """Score of each kind of evidence alone, in the latest interval."""
-    band_hz: tuple[float, float] | None
-    """Frequency band that stands out most; None: none does."""
+    figures: Figures
+    """What the latest interval shows."""
+    since_s: float
+    """UNIX seconds since which the state has not been ok; NaN: it is ok, or not known."""
     evidence_file: str | None
     """Name of the capture file of a new alarm; None: no capture."""
+    page: str
+    """URL of the channel on the live page."""
     provisional: bool = False
     """Whether the channel learns on, and its limits are provisional."""
 
     @property
     def payload(self) -> str:
         """The event as JSON; a missing figure is null."""
+        figures = self.figures
         return json.dumps(
             {
-                "time": datetime.fromtimestamp(self.at_s, UTC).isoformat(timespec="milliseconds"),
+                "text": told(self.channel, self.before, self.after, figures),
+                "time": _time(self.at_s),
                 "labels": self.labels,
                 "state": self.after.name.lower(),
                 "previous_state": self.before.name.lower(),
-                "score": _rounded(self.score),
-                "evidence": {name: _rounded(value) for name, value in self.evidence.items()},
-                "band_hz": None if self.band_hz is None else [round(edge, 1) for edge in self.band_hz],
+                "since": None if math.isnan(self.since_s) else _time(self.since_s),
+                "score": rounded(figures.score),
+                "rms_times_healthy": rounded(figures.rms_times_healthy),
+                "band_times_healthy": rounded(figures.band_times_healthy),
+                "band_hz": None if figures.band_hz is None else [round(edge, 1) for edge in figures.band_hz],
+                "strongest_evidence": figures.strongest,
+                "evidence": {name: rounded(value) for name, value in figures.evidence.items()},
                 "evidence_file": self.evidence_file,
                 "provisional": self.provisional,
+                "page": self.page,
             },
             allow_nan=False,
         )
 
 
-def _rounded(value: float) -> float | None:
+def _time(unix_s: float) -> str:
+    return datetime.fromtimestamp(unix_s, UTC).isoformat(timespec="milliseconds")
+
+
+def rounded(value: float) -> float | None:
+    """A figure as JSON has it; None if it is not finite."""
     return round(value, 4) if math.isfinite(value) else None
 
 
-def restored_payload(channel: Channel, labels: dict[str, str], state: State | None, at_s: float) -> str:
+def since_s(payload: str) -> float:
+    """UNIX seconds since which the alarm state of an event has not been ok; NaN: it is ok, or it does not say."""
+    since = json.loads(payload).get("since") if payload else None
+    return math.nan if since is None else datetime.fromisoformat(since).timestamp()
+
+
+def restored_payload(channel: Channel, labels: dict[str, str], state: State | None, at_s: float, page: str) -> str:
     """The retained event that a channel should have after a restart.
 
     Args:
@@ -66,6 +85,7 @@ def restored_payload(channel: Channel, labels: dict[str, str], state: State | No
         labels: values of its labels, by name.
         state: its restored alarm state; None: it has none.
         at_s: UNIX seconds now.
+        page: URL of the channel on the live page.
 
     Returns:
         The last event if it reports this state, else an event without figures. Without a state: empty, which deletes
@@ -75,7 +95,8 @@ def restored_payload(channel: Channel, labels: dict[str, str], state: State | No
         return ""
     if channel.event and json.loads(channel.event)["state"] == state.name.lower():
         return channel.event
-    return AlarmEvent(channel.name, labels, at_s, state, state, math.nan, {}, None, None).payload
+    began_s = math.nan if state is State.OK else since_s(channel.event)
+    return AlarmEvent(channel.name, labels, at_s, state, state, NOTHING, began_s, None, page).payload
 
 
 @dataclass(frozen=True)
@@ -88,12 +109,8 @@ class Capture:
     """Values of the channel's labels, by name."""
     at_s: float
     """UNIX seconds at which the alarm rose."""
-    score: float
-    """Score of the interval that raised the alarm."""
-    evidence: dict[str, float]
-    """Score of each kind of evidence alone, in that interval."""
-    band_hz: tuple[float, float] | None
-    """Frequency band that stood out most; None: none did."""
+    figures: Figures
+    """What the interval shows that raised it."""
     sampling_rate_hz: float
     """Sampling rate of the channel."""
     model_sha256: str

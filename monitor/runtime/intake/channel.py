@@ -130,6 +130,8 @@ class Channel:
     """Whether it has ever sent; False for an expected channel that has not sent yet."""
     event: str = ""
     """The last event of its alarm state, as JSON; empty: none yet."""
+    alarm_since_s: float = math.nan
+    """UNIX seconds since which its alarm state has not been ok; NaN: it is ok, or not known."""
 
     @property
     def name(self) -> str:

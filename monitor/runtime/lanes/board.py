@@ -61,7 +61,7 @@ class Board:
         self.gap, self.gap_ratio, self.gap_whitened = empty(), empty(), empty()
         self.rms, self.peak, self.score, self.coverage = empty(), empty(), empty(), empty()
         self.condition_distance = empty()
-        self.evidence, self.band = empty(len(KINDS)), empty(2)
+        self.evidence, self.band, self.times_healthy = empty(len(KINDS)), empty(2), empty(2)
         self.alarm_state: Int64 = zeros(channels, np.int64)
         if not joining:
             self.alarm_state[:] = -1
@@ -158,6 +158,7 @@ class Board:
         self.condition_distance[rows] = judged.condition_distance
         self.evidence[rows] = judged.evidence
         self.band[rows] = judged.band
+        self.times_healthy[rows] = judged.times_healthy
         self.alarm_state[rows] = judged.alarm_state
         self.refusal[rows] = judged.refusal
         for number in np.unique(judged.refusal[judged.refusal > 0]).tolist():
@@ -175,7 +176,8 @@ class Board:
         with self.writing():
             for array in (self.blocks_scored, self.scored_at_s, *self.skipped.values(), *self.refused.values()):
                 array[rows] = 0
-            for figures in (*(getattr(self, name) for name in FIGURES), self.evidence, self.band, self.coverage):
+            columns = (self.evidence, self.band, self.times_healthy, self.coverage)
+            for figures in (*(getattr(self, name) for name in FIGURES), *columns):
                 figures[rows] = np.nan
             self.alarm_state[rows] = -1
             self.refusal[rows] = 0

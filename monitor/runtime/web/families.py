@@ -22,6 +22,7 @@ from monitor.runtime.lanes.lane import Lane
 from monitor.runtime.web import procfs
 from monitor.runtime.web.connections import Dropped
 from monitor.runtime.web.exposition import MetricsPage, label_text
+from monitor.runtime.web.how_far import write_how_far, write_wording
 from monitor.runtime.web.table import ChannelTable, read_table
 from monitor.runtime.web.view import View, oldest_s
 
@@ -67,6 +68,7 @@ def write_channels(page: MetricsPage, view: View) -> None:
     )
     _write_learning(page, table, names)
     _write_alarms(page, table, names)
+    write_how_far(page, table, names)
     for key, (name, text) in COUNTERS.items():
         values = (getattr(channel, key) for channel in table.channels)
         page.family(name, "counter", text, zip(names, values, strict=True))
@@ -280,6 +282,7 @@ def write_service(page: MetricsPage, view: View) -> None:
     )
     for name, kind, text, value in singles:
         page.family(name, kind, text, [("", float(value))])
+    write_wording(page, view)
     page.family("vibration_build_info", "gauge", "The version that runs.", [(f'version="{__version__}"', 1)])
     page.family(
         "vibration_evidence_files_written_total",

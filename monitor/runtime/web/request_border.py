@@ -158,7 +158,8 @@ class _Names:
     """The host names that the server answers to, and the web pages that may change something."""
 
     def __init__(self, settings: Http) -> None:
-        self._configured = frozenset(name.lower() for name in settings.allowed_hosts)
+        public = _host_name(settings.public_url or "")
+        self._configured = frozenset(name.lower() for name in (*settings.allowed_hosts, public) if name)
         own = socket.gethostname().lower()
         self._known = self._configured | {"localhost", settings.address[0].lower(), own, own.partition(".")[0]}
 

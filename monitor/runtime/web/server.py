@@ -8,6 +8,7 @@ from aiohttp import web
 from monitor.config import Http
 from monitor.errors import MonitorError
 from monitor.runtime.internal_errors import InternalErrors
+from monitor.runtime.web import runbook
 from monitor.runtime.web.auth import auth_middleware
 from monitor.runtime.web.baselines import add_baselines
 from monitor.runtime.web.connections import Connections, Dropped
@@ -43,6 +44,7 @@ def make_app(service: Service, settings: Http, errors: InternalErrors | None = N
     app.router.add_get("/-/healthy", _healthy)
     app.router.add_get("/-/ready", _ready)
     add_baselines(app, service, Permission(settings))
+    app.router.add_get(runbook.PATH, runbook.runbook)
     if settings.page:
         add_page(app, service, errors)
     if settings.reload:

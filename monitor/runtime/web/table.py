@@ -97,6 +97,8 @@ class ChannelTable:
     """(n,) score of each kind of evidence alone, by kind; NaN: missing."""
     band_hz: Float64
     """(n, 2) edges of the frequency band that stands out most; NaN: none does."""
+    times_healthy: Float64
+    """(n, 2) RMS, and amplitude of the whitened residual in that band, over what is healthy; NaN: not known."""
     refusal: list[str | None]
     """Why the last interval was not scored; None: it was scored."""
     age_s: Float64
@@ -117,6 +119,7 @@ EMPTY = ChannelTable(
     (),
     {name: np.zeros(0) for name in FIGURES},
     {kind.value: np.zeros(0) for kind in KINDS},
+    np.zeros((0, 2)),
     np.zeros((0, 2)),
     [],
     np.zeros(0),
@@ -139,7 +142,7 @@ def read_table(view: View, places: Places | None = None, more: Sequence[str] = (
     """
     places = places or Places(tuple(view.ingest.channels.values()), view.lanes)
     channels = places.channels
-    seen = places.read((*FIGURES, "evidence", "band", "refusal", *more))
+    seen = places.read((*FIGURES, "evidence", "band", "times_healthy", "refusal", *more))
     figures = {name: seen[name].astype(np.float64) for name in FIGURES}
     evidence = {kind.value: seen["evidence"][:, number].astype(np.float64) for number, kind in enumerate(KINDS)}
     rates_hz = np.array([channel.sensor.sampling_rate_hz for channel in channels])
@@ -157,6 +160,7 @@ def read_table(view: View, places: Places | None = None, more: Sequence[str] = (
         figures,
         evidence,
         seen["band"] * rates_hz[:, None] / 2,
+        np.where(silent[:, None], np.nan, seen["times_healthy"]),
         refusal,
         age_s,
         silent,

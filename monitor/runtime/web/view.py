@@ -66,6 +66,10 @@ class View:
     """Open HTTP connections."""
     http_dropped: Mapping[Dropped, int] = field(default_factory=dict)
     """HTTP connections that the server closed, by reason."""
+    url: str = ""
+    """URL at which a person opens the live page, without a slash at the end."""
+    false_alarms_per_month: float = 1.0
+    """Accepted false alarms of a healthy channel (``scoring.false_alarms_per_month``)."""
 
 
 class Service(Protocol):

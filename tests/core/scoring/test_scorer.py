@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy.signal import welch
 
 from monitor.core.learning.block_sums import context_sums, cut
 from monitor.core.learning.fit import accumulate, calibrate, rolling
@@ -147,3 +148,22 @@ def test_scoring_interval_by_interval_equals_one_pass_over_all_of_them() -> None
     surprises[unsettled(np.arange(1, len(raw) + 1))] = 0.0
     expected = calibration.tail.surprise(rolling(combine(surprises))) / calibration.limit(1.0)
     assert scores(found) == pytest.approx(expected.tolist(), rel=1e-2, abs=1e-2)
+
+
+def test_how_many_times_healthy_the_level_and_the_band_are() -> None:
+    calibration = healthy_calibration()
+    louder = Channels(1, calibration).run([stretch(signal(100, 10, gain=3.0))])[-1]
+    assert louder.times_healthy[0] == pytest.approx([3.0, 3.0], rel=0.15)
+    sound, broken = signal(300, 10), signal(300, 10, fault=2.0)
+    last = Channels(1, calibration).run([stretch(broken)])[-1]
+    level, band = last.times_healthy[0].tolist()
+    assert level == pytest.approx(broken[-INTERVAL:].std() / sound.std(), rel=0.1)
+    # The spectra say the same, without head and forecast.
+    (frequency, healthy), (_, faulty) = (welch(part.ravel(), 2.0, nperseg=128) for part in (sound, broken))
+    inside = (frequency >= last.band[0, 0]) & (frequency <= last.band[0, 1])
+    # Each frequency counts alike, since the residual is white when healthy.
+    assert band == pytest.approx(np.sqrt((faulty[inside] / healthy[inside]).mean()), rel=0.25)
+    assert band > 3 * level
+    without = Channels(1, calibration)
+    without.scorer.assign(without.rows, None)
+    assert np.isnan(without.run([stretch(sound[:INTERVAL])])[0].times_healthy).all()

@@ -20,6 +20,7 @@ from monitor.core.rings import Rings
 from monitor.runtime.alarms.capture import MOST_AT_ONCE, EvidenceWriter, join, prune
 from monitor.runtime.alarms.capture_names import NAME, is_of_channel
 from monitor.runtime.alarms.event import Capture
+from monitor.runtime.alarms.in_words import Figures
 from monitor.runtime.intake.channel import Channel
 from tests.support.daemons import SENSOR
 from tests.support.page_plant import EchoEngine
@@ -35,7 +36,8 @@ HUM = np.sin(2 * np.pi * np.arange(10 * RATE) / (BLOCK / 4)).astype(np.float32)
 
 def capture(channel: str = "fan/de/x", at_s: float = ALARM_S) -> Capture:
     labels = dict(zip(("machine", "sensor", "axis"), channel.split("/"), strict=True))
-    return Capture(channel, labels, at_s, 1.5, {"bands": 1.5, "level": 0.25}, (100.0, 150.0), RATE, "ab" * 32)
+    figures = Figures(1.5, {"bands": 1.5, "level": 0.25}, (100.0, 150.0), 1.04, 3.5)
+    return Capture(channel, labels, at_s, figures, RATE, "ab" * 32)
 
 
 class Bench:
@@ -109,9 +111,15 @@ def test_what_is_said_of_the_alarm_and_a_picture(tmp_path: Path) -> None:
         "complete": True,
         "alarm_at_s": ALARM_S,
         "alarm_at_sample": 2 * RATE,
+        "text": (
+            "fan/de/x: alarm. RMS 1.0 times healthy, 100 to 150 Hz 3.5 times. Strongest evidence: energy in a "
+            "frequency band. Score 1.50, limit 1."
+        ),
         "score": 1.5,
         "evidence": {"bands": 1.5, "level": 0.25},
         "band_hz": [100.0, 150.0],
+        "rms_times_healthy": 1.04,
+        "band_times_healthy": 3.5,
         "sampling_rate_hz": RATE,
         "samples": 3 * RATE,
         "rms_mps2": pytest.approx(0.5**0.5, rel=1e-3),

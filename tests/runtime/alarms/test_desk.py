@@ -4,6 +4,8 @@ import asyncio
 import json
 import logging
 import math
+from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -13,15 +15,20 @@ import pytest
 
 from monitor.config import Evidence
 from monitor.core.scoring.alarm import Changes, State
-from monitor.core.scoring.kinds import KINDS
+from monitor.core.scoring.kinds import IN_WORDS, KINDS
+from monitor.runtime.addresses import channel_url
 from monitor.runtime.alarms.capture import EvidenceWriter
 from monitor.runtime.alarms.desk import AlarmDesk
-from monitor.runtime.alarms.event import AlarmEvent, restored_payload
+from monitor.runtime.alarms.event import AlarmEvent, restored_payload, since_s
 from monitor.runtime.internal_errors import InternalErrors, Where
 from monitor.runtime.lanes.loading import LoadedLane, ModelInfo
 from tests.support.page_plant import Plant
 
 NOW_S = 1_790_000_000.5
+
+
+def page(labels: Mapping[str, str]) -> str:
+    return channel_url("https://monitor.example.com", labels)
 
 
 class Office:
@@ -36,7 +43,7 @@ class Office:
         self.writer = EvidenceWriter(Evidence(after=0.0), folder, asyncio.sleep)
         self.events: list[AlarmEvent] = []
         names = self.plant.config.label_names
-        self.desk = AlarmDesk(self.writer, names, lambda: NOW_S, self.events.append)
+        self.desk = AlarmDesk(self.writer, names, lambda: NOW_S, page, self.events.append)
 
     def row(self, machine: str) -> int:
         return self.plant.ingest.channels[machine, "de", "x"].row
@@ -59,15 +66,18 @@ def test_an_alarm_is_logged_told_and_kept(tmp_path: Path, caplog: pytest.LogCapt
     office.plant.judge("fan", 1.25)
     with caplog.at_level(logging.WARNING):
         office.change((office.row("fan"), State.WARNING, State.ALARM))
-    expected = f"alarm state: channel=fan/de/x from=warning to=alarm score=1.25 evidence={KINDS[0]}"
+    expected = f"alarm state: channel=fan/de/x from=warning to=alarm score=1.25 evidence={IN_WORDS[KINDS[0]]!r}"
     assert caplog.messages == [expected]
     [event] = office.events
     assert (event.channel, event.labels) == ("fan/de/x", {"machine": "fan", "sensor": "de", "axis": "x"})
-    assert (event.at_s, event.before, event.after, event.score) == (NOW_S, State.WARNING, State.ALARM, 1.25)
-    assert list(event.evidence) == list(KINDS)
-    assert list(event.evidence.values()) == pytest.approx(1.25 * np.linspace(1.0, 0.1, len(KINDS)))
+    figures = event.figures
+    assert (event.at_s, event.before, event.after, figures.score) == (NOW_S, State.WARNING, State.ALARM, 1.25)
+    assert list(figures.evidence) == list(KINDS)
+    assert list(figures.evidence.values()) == pytest.approx(1.25 * np.linspace(1.0, 0.1, len(KINDS)))
     # The board's 0.25 to 0.3 are parts of the highest frequency, at 800 Hz 400 Hz.
-    assert event.band_hz == pytest.approx((100.0, 120.0))
+    assert figures.band_hz == pytest.approx((100.0, 120.0))
+    assert figures.how_far == "RMS 7.0 times healthy, 100 to 120 Hz 40.0 times"
+    assert event.page == "https://monitor.example.com/#/channel?machine=fan&sensor=de&axis=x"
     assert event.evidence_file is not None
     with np.load(tmp_path / event.evidence_file) as file:
         assert file["acceleration"].size == 800
@@ -98,7 +108,7 @@ def test_changes_of_a_batch_keep_to_their_channels(tmp_path: Path) -> None:
         (gone, State.OK, State.ALARM),
         (office.row("fan"), State.OK, State.WARNING),
     )
-    told = [(event.channel, event.after, event.score) for event in office.events]
+    told = [(event.channel, event.after, event.figures.score) for event in office.events]
     assert told == [("pump/de/x", State.ALARM, 2.0), ("fan/de/x", State.WARNING, 0.75)]
     assert [file.suffix for file in sorted(tmp_path.iterdir())] == [".json", ".npz", ".png"]
 
@@ -114,9 +124,32 @@ def test_an_alarm_whose_figures_are_gone_is_told_without_them() -> None:
     office = Office()
     office.change((office.row("fan"), State.ALARM, State.OK))
     [event] = office.events
-    assert math.isnan(event.score)
-    assert all(math.isnan(value) for value in event.evidence.values())
-    assert event.band_hz is None
+    assert math.isnan(event.figures.score)
+    assert all(math.isnan(value) for value in event.figures.evidence.values())
+    assert event.figures.band_hz is None
+    assert json.loads(event.payload)["text"] == "fan/de/x: ok again."
+
+
+def test_since_when_is_told_from_the_first_warning_to_the_last_and_over_a_restart() -> None:
+    office = Office()
+    row, times = office.row("fan"), iter([100.0, 200.0, 300.0, 400.0, 500.0])
+    office.desk._wall_clock = lambda: next(times)
+    channel = office.plant.ingest.channels["fan", "de", "x"]
+    steps = (State.OK, State.WARNING, State.ALARM, State.WARNING, State.OK, State.ALARM)
+    seen = []
+    for before, after in pairwise(steps):
+        office.change((row, before, after))
+        seen.append((channel.alarm_since_s, since_s(channel.event)))
+    assert seen[:3] == [(100.0, 100.0)] * 3
+    assert all(math.isnan(value) for value in seen[3])
+    assert seen[4] == (500.0, 500.0)
+    # The state of the event and that of the saved evidence may differ after a kill.
+    restored = restored_payload(channel, {}, State.WARNING, 900.0, "")
+    assert since_s(restored) == 500.0
+    assert json.loads(restored)["text"] == "fan/de/x: still warning after a restart."
+    assert math.isnan(since_s(restored_payload(channel, {}, State.OK, 900.0, "")))
+    assert math.isnan(since_s(""))
+    assert math.isnan(since_s('{"state": "alarm"}'))  # of an earlier version
 
 
 def test_an_error_with_one_channel_costs_no_other_its_alarm(caplog: pytest.LogCaptureFixture) -> None:
@@ -129,7 +162,7 @@ def test_an_error_with_one_channel_costs_no_other_its_alarm(caplog: pytest.LogCa
             raise ZeroDivisionError
         told.append(event)
 
-    office.desk = AlarmDesk(office.writer, office.plant.config.label_names, lambda: NOW_S, tell, errors)
+    office.desk = AlarmDesk(office.writer, office.plant.config.label_names, lambda: NOW_S, page, tell, errors)
     office.change((office.row("pump"), State.OK, State.ALARM), (office.row("fan"), State.OK, State.ALARM))
     assert [event.channel for event in told] == ["fan/de/x"]
     assert errors.counts == {Where.ALARM: 1}
@@ -145,7 +178,7 @@ def test_what_is_retained_after_a_restart(event: str, state: State | None, expec
     office = Office()
     channel = office.plant.ingest.channels["fan", "de", "x"]
     channel.event = json.dumps({"state": event, "score": 1.5}) if event else ""
-    payload = restored_payload(channel, {"machine": "fan"}, state, NOW_S)
+    payload = restored_payload(channel, {"machine": "fan"}, state, NOW_S, "")
     if expected == "same":
         assert payload == channel.event
     elif expected:

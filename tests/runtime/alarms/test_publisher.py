@@ -11,6 +11,7 @@ import pytest
 from monitor.config import Mqtt
 from monitor.core.scoring.alarm import State
 from monitor.runtime.alarms.event import AlarmEvent, event_topic
+from monitor.runtime.alarms.in_words import Figures
 from monitor.runtime.alarms.publisher import EventPublisher
 from monitor.runtime.internal_errors import InternalErrors, Where
 from tests.support.servers import until
@@ -29,25 +30,34 @@ def event(score: float = 1.31415926, number: int = 0) -> AlarmEvent:
         1_700_000_000.25,
         State.OK,
         State.ALARM,
-        score,
-        {"energy": 1.31415926, "bands": math.nan},
-        (1000.04, 2000.0),
+        Figures(score, {"level": 1.31415926, "bands": math.nan}, (1000.04, 2000.0), 7.04, 40.12345),
+        1_700_000_000.25,
         None,
+        "https://monitor.example.com/#/channel?machine=fan",
     )
 
 
 def test_an_event_is_json_on_the_channels_topic() -> None:
     assert event_topic("plant/events", event().labels) == "plant/events/fan/de/x"
     assert json.loads(event().payload) == {
+        "text": (
+            "fan/de/x: alarm. RMS 7.0 times healthy, 1000 to 2000 Hz 40.1 times. Strongest evidence: level (RMS). "
+            "Score 1.31, limit 1."
+        ),
         "time": "2023-11-14T22:13:20.250+00:00",
         "labels": LABELS,
         "state": "alarm",
         "previous_state": "ok",
+        "since": "2023-11-14T22:13:20.250+00:00",
         "score": 1.3142,
-        "evidence": {"energy": 1.3142, "bands": None},
+        "rms_times_healthy": 7.04,
+        "band_times_healthy": 40.1235,
         "band_hz": [1000.0, 2000.0],
+        "strongest_evidence": "level (RMS)",
+        "evidence": {"level": 1.3142, "bands": None},
         "evidence_file": None,
         "provisional": False,
+        "page": "https://monitor.example.com/#/channel?machine=fan",
     }
     assert json.loads(event(math.nan).payload)["score"] is None
 

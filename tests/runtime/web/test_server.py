@@ -1,5 +1,6 @@
 import asyncio
 import base64
+import socket
 import time
 import zlib
 from pathlib import Path
@@ -11,6 +12,7 @@ from aiohttp.test_utils import TestServer
 
 from monitor.config import Config, Http
 from monitor.errors import ConfigurationError, MonitorError
+from monitor.runtime.addresses import channel_url, public_url
 from monitor.runtime.certificates import server_context
 from monitor.runtime.internal_errors import InternalErrors, Where
 from monitor.runtime.web.auth import open_to_others
@@ -276,6 +278,26 @@ def test_a_body_is_small_and_well_formed() -> None:
     assert large.startswith(b"HTTP/1.1 413 ")
     assert chunked.split()[1] == b"400"
     assert good.startswith(b"HTTP/1.1 200 ")
+
+
+def test_the_runbook_opens_by_any_of_our_names_without_the_page() -> None:
+    http = settings(page=False, public_url="https://monitor.example.com/vibration/")
+    assert http.public_url == "https://monitor.example.com/vibration"
+    for host in ("localhost", "monitor.example.com"):
+        status, text, kind = ask(Service(), http, "/runbook", headers={"Host": host})
+        assert (status, kind) == (200, "text/html; charset=utf-8")
+        assert '<h2 id="runbook-vibrationanomalyalarm">VibrationAnomalyAlarm</h2>' in text
+    assert ask(Service(), settings(), "/runbook", headers={"Host": "evil.example"})[0] == 403
+
+
+def test_the_url_of_the_page_is_the_configured_one_or_what_it_listens_on() -> None:
+    assert public_url(settings(public_url="https://m.example.com/"), "http://127.0.0.1:9108") == "https://m.example.com"
+    assert public_url(settings(), "http://127.0.0.1:9108") == "http://127.0.0.1:9108"
+    assert public_url(settings(), "https://0.0.0.0:9108") == f"https://{socket.gethostname()}:9108"
+    assert public_url(settings(), "http://[::]:9108") == f"http://{socket.gethostname()}:9108"
+    assert channel_url("http://m:1", {"machine": "fan 2/a", "site": "", "axis": "x"}) == (
+        "http://m:1/#/channel?machine=fan+2%2Fa&axis=x"
+    )
 
 
 def test_a_name_is_not_an_address() -> None:

@@ -15,6 +15,7 @@ from monitor import __version__
 from monitor.core.arrays import Float64
 from monitor.core.learning.sensitivity import advice, stated
 from monitor.core.scoring.calibration import Calibration
+from monitor.core.scoring.kinds import IN_WORDS
 from monitor.quantities import spoken_duration
 from monitor.runtime.web.page.fleet import Fleet, significant
 from monitor.runtime.web.page.stream import Feed, event
@@ -242,6 +243,7 @@ def introduction_document(fleet: Fleet, place: int, view: View, service: Service
         "model": next((asdict(model) for model in view.models if model.model == channel.model), None),
         "calibration": _calibration_facts(fleet, place, view, service),
         "sensitivity": _sensitivity(channel.calibration),
+        "evidence_words": IN_WORDS,
         "sample": fleet.samples,
         "history": {name: significant(values) for name, values in fleet.history(place).items()},
     }

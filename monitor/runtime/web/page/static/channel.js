@@ -89,6 +89,7 @@ export class ChannelView {
     this.sample = message.sample;
     this.channelName = message.name;
     this.calibrated = message.calibration.length > 0;
+    this.evidenceWords = message.evidence_words;
     this.listFiles();
     if (this.baseline) this.baseline.refresh();
     else this.baseline = new BaselinePanel(this.part(".baseline"), message.name);
@@ -181,7 +182,7 @@ export class ChannelView {
       const limit = make("u");
       limit.style.left = `${100 / top}%`;
       track.append(bar, limit);
-      line.append(make("span", words(name), { class: "what" }), track, make("span", score(value), { class: "number" }));
+      line.append(make("span", this.evidenceWords[name], { class: "what" }), track, make("span", score(value), { class: "number" }));
       return line;
     }));
     if (band) place.append(make("p", `Band that stands out most: ${Math.round(band[0])} to ${Math.round(band[1])} Hz.`, { class: "band" }));
