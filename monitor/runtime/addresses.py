@@ -5,7 +5,7 @@ other machines only if it is one of this machine's own.
 """
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from monitor.config import Http
@@ -29,6 +29,6 @@ def public_url(settings: Http, listening: str) -> str:
     return urlunsplit(parts._replace(netloc=f"{socket.gethostname()}:{parts.port}"))
 
 
-def channel_url(url: str, labels: Mapping[str, str]) -> str:
-    """The URL of a channel on the live page."""
-    return f"{url}/#/channel?{urlencode({name: value for name, value in labels.items() if value})}"
+def channel_url(url: Callable[[], str], labels: Mapping[str, str]) -> str:
+    """The URL of a channel on the live page, whose URL is known once the server listens."""
+    return f"{url()}/#/channel?{urlencode({name: value for name, value in labels.items() if value})}"

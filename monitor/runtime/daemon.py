@@ -9,8 +9,8 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 
 from monitor.config import Config
@@ -21,7 +21,6 @@ from monitor.runtime.addresses import channel_url, public_url
 from monitor.runtime.alarms.capture import EvidenceWriter
 from monitor.runtime.alarms.capture_names import evidence_dir
 from monitor.runtime.alarms.desk import AlarmDesk
-from monitor.runtime.alarms.event import restored_payload, since_s
 from monitor.runtime.alarms.publisher import EventPublisher
 from monitor.runtime.baselines.calibrations import Calibrations
 from monitor.runtime.baselines.desk import BaselineDesk
@@ -135,14 +134,9 @@ class Daemon:
         self._rates = RateWatch(
             self.ingest.channels.values, lambda: self.config.scoring.rate_tolerance, self._rate_changed
         )
-        self._alarm_desk = AlarmDesk(
-            self._evidence,
-            self.config.label_names,
-            self._wall_clock.now_s,
-            self._channel_url,
-            self._events.alarm,
-            self._errors,
-        )
+        names, now_s = self.config.label_names, self._wall_clock.now_s
+        page = partial(channel_url, lambda: public_url(self.config.http, self.address))
+        self._alarm_desk = AlarmDesk(self._evidence, names, now_s, page, self._events.alarm, self._errors)
         self._memory = Memory(
             self.config.state_dir, time.monotonic, lambda: self._wall_clock.offset_s, self.config.limits.channels
         )
@@ -369,15 +363,7 @@ class Daemon:
         state = self._memory.restore(channel, inference, self.config.label_names)
         labels = dict(zip(self.config.label_names, channel.labels, strict=True))
         self._events.channel(labels)
-        payload = restored_payload(channel, labels, state, self._wall_clock.now_s(), self._channel_url(labels))
-        channel.alarm_since_s = since_s(payload)
-        # After a clean stop the broker's retained event is known to be right. After a kill it may be wrong.
-        if channel.event or (payload and not self._memory.clean):
-            self._events.state(labels, payload)
-        channel.event = payload if channel.event else ""
-
-    def _channel_url(self, labels: Mapping[str, str]) -> str:
-        return channel_url(public_url(self.config.http, self.address), labels)
+        self._alarm_desk.restored(channel, labels, state, self._events.state, retained_is_right=self._memory.clean)
 
     def _rate_changed(self, channel: Channel) -> None:
         self._lanes[channel.model].inference.measured(Measured(channel.row, channel.wrong_rate))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from monitor.core.scoring.alarm import Changes, State
 from monitor.core.scoring.kinds import KINDS
 from monitor.runtime.alarms.capture import EvidenceWriter
-from monitor.runtime.alarms.event import AlarmEvent, Capture
+from monitor.runtime.alarms.event import AlarmEvent, Capture, restored_payload, since_s
 from monitor.runtime.alarms.in_words import Figures
 from monitor.runtime.intake.channel import Channel
 from monitor.runtime.internal_errors import InternalErrors, Where
@@ -57,6 +57,30 @@ class AlarmDesk:
             if channel is not None:
                 with self._errors.contained(Where.ALARM, channel.name):
                     self._one(loaded, channel, State(before), State(after), score)
+
+    def restored(
+        self,
+        channel: Channel,
+        labels: dict[str, str],
+        state: State | None,
+        retain: Callable[[dict[str, str], str], None],
+        *,
+        retained_is_right: bool,
+    ) -> None:
+        """Take up a channel's alarm after a restart.
+
+        Args:
+            channel: the channel, with the last event of the previous run.
+            labels: values of its labels, by name.
+            state: its restored alarm state; None: it has none.
+            retain: called with labels and payload if the event that the broker retains may be another one.
+            retained_is_right: whether the broker retains what it should: so after a clean stop, not after a kill.
+        """
+        payload = restored_payload(channel, labels, state, self._wall_clock(), self._page(labels))
+        channel.alarm_since_s = since_s(payload)
+        if channel.event or (payload and not retained_is_right):
+            retain(labels, payload)
+        channel.event = payload if channel.event else ""
 
     def _one(self, loaded: LoadedLane, channel: Channel, before: State, after: State, score: float) -> None:
         lane = loaded.lane

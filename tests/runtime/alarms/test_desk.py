@@ -28,7 +28,7 @@ NOW_S = 1_790_000_000.5
 
 
 def page(labels: Mapping[str, str]) -> str:
-    return channel_url("https://monitor.example.com", labels)
+    return channel_url(lambda: "https://monitor.example.com", labels)
 
 
 class Office:

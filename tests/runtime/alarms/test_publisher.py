@@ -30,7 +30,7 @@ def event(score: float = 1.31415926, number: int = 0) -> AlarmEvent:
         1_700_000_000.25,
         State.OK,
         State.ALARM,
-        Figures(score, {"level": 1.31415926, "bands": math.nan}, (1000.04, 2000.0), 7.04, 40.12345),
+        Figures(score, {"level": 1.31415926, "bands": math.nan}, (1000.04, 2000.0), 7.04, 40.12346),
         1_700_000_000.25,
         None,
         "https://monitor.example.com/#/channel?machine=fan",

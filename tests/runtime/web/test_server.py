@@ -295,7 +295,7 @@ def test_the_url_of_the_page_is_the_configured_one_or_what_it_listens_on() -> No
     assert public_url(settings(), "http://127.0.0.1:9108") == "http://127.0.0.1:9108"
     assert public_url(settings(), "https://0.0.0.0:9108") == f"https://{socket.gethostname()}:9108"
     assert public_url(settings(), "http://[::]:9108") == f"http://{socket.gethostname()}:9108"
-    assert channel_url("http://m:1", {"machine": "fan 2/a", "site": "", "axis": "x"}) == (
+    assert channel_url(lambda: "http://m:1", {"machine": "fan 2/a", "site": "", "axis": "x"}) == (
         "http://m:1/#/channel?machine=fan+2%2Fa&axis=x"
     )
 
