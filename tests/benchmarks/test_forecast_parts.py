@@ -10,6 +10,7 @@ import pytest
 from monitor.core.level import TIME_CONSTANT_BLOCKS
 from monitor.errors import ArtefactError
 from monitor.model.artefact.artefact import load_artefact
+from monitor.model.engines.engines import load_engine
 from monitor.model.training.report import compare, linear_forecaster
 from monitor.model.training.training import CONTINUED, TUTORIAL, Recipe
 from monitor.model.training.universal_recipe import UniversalRecipe
@@ -20,7 +21,6 @@ from tests.benchmarks import forecast_machines
 from tests.benchmarks.forecast import BLOCK_SAMPLES, WARMUP_BLOCKS, Asked, gap_ratios, stretches, summary
 from tests.benchmarks.forecast_machines import Simulated
 from tests.support.numpy_engine import LastBlock
-from tests.support.recordings import recording_file
 
 REFERENCE = load_artefact(shipped("models/reference"))
 
@@ -62,12 +62,14 @@ def test_the_first_half_is_fitted_and_the_second_judged(one_file: Path) -> None:
     assert sum(record.size for record in machine.first) == whole.size // 2
 
 
-def test_the_shipped_reference_has_seen_a_recording_of_the_benchmark() -> None:
-    recording_file("cwru/Normal_0.mat")
-    seen = data.trained_on(REFERENCE)
-    assert seen.keys() == {data.sha256(file) for rig in data.RIGS for file in data.rig_files(rig).values()} & {
-        each["sha256"] for each in REFERENCE.manifest.training["recordings"]
-    }
+def test_the_shipped_reference_has_seen_no_recording_and_forecasts_machines_that_it_does_not_know() -> None:
+    assert REFERENCE.manifest.parameters == 181_000
+    assert data.trained_on(REFERENCE) == {}
+    engines = {"reference": load_engine(REFERENCE, "onnxruntime")}
+    found = [gap_ratios(engines, each.first, each.last) for each in forecast_machines.random_machines(20)]
+    over = [each["reference"] / each["AR(100)"] for each in found]
+    assert np.median(over) < 2.0
+    assert max(each["reference"] for each in found) < 1.1
 
 
 def test_the_small_model_is_that_of_the_training_report() -> None:
