@@ -5,9 +5,11 @@ The lines follow from the daemon's own figures; they are not scripted.
 
 import asyncio
 import json
+import signal
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from monitor.config import Config
@@ -84,7 +86,7 @@ def demo_config(broker_port: int, http_port: int, folder: Path) -> Config:
 async def run_demo(
     http_port: int, duration_s: float, story: Story, *, as_json: bool, on_page: Callable[[str], None]
 ) -> None:
-    """Run plant and daemon until the duration is over or the task is cancelled.
+    """Run plant and daemon until the duration is over, or Ctrl-C or SIGTERM ends it, then print a summary.
 
     Raises:
         MonitorError: the broker or the daemon does not start.
@@ -124,9 +126,10 @@ async def _run(
         if not as_json:
             print(_prologue(daemon.address, story), flush=True)
         on_page(daemon.address)
-        while clock() < duration_s and not serving.done():
-            await asyncio.sleep(POLL_S)
-            narrator.look()
+        with _stop_signals() as stopped:
+            while clock() < duration_s and not serving.done() and not stopped.is_set():
+                await asyncio.sleep(POLL_S)
+                narrator.look()
         if serving.done():
             serving.result()
         print(json.dumps({"channels": narrator.summary()}) if as_json else _epilogue(narrator.summary()), flush=True)
@@ -136,6 +139,20 @@ async def _run(
             await asyncio.gather(serving, return_exceptions=True)
         await daemon.close()
         await asyncio.to_thread(plant.stop)
+
+
+@contextmanager
+def _stop_signals() -> Iterator[asyncio.Event]:
+    """An event that Ctrl-C or SIGTERM sets, so that the demo ends with its summary; afterwards they act as before."""
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopped.set)
+    try:
+        yield stopped
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
 
 
 def _prologue(address: str, story: Story) -> str:
