@@ -1,10 +1,12 @@
 """The figures that commands draw: forecasts, and the results of a backtest over time."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from monitor.core.diagnosis.bearings import Bearing
 from monitor.core.scoring.alarm import State
 from monitor.errors import ConfigurationError, MonitorError
 from monitor.extras import missing
@@ -12,6 +14,7 @@ from monitor.model.artefact.card import FORECASTERS
 from monitor.model.forecast_ahead import ForecastAhead
 from monitor.model.training.report import Comparison
 from monitor.offline.backtest import ChannelResult
+from monitor.offline.diagnosis import Diagnosis
 
 SHOWN_CONTEXT_BLOCKS = 2
 """Blocks of context that are shown before the forecast."""
@@ -87,6 +90,39 @@ def plot_backtest(path: Path, results: list[ChannelResult]) -> None:
         score.set(xlabel="s", ylabel="score")
         score.legend(loc="upper left")
     save_figure(path, figure)
+
+
+def plot_diagnosis(file: Path, found: Diagnosis, bearings: Sequence[Bearing]) -> None:
+    """Write one figure: the envelope spectra of the bands, with the lines of the bearings or the rates marked.
+
+    Args:
+        file: file to write.
+        found: the diagnosis.
+        bearings: whose orders are marked where a speed is known.
+    """
+    figure, (axes,) = new_figure(file, rows=1, row_height_in=4.5)
+    spectra = found.spectra
+    if spectra is not None:
+        frequency = np.arange(spectra.depth.shape[1]) * spectra.resolution_hz
+        scale = found.shaft_hz or 1.0
+        for (low, high), depth in zip(spectra.bands_hz[: spectra.whole], spectra.depth, strict=False):
+            axes.plot(frequency / scale, depth, linewidth=0.7, label=f"{low / 1e3:.3g} to {high / 1e3:.3g} kHz")
+        marks = {f"{rate:.1f} Hz": rate for rate in found.rates_hz} if found.shaft_hz is None else {}
+        for bearing in bearings if found.shaft_hz is not None else ():
+            marks |= {f"BPFO {bearing.name}": bearing.outer, f"BPFI {bearing.name}": bearing.inner}
+            marks |= {f"ball {bearing.name}": bearing.ball, f"FTF {bearing.name}": bearing.cage}
+        for number, (name, at) in enumerate(marks.items()):
+            axes.axvline(at, color=f"C{number % 10}", linewidth=0.8, linestyle="--")
+            axes.text(
+                at, 1.0, name, transform=axes.get_xaxis_transform(), rotation=90, va="top", ha="right", fontsize=7
+            )
+        axes.set_xlim(0.0, min(20.0, spectra.highest_hz / scale) if found.shaft_hz else spectra.highest_hz)
+        axes.legend(loc="upper right", fontsize=7)
+    axes.set_xlabel("multiples of the shaft's frequency" if found.shaft_hz else "Hz")
+    axes.set_ylabel("depth of modulation of the squared envelope")
+    named = ", ".join(f"{one.fault} ({one.part}), p {one.p_value:.0e}" for one in found.faults) or "not named"
+    axes.set_title(f"{found.name}\n{named}", fontsize=10)
+    save_figure(file, figure)
 
 
 def new_figure(file: Path, rows: int, row_height_in: float = 3.2) -> tuple[Any, Any]:

@@ -24,6 +24,7 @@ COMMANDS = {
     "calibrate": "Make a channel's calibration from its healthy recordings.",
     "baseline": "Show what channels were learned from; accept, revert, learn anew, move.",
     "backtest": "Score recordings exactly as the daemon would.",
+    "diagnose": "Name the fault in a recording.",
     "forecast": "Forecast one block or more, and compare with the recording.",
     "replay": "Publish a recording over MQTT.",
     "simulate": "Write a recording of a simulated machine.",

@@ -1,0 +1,228 @@
+"""Names the fault of a bearing or gear from white records, or says why none is named.
+
+What is named must pass three tests. It must be improbable by chance, counting every place that was looked at. It must
+be deep: a long record shows modulations by a few per cent in healthy machines too, significant and harmless. And it
+must be its own: lines that a stronger fault explains do not speak for another. A damaged ball strikes both races and
+carries the cage's rate; a damaged race does not do the reverse, so the cage is named only when nothing else is.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from monitor.core.arrays import Float64
+from monitor.core.diagnosis.bearings import Bearing
+from monitor.core.diagnosis.combs import Evidence, Hypothesis, Known, explained_by, hypotheses, look, narrowed
+from monitor.core.diagnosis.envelope import EnvelopeSpectra, envelope_spectra, make_bands
+from monitor.core.diagnosis.gears import gear_fault
+from monitor.core.diagnosis.shaft_speed import SPEED_ERROR, Shaft, locate_shaft
+from monitor.core.diagnosis.whitening import transformable, without_lines
+
+P_LIMIT = 1e-4
+"""Probability by chance, over all places, above which nothing is named."""
+
+SHALLOW_P_LIMIT = 1e-6
+"""The same for shallow modulations. Higher: what little a healthy machine modulates is named."""
+
+DEPTH = 0.45
+"""Depth of modulation from which a fault is named although others show as well. Lower: ball faults are named as races
+(in CWRU B007 the outer race reaches 0.26). Higher: faults that make the whole bearing loose are not named."""
+
+BALL_DEPTH = 0.3
+"""The same for balls, whose spot turns away from the races and back."""
+
+LEAST_DEPTH = 0.2
+"""Depth below which nothing is named, however significant it is. Lower: healthy machines have rates of other shafts and
+bearings, which a bearing of the wrong geometry matches by accident (0.3 in a healthy gearbox). Higher: early faults are
+not named; where the score of a quiet simulated machine raises its alarm, the depth is about 0.05."""
+
+TRACE = 0.01
+"""Probability by chance below which another part of the bearing shows a trace, which forbids to name a shallow fault.
+Lower: ball faults are named as races. Higher: chance forbids."""
+
+SECOND = 0.5
+"""Depth relative to the deepest fault that another one must reach to be named beside it. Lower: sidebands that were not
+foreseen are named. Higher: second faults are not."""
+
+TURNS = 75.0
+"""Turns of the shaft in a segment, at least. Fewer: cage and sidebands are not told apart. More: slipping parts smear
+over many lines."""
+
+LEAST_TURNS = 2.0
+"""Turns below which a record is refused."""
+
+HIGHEST_ORDER = 45.0
+"""Multiple of the shaft's frequency up to which lines are computed."""
+
+UNKNOWN_SEGMENT_S = 2.5
+"""Seconds of a segment where no speed is known."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A named fault."""
+
+    fault: str
+    """Name of the fault."""
+    part: str
+    """Name of the part."""
+    frequency_hz: float
+    """Its rate, where it was found."""
+    order: float
+    """The same as a multiple of the shaft's frequency."""
+    harmonics: int
+    """Multiples of it that are seen."""
+    p_value: float
+    """Probability by chance, with all places counted."""
+    depth: float
+    """Depth of modulation; 0 where that says nothing."""
+
+
+class Named(NamedTuple):
+    """What came out."""
+
+    findings: list[Finding]
+    """The most significant first."""
+    reason: str
+    """Why nothing is named; empty if something is."""
+    shaft: Shaft
+    """Where the shaft was found."""
+    spectra: EnvelopeSpectra
+    """The spectra without lines, in which bearings are looked for."""
+
+
+def segment_s(longest_s: float, shaft_hz: float) -> float:
+    """Seconds of a segment: an eighth of the longest record, at least :data:`TURNS` turns if it has them."""
+    return float(longest_s / np.clip(longest_s * shaft_hz / TURNS, 1, 8) // 1e-9 * 1e-9)
+
+
+def name_faults(
+    records: Sequence[Float64],
+    sampling_rate_hz: float,
+    shaft_hz: float,
+    bearings: Sequence[Bearing],
+    gears: Sequence[int] = (),
+    turns: Sequence[Float64] | None = None,
+) -> Named:
+    """Name the faults of bearings and gears.
+
+    Args:
+        records: white records, (n,) each; see :mod:`monitor.core.diagnosis.whitening`. Lines need not be removed.
+        sampling_rate_hz: their rate.
+        shaft_hz: mean frequency of the shaft, above 0.
+        bearings: on this shaft.
+        gears: teeth of the gears on this shaft.
+        turns: the shaft's angle at each sample of each record; None: the speed is constant.
+    """
+    every = [hypothesis for bearing in bearings for hypothesis in hypotheses(bearing)]
+    records = [transformable(record) for record in records]
+    turns = None if turns is None else [angle[-record.size :] for angle, record in zip(turns, records, strict=True)]
+    longest_s = max(record.size for record in records) / sampling_rate_hz
+    bases = [hypothesis.order * shaft_hz for hypothesis in every] or [4.0 * shaft_hz]
+    bands = make_bands(sampling_rate_hz, max(bases))
+    seconds = segment_s(longest_s, shaft_hz)
+    highest = min(HIGHEST_ORDER * shaft_hz, 0.9 * (bands.edges_hz[0][1]))
+    raw = envelope_spectra(records, sampling_rate_hz, bands, seconds, highest, turns)
+    smeared = [without_lines(record, sampling_rate_hz) for record in records]
+    clean = envelope_spectra(smeared, sampling_rate_hz, bands, seconds, highest, turns)
+    shaft = locate_shaft(raw, shaft_hz)
+    known = Known(shaft.frequency_hz, shaft.located, 0.0 if shaft.located else SPEED_ERROR)
+    findings, reason = _bearing_faults(clean, known, every)
+    trials = sum(len(each.combs) for each in every) + len(gears)
+    for teeth in gears:
+        found = gear_fault(raw, shaft, teeth, trials)
+        if found is not None and found.p_value <= P_LIMIT and not any(f.depth > found.depth for f in findings):
+            findings.append(Finding("gear mesh", f"gear with {teeth} teeth", *found))
+    findings.sort(key=lambda finding: (finding.p_value, -finding.depth))
+    return Named(findings, "" if findings else reason, shaft, clean)
+
+
+_SIDEBANDS = {True: 9, False: 2}
+"""Sidebands of the shaft that a deep and a shallow fault explain."""
+
+
+class _Weighed(NamedTuple):
+    """Evidence with its probability by chance over all places."""
+
+    evidence: Evidence
+    p_value: float
+
+    @property
+    def fault(self) -> str:
+        return self.evidence.hypothesis.fault
+
+    @property
+    def part(self) -> str:
+        return self.evidence.hypothesis.part
+
+    @property
+    def deep(self) -> bool:
+        return self.evidence.depth >= (BALL_DEPTH if self.fault == "ball" else DEPTH)
+
+    @property
+    def significant(self) -> bool:
+        return self.p_value <= (P_LIMIT if self.deep else SHALLOW_P_LIMIT) and self.evidence.depth >= LEAST_DEPTH
+
+
+def _weigh(spectra: EnvelopeSpectra, known: Known, remaining: Sequence[Hypothesis]) -> list[_Weighed]:
+    found = [evidence for hypothesis in remaining if (evidence := look(spectra, known, hypothesis))]
+    trials = np.log(max(1, sum(evidence.trials for evidence in found)))
+    return [_Weighed(evidence, float(np.exp(min(0.0, evidence.log_p + trials)))) for evidence in found]
+
+
+def _bearing_faults(spectra: EnvelopeSpectra, known: Known, every: Sequence[Hypothesis]) -> tuple[list[Finding], str]:
+    """Name the deepest significant fault, then what it does not explain."""
+    remaining, findings = list(every), list[Finding]()
+    weighed = _weigh(spectra, known, remaining)
+    deepest = 0.0
+    while significant := [one for one in weighed if one.significant and one.evidence.depth >= SECOND * deepest]:
+        parts = [one for one in significant if one.fault != "cage"]
+        if not parts and findings:
+            break
+        best = max(parts or significant, key=lambda one: one.evidence.depth)
+        if rival := _too_near(best, every, known, spectra):
+            reason = f"{best.fault} and {rival} are too close to be told apart in so short a record"
+            return findings, f"{best.part}: {reason}"
+        remaining.remove(best.evidence.hypothesis)
+        explained = np.concatenate([known.explained, explained_by(best.evidence, _SIDEBANDS[best.deep])])
+        known = replace(known, explained=explained)
+        weighed = _weigh(spectra, known, remaining)
+        if not best.deep:
+            traces = [other.fault for other in remaining if _trace(spectra, known, best.evidence, other)]
+            if traces or findings:
+                shown = ", ".join([best.fault, *traces])
+                return findings, f"{best.part}: {shown} show faintly together, so none can be named"
+        findings.append(_finding(best, known))
+        deepest = max(deepest, best.evidence.depth)
+    return findings, "no order of a bearing stands out"
+
+
+def _trace(spectra: EnvelopeSpectra, known: Known, found: Evidence, other: Hypothesis) -> bool:
+    """Whether another fault of the same bearing shows a trace in the band of the one that was found."""
+    if other.part != found.hypothesis.part:
+        return False
+    evidence = look(spectra, known, narrowed(found, other), only_band=found.band)
+    return evidence is not None and evidence.log_p + np.log(evidence.trials) <= np.log(TRACE)
+
+
+def _too_near(best: _Weighed, every: Sequence[Hypothesis], known: Known, spectra: EnvelopeSpectra) -> str:
+    """Another fault whose base is too near to tell; empty if there is none."""
+    apart = 2.0 * spectra.resolution_hz / known.shaft_hz
+    others = [other for other in every if other is not best.evidence.hypothesis]
+    return next((other.fault for other in others if abs(other.order - best.evidence.order) < apart), "")
+
+
+def _finding(weighed: _Weighed, known: Known) -> Finding:
+    evidence, p_value = weighed
+    hypothesis = evidence.hypothesis
+    return Finding(
+        hypothesis.fault,
+        hypothesis.part,
+        evidence.order * known.shaft_hz,
+        evidence.order,
+        evidence.harmonics,
+        max(p_value, 1e-300),
+        evidence.depth,
+    )

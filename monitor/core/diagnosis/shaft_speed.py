@@ -1,0 +1,50 @@
+"""The shaft's frequency, sharpened from the envelope itself.
+
+A stated speed is rounded, or a little wrong. Nearly every machine modulates its vibration once a turn, so the comb of
+the shaft's multiples is looked for near the stated frequency. Where it stands out, all orders count from there, and its
+lines are known; where it does not, the stated speed holds, with its error.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from monitor.core.diagnosis.chance import log_tail
+from monitor.core.diagnosis.envelope import EnvelopeSpectra
+
+MULTIPLES = 12
+"""Multiples of the shaft's frequency that are looked at. Fewer: less sharp. More: they are rarely there."""
+
+SPEED_ERROR = 0.012
+"""Relative error of a stated speed that is tolerated. Lower: a speed from a nameplate misses. Higher: combs of other
+things are taken for the shaft."""
+
+MOST_OF_A_LINE = 8.0
+"""Most surprise of one line, as in a comb of a bearing; lower, since many lines are there."""
+
+LOCATED = float(np.log(1e-6))
+"""Logarithm of the probability by chance from which the shaft counts as found."""
+
+
+class Shaft(NamedTuple):
+    """Where the shaft is."""
+
+    frequency_hz: float
+    """Its frequency."""
+    located: bool
+    """Whether it was found in the spectra."""
+
+
+def locate_shaft(spectra: EnvelopeSpectra, stated_hz: float) -> Shaft:
+    """Find the shaft near its stated frequency; if it does not stand out, it is where it is said to be."""
+    multiples = np.arange(1, MULTIPLES + 1)
+    step = spectra.resolution_hz / (4.0 * MULTIPLES * stated_hz)
+    offsets = np.linspace(-SPEED_ERROR, SPEED_ERROR, 2 * int(np.ceil(SPEED_ERROR / step)) + 1)
+    lines, inside = spectra.line(stated_hz * np.outer(1.0 + offsets, multiples))
+    total = np.minimum(spectra.surprise[: spectra.whole, lines], MOST_OF_A_LINE).sum(axis=0)
+    total = np.where(inside, total, 0.0).sum(axis=1)
+    degrees = int(inside[0].sum()) * spectra.whole
+    best = float(total.max())
+    if not degrees or float(log_tail(degrees, np.array([best]))[0]) + np.log(offsets.size) > LOCATED:
+        return Shaft(stated_hz, located=False)
+    return Shaft(stated_hz * (1.0 + float(offsets[total >= best - 2.0].mean())), located=True)
