@@ -174,12 +174,19 @@ def test_exhausted_descriptors_pass(tmp_path: Path) -> None:
             wait_for(lambda: connected(daemon), "the broker again")
 
 
+def known_as(port: int) -> str:
+    """The configuration of a daemon whose client identifier another client can take."""
+    return (
+        f"mqtt: {{url: 'mqtt://127.0.0.1:{port}', client_id: the-daemon, reconnect_min: 50ms, reconnect_max: 200ms}}\n"
+    )
+
+
 def test_short_connections_end_nothing_and_blame_nobody(tmp_path: Path) -> None:
     async def throw_out() -> None:
-        async with aiomqtt.Client("127.0.0.1", port, identifier="vibration-monitor"):
+        async with aiomqtt.Client("127.0.0.1", port, identifier="the-daemon"):
             pass
 
-    with mosquitto(tmp_path) as port, running_daemon(tmp_path, port) as daemon:
+    with mosquitto(tmp_path) as port, running_daemon(tmp_path, port, known_as(port)) as daemon:
         wait_for(lambda: connected(daemon), "the broker")
         for number in range(1, 9):
             asyncio.run(throw_out())
