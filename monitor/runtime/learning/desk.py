@@ -269,6 +269,7 @@ class LearningDesk:
                 self._opened(one, answer)
             case HeadFitted():
                 one.phase, one.head, one.level_mps2 = Phase.GATHERING, answer.head, answer.level_mps2
+                one.until_s = 0.0  # it was the end of the turn
                 self._tell_worker(one)
             case Calibrated():
                 self._made.put_nowait((one, answer))
