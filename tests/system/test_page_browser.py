@@ -147,7 +147,7 @@ def test_a_channel(tmp_path: Path) -> None:
         href = "fetch(document.querySelector('.files a').href).then(answer => answer.text())"
         assert await browser.value(href) == "data"
         await browser.until("document.querySelectorAll('.driver').length == 6")
-        assert await browser.value("document.querySelector('.driver').innerText") == "bands\n2.60"
+        assert await browser.value("document.querySelector('.driver').innerText") == "energy in a frequency band\n2.60"
         await browser.until("/^Band that .* 500 to 600 Hz/.test(document.querySelector('.band').innerText)")
         await browser.until("document.querySelector('.history').data[0].name == 'score'")
         for scheme in ("light", "dark"):
