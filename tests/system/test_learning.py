@@ -162,6 +162,24 @@ def test_a_plant_learns_and_is_watched_without_a_command(tmp_path: Path, broker:
             assert kept.stat().st_size <= 256_000
 
 
+def saved(daemon: RunningDaemon, broker: int, folder: Path, names: list[str]) -> None:
+    """Sends until every channel has learned something, and that is on disk."""
+    begun = time.monotonic()
+    while not all(one["learning"]["learned_s"] for one in page(daemon)):
+        send(daemon, broker, {name: seconds("healthy_1000rpm", 8.0, 2.0) for name in names})
+        assert time.monotonic() < begun + LONG_S
+    since = time.time()
+
+    def written() -> bool:
+        files = list((folder / "state" / "learning").glob("*.learning"))
+        return len(files) == len(names) and all(file.stat().st_mtime > since for file in files)
+
+    begun = time.monotonic()
+    while not written():
+        send(daemon, broker, {name: seconds("healthy_1000rpm", 8.0, 2.0) for name in names})
+        assert time.monotonic() < begun + LONG_S
+
+
 def test_kills_while_learning_lose_seconds_only(tmp_path: Path, broker: int) -> None:
     moments = random.Random(5)
     names = [f"m-{n}" for n in range(4)]
@@ -183,6 +201,8 @@ def test_kills_while_learning_lose_seconds_only(tmp_path: Path, broker: int) -> 
             found = {one["labels"]["machine"]: one["learning"]["learned_s"] for one in page(daemon)}
             assert all(found[name] >= learned[name] - 60 for name in names)
             assert kill == 0 or all(found.values())
+            if kill == 0:
+                saved(daemon, broker, tmp_path, names)
             time.sleep(moments.uniform(0.0, 1.0))
             learned = {one["labels"]["machine"]: one["learning"]["learned_s"] for one in page(daemon)}
             daemon.process.send_signal(signal.SIGKILL)
