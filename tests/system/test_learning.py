@@ -233,8 +233,9 @@ def test_a_changed_sensor_starts_again_and_loses_nothing_else(tmp_path: Path, br
         daemon.config.write_text(daemon.config.read_text().replace("unit: m/s2", "unit: g"))
         daemon.process.send_signal(signal.SIGHUP)
         wait_for(lambda: "reloaded" in daemon.log.read_text(), "the reload")
-        send(daemon, broker, {"fan": seconds("healthy_1000rpm", 20.0, 2.0)})
         wait_for(lambda: daemon.value("vibration_learning_restarts_total", reason="changed") == 1, "the other unit")
+        # Counters begin anew with the changed channel, so nothing is sent before that has happened.
+        send(daemon, broker, {"fan": seconds("healthy_1000rpm", 20.0, 2.0)})
         assert states(daemon) == {"learning": 1}
         assert sum(daemon.values("vibration_internal_errors_total")) == 0
 
