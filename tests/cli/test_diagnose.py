@@ -1,7 +1,6 @@
 """``diagnose`` as a user gives it: simulated and real recordings, every kind of fact, and what it refuses."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +15,12 @@ from monitor.simulation.machine import Fault, FaultKind, catalogue
 from monitor.simulation.simulator import Simulation
 from tests.support.commands import document, invoke, output
 from tests.support.commands import refusal as error_of
+from tests.support.recordings import recording_file
 
 RATE = 12000
 FAN = "balls=9,ball_diameter=0.2,pitch_diameter=1"
 """The bearing of the simulated fan."""
 RPM = "1488"
-
-CWRU = Path(os.environ.get("VIBRATION_DATA", Path(__file__).parents[2].parent / "shared" / "data")) / "cwru"
 
 
 def refusal(kind: type[MonitorError], *arguments: str | Path) -> str:
@@ -170,9 +168,7 @@ def test_a_constant_signal_and_one_without_a_unit_say_so(tmp_path: Path) -> None
     ],
 )
 def test_real_bearing_faults_are_named_right_or_not_at_all(name: str, variable: str, fault: str | None) -> None:
-    if not CWRU.is_dir():
-        pytest.skip(f"no recordings in {CWRU}; set VIBRATION_DATA")
-    address = f"{CWRU / name}.mat#{variable}_DE_time"
+    address = f"{recording_file(f'cwru/{name}.mat')}#{variable}_DE_time"
     rate = ("--sampling-rate-hz", "48000", "--decimate", "4") if name == "Normal_0" else ("--sampling-rate-hz", "12000")
     found: dict[str, Any] = document(
         "diagnose", address, *rate, "--unit", "g", "--speed-rpm", "1797", "--bearing", "6205"

@@ -314,15 +314,14 @@ class Fit:
             settled = [value[intervals - 1 :, scale] for value in values if len(value) >= intervals]
             independent = self.intervals / intervals
             white = variance / intervals
-            mean = single.mean(axis=0)
+            # The logarithm of an average exceeds the average logarithm; that is measured where data allow.
+            mean = single.mean(axis=0) + 0.5 * (variance - white) * (degrees > 0)
             seen = white
             if settled:
                 together = np.concatenate(settled)
-                # The logarithm of an average exceeds the average logarithm, so it is measured where data allow.
-                mean = together.mean(axis=0) if independent >= 4 else mean + 0.5 * (variance - white) * (degrees > 0)
                 seen = np.var(together, axis=0)
-            else:
-                mean = mean + 0.5 * (variance - white) * (degrees > 0)
+                if independent >= 4:
+                    mean = together.mean(axis=0)
             mixed = (PRIOR_INTERVALS * white + independent * seen) / (PRIOR_INTERVALS + independent)
             centre.append(mean)
             # The mean is uncertain too: it was learned from this many intervals.

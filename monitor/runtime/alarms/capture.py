@@ -172,13 +172,14 @@ def _write(
         unit="m/s2",
     )
     figures = capture.figures
+    text = told(capture.channel, State.WARNING, State.ALARM, figures)
     about = {
         "channel": capture.channel,
         "labels": capture.labels,
         "complete": forecasts is not None,
         "alarm_at_s": capture.at_s,
         "alarm_at_sample": alarm_sample if 0 <= alarm_sample <= samples.size else None,
-        "text": told(capture.channel, State.WARNING, State.ALARM, figures),
+        "text": text,
         "score": figures.score,
         "evidence": figures.evidence,
         "band_hz": figures.band_hz,
@@ -193,9 +194,8 @@ def _write(
     write_atomically(folder / f"{stem}.npz", buffer.getvalue())
     write_atomically(folder / f"{stem}.json", json.dumps(about, indent=2).encode())
     if forecasts is not None:
-        title = told(capture.channel, State.WARNING, State.ALARM, figures)
         curves = samples, forecast, residual
-        picture = draw_capture(title, capture.sampling_rate_hz, figures.band_hz, curves, alarm_sample)
+        picture = draw_capture(text, capture.sampling_rate_hz, figures.band_hz, curves, alarm_sample)
         if picture:
             write_atomically(folder / f"{stem}.png", picture)
     prune(folder, *limits, time.time())
