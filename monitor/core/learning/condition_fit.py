@@ -116,9 +116,7 @@ def learn(
     for number in range(stretch.max() + 1):
         out = stretch == number
         if not out.all():
-            others = _prototypes(spans[~out], span_values[~out], of_span, noise)
-            expected = Combination.of(others[0], noise, values=others[1]).expected(spans[out], span_values[out])
-            left[out] = spans[out] - expected
+            left[out] = _unexplained(spans, span_values, out, ~out, of_span, noise)
     # A recording with one stretch is confirmed by whoever named it; nothing else can be compared with it.
     compared = ~alone[stretch]
     shifts, allowed = every[:0], of_span**2 + SHIFT**2
@@ -160,13 +158,15 @@ def novelty(logs: Float64, measured: Float64, aside: Bool) -> Float64:
     _, noise, of_span = _deviations([logs])
     spans, stretch, _, _ = _spans([logs], None)
     values = _span_values([measured])
+    stretches = stretch.max() + 1
+    if stretches < FEWEST_STRETCHES:
+        return np.empty(0)
     found = []
-    for number in range(1, stretch.max() + 1 if stretch.max() + 1 >= FEWEST_STRETCHES else 1):
-        before, now = stretch < number, stretch == number
+    for number in range(1, stretches):
+        before = stretch < number
         known = np.isfinite(values[before]).any(axis=0)
-        prototypes, at = _prototypes(spans[before], values[before][:, known], of_span, noise)
-        expected = Combination.of(prototypes, noise, values=at).expected(spans[now], values[now][:, known])
-        found.append(np.sqrt(np.mean(((spans[now] - expected).mean(axis=0) / of_span) ** 2)))
+        left = _unexplained(spans, values[:, known], stretch == number, before, of_span, noise)
+        found.append(np.sqrt(np.mean((left.mean(axis=0) / of_span) ** 2)))
     return np.array(found)
 
 
@@ -246,6 +246,15 @@ def _of_intervals(spans: Bool, recordings: list[Float64]) -> list[Bool]:
         found.append(np.concatenate([flags, np.full(len(one) - flags.size, flags[-1])]))
         first += count
     return found
+
+
+def _unexplained(
+    spans: Float64, values: Float64, some: Bool, others: Bool, deviation: Float64, noise: Float64
+) -> Float64:
+    """What is left of some of the spans when others explain them, (some, R)."""
+    prototypes, at = _prototypes(spans[others], values[others], deviation, noise)
+    expected = Combination.of(prototypes, noise, values=at).expected(spans[some], values[some])
+    return np.asarray(spans[some] - expected)
 
 
 def _prototypes(spans: Float64, values: Float64, deviation: Float64, noise: Float64) -> tuple[Float64, Float64]:
