@@ -61,7 +61,7 @@ def cut(sums: Float64, start: int, interval_blocks: int, block_samples: int) -> 
     bands, parts = of.bands, of.wide.shape[1]
     count = max(0, (len(sums) - start) // interval_blocks)
     if not count:
-        return np.empty((0, bands + parts + 3), np.float32)
+        return np.empty((0, of.raw), np.float32)
     mean = sums[start : start + count * interval_blocks].reshape(count, interval_blocks, -1).mean(axis=1)
     wide, squares = mean[:, bands : bands + parts], mean[:, bands + parts : bands + 2 * parts]
     residual, fourth, signal = mean[:, -3:].T / block_samples

@@ -124,9 +124,8 @@ class Gatherer:
     """Gathers for those of a fixed number of channels that learn."""
 
     def __init__(self, channels: int, block_samples: int) -> None:
-        of = layout(block_samples)
         self._block_samples = block_samples
-        self._raw = of.bands + of.wide.shape[1] + 3
+        self._raw = layout(block_samples).raw
         self.measured = Measured(channels)
         self._number: Int64 = np.full(channels, -1, np.int64)
         self._seen: Int64 = np.zeros(channels, np.int64)

@@ -47,6 +47,11 @@ class Layout:
         """Number of bands."""
         return int(self.pool.shape[1])
 
+    @property
+    def raw(self) -> int:
+        """Number of raw features of an interval; see :func:`monitor.core.scoring.kinds.raw_features`."""
+        return self.bands + int(self.wide.shape[1]) + 3
+
 
 @cache
 def layout(block_samples: int) -> Layout:

@@ -129,7 +129,7 @@ class Calibration:
         """
         of = layout(self.block_samples)
         plan, scales, kinds = make_plan(of), len(SCALES), len(KINDS)
-        raw = of.bands + of.wide.shape[1] + 3
+        raw = of.raw
         expected = {
             "prototypes": (min(max(1, len(np.atleast_1d(self.prototypes))), MOST_PROTOTYPES), raw),
             "healthy": self.prototypes.shape,

@@ -63,8 +63,7 @@ class Scorer:
         self._calibrations: dict[int, Calibration] = {}
         self._of_row: Int64 = np.full(channels, -1, np.int64)
         self._limit: Float32 = np.full(channels, np.nan, np.float32)
-        raw = self.layout.bands + self.layout.wide.shape[1] + 3
-        self._mean: Float32 = np.zeros((channels, len(SCALES), raw), np.float32)
+        self._mean: Float32 = np.zeros((channels, len(SCALES), self.layout.raw), np.float32)
         self._count: Int64 = np.zeros(channels, np.int64)
         self._last: Float32 = np.full((channels, MEMORY), np.nan, np.float32)
         self._arrays: dict[str, Float32] = {}

@@ -115,7 +115,7 @@ class Learner:
     def _open(self, job: Open) -> None:
         path = self._folder / f"{job.name}.learning"
         of = layout(job.block_samples)
-        one = _Learning(path, About(job.key, job.names, of.bands + of.wide.shape[1] + 3), of.bands)
+        one = _Learning(path, About(job.key, job.names, of.raw), of.bands)
         problem = self._take_up(one)
         if one.file is None:
             with contextlib.suppress(OSError):
