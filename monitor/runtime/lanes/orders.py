@@ -54,7 +54,7 @@ class Clear:
 
 
 @dataclass(frozen=True, slots=True)
-class Learn:
+class Keep:
     """Keep a calibration; later orders refer to it by its number."""
 
     number: int
@@ -154,7 +154,7 @@ class Stop:
     """End the worker."""
 
 
-Order = Clear | Learn | Configure | Measured | Gather | TakeTurn | Restore | Collect | Batches | Stop
+Order = Clear | Keep | Configure | Measured | Gather | TakeTurn | Restore | Collect | Batches | Stop
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ from monitor.runtime.lanes.orders import (
     Failed,
     Gather,
     HeadBlocks,
-    Learn,
+    Keep,
     Measured,
     Order,
     Ready,
@@ -111,7 +111,7 @@ class Worker:
                 self.pipeline.judge.plausibility.measure(np.array([row]), wrong_rate=False)
                 self.pipeline.judge.alarm.reset(np.array([row]))
                 self.pipeline.gatherer.end(row)
-            case Learn(number, calibration):
+            case Keep(number, calibration):
                 self._keep(number, calibration)
             case Configure():
                 self._configure(order)

@@ -37,7 +37,7 @@ from monitor.runtime.lanes.orders import (
     Failed,
     Gather,
     HeadBlocks,
-    Learn,
+    Keep,
     Measured,
     Order,
     Ready,
@@ -186,9 +186,9 @@ class Inference:
         number = self._numbers.get(calibration)
         if number is None:
             number = self._numbers[calibration] = next(self._next_number)
-            self._order_all(Learn(number, calibration))
+            self._order_all(Keep(number, calibration))
             # The workers forget it once no channel has it. The calibration may outlive this object, hence the weakref.
-            weakref.finalize(calibration, _unlearn, weakref.ref(self), number).atexit = False
+            weakref.finalize(calibration, _forget, weakref.ref(self), number).atexit = False
         return number
 
     def _order(self, row: int, order: Clear | Configure | Measured | Gather | TakeTurn | Restore) -> None:
@@ -212,10 +212,10 @@ class Inference:
             self._on_failure(answer)
 
 
-def _unlearn(inference: "weakref.ref[Inference]", number: int) -> None:
+def _forget(inference: "weakref.ref[Inference]", number: int) -> None:
     workers = inference()
     if workers is not None:
-        workers._order_all(Learn(number, None))  # noqa: SLF001 - a method's second half
+        workers._order_all(Keep(number, None))  # noqa: SLF001 - a method's second half
 
 
 class _Process:

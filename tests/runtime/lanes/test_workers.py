@@ -25,7 +25,7 @@ from monitor.errors import ArtefactError
 from monitor.model.artefact.artefact import Artefact, load_artefact
 from monitor.model.engines.engines import load_engine
 from monitor.runtime.lanes.lane import Lane, LaneShape
-from monitor.runtime.lanes.orders import Answer, Batches, Clear, Configure, Learn, Restore
+from monitor.runtime.lanes.orders import Answer, Batches, Clear, Configure, Keep, Restore
 from monitor.runtime.lanes.shared import SharedMemory
 from monitor.runtime.lanes.worker import Worker
 from monitor.runtime.lanes.workers import Inference, WorkerError
@@ -80,7 +80,7 @@ def test_several_processes_say_what_one_pipeline_says(artefact: Artefact, calibr
         known = [{name: a[0] for name, a in answer.result(5).items()} for answer in answers]
     lane, told = Lane(shape(1)), list[Answer]()
     worker = Worker(lane, load_engine(artefact, "onnxruntime"), tell=told.append)
-    worker.obey(Learn(0, calibration))
+    worker.obey(Keep(0, calibration))
     for row in range(CHANNELS):
         worker.obey(Configure(row, 10, 25, 0, LIMIT))
         append_noise(lane, row)
