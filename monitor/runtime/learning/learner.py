@@ -68,6 +68,11 @@ class _Learning:
     seen: int = 0
     left_out: tuple[int, ...] = ()
 
+    @property
+    def progress(self) -> dict[str, Any]:
+        """How far it is, as it is saved."""
+        return {"key": self.about.key, "seen": self.seen, "left_out": self.left_out}
+
 
 class Learner:
     """Does one job after the other."""
@@ -106,7 +111,7 @@ class Learner:
             return
         self._saved_s, self._unsaved = now_s, False
         for one in self._learnings.values():
-            self._before[one.path.stem] = {"key": one.about.key, "seen": one.seen, "left_out": one.left_out}
+            self._before[one.path.stem] = one.progress
         try:
             write_atomically(self._folder / PROGRESS, json.dumps(self._before).encode())
         except OSError as error:
@@ -158,7 +163,7 @@ class Learner:
                 one.path.unlink(missing_ok=True)
             self._before.pop(one.path.stem, None)
         elif one is not None:
-            self._before[one.path.stem] = {"key": one.about.key, "seen": one.seen, "left_out": one.left_out}
+            self._before[one.path.stem] = one.progress
             self._unsaved = True
 
     def _feed(self, gathered: Gathered, offset_s: float) -> None:
