@@ -38,10 +38,15 @@ WHO = (
 )
 
 
-def _options(command: Command, options: tuple[Any, ...]) -> Command:
-    for option in reversed(options):
-        command = option(command)
-    return command
+def with_options(*options: Any) -> Callable[[Command], Command]:
+    """Add options, in this order; below :func:`on_baselines` they come after its own."""
+
+    def add(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
 
 
 def on_baselines(command: Command) -> Callable[..., Any]:
@@ -69,7 +74,7 @@ def on_baselines(command: Command) -> Callable[..., Any]:
             access = Remote(url or DEFAULT_URL, user, password_file, token_file, ca_file)
         return command(*args, access=access, **others)
 
-    return _options(with_access, WHERE)
+    return with_options(*WHERE)(with_access)
 
 
 def _state_dir(url: str | None, state_dir: Path | None, config_file: Path | None) -> Path | None:
@@ -145,6 +150,7 @@ def _changing(name: str, text: str, *options: Any) -> None:
     @command.command(name, help=text)
     @click.argument("channels", nargs=-1, required=True, metavar="CH...")
     @on_baselines
+    @with_options(*options, *reversed(WHO))
     def change(
         channels: tuple[str, ...],
         access: "Access",
@@ -157,18 +163,6 @@ def _changing(name: str, text: str, *options: Any) -> None:
 
         wish = Wish.checked(channels=channels, by=by or getpass.getuser(), reason=reason, to=to)
         _tell(access.change(Action(name), wish), as_json=as_json)
-
-    change.params += [option for one in reversed((*WHO, *options)) for option in _params(one)]
-
-
-def _params(option: Any) -> list[click.Parameter]:
-    """The parameter that a click option adds to a function."""
-
-    def nothing() -> None: ...
-
-    option(nothing)
-    found: list[click.Parameter] = nothing.__click_params__  # type: ignore[attr-defined]
-    return found
 
 
 _changing(
@@ -209,13 +203,15 @@ def export_(channels: tuple[str, ...], out: Path, access: "Access", as_json: boo
     for history, calibration in access.files(channels):
         export(out, history, calibration)
         names.append(history.name)
-    _said({"exported": names, "folder": str(out)}, f"{out}: {len(names)} baselines", as_json=as_json)
+    document = {"exported": names, "folder": str(out)}
+    click.echo(json.dumps(document) if as_json else f"{out}: {len(names)} baselines")
 
 
 @command.command("import")
 @click.argument("source", type=click.Path(path_type=Path, exists=True))
 @click.option("--labels", help="For one calibration file: labels of its channel, machine=fan-1,sensor=de,axis=x.")
 @on_baselines
+@with_options(*WHO)
 def import_(source: Path, labels: str | None, access: "Access", as_json: bool, reason: str, by: str | None) -> None:
     """Make exported baselines, or one calibration file, the current baselines of their channels.
 
@@ -239,9 +235,6 @@ def import_(source: Path, labels: str | None, access: "Access", as_json: bool, r
     _tell({"changed": dict.fromkeys(done), "refused": refused}, as_json=as_json)
 
 
-import_.params += [option for one in WHO for option in _params(one)]
-
-
 def _tell(outcome: dict[str, Any], *, as_json: bool) -> None:
     """Print an outcome; something that was refused is an exit status."""
     from monitor.errors import MonitorError
@@ -263,10 +256,6 @@ def _say(line: str, *, err: bool = False) -> None:
     from monitor.runtime.printable import printable
 
     click.echo(printable(line), err=err)
-
-
-def _said(document: dict[str, Any], text: str, *, as_json: bool) -> None:
-    click.echo(json.dumps(document) if as_json else text)
 
 
 def _line(one: dict[str, Any]) -> str:
