@@ -12,7 +12,7 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from monitor.errors import ArtefactError, ConfigurationError
-from monitor.runtime.baselines.changes import Action, Parcel, Wish, chosen, why
+from monitor.runtime.baselines.changes import Action, Outcome, Parcel, Wish, chosen, why
 from monitor.runtime.baselines.documents import details, summaries
 from monitor.runtime.web.permission import Permission
 from monitor.runtime.web.view import Service
@@ -74,9 +74,7 @@ class Baselines:
             return _text(400, f"{action}: {why(error)}")
         except ConfigurationError as error:
             return _text(404, str(error))
-        body = _json(outcome.document())
-        status = 200 if outcome.changed else 409
-        return web.Response(status=status, body=body, content_type="application/json", headers=HEADERS)
+        return _told(outcome)
 
     async def bring(self, request: web.Request) -> web.Response:
         """Make the baseline in the body the current one of its channel."""
@@ -86,9 +84,7 @@ class Baselines:
             outcome = await self._service.baselines.bring(Parcel.model_validate_json(await request.read()))
         except ValidationError as error:
             return _text(400, f"import: {why(error)}")
-        status = 200 if outcome.changed else 409
-        body = _json(outcome.document())
-        return web.Response(status=status, body=body, content_type="application/json", headers=HEADERS)
+        return _told(outcome)
 
 
 def add_baselines(app: web.Application, service: Service, permission: Permission) -> None:
@@ -99,6 +95,12 @@ def add_baselines(app: web.Application, service: Service, permission: Permission
     app.router.add_post("/api/v1/baselines/import", handlers.bring)
     for action in Action:
         app.router.add_post(f"/api/v1/baselines/{action}", partial(handlers.change, action))
+
+
+def _told(outcome: Outcome) -> web.Response:
+    body = _json(outcome.document())
+    status = 200 if outcome.changed else 409
+    return web.Response(status=status, body=body, content_type="application/json", headers=HEADERS)
 
 
 def _json(document: Any) -> bytes:
