@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 from monitor.errors import ConfigurationError, MonitorError
 from monitor.runtime.baselines.changes import Action, Outcome, Parcel, Wish, change, chosen
-from monitor.runtime.baselines.history import History, slug_of
+from monitor.runtime.baselines.history import History, name_of, slug_of
 from monitor.runtime.baselines.store import Asked, Store
 from monitor.runtime.baselines.transfer import bring
 from monitor.runtime.intake.channel import Channel
@@ -98,7 +98,7 @@ class BaselineDesk:
 
     async def bring(self, parcel: Parcel) -> Outcome:
         """Make a baseline from elsewhere the current one of its channel."""
-        outcome, name = Outcome(), "/".join(value for value in parcel.labels.values() if value)
+        outcome, name = Outcome(), name_of(parcel.labels)
         async with self._one_at_a_time:
             if name in self.configured():
                 outcome.refused[name] = f"{name}: the configuration names its calibration"

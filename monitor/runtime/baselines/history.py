@@ -182,7 +182,7 @@ class History(_Frozen):
     @property
     def name(self) -> str:
         """The channel's name."""
-        return "/".join(self.labels.values())
+        return name_of(self.labels)
 
     @property
     def slug(self) -> str:
@@ -218,6 +218,11 @@ class History(_Frozen):
     def text(self) -> bytes:
         """The history as a file."""
         return self.model_dump_json(indent=1).encode()
+
+
+def name_of(labels: dict[str, str]) -> str:
+    """A channel's name: the values of its labels, without empty ones."""
+    return "/".join(value for value in labels.values() if value)
 
 
 def slug_of(labels: dict[str, str]) -> str:

@@ -18,7 +18,16 @@ from monitor.atomic_file import write_atomically
 from monitor.core.scoring.calibration import Calibration
 from monitor.errors import ArtefactError, MonitorError
 from monitor.model.calibration_file import ANY_REGIME, CalibrationFile, load_calibrations, save_calibrations
-from monitor.runtime.baselines.history import KEPT_BASELINES, Baseline, Change, History, Source, read_history, slug_of
+from monitor.runtime.baselines.history import (
+    KEPT_BASELINES,
+    Baseline,
+    Change,
+    History,
+    Source,
+    name_of,
+    read_history,
+    slug_of,
+)
 from monitor.runtime.printable import printable
 
 LOG = logging.getLogger(__name__)
@@ -312,8 +321,7 @@ class Store:
     def _existing(self, labels: dict[str, str]) -> History:
         found = self.history(labels)
         if found is None or found.baseline is None:
-            name = "/".join(value for value in labels.values() if value)
-            raise MonitorError(f"{name}: has no baseline yet; let it learn, or import one")
+            raise MonitorError(f"{name_of(labels)}: has no baseline yet; let it learn, or import one")
         return found
 
     def _save(self, history: History) -> History:
