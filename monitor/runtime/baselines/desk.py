@@ -120,7 +120,7 @@ class BaselineDesk:
 
     def announce(self, history: History) -> None:
         """Log and send the latest change of a channel, and have it use its baseline."""
-        latest, baseline = history.changes[-1], history.baseline
+        latest, baseline, slug = history.changes[-1], history.baseline, history.slug
         LOG.info(
             "baseline: channel=%s change=%s baseline=%s by='%s' reason='%s'",
             printable(history.name),
@@ -140,6 +140,6 @@ class BaselineDesk:
         }
         for channel in self._channels():
             labels = dict(zip(self._label_names(), channel.labels, strict=True))
-            if slug_of(labels) == history.slug:
+            if slug_of(labels) == slug:
                 self._publish(labels, json.dumps(document))
                 self._configure(channel)

@@ -246,9 +246,11 @@ class Store:
                 raise MonitorError(
                     f"{history.name}: cannot go back to {wanted}: baseline {history.current} is current, {others}"
                 )
-            self.calibration_file(history, target)
+            file = self.calibration_file(history, target)
             change = self._change("reverted", asked, target.number)
-            return self._save(history.since(change, current=target.number, request=None))
+            saved = self._save(history.since(change, current=target.number, request=None))
+            self._loaded[history.slug] = file  # so that the event loop need not read it
+            return saved
 
     def ask(self, labels: dict[str, str], what: str, asked: Asked) -> History:
         """Write down that a channel shall ``learn`` anew, or ``extend`` its baseline; learning takes it up.
