@@ -89,8 +89,8 @@ class Daemon:
         self._certificates = check_files(self.config, self._config_file)
         self._tls = server_context(self.config.http)
         self._stack.enter_context(locked(self.config.state_dir))
-        self._baselines = Store(self.config.state_dir, self._wall_clock.now_s)
-        self._calibrations = Calibrations(self._config_file, self._baselines)
+        self._store = Store(self.config.state_dir, self._wall_clock.now_s)
+        self._calibrations = Calibrations(self._config_file, self._store)
 
         def on_failure(error: BaseException) -> None:
             loop.call_soon_threadsafe(self._fail, error)
@@ -100,7 +100,7 @@ class Daemon:
 
         self.learning = LearningDesk(
             self.config.state_dir,
-            self._baselines,
+            self._store,
             self.config.learning,
             inference_of=lambda channel: self._lanes[channel.model].inference,
             configure=self._configure_channel,
@@ -124,7 +124,7 @@ class Daemon:
             self.config.mqtt, self._broker.publish, lambda: self._broker.state.connected, errors=self._errors
         )
         self.baselines = BaselineDesk(
-            self._baselines,
+            self._store,
             self.ingest.channels.values,
             lambda: self.config.label_names,
             self._configure_channel,
