@@ -330,12 +330,12 @@ class Ingest:
             route.measure_pause(count)
         pause_s, factor, rings, channels = route.pause_s, route.factor_mps2, route.rings, route.channels
         route.direct_until_s = now_s + pause_s
-        silent_after_s = self._config.scoring.silent_after
         lost = 0
         for axis, samples in axes.items():
             channel = channels[axis]
             row = channel.row
             if starts or channel.hole_samples or now_s - channel.last_sample_s > pause_s:
+                silent_after_s = self._config.scoring.silent_after
                 route.interrupt(channel, now_s, silent_after_s, starts=starts, missing=missing)
             unfitting = rings.append(row, samples, factor, now_s)
             channel.samples_received += count - unfitting
