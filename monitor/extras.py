@@ -9,11 +9,14 @@ import json
 import re
 import shlex
 import sys
-from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from monitor.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from importlib.metadata import Distribution
 
 NAME = "vibration-monitor"
 
@@ -65,6 +68,9 @@ def missing(library: str, purpose: str, extra: str = "") -> str:
 
 def install_line(extra: str) -> str:
     """The command that adds an extra to the running environment, from where the product came from."""
+    # Imported here: it is a third of what every command, and every completed word, would load.
+    from importlib.metadata import PackageNotFoundError, distribution
+
     try:
         found = distribution(NAME)
     except PackageNotFoundError:
@@ -75,7 +81,7 @@ def install_line(extra: str) -> str:
     return f"{pip} {_requirement(found, extra)}"
 
 
-def _requirement(found: Distribution, extra: str) -> str:
+def _requirement(found: "Distribution", extra: str) -> str:
     """What pip is to install, quoted for a shell."""
     text = found.read_text("direct_url.json")
     if not text:
