@@ -37,7 +37,7 @@ EXTRAS = {
 
 def installed(library: str) -> bool:
     """Whether a library can be imported; does not import it."""
-    return sys.modules.get(library, library) is not None and importlib.util.find_spec(library) is not None
+    return importlib.util.find_spec(library) is not None
 
 
 def require(library: str, purpose: str) -> None:

@@ -4,7 +4,6 @@
 library of an engine is imported only if selected. Every engine is checked against the golden vectors before use.
 """
 
-import importlib.util
 from pathlib import Path
 from typing import Literal
 
@@ -30,10 +29,10 @@ def chosen(engine: EngineName) -> EngineName:
         return engine
     if not gpu_visible():
         return "onnxruntime"
-    if importlib.util.find_spec("tensorflow") is not None:
+    if installed("tensorflow"):
         return "tensorflow"
     plugins = ("jax_cuda13_plugin", "jax_cuda12_plugin")  # JAX without one of them runs on the CPU, and slower
-    return "jax" if any(importlib.util.find_spec(name) is not None for name in plugins) else "onnxruntime"
+    return "jax" if any(map(installed, plugins)) else "onnxruntime"
 
 
 def load_engine(artefact: Artefact, engine: EngineName = "auto") -> Engine:
