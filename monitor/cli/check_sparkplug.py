@@ -7,9 +7,10 @@ from typing import Any
 from monitor.cli.checked_channel import channel_figures, channel_line, time_text
 from monitor.config import Config
 from monitor.config_sensors import Sensor
-from monitor.core.messages.decode import PACKED, SPARKPLUG
-from monitor.core.messages.sparkplug.addresses import Address, Wanted, address_of
+from monitor.core.messages.decode import SPARKPLUG
+from monitor.core.messages.sparkplug.addresses import Address, address_of
 from monitor.core.messages.topics import TopicPattern
+from monitor.runtime.intake.sparkplug import wanted_by
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def explain_metrics(config: Config, topic: str, payload: bytes, birth: bytes | N
         return None
     from monitor.core.messages.sparkplug.nodes import Nodes
 
-    wanted = Wanted([(sensor.topic, PACKED.get(sensor.payload.bytes or "", "")) for sensor in sensors])
+    wanted = wanted_by(sensors)
     nodes = Nodes(wanted, time.monotonic)
     nodes.configure(wanted, config.limits.channels, asks=False)
     if birth is not None:

@@ -1,18 +1,20 @@
 """Sparkplug B in the intake: which messages are its, and which nodes are to be asked for their births.
 
-Nothing of it is loaded without a sensor that has this format. Does not handle: what messages say (``monitor.core.
+Protobuf is loaded only for a sensor that has this format. Does not handle: what messages say (``monitor.core.
 messages.sparkplug``), and their samples (``ingest``).
 """
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from monitor.config import Config
+from monitor.config_sensors import Sensor
 from monitor.core.arrays import Numbers
 from monitor.core.messages.decode import PACKED, SPARKPLUG
 from monitor.core.messages.rejection import Rejected
+from monitor.core.messages.sparkplug.addresses import Wanted, address_of, rebirth_topic
 from monitor.runtime.intake.channel import Channel
 from monitor.runtime.logs import RepeatedLog
 
@@ -21,13 +23,14 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 
-PREFIX = "spBv1.0/"
-"""What every topic of Sparkplug begins with."""
-
-
 Order = Callable[[float, float], tuple[int | None, bool]]
 """From a sampling rate in Hz and a longest pause in seconds: the number of a metric's message, None if it has no time;
 and whether samples may be missing before it that no time can tell."""
+
+
+def wanted_by(sensors: Sequence[Sensor]) -> Wanted:
+    """The metrics that sensors of this format want."""
+    return Wanted([(sensor.topic, PACKED.get(sensor.payload.bytes or "", "")) for sensor in sensors])
 
 
 class Receiver(Protocol):
@@ -64,10 +67,9 @@ class Sparkplug:
         if not sensors:
             self._nodes = None
             return
-        from monitor.core.messages.sparkplug.addresses import Wanted
         from monitor.core.messages.sparkplug.nodes import Nodes
 
-        wanted = Wanted([(sensor.topic, PACKED.get(sensor.payload.bytes or "", "")) for sensor in sensors])
+        wanted = wanted_by(sensors)
         if self._nodes is None:
             self._nodes = Nodes(wanted, self._clock)
         self._nodes.configure(wanted, config.limits.channels, asks=config.mqtt.sparkplug.rebirth)
@@ -100,14 +102,9 @@ class Sparkplug:
         Raises:
             Rejected: the payload cannot be read.
         """
-        if self._nodes is None or not topic.startswith(PREFIX):
-            return False
-        from monitor.core.messages.sparkplug.addresses import address_of
-
-        address = address_of(topic)
-        if address is None:
-            return False
         nodes, receiver = self._nodes, self._receiver
+        if nodes is None or (address := address_of(topic)) is None:
+            return False
         heard = nodes.take(address, payload)
         for metric, rejected in heard.rejected:
             receiver.reject(metric, rejected)
@@ -127,7 +124,6 @@ class Sparkplug:
         """Topics and payloads of the requests for births that are due; ``at_s`` is now in UNIX seconds."""
         if self._nodes is None:
             return []
-        from monitor.core.messages.sparkplug.addresses import rebirth_topic
         from monitor.core.messages.sparkplug.payload import rebirth_request
 
         return [(rebirth_topic(node), rebirth_request(at_s)) for node in self._nodes.rebirths.due()]
