@@ -122,7 +122,7 @@ def _destination(out: Path, *, single: bool, force: bool) -> tuple[Path, str]:
     """
     from monitor.cli.overwriting import refuse_existing
     from monitor.errors import ConfigurationError
-    from monitor.recording.write import destination_problems, written_suffix
+    from monitor.recording.write import destination_problems, other_suffix, written_suffix
 
     suffix = written_suffix(out)
     if suffix is not None and not out.is_dir():
@@ -133,8 +133,7 @@ def _destination(out: Path, *, single: bool, force: bool) -> tuple[Path, str]:
         refuse_existing(out, force=force)
         return out.parent, suffix
     if out.suffix and not out.is_dir():
-        (problem,) = [each for each in destination_problems(out) if "are written as" in each]
-        raise ConfigurationError(f"--out {problem}, or give a folder for several channels")
+        raise ConfigurationError(f"--out {other_suffix(out)}, or give a folder for several channels")
     before = sorted(file.name for file in out.glob("*.npz")) if out.is_dir() else []
     if before and not force:
         raise ConfigurationError(

@@ -79,7 +79,7 @@ def write_recording(
         MonitorError: the file cannot be written.
     """
     if (suffix := written_suffix(path)) is None:
-        raise ConfigurationError(_other_suffix(path))
+        raise ConfigurationError(other_suffix(path))
     content = _checked(path, samples, sampling_rate_hz, unit, start_s, channels)
     if recorded_at_s is not None:
         content.facts["recorded_at_s"] = float(recorded_at_s)
@@ -106,7 +106,7 @@ def destination_problems(path: Path) -> list[str]:
     problems = []
     suffix = written_suffix(path)
     if suffix is None:
-        problems.append(_other_suffix(path))
+        problems.append(other_suffix(path))
     elif suffix in LIBRARIES and not installed(LIBRARIES[suffix]):
         problems.append(missing(LIBRARIES[suffix], f"{path}: the format {suffix}"))
     if not path.parent.is_dir():
@@ -118,7 +118,8 @@ def destination_problems(path: Path) -> list[str]:
     return problems
 
 
-def _other_suffix(path: Path) -> str:
+def other_suffix(path: Path) -> str:
+    """What to say of a name whose suffix is that of no format to write."""
     return f"{path}: recordings are written as {' '.join(WRITERS)}; end the name in one of them"
 
 
