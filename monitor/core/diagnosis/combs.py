@@ -229,19 +229,15 @@ def explained_by(found: Evidence, most_sidebands: int) -> Float64:
 
 def _usable(spectra: EnvelopeSpectra, known: Known, orders: Float64) -> tuple[Rows, Bool]:
     """The lines at orders of any shape, and which of them can speak for a fault."""
-    lines, usable = spectra.line(np.abs(orders) * known.shaft_hz)
+    at = np.abs(orders)
+    lines, usable = spectra.line(at * known.shaft_hz)
     apart = APART * spectra.resolution_hz / known.shaft_hz
     if known.located:
-        usable &= np.abs(orders - np.rint(orders)) >= apart
+        usable &= np.abs(at - np.rint(at)) >= apart
     if known.explained.size:
-        places = np.sort(known.explained)
-        after = np.searchsorted(places, np.abs(orders)).clip(1, places.size - 1) if places.size > 1 else None
-        distance = (
-            np.abs(np.abs(orders) - places[0])
-            if after is None
-            else np.minimum(np.abs(np.abs(orders) - places[after - 1]), np.abs(np.abs(orders) - places[after]))
-        )
-        usable &= distance >= apart
+        places = np.concatenate([[-np.inf], np.sort(known.explained), [np.inf]])
+        after = np.searchsorted(places, at)
+        usable &= np.minimum(at - places[after - 1], places[after] - at) >= apart
     return lines, usable
 
 
