@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from monitor.core.diagnosis.bearings import Bearing
     from monitor.offline.diagnosis import Diagnosis, Whitening
     from monitor.recording.described import Described
+    from monitor.recording.source import Recording
 
 
 @click.command()
@@ -152,20 +153,18 @@ def parsed_bearing(text: str) -> "Bearing":
     return from_facts(own or "bearing", facts)
 
 
-def _by_calibration(file: Path, regime: str, model: Path, recording: object) -> "Whitening":
+def _by_calibration(file: Path, regime: str, model: Path, recording: "Recording") -> "Whitening":
     from monitor.errors import ArtefactError
     from monitor.model.artefact.artefact import load_artefact
     from monitor.model.calibration_file import ANY_REGIME, load_calibrations
     from monitor.model.engines.engines import load_engine
     from monitor.offline.diagnosis import head_whitening
     from monitor.recording.fit import require_rate
-    from monitor.recording.source import Recording
 
     calibrations = load_calibrations(file)
     calibration = calibrations.regimes.get(regime) or calibrations.regimes.get(ANY_REGIME)
     if calibration is None:
         raise ArtefactError(f"{file}: has no regime '{regime}'; known are {', '.join(calibrations.regimes)}")
-    assert isinstance(recording, Recording)  # noqa: S101 - for the type; readers are imported late
     require_rate(recording, calibration.sampling_rate_hz, "the calibration")
     if not calibration.head.uses_network:
         return head_whitening(calibration.head, None, 0)

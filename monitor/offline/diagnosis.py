@@ -26,6 +26,7 @@ from monitor.core.scoring.head import Head, innovation_matrix
 from monitor.errors import ConfigurationError, RecordingError
 from monitor.recording.conditions import read_conditions
 from monitor.recording.described import Described
+from monitor.recording.source import Recording
 
 SPEED = "speed_rpm"
 """Name of the measured quantity that is the shaft's speed."""
@@ -155,10 +156,11 @@ def diagnose(
         return result
     _velocity(result, longest, rate, known_unit=recording.unit is not None)
     speeds = _speeds(described, facts.speed_rpm, [record.size for record in records])
-    if speeds is not None and longest.size / rate * _mean_hz(speeds) < LEAST_TURNS:
+    shaft_hz = None if speeds is None else _mean_hz(speeds)
+    if shaft_hz is not None and longest.size / rate * shaft_hz < LEAST_TURNS:
         raise RecordingError(
             f"{recording.address}: its longest record of {longest.size / rate:.3g} s has "
-            f"{longest.size / rate * _mean_hz(speeds):.2g} turns of the shaft at {60 * _mean_hz(speeds):g} rpm, but "
+            f"{longest.size / rate * shaft_hz:.2g} turns of the shaft at {60 * shaft_hz:g} rpm, but "
             f"{LEAST_TURNS:g} are needed; use a longer recording"
         )
     parts = _stretches(records, speeds, rate)
@@ -172,23 +174,21 @@ def diagnose(
             turns.append(np.cumsum(speed[-piece.size :]) / (60.0 * rate))
     if not white:
         raise RecordingError(f"{recording.address}: too short: no record is left after whitening; use a longer one")
-    if speeds is None:
+    if shaft_hz is None:
         result.reasons.append("without a speed only repetition rates are looked for; give --speed-rpm")
-        seconds = min(UNKNOWN_SEGMENT_S, max(piece.size for piece in white) / rate)
         bands = make_bands(rate, rate / 36)
         smooth = [without_lines(transformable(piece), rate) for piece in white]
-        seconds = min(seconds, max(piece.size for piece in smooth) / rate)
+        seconds = min(UNKNOWN_SEGMENT_S, max(piece.size for piece in smooth) / rate)
         result.spectra = envelope_spectra(smooth, rate, bands, seconds, 0.9 * bands.edges_hz[0][1])
         result.rates_hz = repetition_rates(result.spectra)
         return result
-    shaft_hz = _mean_hz(speeds)
     for bearing in facts.bearings:
         _refuse_aliases(recording.address, bearing, shaft_hz, rate)
     varies = any(float(np.ptp(speed)) > 0 for _, speed in parts if speed is not None)
     named = name_faults(white, rate, shaft_hz, facts.bearings, facts.gears, turns if varies else None)
     result.faults, result.spectra, result.shaft_hz = list(named.findings), named.spectra, named.shaft.frequency_hz
     result.rates_hz = repetition_rates(named.spectra)
-    _shaft(result, records, rate, shaft_hz, healthy, facts)
+    _shaft(result, recording, records, shaft_hz, healthy, facts)
     result.faults.sort(key=lambda fault: (fault.p_value, -fault.depth))
     if not result.faults:
         looked = facts.bearings or facts.gears
@@ -208,8 +208,8 @@ def _velocity(result: Diagnosis, record: Float32, rate: float, *, known_unit: bo
 
 def _shaft(
     result: Diagnosis,
+    recording: Recording,
     records: Sequence[Float32],
-    rate: float,
     shaft_hz: float,
     healthy: Sequence[Described],
     facts: Facts,
@@ -218,13 +218,14 @@ def _shaft(
     if not healthy:
         return
     before = []
+    rate = recording.sampling_rate_hz
     for one in healthy:
         if one.recording.sampling_rate_hz != rate:
             raise RecordingError(
                 f"{one.recording.address}: has {one.recording.sampling_rate_hz:g} Hz, but the recording that is "
                 f"diagnosed has {rate:g} Hz; use a baseline of the same channel"
             )
-        if (one.recording.unit is None) != (result.unit != "m/s²"):
+        if (one.recording.unit is None) != (recording.unit is None):
             raise RecordingError(f"{one.recording.address}: the unit of only one of baseline and recording is known")
         loaded = one.recording.load()
         speeds = _speeds(one, facts.speed_rpm, [record.size for record in loaded])
