@@ -72,7 +72,7 @@ def command(
     """
     from monitor.errors import ArtefactError, RecordingError
     from monitor.model.artefact.artefact import load_artefact
-    from monitor.model.calibration_file import ANY_REGIME, load_calibrations
+    from monitor.model.calibration_file import load_calibrations
     from monitor.model.engines.engines import load_engine
     from monitor.offline.backtest import backtest
     from monitor.offline.calibration_run import Cut, cut
@@ -92,7 +92,7 @@ def command(
     if calibration_file is not None:
         file = load_calibrations(calibration_file)
         file.check(artefact.sha256)
-        calibration = file.regimes.get(regime) or file.regimes.get(ANY_REGIME)
+        calibration = file.of_regime(regime)
         if calibration is None:
             raise ArtefactError(f"{calibration_file}: has no regime '{regime}'; known are {', '.join(file.regimes)}")
         how = Cut(calibration.interval_blocks, calibration.warmup_blocks, how.interval_s)

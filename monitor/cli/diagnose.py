@@ -156,13 +156,13 @@ def parsed_bearing(text: str) -> "Bearing":
 def _by_calibration(file: Path, regime: str, model: Path, recording: "Recording") -> "Whitening":
     from monitor.errors import ArtefactError
     from monitor.model.artefact.artefact import load_artefact
-    from monitor.model.calibration_file import ANY_REGIME, load_calibrations
+    from monitor.model.calibration_file import load_calibrations
     from monitor.model.engines.engines import load_engine
     from monitor.offline.diagnosis import head_whitening
     from monitor.recording.fit import require_rate
 
     calibrations = load_calibrations(file)
-    calibration = calibrations.regimes.get(regime) or calibrations.regimes.get(ANY_REGIME)
+    calibration = calibrations.of_regime(regime)
     if calibration is None:
         raise ArtefactError(f"{file}: has no regime '{regime}'; known are {', '.join(calibrations.regimes)}")
     require_rate(recording, calibration.sampling_rate_hz, "the calibration")

@@ -107,6 +107,10 @@ class CalibrationFile:
                 "limits hold for that model only, run 'vibration-monitor calibrate' with this one"
             )
 
+    def of_regime(self, regime: str) -> Calibration | None:
+        """The calibration for a regime, or else the one for any; None: the file has neither."""
+        return self.regimes.get(regime) or self.regimes.get(ANY_REGIME)
+
     def of_channel(self, labels: Mapping[str, str]) -> Calibration:
         """The calibration for the regime that a channel's labels name.
 
@@ -114,7 +118,7 @@ class CalibrationFile:
             ArtefactError: the file has none.
         """
         regime = labels.get(REGIME_LABEL, ANY_REGIME)
-        found = self.regimes.get(regime) or self.regimes.get(ANY_REGIME)
+        found = self.of_regime(regime)
         if found is None:
             raise ArtefactError(f"{self.path} has no regime {regime!r}, only {', '.join(self.regimes)}")
         return found
