@@ -4,7 +4,7 @@ A compiled function has fixed sizes. So batches are padded to a few sizes, and e
 batch waits for a compilation. The padding rows belong to no channel: the state has a spare row for them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -47,6 +47,15 @@ def padded_to(values: Float32, count: int) -> Float32:
     if len(values) == count:
         return values
     return np.concatenate([values, np.zeros((count - len(values), *values.shape[1:]), np.float32)])
+
+
+def in_parts(windows: Float32, block_samples: int, forecast: Callable[[Float32], Float32]) -> Float32:
+    """Forecast from windows in padded parts of at most :data:`MAX_WINDOWS`: (n, block_samples)."""
+    parts = []
+    for first in range(0, len(windows), MAX_WINDOWS):
+        part = windows[first : first + MAX_WINDOWS]
+        parts.append(forecast(padded_to(part, filled(len(part))))[: len(part)])
+    return np.concatenate(parts) if parts else np.empty((0, block_samples), np.float32)
 
 
 class Stacked(NamedTuple):

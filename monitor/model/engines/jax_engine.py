@@ -14,7 +14,7 @@ import numpy as np
 
 from monitor.core.arrays import Float32, Rows
 from monitor.core.forecaster import CarriedState
-from monitor.model.engines.device import MAX_WINDOWS, Stacked, filled, padded_rows, padded_to, sizes, stacked
+from monitor.model.engines.device import Stacked, in_parts, padded_rows, padded_to, sizes, stacked
 from monitor.model.network import Shape
 
 
@@ -80,11 +80,7 @@ class JaxEngine:
 
     def forecast_windows(self, windows: Float32) -> Float32:
         """Forecast from whole windows and a zero state; see :class:`monitor.core.forecaster.Engine`."""
-        parts = []
-        for first in range(0, len(windows), MAX_WINDOWS):
-            part = windows[first : first + MAX_WINDOWS]
-            parts.append(np.array(self._windows(self._weights, padded_to(part, filled(len(part)))))[: len(part)])
-        return np.concatenate(parts) if parts else np.empty((0, self.block_samples), np.float32)
+        return in_parts(windows, self.block_samples, lambda part: np.array(self._windows(self._weights, part)))
 
 
 def _functions(shape: Shape) -> tuple[Any, Any, Any]:

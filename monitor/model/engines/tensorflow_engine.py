@@ -13,7 +13,7 @@ import numpy as np
 
 from monitor.core.arrays import Float32, Rows
 from monitor.core.forecaster import CarriedState
-from monitor.model.engines.device import MAX_WINDOWS, filled, padded_rows, padded_to, sizes, stacked
+from monitor.model.engines.device import in_parts, padded_rows, padded_to, sizes, stacked
 from monitor.model.network import Shape, quiet_tensorflow
 
 
@@ -87,11 +87,7 @@ class TensorflowEngine:
 
     def forecast_windows(self, windows: Float32) -> Float32:
         """Forecast from whole windows and a zero state; see :class:`monitor.core.forecaster.Engine`."""
-        parts = []
-        for first in range(0, len(windows), MAX_WINDOWS):
-            part = windows[first : first + MAX_WINDOWS]
-            parts.append(self._windows(padded_to(part, filled(len(part)))).numpy()[: len(part)])
-        return np.concatenate(parts) if parts else np.empty((0, self.block_samples), np.float32)
+        return in_parts(windows, self.block_samples, lambda part: self._windows(part).numpy())
 
 
 def _functions(shape: Shape, weights: list[Float32]) -> tuple[Any, Any, Any]:
