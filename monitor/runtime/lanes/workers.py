@@ -7,16 +7,12 @@ orders and receive the answers.
 
 import asyncio
 import itertools
-import os
 import queue
-import socket
-import subprocess
 import threading
 import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
-from multiprocessing.connection import Connection
 
 from monitor.core.arrays import Arrays
 from monitor.core.learning.gather import Gathered
@@ -25,7 +21,7 @@ from monitor.core.scoring.calibration import Calibration
 from monitor.errors import ArtefactError, MonitorError
 from monitor.model.artefact.artefact import Artefact
 from monitor.model.engines.engines import EngineName
-from monitor.runtime.lanes import interpreter
+from monitor.runtime.lanes import child
 from monitor.runtime.lanes.lane import Lane, LaneShape
 from monitor.runtime.lanes.orders import (
     Answer,
@@ -229,30 +225,14 @@ class _Process:
         self._counter = itertools.count(1)
         self._outbox: queue.SimpleQueue[Start | Order | None] = queue.SimpleQueue()
         self._ending = False
-        ours, theirs = socket.socketpair()
-        self._connection = Connection(ours.detach())
-        with theirs:
-            ends = theirs.fileno(), memory
-            # The workers share the cores, so each uses one thread.
-            self.process = subprocess.Popen(
-                interpreter.command("monitor.runtime.lanes.worker", *map(str, ends)),
-                pass_fds=ends,
-                stdin=subprocess.DEVNULL,
-                env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
-            )
+        self.process, self._connection = child.start("monitor.runtime.lanes.worker", str(memory), inherited=[memory])
         self._outbox.put(start)
         name = f"{lane.name}-{part}"
         self._threads = [
             threading.Thread(target=self._speak, name=f"to-{name}", daemon=True),
             threading.Thread(target=self._listen, name=f"from-{name}", daemon=True),
         ]
-        try:
-            for thread in self._threads:
-                thread.start()
-        except RuntimeError:
-            self.process.kill()
-            self.process.wait()
-            raise
+        child.accompany(self.process, self._threads)
 
     def send(self, order: Order) -> None:
         """Send an order; it is carried out before blocks that arrive after this call."""
@@ -263,14 +243,7 @@ class _Process:
     def end(self, timeout_s: float) -> bool:
         """Wait for the process to end, and kill it after ``timeout_s``; returns whether it ended by itself."""
         self._ending = True
-        try:
-            self.process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-            by_itself = False
-        else:
-            by_itself = True
+        by_itself = child.end(self.process, timeout_s)
         self._outbox.put(None)
         for thread in self._threads:
             thread.join()

@@ -1,15 +1,11 @@
 """The daemon's side of the learner: starts the process, and carries messages to and from it on two threads."""
 
-import os
 import queue
-import socket
-import subprocess
 import threading
 from collections.abc import Callable
-from multiprocessing.connection import Connection
 from pathlib import Path
 
-from monitor.runtime.lanes import interpreter
+from monitor.runtime.lanes import child
 from monitor.runtime.learning.messages import Answer, Feed, Job
 
 MOST_WAITING = 64
@@ -34,21 +30,12 @@ class LearnerProcess:
         self._hear = hear
         self._outbox: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._ending = False
-        ours, theirs = socket.socketpair()
-        self._connection = Connection(ours.detach())
-        with theirs:
-            self.process = subprocess.Popen(
-                interpreter.command("monitor.runtime.learning.learner", str(theirs.fileno()), str(folder)),
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
-            )
+        self.process, self._connection = child.start("monitor.runtime.learning.learner", str(folder))
         self._threads = [
             threading.Thread(target=self._speak, name="to-learner", daemon=True),
             threading.Thread(target=self._listen, name="from-learner", daemon=True),
         ]
-        for thread in self._threads:
-            thread.start()
+        child.accompany(self.process, self._threads)
 
     @property
     def pid(self) -> int:
@@ -66,11 +53,7 @@ class LearnerProcess:
         """End the process after the jobs that wait, or after the time."""
         self._ending = True
         self._outbox.put(None)
-        try:
-            self.process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        child.end(self.process, timeout_s)
         for thread in self._threads:
             thread.join()
         self._connection.close()
