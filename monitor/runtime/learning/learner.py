@@ -228,7 +228,6 @@ class Learner:
             interval_blocks=job.interval_blocks,
             warmup_blocks=job.warmup_blocks,
             sampling_rate_hz=job.sampling_rate_hz,
-            interval_s=job.interval_s,
             every=int(every(one.seen)),
         )
         known = np.isfinite(measured).any(axis=0)

@@ -77,8 +77,6 @@ class Calibrate:
     """Blocks left out at the start of each context."""
     sampling_rate_hz: float
     """Sampling rate."""
-    interval_s: float | None = None
-    """For bursts, seconds from one burst to the next; None for a continuous signal."""
 
 
 Job = Open | Close | Feed | FitHead | Calibrate
