@@ -164,7 +164,7 @@ class History(_Frozen):
     current: int | None = None
     """Number of the baseline that judges the channel; None: it has none yet."""
     request: Change | None = None
-    """Learning that was asked for and has not begun."""
+    """Learning that was asked for and is not done."""
     baselines: tuple[Baseline, ...] = Field(default=(), max_length=KEPT_BASELINES)
     """The baselines that are kept, the oldest first."""
     changes: tuple[Change, ...] = Field(default=(), max_length=KEPT_CHANGES)
