@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 from monitor.errors import ConfigurationError, MonitorError
 from monitor.runtime.baselines.changes import Action, Outcome, Parcel, Wish, change, chosen
-from monitor.runtime.baselines.history import History, name_of, slug_of
+from monitor.runtime.baselines.history import History, given, name_of, slug_of
 from monitor.runtime.baselines.store import Asked, Store
 from monitor.runtime.baselines.transfer import bring
 from monitor.runtime.intake.channel import Channel
@@ -120,7 +120,7 @@ class BaselineDesk:
 
     def announce(self, history: History) -> None:
         """Log and send the latest change of a channel, and have it use its baseline."""
-        latest, baseline, slug = history.changes[-1], history.baseline, history.slug
+        latest, baseline = history.changes[-1], history.baseline
         LOG.info(
             "baseline: channel=%s change=%s baseline=%s by='%s' reason='%s'",
             printable(history.name),
@@ -138,8 +138,9 @@ class BaselineDesk:
             "baseline": latest.baseline,
             "provisional": None if baseline is None else baseline.provisional,
         }
+        names, changed = self._label_names(), given(history.labels)
         for channel in self._channels():
-            labels = dict(zip(self._label_names(), channel.labels, strict=True))
-            if slug_of(labels) == slug:
+            labels = dict(zip(names, channel.labels, strict=True))
+            if given(labels) == changed:  # a slug is too slow to make for every channel at every change
                 self._publish(labels, json.dumps(document))
                 self._configure(channel)

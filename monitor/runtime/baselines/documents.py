@@ -7,7 +7,7 @@ import numpy as np
 
 from monitor.core.scoring.bands import layout
 from monitor.errors import ArtefactError
-from monitor.runtime.baselines.history import History
+from monitor.runtime.baselines.history import History, given
 from monitor.runtime.baselines.store import Store
 
 MOST_DETAILED = 100
@@ -22,10 +22,7 @@ def summaries(store: Store, known: Mapping[str, dict[str, str]], configured: Map
         known: labels of the channels, by name.
         configured: calibration files that a configuration names, by the channel's name.
     """
-    return [
-        _summary(store, name, {key: value for key, value in labels.items() if value}, configured.get(name))
-        for name, labels in sorted(known.items())
-    ]
+    return [_summary(store, name, given(labels), configured.get(name)) for name, labels in sorted(known.items())]
 
 
 def details(store: Store, known: Mapping[str, dict[str, str]], configured: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -220,15 +220,20 @@ class History(_Frozen):
         return self.model_dump_json(indent=1).encode()
 
 
+def given(labels: dict[str, str]) -> dict[str, str]:
+    """The labels that are not empty; by them channels are told apart, in whatever order."""
+    return {name: value for name, value in labels.items() if value}
+
+
 def name_of(labels: dict[str, str]) -> str:
     """A channel's name: the values of its labels, without empty ones."""
-    return "/".join(value for value in labels.values() if value)
+    return "/".join(given(labels).values())
 
 
 def slug_of(labels: dict[str, str]) -> str:
     """Beginning of the names of a channel's files; the order of the labels does not count, a reload may change it."""
-    given = sorted((name, value) for name, value in labels.items() if value)
-    return file_slug("/".join(value for _, value in given), json.dumps(given))
+    ordered = sorted(given(labels).items())
+    return file_slug("/".join(value for _, value in ordered), json.dumps(ordered))
 
 
 def read_history(path: Path) -> History:

@@ -24,6 +24,7 @@ from monitor.runtime.baselines.history import (
     Change,
     History,
     Source,
+    given,
     name_of,
     read_history,
     slug_of,
@@ -317,7 +318,7 @@ class Store:
         if found is None:
             if len(self._histories) >= MOST_CHANNELS:
                 raise MonitorError(f"{self._folder}: has the baselines of {MOST_CHANNELS} channels, no more are kept")
-            found = History(labels={name: value for name, value in labels.items() if value})
+            found = History(labels=given(labels))
         return found
 
     def _existing(self, labels: dict[str, str]) -> History:
