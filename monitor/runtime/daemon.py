@@ -43,8 +43,9 @@ from monitor.runtime.state import absent
 from monitor.runtime.state.file import locked
 from monitor.runtime.state.memory import SAVE_PERIOD_S, Memory
 from monitor.runtime.wall_clock import WallClock
-from monitor.runtime.web import exposition, families, server
+from monitor.runtime.web import server
 from monitor.runtime.web.auth import open_to_others
+from monitor.runtime.web.metrics import exposition, families
 from monitor.runtime.web.view import View, oldest_s
 
 LOG = logging.getLogger(__name__)

@@ -22,7 +22,7 @@ from monitor.runtime.intake.connection import MqttState
 from monitor.runtime.intake.ingest import Ingest
 from monitor.runtime.lanes.lane import Lane, LaneShape
 from monitor.runtime.lanes.worker import Worker
-from monitor.runtime.web import families
+from monitor.runtime.web.metrics import families
 from monitor.runtime.web.view import View
 from monitor.shipped import shipped
 

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from monitor.runtime.alarms.capture_names import NAME, evidence_stem
 from monitor.runtime.notify import Notifier
-from monitor.runtime.web.exposition import MetricsPage, label_text
+from monitor.runtime.web.metrics.exposition import MetricsPage, label_text
 from monitor.runtime.web.page.stream import event
 from tests.support.daemons import SENSOR, running_daemon
 from tests.support.programs import program

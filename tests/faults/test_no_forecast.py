@@ -11,8 +11,8 @@ from monitor.offline.backtest import backtest
 from monitor.offline.calibration_run import Cut
 from monitor.recording.options import RecordingOptions
 from monitor.recording.source import open_recordings
-from monitor.runtime.web.exposition import MetricsPage
-from monitor.runtime.web.families import write_channels
+from monitor.runtime.web.metrics.exposition import MetricsPage
+from monitor.runtime.web.metrics.families import write_channels
 from monitor.runtime.web.page.picture import make_picture, picture_document
 from tests.support.numpy_engine import Exploding, NumpyEngine
 from tests.support.page_plant import Plant

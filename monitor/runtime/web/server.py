@@ -12,10 +12,10 @@ from monitor.runtime.web import runbook
 from monitor.runtime.web.auth import auth_middleware
 from monitor.runtime.web.baselines import add_baselines
 from monitor.runtime.web.connections import Connections, Dropped
+from monitor.runtime.web.metrics.scrape import Scrapes
 from monitor.runtime.web.page.routes import add_page
 from monitor.runtime.web.permission import Permission
 from monitor.runtime.web.request_border import BODY_BYTES, ServerLog, border
-from monitor.runtime.web.scrape import Scrapes
 from monitor.runtime.web.view import Service
 
 SERVICE = web.AppKey("service", Service)

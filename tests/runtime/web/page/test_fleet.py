@@ -2,8 +2,8 @@ import math
 
 import numpy as np
 
-from monitor.runtime.web.exposition import MetricsPage
-from monitor.runtime.web.families import write_channels
+from monitor.runtime.web.metrics.exposition import MetricsPage
+from monitor.runtime.web.metrics.families import write_channels
 from monitor.runtime.web.page.documents import FleetMessages, figures_documents
 from monitor.runtime.web.page.fleet import HISTORY_SAMPLES, Fleet, significant
 from tests.support.page_plant import Plant

@@ -16,8 +16,8 @@ from monitor.core.learning.sensitivity import stated
 from monitor.core.scoring.plausibility import Refusal, code
 from monitor.quantities import spoken_duration
 from monitor.runtime.alarms.capture_names import evidence_stem
-from monitor.runtime.web.exposition import MetricsPage, number
-from monitor.runtime.web.families import write_channels
+from monitor.runtime.web.metrics.exposition import MetricsPage, number
+from monitor.runtime.web.metrics.families import write_channels
 from monitor.runtime.web.page.routes import HEADERS, PAGE, Page
 from monitor.runtime.web.page.stream import CLIENT_LIMIT, Streams
 from monitor.runtime.web.server import make_app

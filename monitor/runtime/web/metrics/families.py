@@ -21,8 +21,8 @@ from monitor.runtime.lanes.histogram import Histogram
 from monitor.runtime.lanes.lane import Lane
 from monitor.runtime.web import procfs
 from monitor.runtime.web.connections import Dropped
-from monitor.runtime.web.exposition import MetricsPage, label_text
-from monitor.runtime.web.how_far import write_how_far, write_wording
+from monitor.runtime.web.metrics.exposition import MetricsPage, label_text
+from monitor.runtime.web.metrics.how_far import write_how_far, write_wording
 from monitor.runtime.web.table import ChannelTable, read_table
 from monitor.runtime.web.view import View, oldest_s
 

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from aiohttp import web
 
-from monitor.runtime.web.exposition import OPENMETRICS_TYPE, TEXT_TYPE, as_openmetrics
 from monitor.runtime.web.made_once import MadeOnce
+from monitor.runtime.web.metrics.exposition import OPENMETRICS_TYPE, TEXT_TYPE, as_openmetrics
 from monitor.runtime.web.negotiation import accepts_gzip, wants_openmetrics
 
 LEVEL = 1

@@ -12,7 +12,7 @@ import numpy as np
 
 from monitor.core.scoring.alarm import State
 from monitor.core.scoring.kinds import IN_WORDS, KINDS
-from monitor.runtime.web.exposition import MetricsPage, label_text
+from monitor.runtime.web.metrics.exposition import MetricsPage, label_text
 from monitor.runtime.web.table import ChannelTable
 from monitor.runtime.web.view import View
 

@@ -5,7 +5,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from monitor.runtime.lanes.histogram import Histogram
-from monitor.runtime.web.exposition import MetricsPage, label_text, number
+from monitor.runtime.web.metrics.exposition import MetricsPage, label_text, number
 
 
 def test_the_page_is_what_prometheus_reads() -> None:

@@ -13,8 +13,14 @@ from prometheus_client.samples import Sample
 
 from monitor.config import Http
 from monitor.runtime.lanes.histogram import Histogram
-from monitor.runtime.web.exposition import MetricsPage, as_openmetrics, label_text, process_metrics, process_registry
-from monitor.runtime.web.families import render
+from monitor.runtime.web.metrics.exposition import (
+    MetricsPage,
+    as_openmetrics,
+    label_text,
+    process_metrics,
+    process_registry,
+)
+from monitor.runtime.web.metrics.families import render
 from monitor.runtime.web.negotiation import accepts_gzip, wants_openmetrics
 from monitor.runtime.web.server import make_app
 from tests.support.page_plant import Plant
