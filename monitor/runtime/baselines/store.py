@@ -264,17 +264,6 @@ class Store:
             change = self._change(what, asked, history.current)
             return self._save(history.since(change, request=change))
 
-    def begun(self, labels: dict[str, str]) -> None:
-        """Learning has taken up the request of a channel.
-
-        Raises:
-            MonitorError: it cannot be written; nothing is changed.
-        """
-        with self._writing:
-            history = self.history(labels)
-            if history is not None and history.request is not None:
-                self._save(history.model_copy(update={"request": None}))
-
     def _add(self, history: History, path: Path, how: tuple[str, Asked], source: Source) -> Baseline:
         """Make the calibration file ``path``, which was just written, the current baseline."""
         try:

@@ -153,18 +153,13 @@ def test_a_person_accepts_and_goes_back(tmp_path: Path, calibration: Calibration
     ]
 
 
-def test_learning_takes_up_a_request(tmp_path: Path) -> None:
+def test_a_request_to_learn_outlives_a_restart(tmp_path: Path) -> None:
     store = opened(tmp_path)
     store.ask(FAN, "learn", ANNA)
     asked = opened(tmp_path).history(FAN)
     assert asked is not None
     assert asked.request is not None
     assert (asked.request.what, asked.request.by) == ("learn", "anna")
-    store.begun(FAN)
-    begun = opened(tmp_path).history(FAN)
-    assert begun is not None
-    assert begun.request is None
-    assert begun.changes == asked.changes
 
 
 def of(folder: Path, labels: dict[str, str], suffix: str) -> Path:
