@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from monitor.config_sensors import Section, Sensor
+from monitor.config_section import Section
+from monitor.config_sensors import Sensor
 from monitor.core.condition_values import CONDITIONS_IN_ALL
 from monitor.core.messages.topics import TopicPattern
 from monitor.quantities import Bytes, Seconds

@@ -1,4 +1,4 @@
-"""The section ``sensors`` of the configuration: topics, contents and measured conditions; and what sections are.
+"""The section ``sensors`` of the configuration: topics, contents and measured conditions.
 
 Does not handle: rules between sensors, and between sections (``config``).
 """
@@ -7,8 +7,10 @@ import re
 from collections.abc import Mapping
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from monitor.config_machine import Machine
+from monitor.config_section import Section
 from monitor.core.condition_values import LONGEST_CONDITION_NAME
 from monitor.core.messages.decode import FORMATS, SPARKPLUG
 from monitor.core.messages.sparkplug.addresses import require_metric_topic
@@ -19,15 +21,12 @@ from monitor.quantities import Seconds
 CONDITION_NAME = re.compile(r"[a-z][a-z0-9_]*")
 """Names of measured quantities."""
 
+SPEED = "speed_rpm"
+"""Name of the measured quantity that is the speed of the shaft."""
+
 CONDITIONS_A_SENSOR = 8
 """Most measured quantities of a sensor. Fewer: machines with speed, load, temperatures and pressures do not fit. More:
 nobody has healthy data for all their combinations."""
-
-
-class Section(BaseModel):
-    """A section of the configuration: frozen, and strict about its keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=False)
 
 
 class Payload(Section):
@@ -108,8 +107,10 @@ class Sensor(Section):
     """Name of a model in the section ``models``."""
     calibration: str | None = Field(default=None, examples=["calibrations/{machine}-{sensor}-{axis}.calibration"])
     """Calibration file; ``{label}`` in its name is replaced by the channel's label. Without one there is no score."""
-    conditions: dict[str, Condition] = {}
+    conditions: dict[str, Condition] = Field(default={})
     """Measured operating quantities of its machines, by name, such as ``speed_rpm`` or ``load``."""
+    machine: Machine = Machine()
+    """Facts of its machines, for naming faults and judging the velocity."""
     expect: tuple[dict[str, str], ...] = Field(
         default=(), examples=[[{"machine": "fan-1", "sensor": "de", "axis": "x"}]]
     )
@@ -184,6 +185,13 @@ class Sensor(Section):
                 raise ValueError(f"{where}: this sensor has no label '{unknown[0]}'; it has {', '.join(known)}")
         return self
 
+    @model_validator(mode="after")
+    def _facts(self) -> Self:
+        problems = self.machine.problems(self.sampling_rate_hz, measures_speed=SPEED in self.conditions)
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
     def expected(self) -> list[tuple[str, str]]:
         """Topic and axis of each channel in ``expect``."""
         pattern = TopicPattern.parse(self.topic)
@@ -207,7 +215,7 @@ class Sensor(Section):
     @property
     def samples_only(self) -> Self:
         """The sensor as far as its samples are concerned: what a reload must not change for its channels to go on."""
-        return self.model_copy(update={"expect": (), "conditions": {}})
+        return self.model_copy(update={"expect": (), "conditions": {}, "machine": Machine()})
 
     @property
     def factor_mps2(self) -> float:

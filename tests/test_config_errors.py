@@ -115,6 +115,69 @@ def sensor(**changes: str) -> str:
             SENSOR + "http: {public_url: m.example.com}",
             "http.public_url: 'm.example.com' is not the URL of a page; write for example https://monitor.example.com",
         ),
+        (sensor(machine="{speed: 1}"), "sensors[0].machine.speed: unknown key; did you mean 'speed_rpm'?"),
+        (sensor(machine="{speed_rpm: 0}"), "sensors[0].machine.speed_rpm: input should be greater than 0 (found 0)"),
+        (
+            sensor(machine="{bearings: {de: {balls: 9, ball_diameter: 7.94}}}"),
+            (
+                "sensors[0].machine.bearings: bearing de: pitch_diameter is missing; give balls, ball_diameter, "
+                "pitch_diameter, contact_angle, or bpfo, bpfi, bsf, ftf"
+            ),
+        ),
+        (
+            sensor(machine="{bearings: {de: {bpfo: 107.4, bpfi: 162.2, bsf: 70.6, ftf: 11.9}}}"),
+            (
+                "sensors[0].machine.bearings: bearing de: bpfo 107.4 and bpfi 162.2 make 269.6 together; expected the "
+                "number of balls, with bpfi the larger. Give multiples of the shaft's speed, not Hz"
+            ),
+        ),
+        (
+            sensor(machine="{bearings: {de: {designation: 6299}}}"),
+            (
+                "sensors[0].machine.bearings: bearing de: the designation '6299' is not known; known are 6205, 6203, "
+                "UER204, ZA-2115, PRONOSTIA. Give balls, ball_diameter, pitch_diameter, contact_angle, or bpfo, bpfi, "
+                "bsf, ftf"
+            ),
+        ),
+        (
+            sensor(machine="{bearings: {de: {designation: 6205, balls: 9}}}"),
+            (
+                "sensors[0].machine.bearings: bearing de: has a designation and balls; the designation says it all, so "
+                "drop one"
+            ),
+        ),
+        (
+            sensor(machine="{speed_rpm: 100000, bearings: {de: {designation: 6205}}}"),
+            (
+                "sensors[0]: machine.bearings: bearing de: bpfi is 9025.37 Hz at 100000 rpm, but at 12000 Hz "
+                "frequencies below 6000 Hz are measured; is it a multiple of the shaft's speed?"
+            ),
+        ),
+        (
+            sensor(machine="{speed_rpm: 6000, gears: [61]}"),
+            (
+                "sensors[0]: machine.gears: 61 teeth pass at 6100 Hz at 6000 rpm, but at 12000 Hz frequencies below "
+                "6000 Hz are measured"
+            ),
+        ),
+        (
+            sensor(
+                machine="{speed_rpm: 1480}",
+                conditions="{speed_rpm: {topic: 'b/{machine}', payload: {format: number}}}",
+            ),
+            "sensors[0]: machine.speed_rpm: the speed is measured (conditions.speed_rpm); drop the fixed one",
+        ),
+        (
+            sensor(machine="{zones: {b: 2.3, c: 7.1, d: 4.5}}"),
+            "sensors[0].machine.zones: b (2.3), c (7.1) and d (4.5) must rise; they are in mm/s",
+        ),
+        (
+            sensor(machine="{zones: {b: 1, c: 2, d: 3}}", sampling_rate_hz="100"),
+            (
+                "sensors[0]: machine.zones: velocity RMS needs frequencies up to 100 Hz at least, but the sampling "
+                "rate is 100 Hz"
+            ),
+        ),
         (
             SENSOR + "evidence: {max_size: many}",
             "evidence.max_size: 'many' is not a size; write for example 500kB, 64MiB or 1GiB",

@@ -27,6 +27,7 @@ def test_every_key_is_there_once() -> None:
     assert len(set(paths)) == len(paths) > 60
     assert {
         "mqtt.tls.ca_file", "models", "sensors", "sensors[].topic", "sensors[].conditions.NAME.payload.key",
+        "sensors[].machine.bearings.NAME.bpfo", "sensors[].machine.zones.b",
         "http.basic_auth.user", "evidence.max_age", "state_dir",
     } <= set(paths)  # fmt: skip
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from monitor.core.arrays import Float32, Float64
-from monitor.core.diagnosis.bearings import Bearing
+from monitor.core.diagnosis.bearings import Bearing, above_half_the_rate
 from monitor.core.diagnosis.envelope import EnvelopeSpectra, envelope_spectra, make_bands
 from monitor.core.diagnosis.figures import Figures, usual_figures, velocity_refusal, velocity_rms
 from monitor.core.diagnosis.naming import LEAST_TURNS, UNKNOWN_SEGMENT_S, Finding, name_faults
@@ -182,8 +182,7 @@ def diagnose(
         result.spectra = envelope_spectra(smooth, rate, bands, seconds, 0.9 * bands.edges_hz[0][1])
         result.rates_hz = repetition_rates(result.spectra)
         return result
-    for bearing in facts.bearings:
-        _refuse_aliases(recording.address, bearing, shaft_hz, rate)
+    _refuse_aliases(recording.address, facts.bearings, shaft_hz, rate)
     varies = any(float(np.ptp(speed)) > 0 for _, speed in parts if speed is not None)
     named = name_faults(white, rate, shaft_hz, facts.bearings, facts.gears, turns if varies else None)
     result.faults, result.spectra, result.shaft_hz = list(named.findings), named.spectra, named.shaft.frequency_hz
@@ -249,14 +248,10 @@ def _doubles(records: Sequence[Float32]) -> list[Float64]:
     return [record.astype(np.float64) for record in records]
 
 
-def _refuse_aliases(address: str, bearing: Bearing, shaft_hz: float, rate: float) -> None:
-    for what, order in (("bpfo", bearing.outer), ("bpfi", bearing.inner), ("bsf", bearing.ball)):
-        if order * shaft_hz >= rate / 2:
-            raise ConfigurationError(
-                f"{address}: bearing {bearing.name}: {what} is {order * shaft_hz:g} Hz at {60 * shaft_hz:g} rpm, "
-                f"but at {rate:g} Hz frequencies below {rate / 2:g} Hz are measured; is it a multiple of the shaft's "
-                "speed?"
-            )
+def _refuse_aliases(address: str, bearings: Sequence[Bearing], shaft_hz: float, rate: float) -> None:
+    for bearing in bearings:
+        if problem := above_half_the_rate(bearing, shaft_hz, rate):
+            raise ConfigurationError(f"{address}: {problem}")
 
 
 def _mean_hz(speeds: Sequence[Float64]) -> float:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from monitor.config import Config
 from monitor.config_file import resolve, resolve_model
-from monitor.config_sensors import Sensor
+from monitor.config_sensors import SPEED, Sensor
 from monitor.core.messages.topics import TopicPattern
 from monitor.core.units import same_rate
 from monitor.errors import ArtefactError
@@ -72,6 +72,11 @@ def doubts(config: Config) -> Iterator[str]:
     for i, sensor in enumerate(config.sensors):
         if "unit" not in sensor.model_fields_set:
             yield f"sensors[{i}].unit: is not given, so samples are taken as m/s2; write unit: g if they are in g"
+        if sensor.machine.has_orders and sensor.machine.speed_rpm is None and SPEED not in sensor.conditions:
+            yield (
+                f"sensors[{i}].machine: without the speed of the shaft no bearing or gear is named; give speed_rpm, or "
+                f"conditions.{SPEED}"
+            )
     engine = config.inference.engine
     if engine in {"tensorflow", "jax"} and not installed(engine):
         yield missing(engine, f"inference.engine: {engine}")

@@ -110,7 +110,7 @@ def from_orders(name: str, bpfo: float, bpfi: float, bsf: float, ftf: float) -> 
             raise ConfigurationError(f"bearing {name}: {fact} is {value:g}; expected a multiple of the shaft's speed")
     total = bpfo + bpfi
     balls = round(total)
-    if balls < 3 or abs(total - balls) > AGREES * balls or bpfi <= bpfo:
+    if not 3 <= balls <= MOST_BALLS or abs(total - balls) > AGREES * balls or bpfi <= bpfo:
         raise ConfigurationError(
             f"bearing {name}: bpfo {bpfo:g} and bpfi {bpfi:g} make {total:g} together; expected the number of balls, "
             "with bpfi the larger. Give multiples of the shaft's speed, not Hz"
@@ -188,3 +188,15 @@ def public_bearing(designation: str) -> Bearing | None:
         if wanted == known or wanted.startswith((f"{known}-", f"{known}/")):
             return from_facts(designation, facts)
     return None
+
+
+def above_half_the_rate(bearing: Bearing, shaft_hz: float, sampling_rate_hz: float) -> str:
+    """Which frequency of the bearing cannot be measured at a sampling rate; empty if all can."""
+    for what, order in (("bpfo", bearing.outer), ("bpfi", bearing.inner), ("bsf", bearing.ball)):
+        if order * shaft_hz >= sampling_rate_hz / 2:
+            return (
+                f"bearing {bearing.name}: {what} is {order * shaft_hz:g} Hz at {60 * shaft_hz:g} rpm, "
+                f"but at {sampling_rate_hz:g} Hz frequencies below {sampling_rate_hz / 2:g} Hz are measured; is it a "
+                "multiple of the shaft's speed?"
+            )
+    return ""
