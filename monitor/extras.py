@@ -29,7 +29,6 @@ EXTRAS = {
     "pyarrow": "recordings",
     "soundfile": "recordings",
     "matplotlib": "plot",
-    "plotly": "page",
     "amqtt": "demo",
 }
 """Optional libraries, each with the smallest extra that brings it."""

@@ -80,8 +80,6 @@ def doubts(config: Config) -> Iterator[str]:
     engine = config.inference.engine
     if engine in {"tensorflow", "jax"} and not installed(engine):
         yield missing(engine, f"inference.engine: {engine}")
-    if config.http.page and not installed("plotly"):
-        yield missing("plotly", "http.page: all but the charts works; drawing these")
     if config.evidence.enabled and config.state_dir and not installed("matplotlib"):
         yield missing("matplotlib", "evidence: samples around alarms are kept, but to draw a figure of them")
 

@@ -82,11 +82,10 @@ def test_what_is_not_installed_is_said(tmp_path: Path, monkeypatch: pytest.Monke
         f"models: {{default: reference}}\nsensors: [{{{SENSOR.format(rate=12000)}, unit: g}}]\n"
         f"inference: {{engine: tensorflow}}\nstate_dir: {tmp_path}\n"
     )
-    for library in ("tensorflow", "plotly", "matplotlib"):
+    for library in ("tensorflow", "matplotlib"):
         monkeypatch.setitem(sys.modules, library, None)
-    first, page, second = document("check-config", file)["warnings"]
+    first, second = document("check-config", file)["warnings"]
     assert first.startswith("inference.engine: tensorflow needs the library tensorflow, which is not installed: ")
-    assert page.startswith("http.page: all but the charts works; drawing these needs the library plotly")
     assert second.startswith("evidence: samples around alarms are kept, but to draw a figure of them needs the library")
 
 

@@ -48,7 +48,7 @@ export class ChannelView {
     if (this.closed) return;
     if (!plotly) {
       this.noCharts = true;
-      this.note("Charts need the Python package plotly on the monitor's host: pip install 'vibration-monitor[page]'");
+      this.explain();
       return;
     }
     this.charts = new Charts(plotly, this.frame.main);
@@ -145,15 +145,7 @@ export class ChannelView {
     this.drawDrivers(message);
     if (this.changed) this.drawHistory();
     if (message.picture && this.charts) this.charts.picture(message.picture, message.score > 0.7 ? message.band_hz : null);
-    if (this.noCharts) return;
-    if (message.silent) this.note("No samples arrive. The charts show the last ones.");
-    else if (message.refusal === "unknown_condition") this.note("Not scored: the machine runs outside the conditions that its calibration was learned under.");
-    else if (message.refusal) this.note(`Not scored: ${words(message.refusal)}.`);
-    else if (!message.picture) this.note("Waiting for enough uninterrupted samples to forecast from.");
-    else if (message.picture.no_forecast) this.note("No forecast: the model gives none of this signal, or one far louder than it. Such blocks are not scored.");
-    else if (message.learning?.unsteady) this.note("Keeps moving away while it learns: a fault that grows, or running-in. It is not locked.");
-    else if (message.without_conditions.length) this.note(`Scored without ${message.without_conditions.map(words).join(", ")}: no present value.`);
-    else if (this.charts) this.note("");
+    this.explain();
     const spoken = `measured RMS ${number(message.rms)} m/s², residual RMS ${number(message.gap)} m/s²`;
     if (this.changed) this.part(".wave").setAttribute("aria-label", `Waveform, measured and forecast: ${spoken}`);
     this.changed = false;
@@ -208,6 +200,12 @@ export class ChannelView {
     if (!alarms.size) place.replaceChildren(make("li", "None yet. Every alarm saves its samples, forecasts and figures here."));
   }
 
+  // Everything that a person should know: no sentence hides another.
+  explain() {
+    const missing = this.noCharts ? ["Charts need the Python package plotly on the monitor's host; it belongs to the installation and is not there."] : [];
+    this.note([...(this.latest ? remarks(this.latest) : []), ...missing].join(" "));
+  }
+
   note(text) {
     const line = this.part(".note");
     setText(line, text);
@@ -225,6 +223,18 @@ export class ChannelView {
     setText(button, paused ? "Resume" : "Pause");
     if (!paused && this.latest) this.draw(this.latest);
   }
+}
+
+function remarks({ silent, refusal, picture, learning, without_conditions: missing }) {
+  const found = [];
+  if (silent) found.push("No samples arrive. The charts show the last ones.");
+  else if (refusal === "unknown_condition") found.push("Not scored: the machine runs outside the conditions that its calibration was learned under.");
+  else if (refusal) found.push(`Not scored: ${words(refusal)}.`);
+  if (!picture) found.push("Waiting for enough uninterrupted samples to forecast from.");
+  else if (picture.no_forecast) found.push("No forecast: the model gives none of this signal, or one far louder than it. Such blocks are not scored.");
+  if (learning?.unsteady) found.push("Keeps moving away while it learns: a fault that grows, or running-in. It is not locked.");
+  if (missing.length && !silent) found.push(`Scored without ${missing.map(words).join(", ")}: no present value.`);
+  return found;
 }
 
 function stem(file) {
