@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -152,16 +153,17 @@ class Daemon:
         async def watch() -> None:
             await self._notifier.watch(self._oldest_beat_s, self._status)
 
-        helpers = [
-            asyncio.create_task(supervised(watch, "watch", self._errors), name="watch"),
-            asyncio.create_task(supervised(self._remember, "remember", self._errors), name="remember"),
-            asyncio.create_task(supervised(self._events.run, "events", self._errors), name="events"),
-            asyncio.create_task(supervised(self._rates.run, "rates", self._errors), name="rates"),
-            asyncio.create_task(supervised(self._release, "release", self._errors), name="release"),
-            asyncio.create_task(supervised(self._ask_nodes, "rebirths", self._errors), name="rebirths"),
-            asyncio.create_task(supervised(self.learning.run, "learning", self._errors), name="learning"),
-            asyncio.create_task(supervised(self.learning.keep, "learned", self._errors), name="learned"),
-        ]
+        runs: dict[str, Callable[[], Awaitable[None]]] = {
+            "watch": watch,
+            "remember": self._remember,
+            "events": self._events.run,
+            "rates": self._rates.run,
+            "release": self._release,
+            "rebirths": self._ask_nodes,
+            "learning": self.learning.run,
+            "learned": self.learning.keep,
+        }
+        helpers = [asyncio.create_task(supervised(run, name, self._errors), name=name) for name, run in runs.items()]
         try:
             await self._failure
         finally:

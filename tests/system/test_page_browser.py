@@ -30,12 +30,13 @@ STUCK = "pump-1"
 Story = Callable[[Browser, str], Awaitable[None]]
 
 
-async def feed(plant: Plant, fault_from_s: float) -> None:
+async def feed(plant: Plant, fault_from_s: float, *, watched: bool = False) -> None:
     """Periodic vibration of every machine in real time; one develops impacts, one falls silent after a second.
 
     The scores are the test's, the figures and forecasts the pipeline's.
     """
     rng = np.random.default_rng(0)
+    calibration = bench_calibration(100, RATE_HZ) if watched else None
     began_s, sent, score = time.monotonic(), 0, 0.3
     while True:
         count = 400
@@ -47,6 +48,8 @@ async def feed(plant: Plant, fault_from_s: float) -> None:
             if machine == FAULTY and sent > fault_from_s * RATE_HZ:
                 signal += 3 * np.exp(-(at % 337) / 20) * np.sin(2 * np.pi * at * 0.27)
             plant.send(machine, signal.astype(np.float32))
+            if calibration is not None:
+                plant.ingest.channels[machine, "de", "x"].calibration = calibration
             plant.judge(machine, score if machine == FAULTY else 0.2)
         if sent > fault_from_s * RATE_HZ:
             score = min(2.6, score + 0.15)
@@ -60,7 +63,7 @@ def shown(story: Story, state_dir: Path | None = None, fault_from_s: float = 0.0
     async def main() -> None:
         plant = Plant(16, RATE_HZ, EchoEngine(), state_dir=state_dir)
         plant.silent_after_s = 4.0
-        feeding = asyncio.create_task(feed(plant, fault_from_s))
+        feeding = asyncio.create_task(feed(plant, fault_from_s, watched=True))
         try:
             async with TestServer(make_app(plant, Http())) as server, chromium() as browser:
                 address = str(server.make_url("/"))
@@ -97,6 +100,8 @@ def test_the_fleet(tmp_path: Path) -> None:
         await browser.until(f"{FIRST_NAME} == '{FAULTY} / de / x'")
         await browser.until("document.querySelector('tbody .state').innerText == '▲ alarm'")
         await browser.until(f"[...document.querySelectorAll('tr')].some(r => /silent[^]*{STUCK}/.test(r.innerText))")
+        words = "[...document.querySelectorAll('tbody .state')].map(e => e.innerText.slice(2)).sort().join()"
+        assert await browser.value(words) == "alarm,silent,watched,watched,watched"
         names = await browser.value("[...document.querySelectorAll('tbody th')].map(cell => cell.innerText)")
         assert {name.removesuffix(" / de / x") for name in names} == set(MACHINES)
         assert await browser.value("document.querySelectorAll('tbody script, tbody b b').length") == 0

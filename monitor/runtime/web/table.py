@@ -26,6 +26,9 @@ FIGURES = (
 REASONS = (None, *REFUSALS)
 """Why an interval has no score, by code; the first: it has one."""
 
+NO_CALIBRATION = "no_calibration"
+"""Why a channel is unusable that has none and learns none; the other reasons are refusals."""
+
 
 class Places:
     """Rows of channels in the lanes; valid while :meth:`hold` is true."""
@@ -107,6 +110,8 @@ class ChannelTable:
     """(n,) whether a channel has sent nothing for longer than ``scoring.silent_after``, or its sender has ended."""
     state: list[ChannelState]
     """What each channel does."""
+    reason: list[str | None]
+    """Why a channel is unusable: a refusal, or :data:`NO_CALIBRATION`; None: it is usable."""
     conditions: dict[str, Float64]
     """(n,) value of each measured quantity, by name; NaN: the channel has none, or it is unknown or too old."""
     stale: dict[str, Bool]
@@ -124,6 +129,7 @@ EMPTY = ChannelTable(
     [],
     np.zeros(0),
     np.zeros(0, np.bool_),
+    [],
     [],
     {},
     {},
@@ -153,6 +159,7 @@ def read_table(view: View, places: Places | None = None, more: Sequence[str] = (
     left_in_alarm = state > State.OK
     refusal = [REASONS[code] for code in seen["refusal"].tolist()]
     conditions, stale = places.conditions(view.now_s)
+    states = [state_of(*one) for one in zip(channels, silent.tolist(), refusal, strict=True)]
     for name, values in (*figures.items(), *evidence.items(), *conditions.items()):
         values[silent & ~left_in_alarm if name == "alarm_state" else silent] = np.nan
     return ChannelTable(
@@ -164,14 +171,15 @@ def read_table(view: View, places: Places | None = None, more: Sequence[str] = (
         refusal,
         age_s,
         silent,
-        [_state(*one) for one in zip(channels, silent.tolist(), refusal, strict=True)],
+        states,
+        [reason_of(*one) for one in zip(states, refusal, strict=True)],
         conditions,
         stale,
         {name: seen[name] for name in (*more, "blocks_received")},
     )
 
 
-def _state(channel: Channel, silent: bool, refusal: str | None) -> ChannelState:
+def state_of(channel: Channel, silent: bool, refusal: str | None) -> ChannelState:
     """What a channel does, with the reason why its last interval has no score."""
     if silent:
         return ChannelState.SILENT
@@ -184,3 +192,8 @@ def _state(channel: Channel, silent: bool, refusal: str | None) -> ChannelState:
     if channel.calibration is None:
         return ChannelState.LEARNING
     return ChannelState.PROVISIONAL if channel.provisional else ChannelState.WATCHED
+
+
+def reason_of(state: ChannelState, refusal: str | None) -> str | None:
+    """Why a channel is unusable; None: it is usable."""
+    return (refusal or NO_CALIBRATION) if state is ChannelState.UNUSABLE else None

@@ -32,7 +32,7 @@ SPARKLINE_CHANNELS = 2_000
 """Most channels whose history is in the first message; the other sparklines start empty."""
 
 ROWS_A_SECOND = 2_000
-"""Most rows sent to each client per second; with more channels messages are less frequent. A row is 40 bytes."""
+"""Most rows sent to each client per second; with more channels messages are less frequent. A row is 50 bytes."""
 
 FRESH_S = 3.0
 """Age of the last samples up to which it is sent as 0, so that a live channel's row does not change just by its age."""
@@ -115,7 +115,7 @@ class FleetMessages:
 
 
 def _rows(fleet: Fleet) -> list[tuple[Any, ...]]:
-    """Score, alarm state, gap ratio, RMS, coverage, age in seconds, silence, refusal and share learned of channels."""
+    """Score, alarm state, gap ratio, RMS, coverage, age in seconds, state, its reason and share learned of channels."""
     table = fleet.table
     return list(
         zip(
@@ -125,8 +125,8 @@ def _rows(fleet: Fleet) -> list[tuple[Any, ...]]:
             significant(table.figures["rms"]),
             significant(table.figures["coverage"], 2),
             np.where(table.age_s < FRESH_S, 0, table.age_s).astype(int).tolist(),
-            table.silent.astype(int).tolist(),
-            table.refusal,
+            table.state,
+            table.reason,
             [None if c.learning is None else round(c.learning.ratio, 2) for c in table.channels],
             strict=True,
         )
@@ -178,6 +178,7 @@ def figures_documents(fleet: Fleet, places: slice) -> list[dict[str, Any]]:
         "alarm_state": _states(table.figures["alarm_state"][places]),
         "refusal": table.refusal[places],
         "state": table.state[places],
+        "state_reason": table.reason[places],
         "learning": [None if c.learning is None else asdict(c.learning) for c in table.channels[places]],
         "last_sample_age_s": significant(table.age_s[places]),
         "silent": table.silent[places].tolist(),

@@ -80,6 +80,7 @@ def test_the_channels_as_json() -> None:
         assert fan["gap_ratio"] > 0
         assert fan["samples_received"] == 1600
         assert (fan["score"], fan["alarm_state"], fan["band_hz"], fan["refusal"]) == (None, None, None, None)
+        assert (fan["state"], fan["state_reason"]) == ("unusable", "no_calibration")
         assert set(fan["evidence"].values()) == {None}
         assert odd["name"] == "<script>/de/x"
         assert odd["rms"] is None
@@ -102,6 +103,7 @@ def test_a_scored_channel_tells_why() -> None:
         assert fan["evidence"]["bands"] == 2.5
         assert fan["refusal"] is None
         assert pump["refusal"] == "flat_line"
+        assert (pump["state"], pump["state_reason"]) == ("unusable", "flat_line")
 
     told(plant, story)
 
@@ -116,7 +118,9 @@ def test_a_calibrated_channel_tells_what_is_foreseen() -> None:
     async def story(server: BaseTestServer, client: aiohttp.ClientSession, page: Page) -> None:
         tick(page)
         async with client.get(server.make_url("/api/v1/channels")) as answer:
-            assert [channel["trust"] for channel in (await answer.json())["channels"]] == [calibration.trust, None]
+            fan, pump = (await answer.json())["channels"]
+            assert [fan["trust"], pump["trust"]] == [calibration.trust, None]
+            assert [fan["state"], pump["state"]] == ["watched", "unusable"]
         async with client.get(server.make_url("/api/v1/channels/stream?machine=fan&sensor=de&axis=x")) as answer:
             _, introduction = await next_event(answer)
         facts = dict(introduction["calibration"])
@@ -151,6 +155,7 @@ def test_a_silent_channel_has_no_figures() -> None:
         async with client.get(server.make_url("/api/v1/channels")) as answer:
             fan = (await answer.json())["channels"][0]
         assert fan["silent"] is True
+        assert (fan["state"], fan["state_reason"]) == ("silent", None)
         assert fan["last_sample_age_s"] == pytest.approx(61, abs=1)
         assert (fan["rms"], fan["gap"], fan["gap_ratio"]) == (None, None, None)
 

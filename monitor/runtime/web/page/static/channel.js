@@ -2,7 +2,7 @@
 
 import { BaselinePanel } from "./baseline.js";
 import { Charts, loadLibrary } from "./charts.js";
-import { age, announce, bytes, fromTemplate, make, number, percent, score, setState, setText, STATES, stateOf, words } from "./format.js";
+import { age, announce, bytes, fromTemplate, inWords, make, number, percent, score, setState, setText, shownAs, words } from "./format.js";
 import { Stream } from "./stream.js";
 
 const HISTORY = 300;
@@ -113,13 +113,13 @@ export class ChannelView {
   }
 
   update(message) {
-    const state = stateOf(message.alarm_state, message.silent, message.refusal, message.learning?.ratio ?? null);
+    const state = inWords(message.state, message.alarm_state, message.state_reason);
     if (this.state && this.state !== state) {
-      announce(`${this.name}: ${STATES[state].text}`);
+      announce(`${this.name}: ${state}`);
       this.listFiles();
     }
     this.state = state;
-    setState(this.part("h1 + .state"), state);
+    setState(this.part("h1 + .state"), shownAs(message.state, message.alarm_state), state);
     for (const [, key, text] of FIGURES) setText(this.figures[key], text(message));
     this.showConditions(message.conditions);
     this.remember(message);

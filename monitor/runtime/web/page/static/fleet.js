@@ -1,14 +1,13 @@
 // The table of all channels, worst first.
 
-import { STATES, age, announce, channelAddress, fromTemplate, make, number, percent, score, setState, setText, stateOf, words } from "./format.js";
+import { STATES, age, announce, channelAddress, fromTemplate, inWords, make, number, percent, score, setState, setText, shownAs } from "./format.js";
 import { Stream } from "./stream.js";
 
 const SHOWN = 100; // rows shown at first: more slow down the browser
 const REORDER_MS = 2000; // shortest time between two sorts: rows that move every second are unreadable
 const SMOOTHING = 0.4; // weight of the newest value in the sort key
 const POINTS = 60;
-const ANNOUNCED = new Set(["alarm", "warning", "silent", "silent_alarm", "silent_warning"]);
-const WITHOUT_SCORE = { silent_alarm: 2, silent_warning: 1 }; // states without a score, sorted first
+const ANNOUNCED = new Set(["alarm", "warning", "silent"]);
 
 let filterText = ""; // both outlive the view, so that the table is the same after a visit to a channel
 const statesShown = new Set();
@@ -98,12 +97,10 @@ export class FleetView {
     message.places.forEach((place, i) => {
       const channel = this.channels[place];
       if (!channel) return;
-      const [value, alarmState, ratio, rms, coverage, age_s, silent, refusal, learned] = message.rows[i];
-      const state = stateOf(alarmState, silent, refusal, learned);
-      if (channel.state && channel.state !== state && ANNOUNCED.has(state)) {
-        announce(`${channel.name}: ${STATES[state].text}`);
-      }
-      Object.assign(channel, { score: value, ratio, rms, coverage, age_s, state, refusal, learned });
+      const [value, alarmState, ratio, rms, coverage, age_s, state, reason, learned] = message.rows[i];
+      const [shown, text] = [shownAs(state, alarmState), inWords(state, alarmState, reason)];
+      if (channel.shown && channel.text !== text && ANNOUNCED.has(shown)) announce(`${channel.name}: ${text}`);
+      Object.assign(channel, { score: value, alarmState, ratio, rms, coverage, age_s, state, shown, text, learned });
     });
     const bucket = Math.floor((message.sample - 1) / this.step);
     for (const channel of this.channels) {
@@ -118,8 +115,8 @@ export class FleetView {
     this.reorderedAt = performance.now();
     const words = filterText.toLowerCase().split(/\s+/).filter(Boolean);
     this.order = this.channels
-      .filter((channel) => (!statesShown.size || statesShown.has(channel.state)) && words.every((word) => channel.search.includes(word)))
-      .sort((a, b) => descending(WITHOUT_SCORE[a.state] ?? 0, WITHOUT_SCORE[b.state] ?? 0) || descending(a.smoothScore, b.smoothScore) || descending(a.smoothRatio, b.smoothRatio) || a.key.localeCompare(b.key));
+      .filter((channel) => (!statesShown.size || statesShown.has(channel.shown)) && words.every((word) => channel.search.includes(word)))
+      .sort((a, b) => descending(alarmWithoutScore(a), alarmWithoutScore(b)) || descending(a.smoothScore, b.smoothScore) || descending(a.smoothRatio, b.smoothRatio) || a.key.localeCompare(b.key));
   }
 
   render(reorder) {
@@ -128,13 +125,12 @@ export class FleetView {
     if (reorder) this.arrange(shown);
     for (const channel of shown) this.update(channel);
     const counts = {};
-    for (const channel of this.channels) counts[channel.state] = (counts[channel.state] ?? 0) + 1;
+    for (const channel of this.channels) counts[channel.shown] = (counts[channel.shown] ?? 0) + 1;
     for (const [state, chip] of Object.entries(this.chips)) {
       setText(chip.querySelector("span"), String(counts[state] ?? 0));
       chip.hidden = !counts[state] && !statesShown.has(state) && state !== "alarm";
     }
-    const alarms = (counts.alarm ?? 0) + (counts.silent_alarm ?? 0);
-    document.title = alarms ? `(${alarms}) vibration-monitor` : "vibration-monitor";
+    document.title = counts.alarm ? `(${counts.alarm}) vibration-monitor` : "vibration-monitor";
     this.table.hidden = !this.channels.length;
     setText(this.below, this.remark(shown.length));
     this.below.hidden = !this.below.textContent;
@@ -179,10 +175,9 @@ export class FleetView {
 
   update(channel) {
     const { parts } = channel;
-    parts.row.dataset.state = channel.state;
-    setState(parts.state, channel.state);
-    const learned = channel.learned === null ? "" : `${percent(channel.learned)} learned`;
-    parts.state.title = channel.refusal ? words(channel.refusal) : learned;
+    parts.row.dataset.state = channel.shown;
+    setState(parts.state, channel.shown, channel.text);
+    parts.state.title = channel.learned === null ? "" : `${percent(channel.learned)} learned`;
     setText(parts.score, score(channel.score));
     parts.meter.hidden = channel.score === null;
     parts.meter.firstChild.style.width = `${Math.min(100, (channel.score ?? 0) * 50)}%`;
@@ -217,6 +212,11 @@ function path(points, top) {
     .map((value, i) => (value === null ? "" : `${((first + i) * 120) / (POINTS - 1)},${(23 - (22 * value) / top).toFixed(1)}`))
     .filter(Boolean)
     .join(" ");
+}
+
+// A machine in alarm stays on top when it gets no score any more.
+function alarmWithoutScore(channel) {
+  return channel.score === null ? (channel.alarmState ?? 0) : 0;
 }
 
 function smooth(before, value) {

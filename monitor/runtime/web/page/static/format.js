@@ -1,29 +1,34 @@
 // Formats numbers, states and elements. Strings enter the document as text only, never as markup.
 
+// The states of alarms, and what a channel does; the words are those of the API, the metrics and the log.
 export const STATES = {
   alarm: { text: "alarm", sign: "▲" },
   warning: { text: "warning", sign: "◆" },
-  ok: { text: "ok", sign: "●" },
-  refused: { text: "not scored", sign: "⊘" },
-  learning: { text: "learning", sign: "◔" },
+  watched: { text: "watched", sign: "●" },
   provisional: { text: "provisional", sign: "◑" },
-  none: { text: "not calibrated", sign: "○" },
+  learning: { text: "learning", sign: "◔" },
+  unknown_condition: { text: "unknown condition", sign: "◌" },
+  stopped: { text: "stopped", sign: "◻" },
   silent: { text: "silent", sign: "∅" },
-  silent_alarm: { text: "silent in alarm", sign: "▲" },
-  silent_warning: { text: "silent in warning", sign: "◆" },
+  unusable: { text: "unusable", sign: "⊘" },
 };
 
-export function stateOf(alarmState, silent, refusal, learned) {
-  if (silent) return ["silent", "silent_warning", "silent_alarm"][alarmState ?? 0]; // a machine stays in alarm if its sensor dies
-  if (refusal && !(alarmState > 0)) return "refused"; // an alarm stays an alarm while intervals are not scored
-  if (learned !== null && !(alarmState > 0)) return alarmState === null ? "learning" : "provisional";
-  return ["ok", "warning", "alarm"][alarmState] ?? "none";
+// What a channel is shown as: an alarm is more important than anything else, also when its sensor has died since.
+export function shownAs(state, alarmState) {
+  return [state, "warning", "alarm"][alarmState ?? 0];
 }
 
-export function setState(element, state) {
-  if (element.dataset.state === state) return;
-  element.dataset.state = state;
-  element.replaceChildren(make("b", STATES[state].sign), " " + STATES[state].text);
+// The same in words, with the state of a channel that is in alarm and no longer watched, and why one is unusable.
+export function inWords(state, alarmState, reason) {
+  const word = reason && state === "unusable" ? `${STATES[state].text}: ${words(reason)}` : STATES[state].text;
+  if (!(alarmState > 0)) return word;
+  return state === "watched" ? STATES[shownAs(state, alarmState)].text : `${STATES[shownAs(state, alarmState)].text}, ${word}`;
+}
+
+export function setState(element, shown, text) {
+  if (element.dataset.state === shown && element.dataset.text === text) return;
+  Object.assign(element.dataset, { state: shown, text });
+  element.replaceChildren(make("b", STATES[shown].sign), ` ${text}`);
   element.firstChild.setAttribute("aria-hidden", "true");
 }
 
