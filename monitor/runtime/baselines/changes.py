@@ -43,7 +43,7 @@ Pattern = Annotated[str, Field(min_length=1, max_length=300)]
 class Wish(BaseModel):
     """What somebody wants to have done, checked."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     channels: tuple[Pattern, ...] = Field(min_length=1, max_length=1000)
     """Patterns of the channels' names."""
@@ -75,7 +75,7 @@ class Wish(BaseModel):
 class Parcel(BaseModel):
     """A baseline that somebody brings from elsewhere, checked as far as possible without opening its calibration."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     labels: dict[Pattern, Pattern] = Field(min_length=1, max_length=100)
     """Labels of its channel."""

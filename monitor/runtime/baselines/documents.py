@@ -1,17 +1,62 @@
 """Baselines as JSON, for HTTP and the command: a short document a channel, or all of it with the learned conditions."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict
 
 from monitor.core.scoring.bands import layout
 from monitor.errors import ArtefactError
-from monitor.runtime.baselines.history import History, given
+from monitor.runtime.baselines.history import Baseline, Change, History, given
 from monitor.runtime.baselines.store import Store
 
 MOST_DETAILED = 100
 """Most channels of which everything is told at once. More: a document of megabytes."""
+
+
+class Profiles(BaseModel):
+    """What each learned condition holds in each band, beside the mean of all conditions."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    edges_hz: list[float]
+    """(bands + 1,) edges of the bands."""
+    level_db: list[list[float]]
+    """For each condition (bands,) energy of the whitened residual in dB; 0: the mean over all that was learned."""
+    values: dict[str, list[float]]
+    """The measured quantities of each condition."""
+
+
+class Summary(BaseModel):
+    """One channel and its baselines, as the functions of this module tell it."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    name: str
+    """Values of its labels with ``/`` between them."""
+    labels: dict[str, str]
+    """Its labels."""
+    state: Literal["none", "configured", "provisional", "locked"]
+    """``configured``: the configuration names a calibration file; ``provisional``: it still learns."""
+    configured: str | None
+    """The calibration file that the configuration names."""
+    problem: str | None
+    """Why its baseline cannot be used."""
+    baseline: Baseline | None
+    """The current one."""
+    kept: list[int]
+    """Numbers of the baselines that are kept."""
+    request: Change | None
+    """Learning that was asked for and is not done."""
+    changed: Change | None
+    """The latest change."""
+    baselines: list[Baseline] | None = None
+    """With details: all that are kept, the oldest first."""
+    changes: list[Change] | None = None
+    """With details: the latest changes, the oldest first."""
+    profiles: Profiles | None = None
+    """With details: the learned conditions."""
 
 
 def summaries(store: Store, known: Mapping[str, dict[str, str]], configured: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -28,6 +28,13 @@ def auth_middleware(settings: Http) -> Middleware | None:
     return None
 
 
+def auth_scheme(settings: Http) -> dict[str, str] | None:
+    """The configured authentication as OpenAPI calls it; None: there is none."""
+    if settings.basic_auth is not None:
+        return {"type": "http", "scheme": "basic"}
+    return None if settings.bearer_token_file is None else {"type": "http", "scheme": "bearer"}
+
+
 def open_to_others(settings: Http) -> bool:
     """Whether the server listens beyond loopback without authentication."""
     host, _ = settings.address

@@ -13,7 +13,8 @@ from pydantic import ValidationError
 
 from monitor.errors import ArtefactError, ConfigurationError
 from monitor.runtime.baselines.changes import Action, Outcome, Parcel, Wish, chosen, why
-from monitor.runtime.baselines.documents import details, summaries
+from monitor.runtime.baselines.documents import Summary, details, summaries
+from monitor.runtime.web.api import MANY, Answer, Operation, Parameter, Shape, add_route
 from monitor.runtime.web.permission import Permission
 from monitor.runtime.web.view import Service
 
@@ -90,11 +91,71 @@ class Baselines:
 def add_baselines(app: web.Application, service: Service, permission: Permission) -> None:
     """Add the routes of the baselines."""
     handlers = Baselines(service, permission)
-    app.router.add_get("/api/v1/baselines", handlers.listing)
-    app.router.add_get("/api/v1/baselines/file", handlers.file)
-    app.router.add_post("/api/v1/baselines/import", handlers.bring)
-    for action in Action:
-        app.router.add_post(f"/api/v1/baselines/{action}", partial(handlers.change, action))
+    add_route(app, "GET", "/api/v1/baselines", handlers.listing, LISTING)
+    add_route(app, "GET", "/api/v1/baselines/file", handlers.file, FILE)
+    add_route(app, "POST", "/api/v1/baselines/import", handlers.bring, IMPORT)
+    for action, summary in ACTIONS.items():
+        operation = Operation(summary, CHANGED, body=Wish)
+        add_route(app, "POST", f"/api/v1/baselines/{action}", partial(handlers.change, action), operation)
+
+
+class Listing(Shape):
+    """What channels were learned from."""
+
+    may_change: bool
+    """Whether the client that asked may change something."""
+    token: str | None
+    """The token that its changes need; null: none, or it may not change anything."""
+    learning: bool
+    """Whether channels learn (``learning.enabled``)."""
+    problems: list[str]
+    """Baselines that cannot be used, and why."""
+    channels: list[Summary]
+    """The channels by name."""
+
+
+class Told(Shape):
+    """What became of a change."""
+
+    changed: dict[str, int | None]
+    """The changed channels by name, with the number of the baseline that each has now; null: none."""
+    refused: dict[str, str]
+    """Why other channels were not changed, by name."""
+
+
+NO_CHANNEL = Answer("No channel fits, or it has no baseline.")
+CHANGED = {
+    200: Answer("At least one channel was changed.", shape=Told),
+    400: Answer("The body is not what it should be."),
+    403: Answer("The client may not change anything; the text says how it may."),
+    404: NO_CHANNEL,
+    409: Answer("No channel was changed.", shape=Told),
+    415: Answer("The body is not JSON."),
+}
+LISTING = Operation(
+    "What each channel was learned from, and by whom it was changed.",
+    {200: Answer("The channels, and what the client may do.", shape=Listing), 404: NO_CHANNEL},
+    query={
+        "channel": Parameter("Glob pattern over channels' names: only those.", MANY),
+        "details": Parameter("`1`: all baselines, changes and learned conditions, of at most 100 channels."),
+    },
+)
+FILE = Operation(
+    "The calibration file of one channel's current baseline.",
+    {200: Answer("The file.", "application/octet-stream"), 404: NO_CHANNEL},
+    query={"channel": Parameter("The channel's name.")},
+)
+IMPORT = Operation(
+    "Make a baseline from elsewhere the current one of its channel.",
+    {status: answer for status, answer in CHANGED.items() if status != 404},
+    body=Parcel,
+)
+ACTIONS = {
+    Action.LEARN: "Let channels learn anew.",
+    Action.EXTEND: "Let channels learn further conditions beside those that they know.",
+    Action.ACCEPT: "Lock the provisional baselines of channels.",
+    Action.REVERT: "Go back to earlier baselines of channels.",
+}
 
 
 def _told(outcome: Outcome) -> web.Response:

@@ -17,6 +17,14 @@ from monitor.config import Http
 TOKEN_HEADER = "X-Vibration-Token"  # noqa: S105 - the name of a header
 """Header with the token of the page."""
 
+TOKEN_SCHEME = {
+    "type": "apiKey",
+    "in": "header",
+    "name": TOKEN_HEADER,
+    "description": "The `token` in GET /api/v1/baselines, which this machine's own users get; a new one at each start.",
+}
+"""How OpenAPI says it."""
+
 PROXIES = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Via")
 """Headers that a proxy adds."""
 

@@ -9,6 +9,7 @@ from itertools import pairwise
 
 from aiohttp import web
 
+from monitor.runtime.web.api import Answer, Operation, add_route
 from monitor.shipped import shipped
 
 PATH = "/runbook"
@@ -51,6 +52,11 @@ def runbook_html() -> str:
     )
 
 
-async def runbook(_: web.Request) -> web.Response:
-    """Answer with the page."""
-    return web.Response(text=runbook_html(), content_type="text/html", headers=HEADERS)
+def add_runbook(app: web.Application) -> None:
+    """Add its route."""
+
+    async def runbook(_: web.Request) -> web.Response:
+        return web.Response(text=runbook_html(), content_type="text/html", headers=HEADERS)
+
+    page = Answer("A page; the anchor of an alert is `runbook-` and its name in lower case.", "text/html")
+    add_route(app, "GET", PATH, runbook, Operation("What each alert means, and what to do.", {200: page}))

@@ -9,12 +9,13 @@ from monitor.config import Http
 from monitor.errors import MonitorError
 from monitor.runtime.internal_errors import InternalErrors
 from monitor.runtime.web import runbook
-from monitor.runtime.web.auth import auth_middleware
+from monitor.runtime.web.api import Answer, Operation, add_document, add_route
+from monitor.runtime.web.auth import auth_middleware, auth_scheme
 from monitor.runtime.web.baselines import add_baselines
 from monitor.runtime.web.connections import Connections, Dropped
 from monitor.runtime.web.metrics.scrape import Scrapes
 from monitor.runtime.web.page.routes import add_page
-from monitor.runtime.web.permission import Permission
+from monitor.runtime.web.permission import TOKEN_SCHEME, Permission
 from monitor.runtime.web.request_border import BODY_BYTES, ServerLog, border
 from monitor.runtime.web.view import Service
 
@@ -40,16 +41,30 @@ def make_app(service: Service, settings: Http, errors: InternalErrors | None = N
     app[SERVICE] = service
     app[SCRAPES] = scrapes = Scrapes(service.metrics_page)
     app.on_cleanup.append(lambda _: scrapes.close())
-    app.router.add_get("/metrics", _metrics)
-    app.router.add_get("/-/healthy", _healthy)
-    app.router.add_get("/-/ready", _ready)
+    add_route(app, "GET", "/metrics", _metrics, METRICS)
+    add_route(app, "GET", "/-/healthy", _healthy, HEALTHY)
+    add_route(app, "GET", "/-/ready", _ready, READY)
     add_baselines(app, service, Permission(settings))
-    app.router.add_get(runbook.PATH, runbook.runbook)
+    runbook.add_runbook(app)
     if settings.page:
         add_page(app, service, errors)
     if settings.reload:
-        app.router.add_post("/-/reload", _reload)
+        add_route(app, "POST", "/-/reload", _reload, RELOAD)
+    scheme = auth_scheme(settings)
+    add_document(app, scheme, scheme or TOKEN_SCHEME)
     return app
+
+
+METRICS = Operation("All metrics, for Prometheus.", {200: Answer("Prometheus' text format, version 0.0.4.")})
+HEALTHY = Operation("Whether the process answers.", {200: Answer("It does.")})
+READY = Operation(
+    "Whether everything that the service needs is there.",
+    {200: Answer("It is."), 503: Answer("What is missing, one reason a line.")},
+)
+RELOAD = Operation(
+    "Read the configuration again, as SIGHUP does; where `http.reload` is set.",
+    {200: Answer("The configuration is in use."), 500: Answer("Its problems; the old one stays in use.")},
+)
 
 
 async def _metrics(request: web.Request) -> web.Response:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from monitor.runtime.web.api import Answer, Operation, add_route
 from monitor.runtime.web.negotiation import accepts_gzip
 
 KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
@@ -73,5 +74,8 @@ def add_assets(app: web.Application, headers: dict[str, str]) -> None:
             return web.Response(status=404, text="not found\n", headers=headers)
         return asset.answer(request, headers)
 
-    app.router.add_get("/", index)
-    app.router.add_get("/static/{name}", static)
+    page = Operation("The live page.", {200: Answer("A page for browsers.", "text/html")})
+    answers = {200: Answer("The file.", "*/*"), 404: Answer("There is no such file.")}
+    file = Operation("A file of the live page.", answers, path={"name": "The file's name."})
+    add_route(app, "GET", "/", index, page)
+    add_route(app, "GET", "/static/{name}", static, file)

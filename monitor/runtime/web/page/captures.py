@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
 
 from monitor.runtime.alarms.capture_names import NAME, evidence_dir, is_of_channel
+from monitor.runtime.web.api import Answer, Operation, Parameter, add_route
+from monitor.runtime.web.page.shapes import EvidenceFiles
 from monitor.runtime.web.page.stream import compact
 from monitor.runtime.web.view import Service
 
@@ -42,6 +45,20 @@ def list_evidence(folder: Path, channel: str = "") -> list[dict[str, Any]]:
     return sorted(found, key=lambda entry: (entry["modified_at_s"], entry["name"]), reverse=True)[:LISTED]
 
 
+class _Sent(web.FileResponse):
+    """A file that is sent once.
+
+    ``request_border`` prepares every answer, to bound its time, and aiohttp does so again. That means nothing for any
+    answer but a file, which aiohttp would send a second time over a connection that is done.
+    """
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        """Send the file, unless that is done."""
+        if self.prepared:
+            return None
+        return await super().prepare(request)
+
+
 def add_evidence(app: web.Application, service: Service, headers: dict[str, str]) -> None:
     """Add the routes of the captures."""
     one_at_a_time = asyncio.Lock()  # the daemon has few threads, and a folder may be large
@@ -59,7 +76,12 @@ def add_evidence(app: web.Application, service: Service, headers: dict[str, str]
         if file is None or file.is_symlink() or not file.is_file():
             return web.Response(status=404, text="there is no such evidence\n", headers=headers)
         disposition = "inline" if file.suffix == ".png" else f'attachment; filename="{name}"'
-        return web.FileResponse(file, headers=headers | {"Content-Disposition": disposition})
+        return _Sent(file, headers=headers | {"Content-Disposition": disposition})
 
-    app.router.add_get("/api/v1/evidence", listing)
-    app.router.add_get("/api/v1/evidence/{name}", download)
+    files = Answer("Their names, sizes and times.", shape=EvidenceFiles)
+    of_channel = Parameter("Name of a channel: only its files.")
+    every = Operation("The files that were written at alarms.", {200: files}, query={"channel": of_channel})
+    add_route(app, "GET", "/api/v1/evidence", listing, every)
+    answers = {200: Answer("The file: a recording, a document or a figure.", "*/*"), 404: Answer("There is none.")}
+    one = Operation("One file that was written at an alarm.", answers, path={"name": "The file's name."})
+    add_route(app, "GET", "/api/v1/evidence/{name}", download, one)

@@ -10,11 +10,13 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from monitor.runtime.internal_errors import InternalErrors, Where, supervised
+from monitor.runtime.web.api import ANY_NAMES, Answer, Operation, Parameter, add_route
 from monitor.runtime.web.made_once import MadeOnce
 from monitor.runtime.web.page import assets
 from monitor.runtime.web.page import captures as evidence
 from monitor.runtime.web.page.documents import FleetMessages, channels_document, introduction_document
 from monitor.runtime.web.page.fleet import Fleet
+from monitor.runtime.web.page.shapes import Channels
 from monitor.runtime.web.page.stream import Streams, compact
 from monitor.runtime.web.page.watch import PERIOD_S, WORK_SHARE, Watches
 from monitor.runtime.web.view import Service
@@ -113,8 +115,21 @@ def add_page(app: web.Application, service: Service, errors: InternalErrors) -> 
     app[PAGE] = page = Page(service, errors)
     app.cleanup_ctx.append(page.running)
     app.on_shutdown.append(page.ending)
-    app.router.add_get("/api/v1/channels", page.channels)
-    app.router.add_get("/api/v1/stream", page.stream)
-    app.router.add_get("/api/v1/channels/stream", page.channel_stream)
+    add_route(app, "GET", "/api/v1/channels", page.channels, CHANNELS)
+    add_route(app, "GET", "/api/v1/stream", page.stream, FLEET_STREAM)
+    add_route(app, "GET", "/api/v1/channels/stream", page.channel_stream, CHANNEL_STREAM)
     assets.add_assets(app, HEADERS)
     evidence.add_evidence(app, service, HEADERS)
+
+
+CHANNELS = Operation(
+    "All channels with their latest figures.", {200: Answer("What the page shows of each.", shape=Channels)}
+)
+EVENTS = Answer("Server-sent events of the live page; they may change with any version.", "text/event-stream")
+FULL = Answer("Too many viewers; try again later.")
+FLEET_STREAM = Operation("All channels live, for the page.", {200: EVENTS, 503: FULL})
+CHANNEL_STREAM = Operation(
+    "One channel live, for the page.",
+    {200: EVENTS, 404: Answer("There is no such channel."), 503: FULL},
+    query={"labels": Parameter("The channel's labels, a parameter each.", ANY_NAMES)},
+)
