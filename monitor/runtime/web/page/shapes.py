@@ -76,6 +76,8 @@ class ChannelFigures(Shape):
     """Why the last interval was not scored; null: it was."""
     state: ChannelState
     """What the channel does."""
+    state_reason: str | None
+    """Why it is ``unusable``; null: it is not."""
     learning: Progress | None
     """How far its learning is; null: it does not learn."""
     last_sample_age_s: float | None
