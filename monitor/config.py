@@ -87,8 +87,9 @@ class Mqtt(Section):
     max_payload: Bytes = Field(default=4 * 2**20, ge=100, le=256 * 2**20)
     """Largest payload that is decoded; larger ones are counted and dropped. If one is more than 128 KiB larger, its
     contents are not read. With MQTT 5 the broker is told the limit; messages that it then withholds are not counted."""
-    status_topic: str = "vibration-monitor/status"
-    """Retained ``online``, ``offline`` (the will) or ``stopped``."""
+    status_topic: str | None = Field(default=None, examples=["plant/vibration-monitor/status"])
+    """Retained ``online``, ``offline`` (the will) or ``stopped``. Default: ``vibration-monitor/status/`` and
+    ``client_id``, so that each daemon has one of its own."""
     events_topic: str | None = Field(default=None, examples=["vibration-monitor/events"])
     """Topic prefix for alarm events as JSON, one topic a channel; without it, none are published."""
     baselines_topic: str | None = Field(default=None, examples=["vibration-monitor/baselines"])
@@ -119,6 +120,11 @@ class Mqtt(Section):
     def secure(self) -> bool:
         """Whether the connection uses TLS."""
         return urlsplit(self.url).scheme == "mqtts"
+
+    @property
+    def status(self) -> str:
+        """Topic of the status."""
+        return self.status_topic or f"vibration-monitor/status/{re.sub('[+#/]', '_', self.client_id or '')}"
 
     @field_validator("status_topic", "events_topic", "baselines_topic")
     @classmethod

@@ -29,6 +29,14 @@ def test_each_daemon_has_an_identifier_of_its_own_that_stays(tmp_path: Path) -> 
     assert placed(tmp_path / "one.yaml", "mqtt: {client_id: mine}").mqtt.client_id == "mine"
 
 
+def test_each_daemon_has_a_status_topic_of_its_own(tmp_path: Path) -> None:
+    one, two = (placed(tmp_path / name).mqtt for name in ("one.yaml", "two.yaml"))
+    assert one.status == f"vibration-monitor/status/{one.client_id}"
+    assert one.status != two.status
+    assert placed(tmp_path / "c.yaml", "mqtt: {client_id: a/b#+}").mqtt.status == "vibration-monitor/status/a_b__"
+    assert placed(tmp_path / "c.yaml", "mqtt: {status_topic: a/b}").mqtt.status == "a/b"
+
+
 def test_the_state_directory_of_systemd_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/vibration-monitor:/var/lib/other")
     found = placed(tmp_path / "c.yaml")

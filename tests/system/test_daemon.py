@@ -86,7 +86,7 @@ def test_a_broker_that_is_not_there_yet(tmp_path: Path) -> None:
 def test_a_signal_ends_it_cleanly(tmp_path: Path, number: signal.Signals) -> None:
     async def statuses(port: int, stop: "subprocess.Popen[str]") -> list[bytes]:
         async with aiomqtt.Client("127.0.0.1", port) as watcher:
-            await watcher.subscribe("vibration-monitor/status")
+            await watcher.subscribe("vibration-monitor/status/#")
             seen = []
             async for message in watcher.messages:
                 seen.append(bytes(message.payload))

@@ -55,7 +55,7 @@ def test_a_new_alarm_reaches_the_broker_and_stays_there(tmp_path: Path) -> None:
         await asyncio.gather(watching, return_exceptions=True)
         late: dict[str, object] = {}
         watching = asyncio.create_task(collect(broker, late))
-        await until(lambda: late.get("vibration-monitor/status") == b"stopped", "the status")
+        await until(lambda: late.get(daemon.config.mqtt.status) == b"stopped", "the status")
         await until(lambda: "other/fan/x" in late, "the retained event")
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)

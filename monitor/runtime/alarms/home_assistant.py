@@ -24,7 +24,7 @@ def discovery(settings: Mqtt, labels: dict[str, str]) -> list[tuple[str, str]]:
     common = {
         "state_topic": topic,
         "json_attributes_topic": topic,
-        "availability_topic": settings.status_topic,
+        "availability_topic": settings.status,
         # Our status is "stopped" after a clean end; Home Assistant knows only "online" and "offline".
         "availability_template": "{{ 'online' if value == 'online' else 'offline' }}",
         "device": {

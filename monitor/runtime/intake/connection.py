@@ -155,7 +155,7 @@ class MqttSource:
             return
         try:
             async with asyncio.timeout(GOODBYE_S):
-                await self.publish(self._settings.status_topic, "stopped", retain=True)
+                await self.publish(self._settings.status, "stopped", retain=True)
         except TimeoutError:
             LOG.warning("the broker did not accept the status 'stopped' in time: url=%s", self._settings.url)
 
@@ -190,7 +190,7 @@ class MqttSource:
 
     def _make_client(self, options: dict[str, Any]) -> DirectClient:
         settings = self._settings
-        will = aiomqtt.Will(settings.status_topic, "offline", qos=1, retain=True) if self._with_status else None
+        will = aiomqtt.Will(settings.status, "offline", qos=1, retain=True) if self._with_status else None
         return DirectClient(
             self._deliver,
             settings.max_payload,
@@ -225,7 +225,7 @@ class MqttSource:
 
     async def _announce(self, client: DirectClient) -> None:
         """Publish the status ``online``; without permission to do so, the daemon goes on without status."""
-        topic = self._settings.status_topic
+        topic = self._settings.status
         if self._with_status:
             try:
                 await client.send(topic, "online", retain=True)

@@ -122,7 +122,7 @@ def test_status_is_online_then_stopped_and_offline_after_a_crash(tmp_path: Path,
             lambda _t, payload, _r: seen.append(payload), 1000, hostname="127.0.0.1", port=port, identifier="watcher"
         )
         async with watcher:
-            await watcher.subscribe("vibration-monitor/status")
+            await watcher.subscribe("vibration-monitor/status/#")
             source = MqttSource(settings(port, version=version), ["a"], lambda *_: None)
             async with running(source):
                 await until(lambda: seen == [b"online"])
@@ -200,7 +200,7 @@ def test_what_the_broker_refuses_is_asked_for_again() -> None:
     codes = [(0, 0x87), (0x87,), (0,)]
 
     async def story() -> None:
-        topic = len("vibration-monitor/status") + 2
+        topic = len(settings(1).status) + 2
         accept = b"\x40\x02"
         async with broker(
             lambda body: subscribed(body, *codes.pop(0)), lambda body: accept + body[topic : topic + 2]
