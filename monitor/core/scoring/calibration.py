@@ -8,6 +8,7 @@ margin that shrinks as healthy data grow. Does not handle: checking that the dat
 
 from copy import copy
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -115,6 +116,12 @@ class Calibration:
     def combination(self) -> Combination:
         """How the learned conditions explain an interval."""
         return Combination.of(self.prototypes, self.noise, self.healthy, self.values)
+
+    @cached_property
+    def band_energy(self) -> Float64:
+        """(bands,) energy of the residual that a whitened energy of 1 in each band stands for."""
+        of = layout(self.block_samples)
+        return np.add.reduceat(self.head.component_energy, of.edges[:-1])
 
     @property
     def tail(self) -> Tail:

@@ -63,6 +63,14 @@ class Head:
         )
         return matrix
 
+    @property
+    def component_energy(self) -> Float64:
+        """(block_samples,) energy of the residual in a block that a scaled component of size 1 stands for."""
+        size = self.past.size
+        back = (cosines(size).T / self.position_scale) @ _inverse(self.past)
+        energy: Float64 = np.square(back).sum(axis=1) / np.square(self.component_scale)
+        return energy
+
     def forecast(self, before: Floats, network: Floats) -> Floats:
         """The head's forecast of blocks.
 

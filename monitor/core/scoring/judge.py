@@ -35,8 +35,8 @@ class Judgements:
     evidence: Float32
     """(n, kinds) score that each kind of evidence alone would give; NaN without a score."""
     band: Float32
-    """(n, 2) lower and upper end of the most conspicuous band, as fractions of half the sampling rate; NaN without a
-    score."""
+    """(n, 2) lower and upper end of the band with most new energy, as fractions of half the sampling rate; NaN without
+    a score."""
     times_healthy: Float32
     """(n, 2) RMS, and amplitude of the whitened residual in that band, over what is healthy; NaN without a score."""
     refusal: Int8

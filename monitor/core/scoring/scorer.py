@@ -17,6 +17,7 @@ from monitor.core.scoring.calibration import Calibration
 from monitor.core.scoring.combine import MEMORY, SCALES, agreed, combine, unsettled
 from monitor.core.scoring.conditions import descend, explained, logarithms, neighbours, to_scale
 from monitor.core.scoring.kinds import KINDS, features, make_plan, raw_features, statistics
+from monitor.core.scoring.naming import most_new
 from monitor.core.scoring.observations import Observations
 from monitor.core.scoring.tail import surprise
 
@@ -29,6 +30,7 @@ ARRAYS = (
     "knee",
     "at_knee",
     "scale",
+    "band_energy",
 )
 """The arrays of a calibration that scoring needs for every interval."""
 
@@ -47,8 +49,8 @@ class Scores:
     dominant: Int64
     """(n,) index into ``KINDS`` of the strongest kind; -1 without a score."""
     band: Float32
-    """(n, 2) lower and upper end of the most conspicuous band, as fractions of half the sampling rate; NaN without a
-    score."""
+    """(n, 2) lower and upper end of the band with most new energy, as fractions of half the sampling rate; NaN without
+    a score."""
     times_healthy: Float32
     """(n, 2) RMS of the interval, and amplitude of the whitened residual in that band, each over what is healthy under
     the present conditions; NaN without a score."""
@@ -151,7 +153,8 @@ class Scorer:
         of = {name: array[slot] for name, array in self._arrays.items()}
         count = self._count[rows] + 1
         bands = self.layout.bands
-        left = explained(raw, _expected(logarithms(raw, bands), measured, of), bands)
+        expected = _expected(logarithms(raw, bands), measured, of)
+        left = explained(raw, expected, bands)
         mean = self._accumulate(rows, left, of["low"], of["high"], count)
         values = features(mean, self.layout.windows)
         statistic, exponent = statistics(values, of["centre"], of["spread"], self._plan)
@@ -164,8 +167,9 @@ class Scorer:
         result.score[at] = surprise(agreed(self._last[rows]), *tail) / limit
         result.evidence[at] = surprise(by_kind, *(each[:, None] for each in tail)) / limit[:, None]
         result.dominant[at] = by_kind.argmax(axis=1)
-        # On the strongest time scale; among equal windows argmax takes the first, which is the narrowest.
-        strongest = exponent[..., : self._plan.windows].max(axis=1).argmax(axis=1)
+        expected = np.exp(np.minimum(expected[:, :bands], 80.0))
+        by_window = exponent[..., : self._plan.windows], (values - of["centre"])[..., : self._plan.windows]
+        strongest = most_new(*by_window, expected * of["band_energy"], self.layout)
         edges = self.layout.edges[self.layout.window_bands[strongest]]
         result.band[at] = edges / self.layout.block_samples
         # Of the interval alone: longer averages are bounded, and lag behind a fault that grows.

@@ -141,3 +141,10 @@ def test_what_is_held_out_is_what_counts() -> None:
         blocks, forecast = rng.normal(size=(2, 48, 100)).astype(np.float32)
         used += fit_head([Stretch(np.zeros(100, np.float32), blocks, forecast)]).head.uses_network
     assert used == 0
+
+
+def test_the_energy_of_a_component_is_that_of_the_residual_which_has_it_alone() -> None:
+    blocks, hum = with_hum(400, 1.0, 1)
+    head = fit_head([Stretch(np.zeros(BLOCK, np.float32), blocks, hum)]).head
+    alone = np.linalg.inv(head.whitening.astype(np.float64))
+    np.testing.assert_allclose(head.component_energy, (alone**2).sum(axis=1), rtol=1e-3)
