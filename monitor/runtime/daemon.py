@@ -6,7 +6,6 @@ before it replaces anything.
 """
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -37,12 +36,14 @@ from monitor.runtime.lanes.lane import Lane
 from monitor.runtime.lanes.loading import Lanes, LoadedLane
 from monitor.runtime.lanes.orders import Batches, Measured
 from monitor.runtime.lanes.settings import row_order, state_key
+from monitor.runtime.lanes.workers import Inference
 from monitor.runtime.learning.desk import LearningDesk
 from monitor.runtime.notify import Notifier
 from monitor.runtime.reload import Prepared, check_files, prepare, stop_new
 from monitor.runtime.state import absent
 from monitor.runtime.state.file import locked
-from monitor.runtime.state.memory import SAVE_PERIOD_S, Memory
+from monitor.runtime.state.memory import Memory
+from monitor.runtime.state.saving import Saving
 from monitor.runtime.wall_clock import WallClock
 from monitor.runtime.web import server
 from monitor.runtime.web.auth import open_to_others
@@ -53,10 +54,6 @@ LOG = logging.getLogger(__name__)
 
 RELEASE_PERIOD_S = 1.0
 """Seconds between two checks for messages that have waited too long for an earlier one."""
-
-SAVE_REST = 4.0
-"""Pause after a save that an alarm caused, in multiples of its duration, so saving takes at most a fifth of the time.
-Lower: flickering alarm states keep the daemon busy with saving. Higher: the next change is saved later."""
 
 
 class Daemon:
@@ -76,8 +73,6 @@ class Daemon:
         self._reloaded_s = time.monotonic()
         self._reload_successful = True
         self._reloading = asyncio.Lock()
-        self._unsaved = asyncio.Event()
-        """Set when an alarm state changed since the last save."""
 
     async def start(self) -> None:
         """Load the models, start their workers, open the HTTP server. It does not wait for the broker.
@@ -142,6 +137,9 @@ class Daemon:
         self._memory = Memory(
             self.config.state_dir, time.monotonic, lambda: self._wall_clock.offset_s, self.config.limits.channels
         )
+        self._saving = Saving(
+            self._memory, self.ingest, lambda: self.config, self._inference, self._forget, self._errors
+        )
         await self._bring_back()
         self.address = await self._listen()
 
@@ -155,7 +153,7 @@ class Daemon:
 
         runs: dict[str, Callable[[], Awaitable[None]]] = {
             "watch": watch,
-            "remember": self._remember,
+            "remember": self._saving.run,
             "events": self._events.run,
             "rates": self._rates.run,
             "release": self._release,
@@ -174,10 +172,10 @@ class Daemon:
             # State that may have made a worker fail must not reach the next run.
             sound = self._failure.cancelled() or isinstance(self._failure.exception(), MonitorError)
             if sound:
-                await self._save()
+                await self._saving.save()
             await self._broker.stop()
             if sound:
-                await self._save(final=True)
+                await self._saving.save(final=True)
 
     async def close(self) -> None:
         """Stop everything that :meth:`start` started, in reverse order."""
@@ -308,31 +306,12 @@ class Daemon:
                 LOG.info("births requested: topic=%s", topic)
                 await self._broker.publish(topic, payload, retain=False)
 
-    async def _remember(self) -> None:
-        while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(SAVE_PERIOD_S):  # wait_for swallows a cancellation at the same moment
-                    await self._unsaved.wait()
-            rest = SAVE_REST * self._unsaved.is_set()
-            self._unsaved.clear()
-            began_s = time.monotonic()
-            for gone in absent.forget(self.ingest, self.config, began_s):
-                self._conditions.leave(gone)
-                self.learning.leave(gone)
-                self._events.forget(dict(zip(self.config.label_names, gone.labels, strict=True)))
-            await self._save()
-            await asyncio.sleep(rest * (time.monotonic() - began_s))
-
-    async def _save(self, *, final: bool = False) -> None:
-        lanes = {name: loaded.inference for name, loaded in self._lanes.items()}
-        with self._errors.contained(Where.STATE, "state"):
-            await self._memory.save(
-                self.ingest.channels,
-                lanes,
-                lambda: self.config.label_names,
-                final=final,
-                forget_after_s=self.config.scoring.forget_after,
-            )
+    def _forget(self) -> None:
+        """Remove the channels that are gone for good."""
+        for gone in absent.forget(self.ingest, self.config, time.monotonic()):
+            self._conditions.leave(gone)
+            self.learning.leave(gone)
+            self._events.forget(dict(zip(self.config.label_names, gone.labels, strict=True)))
 
     async def _bring_back(self) -> None:
         """Create the known and the expected channels before the first scrape."""
@@ -340,6 +319,9 @@ class Daemon:
         if self.ingest.channels:
             for loaded in self._lanes.values():
                 await loaded.inference.obeyed()
+
+    def _inference(self) -> dict[str, Inference]:
+        return {name: loaded.inference for name, loaded in self._lanes.items()}
 
     def _stop_lanes(self) -> None:
         for loaded in self._lanes.values():
@@ -376,7 +358,7 @@ class Daemon:
         if loaded is not None and loaded.lane is lane:
             channels = {channel.row: channel for channel in self.ingest.channels.values() if channel.model == lane.name}
             self._alarm_desk.changed(loaded, changes, channels)
-            self._unsaved.set()
+            self._saving.wanted.set()
 
     def _configure_channel(self, channel: Channel) -> None:
         """Configure a channel's row: interval, warm-up, calibration and limit."""

@@ -108,7 +108,7 @@ def test_an_alarm_at_the_very_moment_of_the_stop_does_not_keep_the_daemon(tmp_pa
         await daemon.start()
         serving = asyncio.create_task(daemon.serve())
         await asyncio.sleep(0.1)  # until its helpers wait
-        daemon._unsaved.set()
+        daemon._saving.wanted.set()
         serving.cancel()
         await asyncio.gather(serving, return_exceptions=True)
         await daemon.close()

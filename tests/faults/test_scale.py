@@ -60,7 +60,7 @@ def test_saving_is_linear_and_asks_a_worker_for_a_few_rows_at_a_time(
             with monkeypatch.context() as patch:
                 patch.setattr(Rings, "blocks_received", counting)
                 patch.setattr(_Process, "send", watching)
-                await daemon._save()
+                await daemon._saving.save()
         finally:
             await daemon.close()
 
