@@ -17,6 +17,12 @@ STATES = [
     {"type": "value", "options": {"1": {"text": "warning", "color": "orange", "index": 1}}},
     {"type": "value", "options": {"2": {"text": "alarm", "color": "red", "index": 2}}},
 ]
+ZONES = [
+    {"type": "value", "options": {"0": {"text": "A", "color": "green", "index": 0}}},
+    {"type": "value", "options": {"1": {"text": "B", "color": "yellow", "index": 1}}},
+    {"type": "value", "options": {"2": {"text": "C", "color": "orange", "index": 2}}},
+    {"type": "value", "options": {"3": {"text": "D", "color": "red", "index": 3}}},
+]
 YES_NO = [{"type": "value", "options": {"0": {"text": "no", "color": "red"}, "1": {"text": "yes", "color": "green"}}}]
 TO_MACHINE = {
     "title": "Show this channel",
@@ -156,6 +162,30 @@ MACHINE = [
         "shorter interval. It changes with a new calibration only.",
         {f"{NAME} within {{{{over}}}}": f"vibration_calibration_sensitivity_decibels{{{CHANNEL}}}"},
         limits=(0, None),
+    ),
+    Panel(
+        "Velocity", "velocityms",
+        "RMS of velocity from 10 Hz to 1 kHz, of two seconds about every twenty. Empty where the sampling rate or the "
+        "records without a break are too short for it.",
+        {NAME: f"vibration_velocity_rms{{{CHANNEL}}}"}, limits=(0, None),
+    ),
+    Panel(
+        "Velocity zone", "none",
+        "Zone of the velocity by the limits of the configuration. Empty where it sets none (machine.zones).",
+        {NAME: f"vibration_velocity_zone{{{CHANNEL}}}"}, "state-timeline", mappings=ZONES,
+    ),
+    Panel(
+        "Crest factor and kurtosis", "none",
+        "Largest deviation / RMS, and fourth moment / squared second moment, of the same two seconds: single impacts "
+        "raise both, the kurtosis of noise is 3.",
+        {
+            f"crest factor {NAME}": f"vibration_crest_factor{{{CHANNEL}}}",
+            f"kurtosis {NAME}": f"vibration_kurtosis{{{CHANNEL}}}",
+        },
+    ),
+    Panel(
+        "Peak to peak", "accMS2", "Largest minus smallest sample of the same two seconds.",
+        {NAME: f"vibration_acceleration_peak_to_peak{{{CHANNEL}}}"},
     ),
     Panel(
         "Distance from learned conditions", "none",

@@ -46,6 +46,8 @@ sensors:
   - {{topic: 'driven/{{machine}}/{{sensor}}/{{axis}}', payload: {{format: float32}}, sampling_rate_hz: 12000,
      calibration: '{folder}/fan.calibration',
      conditions: {{speed_rpm: {{topic: 'driven/{{machine}}/speed', payload: {{format: number}}}}}}}}
+  - {{topic: 'zoned/{{machine}}/{{sensor}}/{{axis}}', payload: {{format: float32}}, sampling_rate_hz: 12000,
+     calibration: '{folder}/fan.calibration', machine: {{zones: {{b: 0.001, c: 0.002, d: 0.003}}}}}}
   - {{topic: 'bare/{{machine}}/{{sensor}}/{{axis}}', payload: {{format: float32}}, sampling_rate_hz: 12000}}
 scoring: {{silent_after: 2s}}
 limits: {{channels: 32, buffer: 10s}}
@@ -126,6 +128,7 @@ def machines() -> dict[str, Machine]:
         "lossy": Machine("gateway/lossy/de/x", 8, _numbered_with_losses),
         "fast": Machine("driven/fast/de/x", 13, speed_rpm=1.3 * SPEED_RPM),
         "driven": Machine("driven/driven/de/x", 14, speed_rpm=SPEED_RPM),
+        "shaking": Machine("zoned/shaking/de/x", 15),
         "bare": Machine("bare/bare/de/x", 9),
         "late": Machine("plant/late/de/x", 10, damage=1.0, sends=False),
         # Not a channel: what it sends cannot be read.

@@ -44,11 +44,14 @@ CHANNELS: set[Alert] = {
     ("ScoreMissing", WARNING, "slow"),
     ("ConditionUnknown", WARNING, "fast"),
     ("CoverageLow", WARNING, "lossy"),
+    ("VelocityZoneC", WARNING, "shaking"),
+    ("VelocityZoneD", CRITICAL, "shaking"),
     ("CalibrationMissing", WARNING, "bare"),
 }
 LATE: Alert = ("AnomalyAlarm", CRITICAL, "late")
 NOT_SENDING = (
-    "failing", "torn", "silent", "late", "healthy", "clipped", "counts", "slow", "fast", "driven", "lossy", "bare",
+    "failing", "torn", "silent", "late", "healthy", "clipped", "counts", "slow", "fast", "driven", "lossy",
+    "shaking", "bare",
 )  # fmt: skip
 
 PLANT: dict[str, set[Alert]] = {
@@ -137,6 +140,7 @@ def settled(page: Page) -> bool:
         and page.value("vibration_anomaly_score", machine="fast") is None
         and page.value("vibration_condition_distance", machine="driven") == 0.0
         and page.value("vibration_channel_calibrated", machine="bare") == 0
+        and page.value("vibration_velocity_zone", machine="shaking") == 3
         and state_of(page, "torn") == 2
     )
 

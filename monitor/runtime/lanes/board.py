@@ -17,6 +17,7 @@ from typing import Any, Self, TypeVar
 import numpy as np
 
 from monitor.core.arrays import AnyArray, Bool, Float32, Float64, Int8, Int64, Rows, Zeros
+from monitor.core.diagnosis.figures import Figures
 from monitor.core.pipeline import Intervals
 from monitor.core.rings import part_borders
 from monitor.core.scoring.kinds import KINDS
@@ -31,6 +32,9 @@ worker that was killed during a write delays the last scrape for longer."""
 
 FIGURES = ("gap", "gap_ratio", "gap_whitened", "rms", "peak", "score", "condition_distance")
 """Columns of the board that hold one figure of the last interval each; NaN: no figure."""
+
+USUAL = ("velocity_rms", "crest_factor", "kurtosis", "peak_to_peak", "record_s")
+"""Columns that hold one figure of the last record each; NaN: no figure."""
 
 
 class Board:
@@ -61,6 +65,8 @@ class Board:
         self.gap, self.gap_ratio, self.gap_whitened = empty(), empty(), empty()
         self.rms, self.peak, self.score, self.coverage = empty(), empty(), empty(), empty()
         self.condition_distance = empty()
+        self.velocity_rms, self.crest_factor, self.kurtosis = empty(), empty(), empty()
+        self.peak_to_peak, self.record_s = empty(), empty()
         self.evidence, self.band, self.times_healthy = empty(len(KINDS)), empty(2), empty(2)
         self.alarm_state: Int64 = zeros(channels, np.int64)
         if not joining:
@@ -171,13 +177,26 @@ class Board:
         self._scored_before[rows] = scored
         self._received_before[rows] = received
 
+    def post_usual(self, row: int, figures: Figures, velocity_mps: float, record_s: float) -> None:
+        """Write the figures of a record of one row."""
+        self.velocity_rms[row] = velocity_mps
+        self.crest_factor[row] = figures.crest_factor
+        self.kurtosis[row] = figures.kurtosis
+        self.peak_to_peak[row] = figures.peak_to_peak
+        self.record_s[row] = record_s
+
+    def clear_usual(self, row: int) -> None:
+        """Remove the figures of records of one row."""
+        for name in USUAL:
+            getattr(self, name)[row] = np.nan
+
     def clear(self, rows: Rows, received: Int64 | int = 0) -> None:
         """Reset ``rows`` for new channels; their rings have seen ``received`` blocks."""
         with self.writing():
             for array in (self.blocks_scored, self.scored_at_s, *self.skipped.values(), *self.refused.values()):
                 array[rows] = 0
             columns = (self.evidence, self.band, self.times_healthy, self.coverage)
-            for figures in (*(getattr(self, name) for name in FIGURES), *columns):
+            for figures in (*(getattr(self, name) for name in FIGURES + USUAL), *columns):
                 figures[rows] = np.nan
             self.alarm_state[rows] = -1
             self.refusal[rows] = 0

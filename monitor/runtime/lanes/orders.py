@@ -79,6 +79,8 @@ class Configure:
     """Surprise at which the alarm limit is reached."""
     wrong_rate: bool = False
     """Whether the configured rate differs from the calibration's."""
+    sampling_rate_hz: float = 0.0
+    """The configured rate; 0: not known, so there are no figures of whole records."""
 
 
 @dataclass(frozen=True, slots=True)

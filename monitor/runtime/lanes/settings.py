@@ -23,11 +23,13 @@ def row_order(
     rate_hz = sensor.sampling_rate_hz
     if calibration is None:
         interval_blocks = max(1, round(scoring.interval * rate_hz / shape.block_samples))
-        return Configure(row, interval_blocks, scoring.warmup_blocks or shape.window_blocks, None, 0.0, False)
+        warmup_blocks = scoring.warmup_blocks or shape.window_blocks
+        return Configure(row, interval_blocks, warmup_blocks, sampling_rate_hz=rate_hz)
     limit = calibration.limit(scoring.false_alarms_per_month)
     wrong_rate = not same_rate(rate_hz, calibration.sampling_rate_hz)
     # The limits are valid only for the interval and the warm-up of the calibration.
-    return Configure(row, calibration.interval_blocks, calibration.warmup_blocks, None, limit, wrong_rate)
+    blocks = calibration.interval_blocks, calibration.warmup_blocks
+    return Configure(row, *blocks, None, limit, wrong_rate, rate_hz)
 
 
 def state_key(topic: str, sensor: Sensor, model_sha256: str, calibration: Calibration | None, limit: float) -> str:

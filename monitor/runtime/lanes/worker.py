@@ -20,9 +20,11 @@ from typing import assert_never
 import numpy as np
 
 from monitor.core.arrays import Arrays, Float32, Int64, Rows
+from monitor.core.diagnosis.figures import usual_figures, velocity_refusal, velocity_rms
 from monitor.core.forecaster import Engine, make_forecaster
 from monitor.core.learning.gather import PENDING
 from monitor.core.pipeline import Intervals, Pipeline
+from monitor.core.records import Records
 from monitor.core.rings import DueBlocks
 from monitor.core.scoring.alarm import Changes
 from monitor.core.scoring.calibration import Calibration
@@ -96,6 +98,7 @@ class Worker:
         self.batches = batches or Batches()
         forecaster = make_forecaster(engine, shape.mode, shape.channels)
         self.pipeline = Pipeline(forecaster, shape.channels, shape.block_samples, shape.level_blocks)
+        self._records = Records(shape.channels, shape.block_samples)
         self._clock = clock
         self._tell = tell
         self._calibrations: dict[int, Calibration] = {}
@@ -111,12 +114,16 @@ class Worker:
                 self.pipeline.judge.plausibility.measure(np.array([row]), wrong_rate=False)
                 self.pipeline.judge.alarm.reset(np.array([row]))
                 self.pipeline.gatherer.end(row)
+                self._records.configure(row, 0.0)
             case Keep(number, calibration):
                 self._keep(number, calibration)
             case Configure():
                 self._configure(order)
             case Measured(row, wrong_rate):
                 self.pipeline.judge.plausibility.measure(np.array([row]), wrong_rate=wrong_rate)
+                self._records.pause(row, paused=wrong_rate)
+                with self.lane.board.writing():
+                    self.lane.board.clear_usual(row)
             case Gather() | TakeTurn():
                 self._gather(order)
             case Restore():
@@ -144,6 +151,7 @@ class Worker:
         before = judge.alarm.state(rows)
         self.pipeline.configure(rows, order.interval_blocks, order.warmup_blocks)
         self.pipeline.assign(rows, calibration, order.limit, wrong_rate=order.wrong_rate)
+        self._records.configure(order.row, order.sampling_rate_hz)
         if before.any():
             # An alarm ends with the calibration that raised it; subscribers must hear that it ended.
             self._changed(Changes(rows, before, judge.alarm.state(rows), np.full(1, np.nan, np.float32)))
@@ -213,6 +221,7 @@ class Worker:
         processed = self.pipeline.process(due, self._conditions(due))
         ended_s = self._clock()
         scored, intervals = processed.scored, processed.intervals
+        self._records.add(due, ended_s)
         with board.writing():
             board.blocks_scored[due.rows[scored]] += 1
             for reason, blocks in processed.skipped.items():
@@ -227,7 +236,20 @@ class Worker:
             if intervals.judgements.changes.rows.size:
                 self._changed(intervals.judgements.changes)
             self._learn(intervals, due)
+        self.measure_record()
         return True
+
+    def measure_record(self) -> None:
+        """Post velocity and the usual figures of one record, if one is finished."""
+        record = self._records.take()
+        if record is None or not np.isfinite(record.samples).all():
+            return
+        rate_hz, samples = record.sampling_rate_hz, record.samples
+        figures = usual_figures(samples)
+        refused = bool(velocity_refusal(samples.size, rate_hz))
+        velocity_mps = np.nan if refused else velocity_rms(samples, rate_hz)
+        with self.lane.board.writing():
+            self.lane.board.post_usual(record.row, figures, velocity_mps, samples.size / rate_hz)
 
     def _learn(self, intervals: Intervals, due: DueBlocks) -> None:
         """Gather from closed intervals."""
@@ -277,6 +299,7 @@ class Worker:
             self.lane.beat_s[0] = self._clock()
             if going_on and not self.round(received):
                 self._hand_over()
+                self.measure_record()
                 connection.poll(max(self.batches.max_delay_s, SHORTEST_PAUSE_S))
 
 

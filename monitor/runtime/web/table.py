@@ -5,12 +5,14 @@ NaN. A silent channel has no figures, but keeps its alarm state if that is not o
 sensor died is still in alarm.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from monitor.core.arrays import AnyArray, Bool, Float64, Rows
+from monitor.core.diagnosis.figures import zone
 from monitor.core.scoring.alarm import State
 from monitor.core.scoring.kinds import KINDS
 from monitor.core.scoring.plausibility import REFUSALS, Refusal
@@ -20,8 +22,9 @@ from monitor.runtime.web.view import View
 
 FIGURES = (
     "score", "alarm_state", "gap", "gap_ratio", "gap_whitened", "rms", "peak", "coverage", "condition_distance",
+    "velocity_rms", "crest_factor", "kurtosis", "peak_to_peak", "record_s",
 )  # fmt: skip
-"""Figures of an interval, as the boards name them."""
+"""Figures of an interval, and of a record (the last line), as the boards name them."""
 
 REASONS = (None, *REFUSALS)
 """Why an interval has no score, by code; the first: it has one."""
@@ -118,6 +121,11 @@ class ChannelTable:
     """(n,) whether a value of the quantity came and is too old."""
     columns: dict[str, AnyArray]
     """Further columns of the boards, unchanged, and ``blocks_received``."""
+
+    def zone(self, place: int) -> int | None:
+        """The zone of a channel's velocity, 0 for A to 3 for D; None without a velocity, or without limits."""
+        zones, velocity_mps = self.channels[place].sensor.machine.zones, float(self.figures["velocity_rms"][place])
+        return None if zones is None or math.isnan(velocity_mps) else zone(velocity_mps, zones.limits_mps)
 
 
 EMPTY = ChannelTable(

@@ -2,9 +2,13 @@
 
 import numpy as np
 import pytest
+from scipy.integrate import cumulative_simpson
 from scipy.signal import firwin, oaconvolve
 
-from monitor.core.diagnosis.figures import usual_figures, velocity_refusal, velocity_rms
+from monitor.core.diagnosis.figures import usual_figures, velocity_refusal, velocity_rms, zone
+from monitor.recording.options import RecordingOptions
+from monitor.recording.source import open_recording
+from tests.support.recordings import recording_file
 
 RATE = 12000.0
 
@@ -46,3 +50,31 @@ def test_usual_figures() -> None:
     noise = usual_figures(np.random.default_rng(0).normal(size=200_000))
     assert noise.kurtosis == pytest.approx(3.0, abs=0.05)
     assert np.isnan(usual_figures(np.ones(5)).crest_factor)
+
+
+@pytest.mark.parametrize(
+    ("address", "options"),
+    [
+        ("cwru/IR021_0.mat#X209_DE_time", RecordingOptions(sampling_rate_hz=12000, unit="g")),
+        ("cwru/Normal_0.mat#X097_DE_time", RecordingOptions(sampling_rate_hz=48000, unit="g")),
+        ("uestc/healthy_1000rpm.npz#acceleration", RecordingOptions()),
+    ],
+)
+def test_recordings_have_the_velocity_of_a_filter_and_an_integral_in_the_time_domain(
+    address: str, options: RecordingOptions
+) -> None:
+    """Two seconds repeated, so that the filter has no ends; the integral is Simpson's."""
+    recording = open_recording(
+        str(recording_file(address.partition("#")[0])) + "#" + address.partition("#")[2], options
+    )
+    rate = recording.sampling_rate_hz
+    piece = recording.load()[0][: 2 * round(rate)].astype(np.float64)
+    taps = firwin(40 * round(rate) + 1, (9.75, 1000.25), pass_zero=False, fs=rate, window=("kaiser", 6.0))
+    samples = oaconvolve(np.tile(piece, 23), taps, mode="valid")
+    integral = cumulative_simpson(samples, dx=1 / rate)
+    assert velocity_rms(piece, rate) == pytest.approx(float(np.std(integral)), rel=1e-3)
+
+
+def test_a_zone_begins_at_its_limit() -> None:
+    limits = (0.0023, 0.0045, 0.0071)
+    assert [zone(velocity, limits) for velocity in (0.0, 0.0022, 0.0023, 0.0046, 0.0071, 1.0)] == [0, 0, 1, 2, 3, 3]

@@ -13,6 +13,7 @@ import numpy as np
 
 from monitor import __version__
 from monitor.core.arrays import Float64
+from monitor.core.diagnosis.figures import LEAST_S, velocity_refusal
 from monitor.core.learning.sensitivity import advice, stated
 from monitor.core.scoring.calibration import Calibration
 from monitor.core.scoring.kinds import IN_WORDS
@@ -176,6 +177,8 @@ def figures_documents(fleet: Fleet, places: slice) -> list[dict[str, Any]]:
         "sample": [fleet.samples] * len(table.channels[places]),
         **{name: significant(values[places], 4) for name, values in table.figures.items()},
         "alarm_state": _states(table.figures["alarm_state"][places]),
+        "zone": [table.zone(place) for place in range(len(table.channels))[places]],
+        "velocity_refusal": [_no_velocity(table, place) for place in range(len(table.channels))[places]],
         "refusal": table.refusal[places],
         "state": table.state[places],
         "state_reason": table.reason[places],
@@ -216,6 +219,14 @@ def _conditions(table: ChannelTable, place: int) -> dict[str, dict[str, Any]]:
         }
         for name in table.channels[place].sensor.conditions
     }
+
+
+def _no_velocity(table: ChannelTable, place: int) -> str | None:
+    """Why a channel has no velocity RMS; None if it has one, or if the first record is not finished."""
+    record_s, rate_hz = float(table.figures["record_s"][place]), table.channels[place].sensor.sampling_rate_hz
+    if refusal := velocity_refusal(round(LEAST_S * rate_hz) + 1, rate_hz):
+        return refusal  # whatever comes
+    return None if np.isnan(record_s) else velocity_refusal(round(record_s * rate_hz), rate_hz) or None
 
 
 def _missing(table: ChannelTable, place: int) -> list[str]:

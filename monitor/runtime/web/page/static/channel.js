@@ -7,6 +7,11 @@ import { Stream } from "./stream.js";
 
 const HISTORY = 300;
 
+const velocity = ({ velocity_rms: mps, zone, velocity_refusal: refusal }) => {
+  if (mps === null) return refusal ? "refused" : "–";
+  return `${number(1000 * mps)} mm/s${zone === null ? "" : ` · zone ${"ABCD"[zone]}`}`;
+};
+
 const FIGURES = [
   ["Score", "score", (update) => score(update.score), "1 is the calibrated limit"],
   ["Gap ratio", "gap_ratio", (update) => number(update.gap_ratio), "residual energy / signal energy"],
@@ -14,6 +19,10 @@ const FIGURES = [
   ["Gap", "gap", (update) => number(update.gap), "RMS of the residual, m/s²"],
   ["RMS", "rms", (update) => number(update.rms), "m/s²"],
   ["Peak", "peak", (update) => number(update.peak), "m/s²"],
+  ["Velocity", "velocity_rms", velocity, "RMS from 10 Hz to 1 kHz, mm/s; zones by the limits of the configuration"],
+  ["Crest factor", "crest_factor", (update) => number(update.crest_factor), "largest deviation / RMS, of two seconds"],
+  ["Kurtosis", "kurtosis", (update) => number(update.kurtosis), "of two seconds; 3 for noise"],
+  ["Peak to peak", "peak_to_peak", (update) => number(update.peak_to_peak), "m/s², of two seconds"],
   ["Coverage", "coverage", (update) => percent(update.coverage), "of the last interval's blocks were scored"],
   ["Last sample", "age", (update) => age(update.last_sample_age_s), "time since the last samples"],
 ];
@@ -121,6 +130,7 @@ export class ChannelView {
     this.state = state;
     setState(this.part("h1 + .state"), shownAs(message.state, message.alarm_state), state);
     for (const [, key, text] of FIGURES) setText(this.figures[key], text(message));
+    this.figures.velocity_rms.parentElement.title = message.velocity_refusal ?? FIGURES.find(([, key]) => key === "velocity_rms")[3];
     this.showConditions(message.conditions);
     this.remember(message);
     this.latest = message;
