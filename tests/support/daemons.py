@@ -3,7 +3,7 @@
 import contextlib
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,16 +50,23 @@ class RunningDaemon:
 
 @contextlib.contextmanager
 def running_daemon(
-    folder: Path, broker_port: int, text: str = "", environment: dict[str, str] | None = None
+    folder: Path,
+    broker_port: int,
+    text: str = "",
+    environment: dict[str, str] | None = None,
+    program: Sequence[str | Path] = ("-m", "monitor"),
 ) -> Iterator[RunningDaemon]:
-    """Start a daemon with the sensor ``plant/{machine}/{axis}``; ``text`` is more configuration."""
+    """Start a daemon with the sensor ``plant/{machine}/{axis}``; ``text`` is more configuration.
+
+    ``program`` is what Python runs before the arguments of the command.
+    """
     port = free_port()
     config = folder / "config.yaml"
     config.write_text(configuration(broker_port, port, text))
     log = folder / "daemon.log"
     with (
         log.open("w") as stream,
-        process(sys.executable, "-m", "monitor", "run", "--config", config, stderr=stream, env=environment) as child,
+        process(sys.executable, *program, "run", "--config", config, stderr=stream, env=environment) as child,
     ):
         address = f"http://127.0.0.1:{port}"
         wait_for(lambda: answers(f"{address}/-/healthy") or child.poll() is not None, "the daemon to answer")

@@ -10,6 +10,7 @@ Only band energies rise. Level, gap ratio and impulses stay as they were, so a f
 seen earlier.
 """
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -134,14 +135,19 @@ class _Trial:
     """Pieces of healthy history, and how they score when bands rise."""
 
     def __init__(self, calibration: Calibration, healthy: list[tuple[Float64, Float64, Float64]]) -> None:
-        self.calibration = calibration
+        # In single precision, as scores are made: it takes half the time, and no figure differs by more than a step.
+        arrays = {name: value for name, value in vars(calibration).items() if isinstance(value, np.ndarray)}
+        single: dict[str, Any] = {name: value.astype(np.float32) for name, value in arrays.items()}
+        self.calibration = replace(calibration, **single)
         self.layout = layout(calibration.block_samples)
         self.plan = make_plan(self.layout)
         self.limit = calibration.limit(FALSE_ALARMS_PER_MONTH)
-        self.combination = calibration.combination
+        self.combination = self.calibration.combination
         pieces = [[array[part] for array in one] for one in healthy for part in _parts(len(one[0]))]
         chosen = np.unique(np.linspace(0, len(pieces) - 1, PIECES).astype(np.int64))
-        self.raw, self.measured, self.averaged = (np.stack([pieces[at][array] for at in chosen]) for array in range(3))
+        self.raw, self.measured, self.averaged = (
+            np.stack([pieces[at][array] for at in chosen]).astype(np.float32) for array in range(3)
+        )
         self.settled = self._tamed(self._left(self.raw))
         self.combined = self._combined(self.averaged)
 

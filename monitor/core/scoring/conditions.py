@@ -110,12 +110,10 @@ class Combination:
             (n, P) weights.
         """
         pull = (logs - self.origin) @ self.pull.T
-        size = len(logs), len(self.healthy)
-        gram, every = np.broadcast_to(self.gram, (*size, size[1])), np.ones(size, np.bool_)
-        if measured is None:
-            return descend(gram, pull, every)
+        if measured is None or not measured.shape[1]:
+            return descend(self.gram, pull, np.ones(pull.shape, np.bool_))
         values = np.broadcast_to(self.values, (len(logs), *self.values.shape))
-        return descend(gram, pull, neighbours(values, to_scale(measured, self.scale)))
+        return descend(self.gram, pull, neighbours(values, to_scale(measured, self.scale)))
 
     def expected(self, logs: Floats, measured: Floats | None = None) -> Floats:
         """What is healthy under the conditions of intervals, (n, R); see :meth:`weights`."""
@@ -161,13 +159,19 @@ def neighbours(values: Floats, target: Floats) -> Bool:
 
 
 def descend(gram: Floats, pull: Floats, known: Bool) -> Floats:
-    """Minimise w gram w / 2 - pull w over the simplex of the known prototypes, (n, P)."""
-    step = 1.0 / np.maximum(np.abs(gram).sum(axis=2).max(axis=1), 1e-9)[:, None]
+    """Minimise w gram w / 2 - pull w over the simplex of the known prototypes, (n, P).
+
+    Args:
+        gram: (n, P, P), or (P, P) where all intervals have the same prototypes, which takes a third of the time.
+        pull: (n, P).
+        known: (n, P) True where there is a prototype that may explain the interval.
+    """
+    step = 1.0 / np.maximum(np.abs(gram).sum(axis=-1).max(axis=-1), 1e-9)[..., None]
     outside = np.where(known, 0.0, -np.inf).astype(pull.dtype)
     found = known / known.sum(axis=1, keepdims=True).astype(pull.dtype)
     ahead, momentum = found, 1.0
     for _ in range(STEPS):
-        gradient = (gram @ ahead[..., None])[..., 0] - pull
+        gradient = (ahead @ gram if gram.ndim == 2 else (gram @ ahead[..., None])[..., 0]) - pull
         following = project(ahead - step * gradient + outside)
         grown = 0.5 * (1.0 + np.sqrt(1.0 + 4.0 * momentum * momentum))
         ahead = following + (momentum - 1.0) / grown * (following - found)

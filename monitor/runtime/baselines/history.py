@@ -5,6 +5,7 @@ A baseline is a calibration with its history. The calibration itself is a calibr
 
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -35,6 +36,9 @@ MOST_ASIDE = 20
 
 MOST_STEADINESS = 100
 """Values of the curve of steadiness, the latest. Fewer: slow changes do not show. More: more disk."""
+
+MOST_SLUGS = 10_000
+"""Names of files that are remembered, 0.3 kB each. Fewer: a hash for each channel whenever it is configured."""
 
 What = Literal["learned", "extended", "imported", "accepted", "reverted", "learn", "extend"]
 """What happened to a channel; ``learn`` and ``extend`` were asked for, ``learned`` and ``extended`` are done."""
@@ -232,7 +236,11 @@ def name_of(labels: dict[str, str]) -> str:
 
 def slug_of(labels: dict[str, str]) -> str:
     """Beginning of the names of a channel's files; the order of the labels does not count, a reload may change it."""
-    ordered = sorted(given(labels).items())
+    return _slug(tuple(sorted(given(labels).items())))
+
+
+@lru_cache(maxsize=MOST_SLUGS)
+def _slug(ordered: tuple[tuple[str, str], ...]) -> str:
     return file_slug("/".join(value for _, value in ordered), json.dumps(ordered))
 
 

@@ -9,7 +9,6 @@ the new one is there. Does not handle: who may ask for that (``baselines``).
 
 import asyncio
 import itertools
-import json
 import logging
 import time
 from collections import Counter
@@ -22,6 +21,7 @@ from monitor.core.learning.gather import Gathered
 from monitor.core.learning.head_fit import Fitted
 from monitor.core.scoring.calibration import Calibration
 from monitor.core.scoring.conditions import MOST_QUANTITIES
+from monitor.core.scoring.head import Head
 from monitor.errors import MonitorError
 from monitor.runtime.baselines.history import History, Source, slug_of
 from monitor.runtime.baselines.store import Store
@@ -31,6 +31,7 @@ from monitor.runtime.lanes.lane import LaneShape
 from monitor.runtime.lanes.orders import Configure, Gather, HeadBlocks, TakeTurn
 from monitor.runtime.lanes.settings import row_order
 from monitor.runtime.lanes.workers import Inference
+from monitor.runtime.learning.due import AT_A_TIME, Due, few_at_a_time
 from monitor.runtime.learning.messages import (
     CHANGED,
     Answer,
@@ -51,7 +52,6 @@ from monitor.runtime.learning.one_channel import (
     asked_at_s,
     is_provisional,
     same_head,
-    turns,
 )
 from monitor.runtime.learning.process import LearnerProcess
 from monitor.runtime.learning.report import report, report_stuck
@@ -61,9 +61,6 @@ LOG = logging.getLogger(__name__)
 
 FOLDER = "learning"
 """Name of the folder in the state directory."""
-
-JOBS = 2
-"""Fits that the learner is given at a time, so that what is gathered does not wait behind many."""
 
 PERIOD_S = 1.0
 """Seconds between two looks at what is due."""
@@ -163,16 +160,17 @@ class LearningDesk:
         names = tuple(channel.sensor.conditions)[:MOST_QUANTITIES]
         about = (channel.topic, channel.sensor.sampling_rate_hz, channel.sensor.factor_mps2, model_sha256,
                  order.interval_blocks, order.warmup_blocks, names, asked_at_s(history))  # fmt: skip
-        key = json.dumps(about)
-        if present is not None and present.key == key:
+        if present is not None and present.about == about:
             present.order = order
+            if channel.calibration is None and present.phase is Phase.GATHERING:
+                self._open(present)  # its worker needs the head again, and the learner has it
             self._tell_worker(present)
             return
         if present is not None:
             self._count(channel, Restart.CHANGED)
             self.leave(channel)
         one = ChannelLearning(
-            next(self._numbers), channel, labels, key, order, names,
+            next(self._numbers), channel, labels, about, order, names,
             block_samples / channel.sensor.sampling_rate_hz, block_samples, model_sha256,
             extending=history is not None and history.request is not None and history.request.what == "extend",
         )  # fmt: skip
@@ -209,14 +207,21 @@ class LearningDesk:
         """Give turns and have calibrations made when they are due, until cancelled."""
         while True:
             await asyncio.sleep(PERIOD_S)
-            for one in self._by_number.values():
-                again = one.phase is Phase.OPENING and 0 < one.until_s <= self._clock()
-                if again or self._process is None:
+            due = Due()
+            async for one in few_at_a_time(self._by_number):
+                now_s = self._clock()
+                if one.phase is Phase.OPENING and (self._process is None or 0 < one.until_s <= now_s):
                     self._open(one)
-                if one.stuck(self._clock()):
+                if one.stuck(now_s):
                     report_stuck(one)
-            self._give_turns()
-            self._calibrate()
+                if one.phase is Phase.TURN and now_s > one.until_s:
+                    self._inference_of(one.channel).learn(TakeTurn(one.channel.row, 0))
+                    one.phase, one.until_s = Phase.SETTLING, now_s + RETRY_S
+                due.add(one, now_s)
+            for one in due.turns:
+                self._give_turn(one)
+            for one in due.calibrations:
+                self._calibrate(one)
 
     async def keep(self) -> None:
         """Store calibrations as they come, until cancelled."""
@@ -252,10 +257,7 @@ class LearningDesk:
 
     def _take(self, answer: Answer | None) -> None:
         if answer is None:
-            if self._process is not None:
-                LOG.error("the learner ended, it is started again: status=%s", self._process.process.poll())
-                self._process.stop()
-                self._process = None
+            self._ended()
             return
         if isinstance(answer, Unsaved):
             self.unsaved_intervals += answer.intervals
@@ -268,9 +270,9 @@ class LearningDesk:
             case Opened():
                 self._opened(one, answer)
             case HeadFitted():
-                one.phase, one.head, one.level_mps2 = Phase.GATHERING, answer.head, answer.level_mps2
+                one.phase, one.level_mps2 = Phase.GATHERING, answer.level_mps2
                 one.until_s = 0.0  # it was the end of the turn
-                self._tell_worker(one)
+                self._tell_worker(one, answer.head)
             case Calibrated():
                 self._made.put_nowait((one, answer))
             case Unable(_, job, reason):
@@ -281,49 +283,63 @@ class LearningDesk:
                 self._log.warning(f"unable {job}", f"learning waits: channel={one.channel.name} job={job} {reason}")
         one.show(self.settings)
 
+    def _ended(self) -> None:
+        """The learner has ended by itself; all channels are taken up again."""
+        if self._process is not None:
+            LOG.error("the learner ended, it is started again: status=%s", self._process.process.poll())
+            self._process.stop()
+            self._process = None
+            for one in self._by_number.values():
+                one.phase, one.until_s = Phase.OPENING, self._clock()
+
     def _opened(self, one: ChannelLearning, answer: Opened) -> None:
         one.seen, one.left_out = answer.seen, answer.left_out
-        one.head, one.level_mps2 = answer.head, answer.level_mps2
+        one.level_mps2 = answer.level_mps2
         if answer.problem:
             why = Restart.CHANGED if answer.problem == CHANGED else Restart.UNREADABLE
             self._count(one.channel, why, answer.problem)
         one.due_s = one.mark(self.settings, one.learned_s if one.channel.provisional else 0.0)
         if one.extending:
             one.due_s = one.learned_s + self.settings.minimum
-        if one.head is None and one.fitted is not None:
+        if answer.head is None and one.fitted is not None:
             one.until_s = self._clock() + RETRY_S  # its file could not be written
             return
-        if one.channel.calibration is not None and not same_head(one.head, one.channel.calibration):
+        if one.channel.calibration is not None and not same_head(answer.head, one.channel.calibration):
             # What it was made from is gone, or is of another baseline: features of two heads cannot be compared.
             if one.channel.provisional:
                 self._useless.add(one.name)
             self.leave(one.channel, forget=True)
             self._configure(one.channel)
             return
-        one.phase = Phase.SETTLING if one.head is None else Phase.GATHERING
+        one.phase = Phase.SETTLING if answer.head is None else Phase.GATHERING
         verb = "goes on" if one.seen else "begins"
         state = ChannelState.LEARNING if one.channel.calibration is None else ChannelState.PROVISIONAL
         LOG.info("learning %s: channel=%s state=%s learned_s=%.0f", verb, one.channel.name, state, one.learned_s)
-        self._tell_worker(one)
+        self._tell_worker(one, answer.head)
 
-    def _tell_worker(self, one: ChannelLearning) -> None:
+    def _tell_worker(self, one: ChannelLearning, head: Head | None = None) -> None:
+        """Have the worker gather; it has the head of a calibrated channel, and nothing else keeps that of others."""
         if one.phase is not Phase.OPENING:
-            self._inference_of(one.channel).learn(one.gather(self.settings))
+            self._inference_of(one.channel).learn(one.gather(self.settings, head))
 
-    def _progressed(self, answer: Gathered | HeadBlocks) -> None:
+    def _progressed(self, answer: Gathered | HeadBlocks, first: int = 0) -> None:
         if isinstance(answer, HeadBlocks):
             one = self._by_number.get(answer.number)
             if one is not None:
                 one.phase = Phase.FITTING
             return
+        end = first + AT_A_TIME
         columns = (answer.numbers, answer.seen, answer.settled, answer.left_out, answer.louder)
-        for number, seen, settled, left_out, louder in zip(*(each.tolist() for each in columns), strict=True):
+        rows = zip(*(each[first:end].tolist() for each in columns), strict=True)
+        for number, seen, settled, left_out, louder in rows:
             one = self._by_number.get(number)
             if one is not None:
                 one.seen, one.settled, one.left_out = seen, settled, tuple(left_out)
                 if louder and one.fitted is None:
                     self._stood_still(one)
                 one.show(self.settings)
+        if end < len(answer.numbers):
+            self._loop.call_soon(self._progressed, answer, end)
 
     def _stood_still(self, one: ChannelLearning) -> None:
         """Start again with the machine that runs now."""
@@ -333,34 +349,16 @@ class LearningDesk:
         self.leave(channel, forget=True)
         self._configure(channel)
 
-    def _give_turns(self) -> None:
-        now_s = self._clock()
-        taken = 0
-        waiting = []
-        for one in self._by_number.values():
-            if one.phase is Phase.TURN and now_s > one.until_s:
-                self._inference_of(one.channel).learn(TakeTurn(one.channel.row, 0))
-                one.phase, one.until_s = Phase.SETTLING, now_s + RETRY_S
-            taken += one.phase in {Phase.TURN, Phase.FITTING}
-            if one.phase is Phase.SETTLING and one.settled and now_s >= one.until_s:
-                waiting.append(one)
-        for one in waiting[: max(0, turns(len(self._by_number)) - taken)]:
+    def _give_turn(self, one: ChannelLearning) -> None:
+        if one.phase is Phase.SETTLING and self._by_number.get(one.number) is one:
             order, takes_s = one.turn(self.settings)
-            one.phase, one.until_s = Phase.TURN, now_s + RETRY_S + 3 * takes_s
+            one.phase, one.until_s = Phase.TURN, self._clock() + RETRY_S + 3 * takes_s
             self._inference_of(one.channel).learn(order)
 
-    def _calibrate(self) -> None:
-        if self._process is None:
-            return
-        now_s = self._clock()
-        free = JOBS - sum(one.busy for one in self._by_number.values())
-        for one in self._by_number.values():
-            if free <= 0:
-                return
-            if one.due and now_s >= one.until_s:
-                one.busy = True
-                free -= 1
-                self._process.send(one.calibrate())
+    def _calibrate(self, one: ChannelLearning) -> None:
+        if self._process is not None and one.due and self._by_number.get(one.number) is one:
+            one.busy = True
+            self._process.send(one.calibrate())
 
     async def _keep(self, one: ChannelLearning, made: Calibrated) -> None:
         """Store a calibration and have the channel judged by it."""

@@ -70,8 +70,8 @@ class About:
 class KeptFile:
     """A channel's file; not thread-safe."""
 
-    def __init__(self, path: Path, about: About, fitted: Fitted, level_mps2: float) -> None:
-        self.path, self.about, self.fitted, self.level_mps2 = path, about, fitted, level_mps2
+    def __init__(self, path: Path, about: About, level_mps2: float) -> None:
+        self.path, self.about, self.level_mps2 = path, about, level_mps2
         self.count = 0
         """Number of records."""
         self.following = 0
@@ -84,8 +84,8 @@ class KeptFile:
         Raises:
             OSError: it cannot be written; an old one stays.
         """
-        made = cls(path, about, fitted, level_mps2)
-        write_atomically(path, made._head())
+        made = cls(path, about, level_mps2)
+        write_atomically(path, made._head(fitted))
         return made
 
     @classmethod
@@ -99,28 +99,13 @@ class KeptFile:
         """
         with path.open("rb") as file:
             data = file.read(MOST_BYTES + 1)
-        first, separator, rest = data.partition(b"\n")
-        if not separator or not first.startswith(MAGIC):
-            raise ValueError("it is not a learning file of this version")
-        try:
-            length_text, digest = first[len(MAGIC) :].split(b" ")
-            length = int(length_text)
-            head = rest[:length]
-            if hashlib.sha256(head).hexdigest().encode() != digest:
-                raise ValueError("its head is damaged")
-            with np.load(io.BytesIO(head), allow_pickle=False) as arrays:
-                text = json.loads(arrays["about"].tobytes())
-                of_head = Head(**{name: arrays[name] for name in OF_HEAD})
-            about = About(text["key"], tuple(text["names"]), text["raw"])
-            fitted = Fitted(of_head, text["trust"], text["linear_trust"])
-        except (KeyError, TypeError, OSError, zipfile.BadZipFile) as error:
-            raise ValueError(f"its head is inconsistent: {error}") from error
-        found = cls(path, about, fitted, text["level_mps2"])
-        body = rest[length:]
-        records = found._checked(body)
-        if records.nbytes < len(body):
+        about, _, level_mps2 = _read_head(data)
+        found = cls(path, about, level_mps2)
+        start = _start(data)
+        records = found._checked(data[start:])
+        if start + records.nbytes < len(data):
             with path.open("r+b") as file:
-                file.truncate(len(data) - len(body) + records.nbytes)
+                file.truncate(start + records.nbytes)
         found.count = len(records)
         found.following = int(records["place"][-1]) + 1 if len(records) else 0
         return found
@@ -158,16 +143,29 @@ class KeptFile:
             OSError: the file cannot be read.
         """
         data = self.path.read_bytes()
-        found = self._checked(data[self._start(data) :])
+        return self._records(self._checked(data[_start(data) :]))
+
+    def fitted(self) -> Fitted:
+        """The head; it takes 40 kB of memory, and is read when it is needed.
+
+        Raises:
+            OSError: the file cannot be read.
+            ValueError: it is damaged.
+        """
+        return _read_head(self.path.read_bytes())[1]
+
+    @staticmethod
+    def _records(found: AnyArray) -> Records:
         return Records(
             found["place"].astype(np.int64), found["at_s"].astype(np.float64), found["raw"], found["measured"]
         )
 
     def _thin(self, seen: int) -> None:
-        records = self.read()
-        wanted = kept(records.place, seen)
-        fewer = records.of(wanted)
-        write_atomically(self.path, self._head(), self._packed(fewer).tobytes())
+        data = self.path.read_bytes()
+        start = _start(data)
+        records = self._records(self._checked(data[start:]))
+        fewer = records.of(kept(records.place, seen))
+        write_atomically(self.path, data[:start], self._packed(fewer).tobytes())
         self.count = len(fewer.place)
 
     def _packed(self, records: Records) -> AnyArray:
@@ -186,22 +184,46 @@ class KeptFile:
         good = [zlib.crc32(one.tobytes()[:size]) == int(one["check"]) for one in whole]
         return whole[: good.index(False) if False in good else len(good)]
 
-    def _head(self) -> bytes:
+    def _head(self, fitted: Fitted) -> bytes:
         text = {
             "key": self.about.key,
             "names": self.about.names,
             "raw": self.about.raw,
-            "trust": self.fitted.trust,
-            "linear_trust": self.fitted.linear_trust,
+            "trust": fitted.trust,
+            "linear_trust": fitted.linear_trust,
             "level_mps2": self.level_mps2,
         }
         buffer = io.BytesIO()
-        arrays = {name: getattr(self.fitted.head, name) for name in OF_HEAD}
+        arrays = {name: getattr(fitted.head, name) for name in OF_HEAD}
         np.savez(buffer, about=np.frombuffer(json.dumps(text).encode(), np.uint8), **arrays)
         head = buffer.getvalue()
         return b"%s%d %s\n%s" % (MAGIC, len(head), hashlib.sha256(head).hexdigest().encode(), head)
 
-    @staticmethod
-    def _start(data: bytes) -> int:
-        end = data.index(b"\n")
-        return end + 1 + int(data[len(MAGIC) : end].split(b" ")[0])
+
+def _read_head(data: bytes) -> tuple[About, Fitted, float]:
+    """What a file is about, its head, and the RMS that belongs to it.
+
+    Raises:
+        ValueError: it is of another version, or is damaged; the message says which.
+    """
+    first, separator, rest = data.partition(b"\n")
+    if not separator or not first.startswith(MAGIC):
+        raise ValueError("it is not a learning file of this version")
+    try:
+        length, digest = first[len(MAGIC) :].split(b" ")
+        head = rest[: int(length)]
+        if hashlib.sha256(head).hexdigest().encode() != digest:
+            raise ValueError("its head is damaged")
+        with np.load(io.BytesIO(head), allow_pickle=False) as arrays:
+            text = json.loads(arrays["about"].tobytes())
+            of_head = Head(**{name: arrays[name] for name in OF_HEAD})
+        about = About(text["key"], tuple(text["names"]), text["raw"])
+        return about, Fitted(of_head, text["trust"], text["linear_trust"]), text["level_mps2"]
+    except (KeyError, TypeError, OSError, zipfile.BadZipFile) as error:
+        raise ValueError(f"its head is inconsistent: {error}") from error
+
+
+def _start(data: bytes) -> int:
+    """Where the records begin."""
+    end = data.index(b"\n")
+    return end + 1 + int(data[len(MAGIC) : end].split(b" ")[0])

@@ -94,7 +94,7 @@ class Learner:
         """Do a job, and tell its answer."""
         match job:
             case Open():
-                self._open(job)
+                self._able(job.number, "take up what was kept", lambda: self._open(job))
             case Close(number, forget):
                 self._close(number, forget=forget)
             case Feed(gathered, offset_s):
@@ -129,9 +129,11 @@ class Learner:
                 self._able(job.number, "write", lambda: self._create(one, job))
         self._learnings[job.number] = one
         self._unsaved = True
-        head = None if one.file is None else one.file.fitted.head
-        level = 0.0 if one.file is None else one.file.level_mps2
-        self._tell(Opened(job.number, head, level, one.seen, one.left_out, problem))
+        if one.file is None:
+            self._tell(Opened(job.number, None, 0.0, one.seen, one.left_out, problem))
+            return
+        head = one.file.fitted().head
+        self._tell(Opened(job.number, head, one.file.level_mps2, one.seen, one.left_out, problem))
 
     def _take_up(self, one: _Learning) -> str:
         """Use what an earlier run kept; returns why not, or nothing."""
@@ -195,7 +197,7 @@ class Learner:
         """Do the work; tell why if it cannot be done."""
         try:
             work()
-        except (RecordingError, OSError, np.linalg.LinAlgError, FloatingPointError) as error:
+        except (RecordingError, OSError, ValueError, FloatingPointError) as error:
             text = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
             self._tell(Unable(number, what, text))
 
@@ -224,7 +226,7 @@ class Learner:
             raw,
             measured,
             one.about.names,
-            one.file.fitted,
+            one.file.fitted(),
             interval_blocks=job.interval_blocks,
             warmup_blocks=job.warmup_blocks,
             sampling_rate_hz=job.sampling_rate_hz,

@@ -1,5 +1,6 @@
 """One channel that learns: what it does, what is done next with it, and when."""
 
+import json
 import math
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -75,7 +76,8 @@ class ChannelLearning:
     number: int
     channel: Channel
     labels: dict[str, str]
-    key: str
+    about: tuple[object, ...]
+    """Everything that what it learns depends on."""
     order: Configure
     names: tuple[str, ...]
     block_s: float
@@ -85,7 +87,6 @@ class ChannelLearning:
     fitted: Fitted | None = None
     level_mps2: float = 0.0
     phase: Phase = Phase.OPENING
-    head: Head | None = None
     seen: int = 0
     left_out: tuple[int, ...] = ()
     settled: bool = False
@@ -145,10 +146,11 @@ class ChannelLearning:
 
     def open(self) -> Open:
         """The job to take it up."""
-        return Open(self.number, self.name, self.key, self.names, self.block_samples, self.fitted, self.level_mps2)
+        key = json.dumps(self.about)
+        return Open(self.number, self.name, key, self.names, self.block_samples, self.fitted, self.level_mps2)
 
-    def gather(self, settings: Settings) -> Gather:
-        """The order to its worker."""
+    def gather(self, settings: Settings, head: Head | None) -> Gather:
+        """The order to its worker; ``head``: None if it has none yet, or that of its calibration."""
         settle = math.ceil(settings.settle / self.interval_s)
         return Gather(
             self.channel.row,
@@ -158,7 +160,7 @@ class ChannelLearning:
             settle if self.settling else 0,
             self.seen,
             self.left_out,
-            self.head,
+            head,
             self.level_mps2,
         )
 

@@ -32,10 +32,10 @@ class Baselines:
     async def listing(self, request: web.Request) -> web.Response:
         """All channels, or those of the query's ``channel`` patterns; with ``details=1`` everything about them."""
         desk = self._service.baselines
-        known, configured = desk.known(), desk.configured()
+        known, configured = await asyncio.to_thread(lambda: (desk.known(), desk.configured()))
         if patterns := request.query.getall("channel", []):
             try:
-                known = chosen(known, patterns)
+                known = await asyncio.to_thread(chosen, known, patterns)
             except ConfigurationError as error:
                 return _text(404, str(error))
         about = details if request.query.get("details") == "1" else summaries
@@ -52,7 +52,7 @@ class Baselines:
     async def file(self, request: web.Request) -> web.Response:
         """The calibration file of one channel's current baseline."""
         desk = self._service.baselines
-        labels = desk.known().get(request.query.get("channel", ""))
+        labels = (await asyncio.to_thread(desk.known)).get(request.query.get("channel", ""))
         history = None if labels is None else desk.store.history(labels)
         if history is None or history.current is None:
             return _text(404, "name a channel that has a baseline, in the query's 'channel'")

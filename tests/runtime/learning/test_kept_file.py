@@ -37,8 +37,8 @@ def test_what_was_appended_comes_back_with_its_head(tmp_path: Path) -> None:
     file.append(records(30, 5), 35)
     again = KeptFile.open(path)
     assert (again.about, again.level_mps2, again.count, again.following) == (ABOUT, 1.5, 35, 35)
-    np.testing.assert_array_equal(again.fitted.head.present, head().head.present)
-    assert again.fitted[1:] == (0.5, 0.4)
+    np.testing.assert_array_equal(again.fitted().head.present, head().head.present)
+    assert again.fitted()[1:] == (0.5, 0.4)
     for found, wanted in zip(again.read(), records(0, 35), strict=True):
         np.testing.assert_array_equal(found, wanted)
 

@@ -22,7 +22,7 @@ def learning(interval_blocks: int = 100, rate_hz: float = 10_000.0) -> ChannelLe
     channel = Channel(("fan", "x"), "a/fan", sensor, "default", 3)
     order = Configure(3, interval_blocks, 25)
     return ChannelLearning(
-        1, channel, {"machine": "fan", "axis": "x"}, "key", order, (), 100 / rate_hz, 100, "sha", extending=False
+        1, channel, {"machine": "fan", "axis": "x"}, ("key",), order, (), 100 / rate_hz, 100, "sha", extending=False
     )
 
 
