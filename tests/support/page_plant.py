@@ -2,6 +2,7 @@
 
 import time
 from base64 import b64decode
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,7 @@ class Plant:
         state_dir: Path | None = None,
         inference: Inference | None = None,
         conditions: dict[str, object] | None = None,
+        more_sensors: Sequence[dict[str, object]] = (),
     ) -> None:
         self.engine = engine or NumpyEngine()
         self.config = Config.model_validate(
@@ -48,7 +50,8 @@ class Plant:
                         "payload": {"format": "float32"},
                         "sampling_rate_hz": rate_hz,
                         "conditions": conditions or {},
-                    }
+                    },
+                    *more_sensors,
                 ],
                 "limits": {"channels": channels},
                 "state_dir": state_dir,

@@ -20,6 +20,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from monitor.config import Mqtt
 from monitor.errors import MonitorError
 from monitor.runtime.intake.direct_client import Deliver, DirectClient, PublishRefusedError, client_options
+from monitor.runtime.intake.loss import in_words
 from monitor.runtime.logs import RepeatedLog
 
 LOG = logging.getLogger(__name__)
@@ -177,7 +178,7 @@ class MqttSource:
                 await self._wait(client)
         except aiomqtt.MqttError as error:
             code = getattr(error, "rc", None)
-            return str(error) or type(error).__name__, getattr(code, "value", code)
+            return in_words(error), getattr(code, "value", code)
         except MonitorError as error:
             return str(error), None
         except TimeoutError:

@@ -18,6 +18,7 @@ from paho.mqtt.properties import Properties
 
 from monitor.config import Mqtt
 from monitor.runtime.certificates import broker_context
+from monitor.runtime.intake.loss import in_words
 from monitor.runtime.secret import read_secret
 
 Deliver = Callable[[str, bytes, bool], None]
@@ -109,7 +110,7 @@ class ReadAhead:
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             raise
         except OSError as error:
-            self.fault = str(error)
+            self.fault = in_words(error)
             raise
         return chunk
 

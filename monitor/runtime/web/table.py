@@ -99,6 +99,8 @@ class ChannelTable:
     """The channels, in order of their first appearance."""
     figures: dict[str, Float64]
     """(n,) each of :data:`FIGURES`, by name; NaN: missing."""
+    last_figures: dict[str, Float64]
+    """The same without the silence: of a silent channel, those of its last interval."""
     evidence: dict[str, Float64]
     """(n,) score of each kind of evidence alone, by kind; NaN: missing."""
     band_hz: Float64
@@ -130,6 +132,7 @@ class ChannelTable:
 
 EMPTY = ChannelTable(
     (),
+    {name: np.zeros(0) for name in FIGURES},
     {name: np.zeros(0) for name in FIGURES},
     {kind.value: np.zeros(0) for kind in KINDS},
     np.zeros((0, 2)),
@@ -168,11 +171,13 @@ def read_table(view: View, places: Places | None = None, more: Sequence[str] = (
     refusal = [REASONS[code] for code in seen["refusal"].tolist()]
     conditions, stale = places.conditions(view.now_s)
     states = [state_of(*one) for one in zip(channels, silent.tolist(), refusal, strict=True)]
+    last_figures = {name: values.copy() for name, values in figures.items()}
     for name, values in (*figures.items(), *evidence.items(), *conditions.items()):
         values[silent & ~left_in_alarm if name == "alarm_state" else silent] = np.nan
     return ChannelTable(
         channels,
         figures,
+        last_figures,
         evidence,
         seen["band"] * rates_hz[:, None] / 2,
         np.where(silent[:, None], np.nan, seen["times_healthy"]),

@@ -153,7 +153,7 @@ def test_a_broker_that_hangs_up_is_not_waited_for() -> None:
                 await until(lambda: source.state.last_error not in {"", "not connected yet"}, timeout_s=5.0)
         return source.state.last_error
 
-    assert asyncio.run(story()) in {"the broker closed the connection at once", "[Errno 104] Connection reset by peer"}
+    assert asyncio.run(story()) in {"the broker closed the connection at once", "the connection was reset"}
 
 
 Answer = Callable[[bytes], bytes]

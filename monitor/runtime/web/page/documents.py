@@ -5,7 +5,7 @@ list changes, all clients get everything again. A client that missed a message g
 history, so a slow client cannot cost more than one message each period.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -18,6 +18,7 @@ from monitor.core.learning.sensitivity import advice, stated
 from monitor.core.scoring.calibration import Calibration
 from monitor.core.scoring.kinds import IN_WORDS
 from monitor.quantities import spoken_duration
+from monitor.runtime.intake.channel import Channel
 from monitor.runtime.web.page.fleet import Fleet, significant
 from monitor.runtime.web.page.stream import Feed, event
 from monitor.runtime.web.table import ChannelTable
@@ -37,7 +38,6 @@ ROWS_A_SECOND = 2_000
 
 FRESH_S = 3.0
 """Age of the last samples up to which it is sent as 0, so that a live channel's row does not change just by its age."""
-
 
 RECENT_SAMPLES = 15
 """Seconds of history in every update of a channel; it covers updates that a client missed."""
@@ -96,8 +96,11 @@ class FleetMessages:
             fleet = self._fleet
             self._rows = self._rows or _rows(fleet)
             lines = fleet.sparklines(SPARKLINE_POINTS, SPARKLINE_STEP, min(len(self._rows), SPARKLINE_CHANNELS))
+            orders, order_of = label_orders(fleet.table.channels, self._label_names)
             more = {
                 "label_names": self._label_names,
+                "label_orders": orders,
+                "label_order_of": order_of,
                 "names": [channel.labels for channel in fleet.table.channels],
                 "sparkline_step": SPARKLINE_STEP,
                 "sparklines": [significant(line) for line in lines],
@@ -115,16 +118,33 @@ class FleetMessages:
         return event(kind, self._head | (more or {}) | {"places": places, "rows": rows})
 
 
+def label_orders(channels: Sequence[Channel], names: tuple[str, ...]) -> tuple[list[list[int]], list[int] | None]:
+    """In which orders the labels stand in topics, as positions in ``names``, and which of them each channel has.
+
+    The labels of all channels have one order, while a second sensor's topic may have another. None: all have the first.
+    """
+    of_sensor = {id(channel.sensor): channel.sensor for channel in channels}
+    order_of_sensor = {key: tuple(map(names.index, sensor.label_names)) for key, sensor in of_sensor.items()}
+    orders = list(dict.fromkeys(order_of_sensor.values()))
+    if len(orders) < 2:
+        return [list(order) for order in orders], None
+    number = {key: orders.index(order) for key, order in order_of_sensor.items()}
+    return [list(order) for order in orders], [number[id(channel.sensor)] for channel in channels]
+
+
 def _rows(fleet: Fleet) -> list[tuple[Any, ...]]:
-    """Score, alarm state, gap ratio, RMS, coverage, age in seconds, state, its reason and share learned of channels."""
+    """Score, alarm state, gap ratio, RMS, coverage, age in seconds, state, its reason and share learned of channels.
+
+    A silent channel keeps the figures of its last interval, so that the last state can be read.
+    """
     table = fleet.table
     return list(
         zip(
-            significant(table.figures["score"]),
+            significant(table.last_figures["score"]),
             _states(table.figures["alarm_state"]),
-            significant(table.figures["gap_ratio"]),
-            significant(table.figures["rms"]),
-            significant(table.figures["coverage"], 2),
+            significant(table.last_figures["gap_ratio"]),
+            significant(table.last_figures["rms"]),
+            significant(table.last_figures["coverage"], 2),
             np.where(table.age_s < FRESH_S, 0, table.age_s).astype(int).tolist(),
             table.state,
             table.reason,
@@ -147,6 +167,8 @@ def service_document(fleet: Fleet, view: View, service: Service) -> dict[str, An
         "connected": view.mqtt.connected,
         "channels": len(view.ingest.channels),
         "channels_not_shown": fleet.beyond_limit,
+        "channels_silent": int(fleet.table.silent.sum()),
+        "last_sample_age_s": round(float(fleet.table.age_s.min()), 1) if fleet.table.channels else None,
         "unready": service.unready(),
         "models": [asdict(model) for model in view.models],
     }
@@ -245,12 +267,13 @@ def update_document(fleet: Fleet, place: int) -> dict[str, Any]:
 
 
 def introduction_document(fleet: Fleet, place: int, view: View, service: Service) -> dict[str, Any]:
-    """A channel's labels, sensor, model, calibration and history."""
+    """A channel's labels in the order of its topic, and its sensor, model, calibration and history."""
     channel = fleet.table.channels[place]
+    labels = dict(zip(view.label_names, channel.labels, strict=True))
     return {
         "service": service_document(fleet, view, service),
         "name": channel.name,
-        "labels": dict(zip(view.label_names, channel.labels, strict=True)),
+        "labels": {name: labels[name] for name in channel.sensor.label_names},
         "sampling_rate_hz": channel.sensor.sampling_rate_hz,
         "model": next((asdict(model) for model in view.models if model.model == channel.model), None),
         "calibration": _calibration_facts(fleet, place, view, service),

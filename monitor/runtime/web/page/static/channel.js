@@ -2,7 +2,8 @@
 
 import { BaselinePanel } from "./baseline.js";
 import { Charts, loadLibrary } from "./charts.js";
-import { age, announce, bytes, fromTemplate, inWords, make, number, percent, score, setState, setText, shownAs, words } from "./format.js";
+import { age, announce, bytes, fromTemplate, make, number, percent, score, setText, words } from "./format.js";
+import { inWords, setState, shownAs } from "./states.js";
 import { Stream } from "./stream.js";
 
 const HISTORY = 300;
@@ -33,9 +34,7 @@ export class ChannelView {
     this.paused = false;
     frame.main.append(fromTemplate("channel-view"));
     this.part = (selector) => frame.main.querySelector(selector);
-    this.name = [...query.values()].join(" / ");
-    this.part("h1").textContent = this.name;
-    document.title = `${this.name} · vibration-monitor`;
+    this.showName([...query.values()]);
     this.makeFigures();
     this.part(".pause").addEventListener("click", () => this.pause(!this.paused));
     loadLibrary().then((plotly) => this.takeLibrary(plotly));
@@ -51,6 +50,12 @@ export class ChannelView {
     this.stream.close();
     this.charts?.close();
     this.baseline?.close();
+  }
+
+  showName(labels) {
+    this.name = labels.filter(Boolean).join(" / ");
+    setText(this.part("h1"), this.name);
+    this.frame.showTitle(`${this.name} · vibration-monitor`);
   }
 
   takeLibrary(plotly) {
@@ -97,6 +102,7 @@ export class ChannelView {
     this.history = message.history;
     this.sample = message.sample;
     this.channelName = message.name;
+    this.showName(Object.values(message.labels));
     this.calibrated = message.calibration.length > 0;
     this.evidenceWords = message.evidence_words;
     this.listFiles();

@@ -1,70 +1,138 @@
-// The table of all channels, worst first.
+// The overview: all channels worst first, by machine or one by one.
 
-import { STATES, age, announce, channelAddress, fromTemplate, inWords, make, number, percent, score, setState, setText, shownAs } from "./format.js";
+import { announce, fromTemplate, make, setText } from "./format.js";
+import { byMachine, COLUMNS, machineDepth, remember, sort } from "./order.js";
+import { channelRow, machineRow, POINTS, updateChannel, updateMachine } from "./rows.js";
+import { Shown } from "./shown.js";
+import { inWords, shownAs, STATES, TROUBLE } from "./states.js";
 import { Stream } from "./stream.js";
 
-const SHOWN = 100; // rows shown at first: more slow down the browser
+const ROWS = 100; // rows shown at first: more slow down the browser
 const REORDER_MS = 2000; // shortest time between two sorts: rows that move every second are unreadable
-const SMOOTHING = 0.4; // weight of the newest value in the sort key
-const POINTS = 60;
-const ANNOUNCED = new Set(["alarm", "warning", "silent"]);
+const HOLD_MS = 8000; // the rows stay where they are for so long after somebody pointed at one or pressed a key
+const UNFOLDED = 20; // up to so many channels machines are unfolded at first; with more, trouble would not fit on a screen
+const ANNOUNCED = new Set([...TROUBLE, "silent"]);
 
-let filterText = ""; // both outlive the view, so that the table is the same after a visit to a channel
-const statesShown = new Set();
+const unfolded = new Map(); // what a person chose, by machine; outlives the view
 
 export class FleetView {
-  constructor(frame) {
+  constructor(frame, query) {
     this.frame = frame;
+    this.shown = new Shown(query);
     this.channels = [];
-    this.order = [];
-    this.limit = SHOWN;
+    this.machines = new Map(); // rows by machine
+    this.lines = [];
+    this.labelNames = [];
+    this.limit = ROWS;
     this.reorderedAt = 0;
+    this.touchedAt = -HOLD_MS;
     frame.main.append(fromTemplate("fleet-view"));
-    document.title = "vibration-monitor";
-    this.table = frame.main.querySelector("table");
-    this.body = frame.main.querySelector("tbody");
-    this.below = frame.main.querySelector(".below");
-    this.more = frame.main.querySelector(".more");
-    this.more.addEventListener("click", () => this.showMore());
-    this.filter = frame.main.querySelector("input");
-    this.filter.value = filterText;
-    this.filter.addEventListener("input", () => this.setFilter(this.filter.value));
-    this.makeChips(frame.main.querySelector(".chips"));
+    frame.showTitle("vibration-monitor");
+    this.part = (selector) => frame.main.querySelector(selector);
+    this.table = this.part("table");
+    this.body = this.part("tbody");
+    this.more = this.part(".more");
+    this.makeTools();
+    this.makeHead();
+    frame.showAddress(this.shown.address);
     this.stream = new Stream(
       "api/v1/stream",
       { fleet: (message) => this.takeAll(message), rows: (message) => this.takeRows(message) },
-      frame.showTrouble,
+      (reason) => this.showTrouble(reason),
     );
   }
 
   close() {
     this.stream.close();
+    clearInterval(this.ageing);
   }
 
-  makeChips(group) {
+  // While nothing comes, the last state stays and grows old.
+  showTrouble(reason) {
+    this.frame.showTrouble(reason);
+    clearInterval(this.ageing);
+    if (reason) this.ageing = setInterval(() => this.render(false), 1000);
+  }
+
+  makeTools() {
+    this.more.addEventListener("click", () => {
+      this.limit += 4 * ROWS;
+      this.render(true);
+    });
+    this.filter = this.part(".filter input");
+    this.filter.value = this.shown.text;
+    this.filter.addEventListener("input", () => this.change(() => (this.shown.text = this.filter.value)));
+    const group = this.part(".group");
+    group.addEventListener("click", () => this.change(() => (this.shown.grouped = !this.shown.grouped)));
     this.chips = {};
-    for (const state of Object.keys(STATES)) {
-      const chip = make("button", "", { type: "button", class: "chip", "data-state": state, "aria-pressed": statesShown.has(state) });
-      chip.append(make("b", STATES[state].sign, { "aria-hidden": "true" }), " ", make("span", "0"), ` ${STATES[state].text}`);
-      chip.addEventListener("click", () => {
-        if (!statesShown.delete(state)) statesShown.add(state);
-        chip.setAttribute("aria-pressed", statesShown.has(state));
-        this.render(true);
-      });
+    for (const [state, { text, sign }] of Object.entries(STATES)) {
+      const chip = make("button", "", { type: "button", class: "chip", "data-state": state });
+      chip.append(make("b", sign, { "aria-hidden": "true" }), " ", make("span", "0"), ` ${text}`);
+      chip.addEventListener("click", () => this.change(() => this.shown.states.delete(state) || this.shown.states.add(state)));
       this.chips[state] = chip;
-      group.append(chip);
+      this.part(".chips").append(chip);
     }
+    for (const kind of ["pointermove", "keydown", "focusin"]) {
+      this.body.addEventListener(kind, () => (this.touchedAt = performance.now()));
+    }
+    this.showTools();
   }
 
-  setFilter(text) {
-    filterText = text;
-    this.limit = SHOWN;
+  makeHead() {
+    const choice = this.part(".sort select");
+    for (const head of this.table.querySelectorAll("th[data-column]")) {
+      const column = head.dataset.column;
+      const title = head.querySelector("button").textContent;
+      choice.append(make("option", title, { value: column }));
+      head.querySelector("button").addEventListener("click", () => this.sortBy(column));
+    }
+    choice.addEventListener("change", () => this.sortBy(choice.value));
+    this.part(".sort button").addEventListener("click", () => this.sortBy(this.shown.column));
+    this.showTools();
+  }
+
+  sortBy(column) {
+    const { order } = COLUMNS[column];
+    const again = this.column === column && this.order === order;
+    this.change(() => Object.assign(this.shown, { column, order: again ? (order === "ascending" ? "descending" : "ascending") : null }));
+  }
+
+  get column() {
+    return this.shown.column in COLUMNS ? this.shown.column : "state";
+  }
+
+  get order() {
+    return this.shown.order ?? COLUMNS[this.column].order;
+  }
+
+  change(how) {
+    how();
+    this.limit = ROWS;
+    this.frame.showAddress(this.shown.address);
+    this.showTools();
     this.render(true);
   }
 
-  showMore() {
-    this.limit += 4 * SHOWN;
-    this.render(true);
+  // The controls as the address says.
+  showTools() {
+    const { shown } = this;
+    for (const [state, chip] of Object.entries(this.chips)) chip.setAttribute("aria-pressed", shown.states.has(state));
+    this.part(".group").setAttribute("aria-pressed", shown.grouped);
+    for (const head of this.table.querySelectorAll("th[data-column]")) {
+      if (head.dataset.column === this.column) head.setAttribute("aria-sort", this.order);
+      else head.removeAttribute("aria-sort");
+    }
+    this.part(".sort select").value = this.column;
+    setText(this.part(".sort button"), this.order === "ascending" ? "↑" : "↓");
+    this.part(".asked").replaceChildren(...[...shown.labels].flatMap(([name, values]) => values.map((value) => {
+      const chip = make("button", `${name}: ${value} ✕`, { type: "button", class: "chip", "aria-pressed": true, title: "Show the others too" });
+      chip.addEventListener("click", () => this.change(() => {
+        const left = values.filter((other) => other !== value);
+        if (left.length) shown.labels.set(name, left);
+        else shown.labels.delete(name);
+      }));
+      return chip;
+    })));
   }
 
   takeAll(message) {
@@ -73,13 +141,13 @@ export class FleetView {
     const before = new Map(this.channels.map((channel) => [channel.key, channel]));
     this.channels = message.names.map((labels, place) => {
       const key = JSON.stringify(labels);
-      const channel = before.get(key) ?? { key, labels, name: labels.filter(Boolean).join(" / "), search: labels.join(" ").toLowerCase() };
+      const channel = before.get(key) ?? { key, labels, search: labels.join(" ").toLowerCase(), ...named(message, place) };
       channel.points = message.sparklines[place] ?? [];
       channel.bucket = Math.floor((message.sample - 1) / this.step);
       return channel;
     });
-    const kept = new Set(this.channels);
-    for (const channel of before.values()) if (!kept.has(channel)) channel.parts?.row.remove();
+    const order = message.label_orders[0] ?? [];
+    setText(this.part(".c-name small"), order.map((at) => this.labelNames[at]).join(" / "));
     this.take(message);
     this.render(true);
   }
@@ -87,12 +155,11 @@ export class FleetView {
   takeRows(message) {
     this.take(message);
     const now = performance.now();
-    const held = this.body.matches(":hover") || this.body.contains(document.activeElement);
-    const due = !held && now - this.reorderedAt > REORDER_MS;
-    this.render(due);
+    this.render(now - this.reorderedAt > REORDER_MS && now - this.touchedAt > HOLD_MS);
   }
 
   take(message) {
+    this.takenAt = performance.now();
     this.frame.showService(message.service);
     message.places.forEach((place, i) => {
       const channel = this.channels[place];
@@ -100,101 +167,112 @@ export class FleetView {
       const [value, alarmState, ratio, rms, coverage, age_s, state, reason, learned] = message.rows[i];
       const [shown, text] = [shownAs(state, alarmState), inWords(state, alarmState, reason)];
       if (channel.shown && channel.text !== text && ANNOUNCED.has(shown)) announce(`${channel.name}: ${text}`);
-      Object.assign(channel, { score: value, alarmState, ratio, rms, coverage, age_s, state, shown, text, learned });
+      Object.assign(channel, { score: value, alarmState, ratio, rms, coverage, age_s, state, reason, shown, text, learned });
     });
     const bucket = Math.floor((message.sample - 1) / this.step);
     for (const channel of this.channels) {
-      const value = channel.score ?? channel.ratio;
-      extend(channel, bucket, value ?? null);
-      channel.smoothScore = smooth(channel.smoothScore, channel.score);
-      channel.smoothRatio = smooth(channel.smoothRatio, channel.ratio);
+      extend(channel, bucket, channel.state === "silent" ? null : channel.score ?? channel.ratio ?? null);
+      remember(channel);
     }
   }
 
+  // What is shown: a line is a channel, or a machine with its channels; a machine of one channel is that channel.
   reorder() {
     this.reorderedAt = performance.now();
-    const words = filterText.toLowerCase().split(/\s+/).filter(Boolean);
-    this.order = this.channels
-      .filter((channel) => (!statesShown.size || statesShown.has(channel.shown)) && words.every((word) => channel.search.includes(word)))
-      .sort((a, b) => descending(alarmWithoutScore(a), alarmWithoutScore(b)) || descending(a.smoothScore, b.smoothScore) || descending(a.smoothRatio, b.smoothRatio) || a.key.localeCompare(b.key));
+    const channels = sort(this.channels.filter(this.shown.matcher(this.labelNames)), this.column, this.order);
+    this.matching = channels.length;
+    this.lines = [];
+    if (!this.shown.grouped) {
+      this.lines = channels.map((channel) => ({ channel }));
+      return;
+    }
+    for (const [machine, its] of byMachine(channels)) {
+      if (its.length === 1) {
+        this.lines.push({ channel: its[0] });
+        continue;
+      }
+      const open = unfolded.get(machine) ?? channels.length <= UNFOLDED;
+      this.lines.push({ machine, channels: its, open });
+      if (open) this.lines.push(...its.map((channel) => ({ channel, inside: true })));
+    }
+  }
+
+  toggle(machine) {
+    const line = this.lines.find((other) => other.machine === machine);
+    unfolded.set(machine, !line?.open);
+    this.render(true);
   }
 
   render(reorder) {
+    if (!this.takenAt) return;
     if (reorder) this.reorder();
-    const shown = this.order.slice(0, this.limit);
-    if (reorder) this.arrange(shown);
-    for (const channel of shown) this.update(channel);
+    const lines = this.lines.slice(0, this.limit);
+    if (reorder) this.arrange(lines);
+    const later = this.frame.isLive() ? 0 : (performance.now() - this.takenAt) / 1000;
+    for (const { channel, machine, channels, open, inside } of lines) {
+      if (channel) updateChannel(channel.parts, channel, Boolean(inside), later);
+      else updateMachine(this.machines.get(machine), channels, channels[0], open, later);
+    }
+    this.renderCounts();
+    this.table.hidden = !this.channels.length;
+    const below = this.part(".below");
+    setText(below, this.remark());
+    below.hidden = !below.textContent;
+    this.more.hidden = lines.length >= this.lines.length;
+    setText(this.more, `Show more (${this.lines.length - lines.length} rows not shown)`);
+  }
+
+  renderCounts() {
     const counts = {};
-    for (const channel of this.channels) counts[channel.shown] = (counts[channel.shown] ?? 0) + 1;
+    for (const { shown } of this.channels) counts[shown] = (counts[shown] ?? 0) + 1;
     for (const [state, chip] of Object.entries(this.chips)) {
       setText(chip.querySelector("span"), String(counts[state] ?? 0));
-      chip.hidden = !counts[state] && !statesShown.has(state) && state !== "alarm";
+      chip.hidden = !counts[state] && !this.shown.states.has(state) && state !== "alarm";
     }
-    document.title = counts.alarm ? `(${counts.alarm}) vibration-monitor` : "vibration-monitor";
-    this.table.hidden = !this.channels.length;
-    setText(this.below, this.remark(shown.length));
-    this.below.hidden = !this.below.textContent;
-    this.more.hidden = shown.length >= this.order.length;
-    setText(this.more, `Show more (${this.order.length - shown.length} not shown)`);
+    this.frame.showTitle(counts.alarm ? `(${counts.alarm}) vibration-monitor` : "vibration-monitor");
   }
 
-  remark(shown) {
+  remark() {
     if (!this.channels.length) return "No channels yet. A channel appears with its first message.";
-    if (!shown) return "No channel matches the filter.";
-    return "";
+    const unknown = this.shown.unknown(this.labelNames);
+    if (unknown.length) return `The address asks for ${unknown.join(", ")}, but the labels are ${this.labelNames.join(", ")}.`;
+    return this.matching ? "" : "No channel matches the filter.";
   }
 
-  arrange(shown) {
+  arrange(lines) {
+    const focused = document.activeElement;
     let next = this.body.firstElementChild;
-    for (const channel of shown) {
-      channel.parts ??= this.makeRow(channel);
-      if (channel.parts.row === next) next = next.nextElementSibling;
-      else this.body.insertBefore(channel.parts.row, next);
+    for (const line of lines) {
+      const { row } = this.partsOf(line);
+      if (row === next) next = next.nextElementSibling;
+      else this.body.insertBefore(row, next);
     }
     while (next) {
       const gone = next;
       next = next.nextElementSibling;
       gone.remove();
     }
+    // A row that moves loses the focus.
+    if (focused !== document.activeElement && this.body.contains(focused)) focused.focus({ preventScroll: true });
   }
 
-  makeRow(channel) {
-    const row = fromTemplate("row").firstElementChild;
-    const cell = (name) => row.querySelector(name);
-    const link = cell("a");
-    link.textContent = channel.name;
-    link.href = channelAddress(this.labelNames, channel.labels);
-    row.addEventListener("click", (event) => {
-      if (event.target !== link && !getSelection().toString()) link.click();
-    });
-    return {
-      row, state: cell(".state"), score: cell(".c-score .number"), meter: cell(".meter"), line: cell("polyline"),
-      limit: cell(".limit"), ratio: cell(".c-ratio"), rms: cell(".c-rms"), coverage: cell(".c-cover"), age: cell(".c-age"),
-    };
-  }
-
-  update(channel) {
-    const { parts } = channel;
-    parts.row.dataset.state = channel.shown;
-    setState(parts.state, channel.shown, channel.text);
-    parts.state.title = channel.learned === null ? "" : `${percent(channel.learned)} learned`;
-    setText(parts.score, score(channel.score));
-    parts.meter.hidden = channel.score === null;
-    parts.meter.firstChild.style.width = `${Math.min(100, (channel.score ?? 0) * 50)}%`;
-    setText(parts.ratio, number(channel.ratio));
-    setText(parts.rms, number(channel.rms));
-    setText(parts.coverage, percent(channel.coverage));
-    setText(parts.age, age(channel.age_s));
-    const top = Math.max(channel.score === null ? 1 : 1.25, ...channel.points);
-    parts.line.setAttribute("points", path(channel.points, top));
-    const y = 23 - 22 / top;
-    parts.limit.setAttribute("y1", y);
-    parts.limit.setAttribute("y2", y);
-    parts.limit.style.display = channel.score === null ? "none" : "";
+  partsOf({ channel, machine }) {
+    if (channel) return (channel.parts ??= channelRow(channel, this.labelNames));
+    if (!this.machines.has(machine)) this.machines.set(machine, machineRow(machine, () => this.toggle(machine)));
+    return this.machines.get(machine);
   }
 }
 
-// Add a value to a sparkline; each point is the largest value of a few seconds.
+// A channel's names, with the labels in the order of its topic.
+function named({ names, label_orders: orders, label_order_of: orderOf, label_names: labelNames }, place) {
+  const order = orders[orderOf?.[place] ?? 0];
+  const depth = machineDepth(order.map((at) => labelNames[at]));
+  const [before, after] = [order.slice(0, depth), order.slice(depth)].map((part) => part.map((at) => names[place][at]).filter(Boolean));
+  const name = [...before, ...after].join(" / ");
+  return { name, machine: before.join(" / ") || name, rest: after.join(" / ") || name };
+}
+
+// Add a value to a line; each point is the largest value of a few seconds.
 function extend(channel, bucket, value) {
   while (channel.bucket < bucket) {
     channel.points.push(null);
@@ -204,27 +282,4 @@ function extend(channel, bucket, value) {
   if (last < 0) channel.points.push(value);
   else if (value !== null) channel.points[last] = Math.max(channel.points[last] ?? value, value);
   if (channel.points.length > POINTS) channel.points.splice(0, channel.points.length - POINTS);
-}
-
-function path(points, top) {
-  const first = POINTS - points.length;
-  return points
-    .map((value, i) => (value === null ? "" : `${((first + i) * 120) / (POINTS - 1)},${(23 - (22 * value) / top).toFixed(1)}`))
-    .filter(Boolean)
-    .join(" ");
-}
-
-// A machine in alarm stays on top when it gets no score any more.
-function alarmWithoutScore(channel) {
-  return channel.score === null ? (channel.alarmState ?? 0) : 0;
-}
-
-function smooth(before, value) {
-  if (value === null || value === undefined) return null;
-  return before === null || before === undefined ? value : before + SMOOTHING * (value - before);
-}
-
-function descending(a, b) {
-  const difference = (b ?? -Infinity) - (a ?? -Infinity);
-  return Number.isNaN(difference) ? 0 : difference;
 }

@@ -1,36 +1,4 @@
-// Formats numbers, states and elements. Strings enter the document as text only, never as markup.
-
-// The states of alarms, and what a channel does; the words are those of the API, the metrics and the log.
-export const STATES = {
-  alarm: { text: "alarm", sign: "▲" },
-  warning: { text: "warning", sign: "◆" },
-  watched: { text: "watched", sign: "●" },
-  provisional: { text: "provisional", sign: "◑" },
-  learning: { text: "learning", sign: "◔" },
-  unknown_condition: { text: "unknown condition", sign: "◌" },
-  stopped: { text: "stopped", sign: "◻" },
-  silent: { text: "silent", sign: "∅" },
-  unusable: { text: "unusable", sign: "⊘" },
-};
-
-// What a channel is shown as: an alarm is more important than anything else, also when its sensor has died since.
-export function shownAs(state, alarmState) {
-  return [state, "warning", "alarm"][alarmState ?? 0];
-}
-
-// The same in words, with the state of a channel that is in alarm and no longer watched, and why one is unusable.
-export function inWords(state, alarmState, reason) {
-  const word = reason && state === "unusable" ? `${STATES[state].text}: ${words(reason)}` : STATES[state].text;
-  if (!(alarmState > 0)) return word;
-  return state === "watched" ? STATES[shownAs(state, alarmState)].text : `${STATES[shownAs(state, alarmState)].text}, ${word}`;
-}
-
-export function setState(element, shown, text) {
-  if (element.dataset.state === shown && element.dataset.text === text) return;
-  Object.assign(element.dataset, { state: shown, text });
-  element.replaceChildren(make("b", STATES[shown].sign), ` ${text}`);
-  element.firstChild.setAttribute("aria-hidden", "true");
-}
+// Formats numbers and elements. Strings enter the document as text only, never as markup.
 
 export function make(tag, text = "", attributes = {}) {
   const element = document.createElement(tag);
@@ -63,11 +31,25 @@ export function percent(value) {
   return value === null || value === undefined ? "–" : `${Math.round(value * 100)} %`;
 }
 
+// A time that has passed, as long as it matters: 5 s, 3 min, 2 h, 4 d.
+export function span(seconds) {
+  if (seconds < 120) return `${Math.floor(seconds)} s`;
+  if (seconds < 7200) return `${Math.floor(seconds / 60)} min`;
+  if (seconds < 172800) return `${Math.floor(seconds / 3600)} h`;
+  return `${Math.floor(seconds / 86400)} d`;
+}
+
 export function age(seconds) {
-  if (seconds < 3) return "now";
-  if (seconds < 120) return `${Math.floor(seconds)} s ago`;
-  if (seconds < 7200) return `${Math.floor(seconds / 60)} min ago`;
-  return `${Math.floor(seconds / 3600)} h ago`;
+  return seconds < 3 ? "now" : `${span(seconds)} ago`;
+}
+
+// The part of a bar that a score fills. Up to the limit it grows with the score, to the bar's SCORE_LIMIT; above it with
+// the score's logarithm, so that 5 and 12 differ as plainly as 0.3 and 0.7, and 100 fills the bar.
+export const SCORE_LIMIT = 0.3;
+
+export function share(score) {
+  if (score <= 1) return SCORE_LIMIT * Math.max(0, score);
+  return Math.min(1, SCORE_LIMIT + ((1 - SCORE_LIMIT) * Math.log10(score)) / 2);
 }
 
 export function bytes(count) {
