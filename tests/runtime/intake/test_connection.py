@@ -14,6 +14,7 @@ import pytest
 from monitor.config import Mqtt
 from monitor.runtime.intake.connection import MqttSource
 from monitor.runtime.intake.direct_client import MESSAGES_A_TURN, DirectClient
+from monitor.runtime.intake.loss import in_words
 from tests.support.servers import free_port, mosquitto, until
 
 pytestmark = pytest.mark.system
@@ -256,3 +257,31 @@ def test_a_flood_leaves_every_turn_of_the_event_loop_short(tmp_path: Path) -> No
         turns = asyncio.run(asyncio.wait_for(story(port), 60))
     assert sum(turns) == count
     assert max(turns) == MESSAGES_A_TURN
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ConnectionRefusedError(111, "Connection refused"), "nothing accepts connections there; does the broker run?"),
+        (socket.gaierror(-2, "Name or service not known"), "the name of this host is not known"),
+        (TimeoutError("timed out"), "the broker did not answer in time"),
+        (OSError(113, "No route to host"), "there is no way to this host; is it on, and the network up?"),
+        (OSError(24, "Too many open files"), "Too many open files"),
+        (aiomqtt.MqttCodeError(7), "The connection was lost."),
+        (aiomqtt.MqttError("Operation timed out"), "Operation timed out"),
+        (aiomqtt.MqttError(), "MqttError"),
+    ],
+)
+def test_a_loss_is_told_in_words(error: Exception, words: str) -> None:
+    assert in_words(error) == words
+
+    def as_aiomqtt_does() -> None:
+        try:
+            raise error
+        except OSError as cause:
+            raise aiomqtt.MqttError(str(cause)) from None
+
+    if isinstance(error, OSError):
+        with pytest.raises(aiomqtt.MqttError) as raised:
+            as_aiomqtt_does()
+        assert in_words(raised.value) == words
