@@ -1,5 +1,6 @@
 """What a configuration gets from the place where the daemon runs."""
 
+import re
 import socket
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from monitor.config import Config
 from monitor.config_file import parse_config, with_own_place
+from tests.support.programs import ROOT
 
 SENSOR = "sensors: [{topic: a, payload: {format: float32}, sampling_rate_hz: 1, unit: g}]\n"
 
@@ -35,6 +37,16 @@ def test_each_daemon_has_a_status_topic_of_its_own(tmp_path: Path) -> None:
     assert one.status != two.status
     assert placed(tmp_path / "c.yaml", "mqtt: {client_id: a/b#+}").mqtt.status == "vibration-monitor/status/a_b__"
     assert placed(tmp_path / "c.yaml", "mqtt: {status_topic: a/b}").mqtt.status == "a/b"
+
+
+def test_the_readmes_five_lines_are_a_configuration(tmp_path: Path) -> None:
+    text = (ROOT / "README.md").read_text()
+    (first, *_) = re.findall(r"^```yaml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert len(first.splitlines()) == 5
+    plain, secured = first, re.sub(r'"mqtt://broker"\} # secured: \{url: ', "", first)
+    assert parse_config(plain, tmp_path / "config.yaml").learning.enabled
+    tls = parse_config(secured, tmp_path / "config.yaml").mqtt
+    assert (tls.secure, tls.user, str(tls.tls.ca_file)) == (True, "monitor", "ca.crt")
 
 
 def test_the_state_directory_of_systemd_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,6 +69,36 @@ def test_unit_is_accepted_and_hardened(tmp_path: Path, drop_ins: list[Path]) -> 
     assert rated.returncode == 0
 
 
+@pytest.mark.parametrize(
+    ("row", "drop_ins", "more"),
+    [
+        ("as shipped, also with `mqtt-password.conf`", [], ""),
+        ("as shipped, also with `mqtt-password.conf`", ["mqtt-password.conf"], ""),
+        (
+            "with `IPAddressDeny=any` as above",
+            [],
+            "[Service]\nIPAddressDeny=any\nIPAddressAllow=localhost 192.0.2.10\n",
+        ),
+        ("with `gpu.conf`", ["gpu.conf"], ""),
+    ],
+)
+def test_the_readme_states_the_exposure(tmp_path: Path, row: str, drop_ins: list[str], more: str) -> None:
+    version = analyze("--version").stdout
+    unit = installed(tmp_path, [file for file in DROP_INS if file.name in drop_ins])
+    if more:
+        (tmp_path / f"{UNIT.name}.d" / "override.conf").write_text(more)
+    rated = analyze("security", "--offline=true", str(unit)).stdout
+    found = re.search(r"exposure level for \S+: ([\d.]+)", rated)
+    assert found, rated
+    readme = (SYSTEMD / "README.md").read_text(encoding="utf-8")
+    stated = re.search(rf"^\| {re.escape(row)} \| ([\d.]+) \|$", readme, re.MULTILINE)
+    assert stated, row
+    if version.startswith("systemd 252"):
+        assert found[1] == stated[1]
+    else:
+        assert abs(float(found[1]) - float(stated[1])) <= 0.5
+
+
 def test_unit_says_what_the_daemon_relies_on() -> None:
     unit = {key: values[-1] for key, values in settings([UNIT]).items()}
     assert unit["ExecStart"] == (
