@@ -24,6 +24,10 @@ class ServiceState(Shape):
     """Number of channels."""
     channels_not_shown: int
     """Channels that the page leaves out, because there are too many; the metrics have all of them."""
+    channels_silent: int
+    """Channels that send nothing."""
+    last_sample_age_s: float | None
+    """Seconds since the last samples of any channel; null: there is no channel."""
     unready: list[str]
     """Why the service is not ready, as ``/-/ready`` says it; empty: it is."""
     models: list[ModelInfo]
