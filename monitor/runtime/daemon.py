@@ -48,6 +48,7 @@ from monitor.runtime.wall_clock import WallClock
 from monitor.runtime.web import server
 from monitor.runtime.web.auth import open_to_others
 from monitor.runtime.web.metrics import exposition, families
+from monitor.runtime.web.state_log import StateLog
 from monitor.runtime.web.view import View, oldest_s
 
 LOG = logging.getLogger(__name__)
@@ -147,12 +148,8 @@ class Daemon:
         """Process messages until cancelled, or until a worker fails."""
         self._broker.start()
         self._notifier.ready(self._status())
-
-        async def watch() -> None:
-            await self._notifier.watch(self._oldest_beat_s, self._status)
-
         runs: dict[str, Callable[[], Awaitable[None]]] = {
-            "watch": watch,
+            "watch": partial(self._notifier.watch, self._oldest_beat_s, self._status),
             "remember": self._saving.run,
             "events": self._events.run,
             "rates": self._rates.run,
@@ -160,6 +157,7 @@ class Daemon:
             "rebirths": self._ask_nodes,
             "learning": self.learning.run,
             "learned": self.learning.keep,
+            "states": StateLog(self.view).run,
         }
         helpers = [asyncio.create_task(supervised(run, name, self._errors), name=name) for name, run in runs.items()]
         try:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -141,7 +142,10 @@ def test_a_plant_learns_and_is_watched_without_a_command(tmp_path: Path, broker:
             assert time.monotonic() < begun_s + LONG_S, daemon.log.read_text()[-4000:]
         log = daemon.log.read_text()
         assert "state=provisional" in log
-        assert log.count("state=watched") == 24
+        assert len(re.findall(r"learned: .* state=watched", log)) == 24
+        # Every change of state is told too, alone or with others that changed alike.
+        told = re.findall(r"state: channel(?:s=(\d+)|=\S+) state=watched", log)
+        assert sum(int(count or 1) for count in told) >= 24
         assert all(at_s > time.time() - 900 for at_s in daemon.values("vibration_calibration_timestamp_seconds"))
         assert daemon.values("vibration_learning_progress_ratio") == []
         healthy = {name: seconds("healthy_1000rpm", 50.0, 6.0) for name in steady}

@@ -163,14 +163,13 @@ def read_table(view: View, places: Places | None = None, more: Sequence[str] = (
     figures = {name: seen[name].astype(np.float64) for name in FIGURES}
     evidence = {kind.value: seen["evidence"][:, number].astype(np.float64) for number, kind in enumerate(KINDS)}
     rates_hz = np.array([channel.sensor.sampling_rate_hz for channel in channels])
-    age_s = view.now_s - np.array([channel.last_sample_s for channel in channels])
-    silent = (age_s > view.silent_after_s) | np.array([channel.away for channel in channels], np.bool_)
+    age_s, silent = _silence(view, channels)
     state = figures["alarm_state"]
     state[state < 0] = np.nan
     left_in_alarm = state > State.OK
     refusal = [REASONS[code] for code in seen["refusal"].tolist()]
     conditions, stale = places.conditions(view.now_s)
-    states = [state_of(*one) for one in zip(channels, silent.tolist(), refusal, strict=True)]
+    states = [_state(*one) for one in zip(channels, silent.tolist(), refusal, strict=True)]
     last_figures = {name: values.copy() for name, values in figures.items()}
     for name, values in (*figures.items(), *evidence.items(), *conditions.items()):
         values[silent & ~left_in_alarm if name == "alarm_state" else silent] = np.nan
@@ -185,14 +184,28 @@ def read_table(view: View, places: Places | None = None, more: Sequence[str] = (
         age_s,
         silent,
         states,
-        [reason_of(*one) for one in zip(states, refusal, strict=True)],
+        [_reason(*one) for one in zip(states, refusal, strict=True)],
         conditions,
         stale,
         {name: seen[name] for name in (*more, "blocks_received")},
     )
 
 
-def state_of(channel: Channel, silent: bool, refusal: str | None) -> ChannelState:
+def read_states(view: View, places: Places) -> tuple[list[ChannelState], list[str | None]]:
+    """What each channel does, and why it is unusable; the same as in a table, for less work."""
+    refusal = [REASONS[code] for code in places.read(("refusal",))["refusal"].tolist()] if places.channels else []
+    silent = _silence(view, places.channels)[1].tolist()
+    states = [_state(*one) for one in zip(places.channels, silent, refusal, strict=True)]
+    return states, [_reason(*one) for one in zip(states, refusal, strict=True)]
+
+
+def _silence(view: View, channels: Sequence[Channel]) -> tuple[Float64, Bool]:
+    """Seconds since the last samples of each channel, and whether it is silent."""
+    age_s = view.now_s - np.array([channel.last_sample_s for channel in channels])
+    return age_s, (age_s > view.silent_after_s) | np.array([channel.away for channel in channels], np.bool_)
+
+
+def _state(channel: Channel, silent: bool, refusal: str | None) -> ChannelState:
     """What a channel does, with the reason why its last interval has no score."""
     if silent:
         return ChannelState.SILENT
@@ -207,6 +220,6 @@ def state_of(channel: Channel, silent: bool, refusal: str | None) -> ChannelStat
     return ChannelState.PROVISIONAL if channel.provisional else ChannelState.WATCHED
 
 
-def reason_of(state: ChannelState, refusal: str | None) -> str | None:
+def _reason(state: ChannelState, refusal: str | None) -> str | None:
     """Why a channel is unusable; None: it is usable."""
     return (refusal or NO_CALIBRATION) if state is ChannelState.UNUSABLE else None
