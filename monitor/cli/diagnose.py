@@ -12,7 +12,7 @@ from monitor.recording.options import RecordingOptions
 
 if TYPE_CHECKING:
     from monitor.core.diagnosis.bearings import Bearing
-    from monitor.offline.diagnosis import Diagnosis, Whitening
+    from monitor.core.diagnosis.diagnose import Diagnosis, Whitening
     from monitor.recording.described import Described
     from monitor.recording.source import Recording
 
@@ -77,9 +77,10 @@ def command(
 
     Example: vibration-monitor diagnose fan.npz --speed-rpm 1797 --bearing 6205 --plot fan.png
     """
+    from monitor.core.diagnosis.diagnose import Facts
     from monitor.core.diagnosis.whitening import whitened
     from monitor.errors import ConfigurationError
-    from monitor.offline.diagnosis import SPEED, Facts, diagnose
+    from monitor.offline.diagnosis import SPEED, diagnose
 
     known = tuple(parsed_bearing(text) for text in bearings)
     if len({bearing.name for bearing in known}) < len(known):
@@ -93,7 +94,7 @@ def command(
     whitening: Whitening = whitened
     if calibration_file is not None:
         whitening = _by_calibration(calibration_file, regime, model, described.recording)
-    found = diagnose(described, Facts(speed_rpm, known, gears), whitening, healthy)
+    found = diagnose(described, Facts(known, gears), speed_rpm, whitening, healthy)
     if plot_file is not None:
         from monitor.cli.figures import plot_diagnosis
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from monitor.core.diagnosis.bearings import Bearing
+from monitor.core.diagnosis.diagnose import Diagnosis
 from monitor.core.scoring.alarm import State
 from monitor.errors import ConfigurationError, MonitorError
 from monitor.extras import missing
@@ -14,7 +15,6 @@ from monitor.model.artefact.card import FORECASTERS
 from monitor.model.forecast_ahead import ForecastAhead
 from monitor.model.training.report import Comparison
 from monitor.offline.backtest import ChannelResult
-from monitor.offline.diagnosis import Diagnosis
 
 SHOWN_CONTEXT_BLOCKS = 2
 """Blocks of context that are shown before the forecast."""

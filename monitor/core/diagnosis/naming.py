@@ -6,7 +6,7 @@ must be its own: lines that a stronger fault explains do not speak for another. 
 carries the cage's rate; a damaged race does not do the reverse, so the cage is named only when nothing else is.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -60,6 +60,14 @@ UNKNOWN_SEGMENT_S = 2.5
 """Seconds of a segment where no speed is known."""
 
 
+GROWN = 1.5
+"""Depth relative to what the healthy machine showed from which a part is named. Lower: lines of the healthy machine
+that match by accident are named once they wander. Higher: a part that was damaged when it was learned is named late."""
+
+Part = tuple[str, str]
+"""Names of a fault and a part."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """A named fault."""
@@ -91,6 +99,8 @@ class Named(NamedTuple):
     """Where the shaft was found."""
     spectra: EnvelopeSpectra
     """The spectra without lines, in which bearings are looked for."""
+    depths: dict[Part, float]
+    """Depth of modulation that each part shows, named or not."""
 
 
 def segment_s(longest_s: float, shaft_hz: float) -> float:
@@ -105,6 +115,7 @@ def name_faults(
     bearings: Sequence[Bearing],
     gears: Sequence[int] = (),
     turns: Sequence[Float64] | None = None,
+    healthy: Mapping[Part, float] | None = None,
 ) -> Named:
     """Name the faults of bearings and gears.
 
@@ -115,7 +126,9 @@ def name_faults(
         bearings: on this shaft.
         gears: teeth of the gears on this shaft.
         turns: the shaft's angle at each sample of each record; None: the speed is constant.
+        healthy: depth that parts showed on the healthy machine; None: nothing is known of it.
     """
+    healthy = healthy or {}
     every = [hypothesis for bearing in bearings for hypothesis in hypotheses(bearing)]
     records = [transformable(record) for record in records]
     turns = None if turns is None else [angle[-record.size :] for angle, record in zip(turns, records, strict=True)]
@@ -129,14 +142,20 @@ def name_faults(
     clean = envelope_spectra(smeared, sampling_rate_hz, bands, seconds, highest, turns)
     shaft = locate_shaft(raw, shaft_hz)
     known = Known(shaft.frequency_hz, shaft.located, 0.0 if shaft.located else SPEED_ERROR)
-    findings, reason = _bearing_faults(clean, known, every)
+    depths = {(one.fault, one.part): one.evidence.depth for one in _weigh(clean, known, every)}
+    findings, reason = _bearing_faults(clean, known, every, healthy)
     trials = sum(len(each.combs) for each in every) + len(gears)
     for teeth in gears:
         found = gear_fault(raw, shaft, teeth, trials)
-        if found is not None and found.p_value <= P_LIMIT and not any(f.depth > found.depth for f in findings):
-            findings.append(Finding("gear mesh", f"gear with {teeth} teeth", *found))
+        if found is None:
+            continue
+        gear = "gear mesh", f"gear with {teeth} teeth"
+        depths[gear] = found.depth
+        deepest = found.depth >= max([GROWN * healthy.get(gear, 0.0), *(one.depth for one in findings)])
+        if found.p_value <= P_LIMIT and deepest:
+            findings.append(Finding(gear[0], gear[1], *found))
     findings.sort(key=lambda finding: (finding.p_value, -finding.depth))
-    return Named(findings, "" if findings else reason, shaft, clean)
+    return Named(findings, "" if findings else reason, shaft, clean, depths)
 
 
 _SIDEBANDS = {True: 9, False: 2}
@@ -172,11 +191,15 @@ def _weigh(spectra: EnvelopeSpectra, known: Known, remaining: Sequence[Hypothesi
     return [_Weighed(evidence, float(np.exp(min(0.0, evidence.log_p + trials)))) for evidence in found]
 
 
-def _bearing_faults(spectra: EnvelopeSpectra, known: Known, every: Sequence[Hypothesis]) -> tuple[list[Finding], str]:
+def _bearing_faults(
+    spectra: EnvelopeSpectra, known: Known, every: Sequence[Hypothesis], healthy: Mapping[Part, float]
+) -> tuple[list[Finding], str]:
     """Name the deepest significant fault, then what it does not explain."""
-    remaining, findings = list(every), list[Finding]()
-    weighed = _weigh(spectra, known, remaining)
-    deepest = 0.0
+    weighed = _weigh(spectra, known, every)
+    as_before = [one for one in weighed if one.evidence.depth < GROWN * healthy.get((one.fault, one.part), 0.0)]
+    remaining = [one for one in every if one not in {before.evidence.hypothesis for before in as_before}]
+    weighed = [one for one in weighed if one not in as_before]
+    findings, deepest = list[Finding](), 0.0
     while significant := [one for one in weighed if one.significant and one.evidence.depth >= SECOND * deepest]:
         parts = [one for one in significant if one.fault != "cage"]
         if not parts and findings:
@@ -196,6 +219,9 @@ def _bearing_faults(spectra: EnvelopeSpectra, known: Known, every: Sequence[Hypo
                 return findings, f"{best.part}: {shown} show faintly together, so none can be named"
         findings.append(_finding(best, known))
         deepest = max(deepest, best.evidence.depth)
+    shown = ", ".join(f"{one.fault} of {one.part}" for one in as_before if one.significant)
+    if shown and not findings:
+        return findings, f"{shown}: no more than on the healthy machine"
     return findings, "no order of a bearing stands out"
 
 
