@@ -177,11 +177,7 @@ def _by_calibration(file: Path, regime: str, model: Path, recording: "Recording"
 
 def text_of(found: "Diagnosis") -> str:
     """The result for people."""
-    lines = [
-        f"{fault.fault}, {fault.part}: {fault.frequency_hz:.1f} Hz = {fault.order:.3f} x shaft, "
-        f"{fault.harmonics} harmonics, p {fault.p_value:.0e}"
-        for fault in found.faults
-    ]
+    lines = [fault.words for fault in found.faults]
     if not found.faults:
         lines.append("not named")
     lines += [f"({reason})" for reason in found.reasons]

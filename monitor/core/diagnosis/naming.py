@@ -87,6 +87,14 @@ class Finding:
     depth: float
     """Depth of modulation; 0 where that says nothing."""
 
+    @property
+    def words(self) -> str:
+        """For a person: ``outer race, drive end: 107.4 Hz = 3.580 x shaft, 7 harmonics, p 1e-12``."""
+        return (
+            f"{self.fault}, {self.part}: {self.frequency_hz:.1f} Hz = {self.order:.3f} x shaft, "
+            f"{self.harmonics} harmonics, p {self.p_value:.0e}"
+        )
+
 
 class Named(NamedTuple):
     """What came out."""

@@ -76,6 +76,20 @@ class ChannelFigures(Shape):
     """Share of the interval that was scored."""
     condition_distance: float | None
     """How far the measured quantities are outside what was learned: 0 inside, 1 at the margin."""
+    velocity_rms: float | None
+    """RMS of velocity from 10 Hz to 1 kHz of the last record, in m/s."""
+    crest_factor: float | None
+    """Largest deviation from the mean over RMS, of the last record."""
+    kurtosis: float | None
+    """Fourth moment over squared second moment of the last record; 3 for noise."""
+    peak_to_peak: float | None
+    """Largest minus smallest sample of the last record, in m/s²."""
+    record_s: float | None
+    """Seconds of the last record."""
+    zone: int | None
+    """Zone of the velocity by the configured limits: 0 A, 1 B, 2 C, 3 D; null: no velocity, or no limits."""
+    velocity_refusal: str | None
+    """Why there is no velocity; null: there is one, or the first record is not finished."""
     refusal: str | None
     """Why the last interval was not scored; null: it was."""
     state: ChannelState
