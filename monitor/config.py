@@ -335,7 +335,8 @@ class Config(Section):
     evidence: Evidence = Evidence()
     """Evidence of alarms."""
     state_dir: Path | None = Field(default=None, examples=["/var/lib/vibration-monitor"])
-    """Folder for state and evidence; without it nothing is stored. Default: systemd's STATE_DIRECTORY."""
+    """Folder for state and evidence, relative to this file; without it nothing is stored. Default: systemd's
+    STATE_DIRECTORY."""
 
     @field_validator("sensors")
     @classmethod

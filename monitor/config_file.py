@@ -135,9 +135,9 @@ def with_own_place(config: Config, config_file: Path) -> Config:
 
     That is systemd's state directory, and an identifier at the broker that no other daemon has.
     """
-    folder = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
-    if folder and not config.state_dir:
-        config = config.model_copy(update={"state_dir": Path(folder)})
+    folder = config.state_dir or os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    if folder:
+        config = config.model_copy(update={"state_dir": config_file.parent / folder})
     if config.mqtt.client_id is None:
         place = str((config.state_dir or config_file).absolute())
         name = f"{socket.gethostname()}-{hashlib.sha256(place.encode()).hexdigest()[:8]}"

@@ -53,5 +53,6 @@ def test_the_state_directory_of_systemd_counts(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/vibration-monitor:/var/lib/other")
     found = placed(tmp_path / "c.yaml")
     assert found.state_dir == Path("/var/lib/vibration-monitor")
+    assert placed(tmp_path / "c.yaml", "state_dir: mine").state_dir == tmp_path / "mine"
     monkeypatch.delenv("STATE_DIRECTORY")
     assert found.mqtt.client_id == placed(tmp_path / "d.yaml", "state_dir: /var/lib/vibration-monitor").mqtt.client_id

@@ -22,6 +22,7 @@ def command(file: Path | None, schema: bool, as_json: bool) -> None:
     """
     from monitor.config_file import read_config
     from monitor.errors import ConfigurationError
+    from monitor.runtime.learned_before import lost_baselines
     from monitor.runtime.preflight import preflight
     from monitor.runtime.scorable import doubts, outlook
 
@@ -42,7 +43,7 @@ def command(file: Path | None, schema: bool, as_json: bool) -> None:
         first, *problems = str(error).splitlines()
         click.echo(json.dumps({"ok": False, "problems": [line.strip() for line in problems or [first]]}))
         raise SystemExit(error.exit_code) from error
-    sensors, warnings = outlook(config, file), list(doubts(config))
+    sensors, warnings = outlook(config, file), [*doubts(config), *lost_baselines(config, file)]
     if as_json:
         known = [
             {

@@ -58,13 +58,22 @@ def outlook(config: Config, config_file: Path) -> list[SensorOutlook]:
     Raises:
         ArtefactError: a model cannot be used.
     """
-    hashes = {name: load_artefact(resolve_model(path, config_file)).sha256 for name, path in config.models.items()}
+    hashes = model_hashes(config, config_file)
     return [
         SensorOutlook(sensor.topic, (), (), {}, named=False, learns=config.learning.enabled)
         if sensor.calibration is None
         else _of_sensor(sensor, sensor.calibration, hashes[sensor.model], config_file)
         for sensor in config.sensors
     ]
+
+
+def model_hashes(config: Config, config_file: Path) -> dict[str, str]:
+    """The hash of each model by its name in the configuration.
+
+    Raises:
+        ArtefactError: a model cannot be used.
+    """
+    return {name: load_artefact(resolve_model(path, config_file)).sha256 for name, path in config.models.items()}
 
 
 def doubts(config: Config) -> Iterator[str]:

@@ -47,7 +47,9 @@ def read_secret(path: Path, key: str) -> Secret:
         path = credential(path)
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise ConfigurationError(f"{key}: cannot read {path}: {error.strerror or error}") from error
+        raise ConfigurationError(
+            f"{key}: cannot read {path}: {error.strerror or error}; write the secret into that file"
+        ) from error
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{key}: {path} is not UTF-8 text; write the secret into it as text") from error
     text = text.removesuffix("\n").removesuffix("\r")

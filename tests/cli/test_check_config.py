@@ -6,6 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from monitor.bench.alone import bench_calibration
+from monitor.model.artefact.artefact import load_artefact
+from monitor.runtime.baselines.history import Source
+from monitor.runtime.baselines.store import Store
+from monitor.shipped import shipped
 from tests.support.commands import document, invoke, output
 
 SENSOR = "topic: 'plant/{{machine}}/{{axis}}', payload: {{format: float32}}, sampling_rate_hz: {rate}"
@@ -93,3 +98,31 @@ def test_a_file_is_needed_unless_the_schema_is_wanted() -> None:
     result = invoke("check-config")
     assert result.exit_code == 2
     assert "Missing argument 'FILE'" in result.stderr
+
+
+@pytest.mark.parametrize("learns", [True, False])
+def test_baselines_that_another_model_has_learned_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, learns: bool
+) -> None:
+    now = load_artefact(shipped("models/reference")).sha256
+    store = Store(tmp_path / "state", lambda: 1.0)
+    for machine, sha256 in (("fan-1", now), ("fan-2", "ab" * 32)):
+        labels = {"machine": machine, "axis": "x"}
+        store.learned(labels, bench_calibration(100, 12000.0), model_sha256=sha256, source=Source())
+    file = tmp_path / "config.yaml"
+    state = f"state_dir: state\nlearning: {{enabled: {str(learns).lower()}}}\n"
+    sensor = f"{{{SENSOR.format(rate=12000)}, unit: g}}"
+    text = f"evidence: {{enabled: false}}\nmodels: {{default: reference}}\nsensors: [{sensor}]\n"
+    file.write_text(text + state)
+    (warning,) = document("check-config", file)["warnings"]
+    assert (
+        "1 of 2 learned baselines cannot be used any more, such as that of fan-2/x (baseline 1 was learned" in warning
+    )
+    assert ("learn anew" in warning, "have no score" in warning) == (learns, not learns)
+    if not learns:  # as of the service, whose state directory systemd names
+        file.write_text(text)
+        assert document("check-config", file)["warnings"] == []
+        monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+        assert "1 of 2 learned" in document("check-config", file)["warnings"][0]
+    next((tmp_path / "state" / "baselines").glob("*fan-1*.npz")).write_bytes(b"of a later format")
+    assert "2 of 2 learned" in document("check-config", file)["warnings"][0]

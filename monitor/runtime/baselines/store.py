@@ -102,7 +102,7 @@ class Store:
             if history is None or baseline is None:
                 return None
             try:
-                _require_model(baseline, model_sha256)
+                require_model(baseline, model_sha256)
                 found = self.calibration_file(history, baseline).of_channel(labels)
             except ArtefactError as error:
                 if self.history(labels) is not history:
@@ -367,7 +367,12 @@ def _next(history: History) -> int:
     return max((one.number for one in history.baselines), default=0) + 1
 
 
-def _require_model(baseline: Baseline, model_sha256: str) -> None:
+def require_model(baseline: Baseline, model_sha256: str) -> None:
+    """Reject a baseline that was learned with another model.
+
+    Raises:
+        ArtefactError: the model is another one.
+    """
     if baseline.model_sha256 != model_sha256:
         raise ArtefactError(
             f"baseline {baseline.number} was learned with model {baseline.model_sha256[:12]}, this is "
