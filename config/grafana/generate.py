@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from panel import Dashboard, Panel, Variable
-from panels import ALARMS, CALIBRATED_AT_MS, CHANNELS, DASHBOARDS
+from panels import ALARMS, BASELINE_AT_MS, CHANNELS, DASHBOARDS
 
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 
@@ -102,17 +102,17 @@ def panel_json(panel: Panel, number: int, x: int, y: int) -> dict[str, Any]:
 
 
 def annotations_json() -> list[dict[str, Any]]:
-    """Marks on the time axis: while a channel is in alarm, and when its calibration was locked or changed."""
+    """Marks on the time axis: while a channel is in alarm, and every change of its baseline."""
     shared = {"datasource": DATASOURCE, "enable": True, "step": "10s", "tagKeys": "machine,sensor,axis"}
     channel = "{{machine}}/{{sensor}}/{{axis}}"
     alarms = {"name": "Alarms", "iconColor": "red", "expr": ALARMS, "titleFormat": "Alarm", "textFormat": channel}
     baselines = {
         "name": "Baselines",
         "iconColor": "blue",
-        "expr": CALIBRATED_AT_MS,
+        "expr": BASELINE_AT_MS,
         "useValueForTime": True,  # the mark is at the instant that the value says
         "titleFormat": "Baseline changed",
-        "textFormat": channel,
+        "textFormat": f"{channel} {{{{change}}}}",
     }
     return [shared | alarms, shared | baselines]
 

@@ -40,7 +40,11 @@ CHANNELS = [
     Variable("axis", f'{SEEN}{{{SERVICE},machine=~"$machine",sensor=~"$sensor"}}', ".*"),
 ]
 ALARMS = f"vibration_alarm_state{{{CHANNEL}}} == 2"
-CALIBRATED_AT_MS = f"vibration_calibration_timestamp_seconds{{{CHANNEL}}} * 1000"
+# A channel whose calibration is a file that the configuration names has no baseline; then the time of the file counts.
+BASELINE_AT_MS = (
+    f"(vibration_baseline_changed_timestamp_seconds{{{CHANNEL}}} or ignoring (change) "
+    f"vibration_calibration_timestamp_seconds{{{CHANNEL}}}) * 1000"
+)
 SILENT = f"{SEEN}{{{CHANNEL}}} unless vibration_channel_calibrated{{{CHANNEL}}}"
 RED_ABOVE_ONE = {1.0: "red"}
 

@@ -3,20 +3,38 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from monitor.core.scoring.alarm import State
 from monitor.core.scoring.kinds import IN_WORDS, Kind
 from monitor.runtime.daemon import Daemon
+from monitor.runtime.intake.channel import ChannelState
 from monitor.runtime.web.table import ChannelTable, read_table
 
-BASELINE_S = 12.0
-"""Seconds at the start over which a channel's healthy RMS is measured."""
+HEALTHY_S = 16.0
+"""Seconds from its first score over which a channel's healthy figures are taken. Shorter: less than a round of speeds.
+Longer: the first fault falls into it."""
+
+STEADY = 1.3
+"""Highest over lowest healthy RMS of a machine with one speed, at most."""
+
+ROUNDED = 1.02
+"""Factor beyond the healthy RMS that is still called the same."""
+
+IN_STATE = {
+    ChannelState.LEARNING: "is new: nobody has calibrated it, so it learns what is healthy",
+    ChannelState.PROVISIONAL: "has a provisional baseline; it is judged by it and learns on",
+    ChannelState.WATCHED: "has learned: its baseline is locked, and it is watched",
+}
+"""What is told of a channel that learns."""
 
 
 @dataclass
 class Watched:
     """What the narrator knows about one channel."""
 
+    since_s: float = math.nan
+    """Seconds at which it got its first score; NaN: it has none yet."""
     rms: list[float] = field(default_factory=list)
     """RMS values of the healthy time, in m/s²."""
     ratio: list[float] = field(default_factory=list)
@@ -25,8 +43,21 @@ class Watched:
     """Latest gap ratio, and RMS in m/s²."""
     peak_score: float = 0.0
     """Highest score so far."""
+    states: list[ChannelState] = field(default_factory=list)
+    """States so far, in their order; the last one is the present one."""
     told: dict[str, float] = field(default_factory=dict)
     """Seconds at which each kind of event was first reported."""
+
+    @property
+    def healthy_mps2(self) -> tuple[float, float]:
+        """Lowest and highest healthy RMS."""
+        return (min(self.rms), max(self.rms)) if self.rms else (math.nan, math.nan)
+
+    @property
+    def steady(self) -> bool:
+        """Whether its RMS is that of one speed."""
+        low, high = self.healthy_mps2
+        return not high > STEADY * low
 
 
 class Narrator:
@@ -49,63 +80,82 @@ class Narrator:
         """Check all channels once and report new events."""
         table = read_table(self._daemon.view())
         now_s = self._clock()
-        columns = [table.figures[key].tolist() for key in ("gap_ratio", "rms", "score", "alarm_state")]
-        for place, (channel, silent, ratio, rms, score, state) in enumerate(
-            zip(table.channels, table.silent.tolist(), *columns, strict=True)
-        ):
+        for place, (channel, state) in enumerate(zip(table.channels, table.state, strict=True)):
             watched = self._watched.setdefault(channel.name, Watched())
-            if silent:
-                self._once(watched, "silent", now_s, channel.name, "is silent; its gauges are removed")
+            self._tell_state(watched, state, now_s, channel.name)
+            ratio, rms, score = (float(table.figures[name][place]) for name in ("gap_ratio", "rms", "score"))
+            if not math.isfinite(score):
                 continue
-            if "silent" in watched.told:
-                text = "is back; it warms up before it is scored again"
-                self._once(watched, "back", now_s, channel.name, text)
-            if not math.isfinite(ratio):
-                continue
+            watched.since_s = now_s if math.isnan(watched.since_s) else watched.since_s
             watched.latest = ratio, rms
-            if now_s < BASELINE_S:
+            watched.peak_score = max(watched.peak_score, score)
+            if table.figures["alarm_state"][place] == State.ALARM:
+                text = f"ALARM: score {score:.2f} (limit 1), driven by {_loudest(table, place)}"
+                self._once(watched, "alarm", now_s, channel.name, text + _rms_text(watched, rms))
+            if now_s < watched.since_s + HEALTHY_S:
                 watched.rms.append(rms)
                 watched.ratio.append(ratio)
-            if math.isfinite(score):
-                watched.peak_score = max(watched.peak_score, score)
-            if state == State.ALARM:
-                text = f"ALARM: score {score:.2f} (limit 1), driven by {_loudest(table, place)}"
-                self._once(watched, "alarm", now_s, channel.name, text + self._rms_text(watched, rms))
-            if watched.rms and now_s >= BASELINE_S and rms > 2 * _median(watched.rms):
-                self._once(watched, "rms", now_s, channel.name, self._late(watched, now_s))
+                continue
+            low, high = watched.healthy_mps2
+            if not watched.steady and state is ChannelState.WATCHED and "alarm" not in watched.told:
+                text = f"its RMS follows its speed, from {low:.2f} to {high:.2f} m/s²; its highest score is"
+                self._once(watched, "speed", now_s, channel.name, f"{text} {watched.peak_score:.2f}")
+            if rms > 2 * high:
+                self._once(watched, "rms", now_s, channel.name, _late(watched, now_s))
 
-    @staticmethod
-    def _rms_text(watched: Watched, rms: float) -> str:
-        if not watched.rms:
-            return ""
-        return f"; its RMS is {rms / _median(watched.rms):.2f} times its healthy level"
+    def watched_since_s(self, machine: str) -> float:
+        """When the last channel of a machine that learned was watched; infinite if one is not, or there is none."""
+        of = [watched for name, watched in self._watched.items() if name.startswith(f"{machine}/")]
+        return max((watched.told.get(ChannelState.WATCHED, math.inf) for watched in of), default=math.inf)
 
-    @staticmethod
-    def _late(watched: Watched, now_s: float) -> str:
-        text = "its RMS has passed twice its healthy level"
-        if "alarm" in watched.told:
-            text += f", {now_s - watched.told['alarm']:.0f} s after the alarm"
-        return text
+    def _tell_state(self, watched: Watched, state: ChannelState, now_s: float, name: str) -> None:
+        if watched.states[-1:] == [state]:
+            return
+        watched.states.append(state)
+        if state is ChannelState.SILENT:
+            self._once(watched, "silent", now_s, name, "is silent; its gauges are removed")
+        elif "silent" in watched.told:
+            self._once(watched, "back", now_s, name, "is back; it warms up before it is scored again")
+        elif state in IN_STATE and watched.states[0] is ChannelState.LEARNING:
+            self._once(watched, state, now_s, name, IN_STATE[state])
 
     def _once(self, watched: Watched, key: str, now_s: float, name: str, text: str) -> None:
         if key not in watched.told:
             watched.told[key] = now_s
             self._tell(now_s, name, text)
 
-    def summary(self) -> list[dict[str, object]]:
-        """The healthy and current gap ratio and RMS of each channel."""
+    def summary(self) -> list[dict[str, Any]]:
+        """The states, and the healthy and current gap ratio and RMS, of each channel."""
         return [
             {
                 "channel": name,
+                "state": watched.states[-1],
+                "states": watched.states,
                 "gap_ratio_healthy": _median(watched.ratio),
                 "gap_ratio": watched.latest[0],
-                "rms_healthy": _median(watched.rms),
+                "rms_healthy": watched.healthy_mps2,
                 "rms": watched.latest[1],
                 "peak_score": watched.peak_score,
+                "watched_at_s": watched.told.get(ChannelState.WATCHED),
                 "alarm_at_s": watched.told.get("alarm"),
             }
             for name, watched in self._watched.items()
         ]
+
+
+def _rms_text(watched: Watched, rms: float) -> str:
+    low, high = watched.healthy_mps2
+    if watched.steady:
+        return f"; its RMS is {rms / _median(watched.rms):.2f} times its healthy level" if watched.rms else ""
+    place = "as" if low / ROUNDED <= rms <= high * ROUNDED else "outside what it was"
+    return f"; its RMS is {rms:.2f} m/s², {place} when healthy ({low:.2f} to {high:.2f})"
+
+
+def _late(watched: Watched, now_s: float) -> str:
+    text = "its RMS has passed twice its highest healthy level"
+    if "alarm" in watched.told:
+        text += f", {now_s - watched.told['alarm']:.0f} s after the alarm"
+    return text
 
 
 def _median(values: list[float]) -> float:

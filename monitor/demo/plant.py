@@ -5,6 +5,7 @@ It runs in a separate thread with its own event loop, so the daemon sees nothing
 
 import asyncio
 import logging
+import math
 import socket
 import threading
 import time
@@ -16,6 +17,7 @@ from monitor.core.messages.encode import packed_samples
 from monitor.errors import MonitorError
 from monitor.simulation.machine import POINTS, Fault, FaultKind, Machine, catalogue, measuring_point
 from monitor.simulation.simulator import Simulation
+from monitor.simulation.speed import SpeedTurns
 
 SAMPLING_RATE_HZ = 12000.0
 MESSAGE_S = 0.1
@@ -32,7 +34,7 @@ class PlantChannel:
     simulation: Simulation
     """The source of its samples."""
     silent_s: tuple[float, float] = (0.0, 0.0)
-    """Start and end of a dropout, in seconds from the start of the plant."""
+    """Start and end of the time in which it sends nothing, in seconds from the start of the plant."""
 
     @property
     def topic(self) -> str:
@@ -52,41 +54,63 @@ class Story:
     """Seconds from the start of a fault to its full size."""
     dropout_s: tuple[float, float] = (40.0, 55.0)
     """Start and end of the dropout of pump-1's foot sensor."""
+    appears_s: float = 35.0
+    """fan-3 is connected: nobody has calibrated it."""
+    watched_s: float = 10.0
+    """Seconds for which fan-3 has been watched when the outer race of its bearing begins to spall."""
     seed: int = 7
     """Seed of all random numbers."""
 
 
-FLEET = {"fan-1": "fan", "fan-2": "fan", "pump-1": "pump", "gearbox-1": "gearbox"}
+FLEET = {"fan-1": "fan", "fan-2": "fan", "pump-1": "pump", "gearbox-1": "gearbox", "pump-2": "pump", "fan-3": "fan"}
 """Kind of each machine of the plant, by name."""
+
+NEWCOMER = "fan-3"
+"""The machine that appears while the plant runs, and learns."""
+
+SPEEDS = SpeedTurns(((1.0, 4.0), (0.7, 4.0), (0.85, 4.0)), ramp_s=1.0)
+"""The speeds of the machines in :data:`WITH_SPEEDS`; a round takes 15 s."""
+
+WITH_SPEEDS = ("pump-2", NEWCOMER)
+"""The machines whose speed changes."""
 
 
 def plant_channels(story: Story | None, seed: int = 7) -> list[PlantChannel]:
-    """The twelve channels of the plant.
+    """The channels of the plant, three on each machine.
 
     Args:
-        story: events of the demo; None: all machines stay healthy.
+        story: events of the demo; None: all machines stay healthy and send from the start.
         seed: random seed; another seed is another day of the same plant.
     """
     kinds = catalogue()
     channels = []
     for number, (name, kind) in enumerate(FLEET.items()):
+        speeds = SPEEDS if name in WITH_SPEEDS else None
         for index, point in enumerate(POINTS):
             faults = _faults(story, name, index)
-            machine: Machine = measuring_point(replace(kinds[kind], build=number), index)
-            silent_s = story.dropout_s if story and (name, point) == ("pump-1", "foot") else (0.0, 0.0)
+            machine: Machine = measuring_point(replace(kinds[kind], build=number, speeds=speeds), index)
             simulation = Simulation(machine, SAMPLING_RATE_HZ, seed * 100 + number * 10 + index, faults)
-            channels.append(PlantChannel(name, point, simulation, silent_s))
+            channels.append(PlantChannel(name, point, simulation, _silent_s(story, name, point)))
     return channels
+
+
+def _silent_s(story: Story | None, machine: str, point: str) -> tuple[float, float]:
+    if story is not None and machine == NEWCOMER:
+        return 0.0, story.appears_s
+    if story is not None and (machine, point) == ("pump-1", "foot"):
+        return story.dropout_s
+    return 0.0, 0.0
 
 
 def _faults(story: Story | None, machine: str, point: int) -> tuple[Fault, ...]:
     if story is None:
         return ()
-    if machine == "fan-2":
-        return (Fault(FaultKind.OUTER_RACE, story.bearing_fault_s, story.growth_s, 8.0).felt_at(point),)
-    if machine == "gearbox-1":
-        return (Fault(FaultKind.GEAR_TOOTH, story.gear_fault_s, story.growth_s, 16.0).felt_at(point),)
-    return ()
+    faults = {
+        "fan-2": Fault(FaultKind.OUTER_RACE, story.bearing_fault_s, story.growth_s, 8.0),
+        "gearbox-1": Fault(FaultKind.GEAR_TOOTH, story.gear_fault_s, story.growth_s, 16.0),
+        NEWCOMER: Fault(FaultKind.OUTER_RACE, math.inf, story.growth_s, 8.0),  # begins with Plant.break_down
+    }
+    return (faults[machine].felt_at(point),) if machine in faults else ()
 
 
 @dataclass
@@ -123,6 +147,13 @@ class Plant:
         """Stop the broker and the machines."""
         self._stop.set()
         self._thread.join(10.0)
+
+    def break_down(self, machine: str) -> None:
+        """Let the faults of a machine begin now."""
+        for channel in self.channels:
+            if channel.machine == machine:
+                simulation, now_s = channel.simulation, time.monotonic() - self.started_s
+                simulation.faults = tuple(replace(fault, start_s=now_s) for fault in simulation.faults)
 
     def _run(self) -> None:
         try:

@@ -102,6 +102,7 @@ class Daemon:
             self.config.learning,
             inference_of=lambda channel: self._lanes[channel.model].inference,
             configure=self._configure_channel,
+            tell=lambda labels: self.baselines.tell(labels),
             wall_offset_s=lambda: self._wall_clock.offset_s,
             errors=self._errors,
         )
@@ -365,6 +366,7 @@ class Daemon:
         calibration = self._calibrations.of(channel.sensor, labels, loaded.info.sha256)
         calibration = self.learning.usable(channel, labels, calibration, loaded.lane.shape, self.config.scoring)
         channel.calibrated_at_s = self._calibrations.locked_at_s(channel.sensor, labels)
+        channel.baseline_changed = self._store.changed(labels)
         order = row_order(channel.row, channel.sensor, loaded.lane.shape, self.config.scoring, calibration)
         channel.key = state_key(channel.topic, channel.sensor, loaded.info.sha256, calibration, order.limit)
         settings = (loaded.lane, order)

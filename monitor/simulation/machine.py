@@ -10,6 +10,8 @@ import math
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from monitor.simulation.speed import SpeedTurns
+
 POINTS = ("drive-end", "fan-end", "foot")
 """Names of a machine's measuring points."""
 
@@ -76,9 +78,11 @@ class Machine:
     name: str = "machine"
     """Name of the machine."""
     shaft_hz: float = 24.8
-    """Mean frequency of the shaft."""
+    """Mean frequency of the shaft; with several speeds, the highest."""
     speed_drift: float = 0.002
     """Relative standard deviation of the slow drift of the shaft's frequency."""
+    speeds: SpeedTurns | None = None
+    """The speeds at which it runs in turn; None: one speed."""
     harmonics_mps2: tuple[float, ...] = (0.6, 0.25, 0.12, 0.06)
     """Amplitudes at 1, 2, 3 … times the shaft's frequency."""
     teeth: int = 0

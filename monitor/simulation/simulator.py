@@ -9,6 +9,7 @@
 θ is the shaft's angle, the integral of a slowly drifting frequency. h is the impulse response of a damped oscillator. w
 is the weight of the load zone. Impacts occur once per defect passage. Rolling elements slip at random, about 1 % from
 one impact to the next; the slip accumulates, so the impacts lose phase with the shaft (a gear tooth does not slip).
+With several speeds (:mod:`monitor.simulation.speed`) the whole is multiplied by the square of the relative speed.
 Components above half the sampling rate are left out, as an anti-alias filter would do.
 
 :mod:`monitor.simulation.machine` lists the sources of the formulas. The signal is computed in chunks of fixed length,
@@ -125,19 +126,26 @@ class Simulation:
     def _make_chunk(self) -> Float32:
         rng = np.random.default_rng([self._seed, 2, self._chunk])
         shaft = rng if self._shaft_seed is None else np.random.default_rng([self._shaft_seed, 4, self._chunk])
-        turns = self._turns(shaft)
         time_s = (self._chunk * CHUNK_SAMPLES + np.arange(CHUNK_SAMPLES)) / self.sampling_rate_hz
+        speeds = self.machine.speeds
+        speed = np.ones(CHUNK_SAMPLES) if speeds is None else speeds.at(time_s)
+        turns = self._turns(shaft, speed)
         signal = self._rotation(2 * math.pi * turns)
         for number in range(len(self.faults)):
             signal += self._fault(number, time_s, turns)
         b, a = self._noise_filter
         noise, self._noise_state = lfilter(b, a, rng.normal(size=CHUNK_SAMPLES), zi=self._noise_state)
         self._chunk += 1
-        result: Float64 = signal + self._noise_gain * noise
+        result: Float64 = speed**2 * (signal + self._noise_gain * noise)
         return result.astype(np.float32)
 
-    def _turns(self, rng: np.random.Generator) -> Float64:
-        """The shaft's angle in turns at each sample; its frequency drifts as an Ornstein-Uhlenbeck process."""
+    def _turns(self, rng: np.random.Generator, speed: Float64) -> Float64:
+        """The shaft's angle in turns at each sample; its frequency drifts as an Ornstein-Uhlenbeck process.
+
+        Args:
+            rng: random numbers of the drift.
+            speed: relative speed at each sample, (n,).
+        """
         machine = self.machine
         span_s = CHUNK_SAMPLES / self.sampling_rate_hz
         decay = math.exp(-span_s / DRIFT_TIME_S)
@@ -146,7 +154,7 @@ class Simulation:
         drift = np.clip(
             np.linspace(before, self._drift, CHUNK_SAMPLES), -3 * machine.speed_drift, 3 * machine.speed_drift
         )
-        steps = machine.shaft_hz * (1 + drift) / self.sampling_rate_hz
+        steps = machine.shaft_hz * speed * (1 + drift) / self.sampling_rate_hz
         turns: Float64 = self._angle_turns + np.cumsum(steps)
         self._angle_turns = float(turns[-1])
         return turns

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +9,8 @@ from scipy.signal import hilbert
 from monitor.core.arrays import Float32, Float64
 from monitor.errors import ConfigurationError
 from monitor.simulation.machine import Bearing, Fault, FaultKind, Machine, catalogue, measuring_point
-from monitor.simulation.simulator import SLIP, Simulation
+from monitor.simulation.simulator import CHUNK_SAMPLES, SLIP, Simulation
+from monitor.simulation.speed import SpeedTurns
 
 RATE_HZ = 12000.0
 QUIET = Machine(shaft_hz=25.0, speed_drift=0.0, harmonics_mps2=(), noise_mps2=0.01)
@@ -171,7 +174,9 @@ def test_a_fault_grows_from_its_start() -> None:
 def test_the_shaft_drifts_slowly_and_within_bounds() -> None:
     machine = Machine(shaft_hz=25.0, speed_drift=0.01)
     simulation = Simulation(machine, 2000.0, 1)
-    turns = np.concatenate([simulation._turns(np.random.default_rng([1, i])) for i in range(200)])
+    turns = np.concatenate(
+        [simulation._turns(np.random.default_rng([1, i]), np.ones(CHUNK_SAMPLES)) for i in range(200)]
+    )
     frequency_hz = np.diff(turns) * 2000.0
     assert 25.0 * 0.97 <= frequency_hz.min() < frequency_hz.max() <= 25.0 * 1.03
     assert np.abs(np.diff(frequency_hz)).max() < 0.01
@@ -196,3 +201,21 @@ def test_most_of_a_healthy_signal_is_deterministic() -> None:
     for machine in catalogue().values():
         power = np.square(Simulation(machine, RATE_HZ, 5).next(120_000).astype(np.float64)).mean()
         assert machine.noise_mps2**2 < 0.3 * power
+
+
+def test_speeds_take_turns_with_ramps_between_them() -> None:
+    speeds = SpeedTurns(((1.0, 4.0), (0.5, 2.0)), 1.0)
+    at_s = np.array([0.0, 3.9, 4.5, 5.0, 6.9, 7.5, 8.0, 12.0, 12.5])
+    np.testing.assert_allclose(speeds.at(at_s), [1.0, 1.0, 0.75, 0.5, 0.5, 0.75, 1.0, 1.0, 0.75])
+
+
+def test_lines_follow_the_speed_and_forces_its_square() -> None:
+    """At half the speed the unbalance is at half the frequency, with a quarter of the amplitude."""
+    speeds = SpeedTurns(((1.0, 10.0), (0.5, 10.0)), 2.0)
+    machine = replace(QUIET, harmonics_mps2=(2.0,), speeds=speeds)
+    signal = Simulation(machine, RATE_HZ).next(round(22 * RATE_HZ))
+    for start_s, hz, amplitude_mps2 in ((0.0, 25.0, 2.0), (12.0, 12.5, 0.5)):
+        frequencies, amplitude = lines(signal[round(start_s * RATE_HZ) :][: round(8 * RATE_HZ)])
+        top = int(np.argmax(amplitude))
+        assert frequencies[top] == pytest.approx(hz, abs=0.2)
+        assert amplitude[top] == pytest.approx(amplitude_mps2, rel=0.05)

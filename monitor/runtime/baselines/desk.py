@@ -124,7 +124,7 @@ class BaselineDesk:
 
     def announce(self, history: History) -> None:
         """Log and send the latest change of a channel, and have it use its baseline."""
-        latest, baseline = history.changes[-1], history.baseline
+        latest = history.changes[-1]
         LOG.info(
             "baseline: channel=%s change=%s baseline=%s by='%s' reason='%s'",
             printable(history.name),
@@ -133,19 +133,35 @@ class BaselineDesk:
             printable(latest.by),
             printable(latest.reason),
         )
-        document = {
-            "time": datetime.fromtimestamp(latest.at_s, UTC).isoformat(timespec="milliseconds"),
-            "labels": history.labels,
-            "change": latest.what,
-            "by": latest.by,
-            "reason": latest.reason,
-            "baseline": latest.baseline,
-            "provisional": None if baseline is None else baseline.provisional,
-        }
         names = self._label_names()
         values = tuple(history.labels.get(name, "") for name in names)  # a dictionary for each channel is too slow
         present = list(self._channels()) if given(history.labels).keys() <= set(names) else []
         for channel in present:
             if channel.labels == values:
-                self._publish(dict(zip(names, values, strict=True)), json.dumps(document))
+                self._publish(dict(zip(names, values, strict=True)), _event(history))
                 self._configure(channel)
+
+    def tell(self, labels: dict[str, str]) -> None:
+        """Send the latest change of a channel's baseline, which learning made and has logged.
+
+        Args:
+            labels: all labels of the channel.
+        """
+        history = self.store.history(labels)
+        if history is not None and history.changes:
+            self._publish(labels, _event(history))
+
+
+def _event(history: History) -> str:
+    """The latest change of a channel as JSON."""
+    latest, baseline = history.changes[-1], history.baseline
+    document = {
+        "time": datetime.fromtimestamp(latest.at_s, UTC).isoformat(timespec="milliseconds"),
+        "labels": history.labels,
+        "change": latest.what,
+        "by": latest.by,
+        "reason": latest.reason,
+        "baseline": latest.baseline,
+        "provisional": None if baseline is None else baseline.provisional,
+    }
+    return json.dumps(document)

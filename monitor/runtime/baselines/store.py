@@ -89,6 +89,11 @@ class Store:
         """The history of a channel; None: it has none."""
         return self._histories.get(slug_of(labels))
 
+    def changed(self, labels: dict[str, str]) -> tuple[str, float] | None:
+        """What last happened to a channel's baseline, and when in UNIX seconds; None: nothing yet."""
+        history = self.history(labels)
+        return None if history is None or not history.changes else (history.changes[-1].what, history.changes[-1].at_s)
+
     def current(self, labels: dict[str, str], model_sha256: str) -> Calibration | None:
         """The calibration of a channel's current baseline, the same object until it changes; None: no usable one.
 

@@ -120,6 +120,8 @@ class Channel:
     """Whether its calibration is provisional: it learns on."""
     calibrated_at_s: float = math.nan
     """UNIX seconds at which its calibration was locked; NaN: not known, or it is not locked."""
+    baseline_changed: tuple[str, float] | None = None
+    """What last happened to its baseline, and when in UNIX seconds; None: nothing yet."""
     learning: Progress | None = None
     """How far it is; None: it does not learn."""
     settings: object = None

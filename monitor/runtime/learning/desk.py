@@ -80,6 +80,7 @@ class LearningDesk:
         *,
         inference_of: Callable[[Channel], Inference],
         configure: Callable[[Channel], None],
+        tell: Callable[[dict[str, str]], None],
         wall_offset_s: Callable[[], float],
         errors: InternalErrors,
         clock: Callable[[], float] = time.monotonic,
@@ -92,6 +93,7 @@ class LearningDesk:
             settings: the section of the configuration.
             inference_of: returns the workers of a channel.
             configure: has a channel use its new baseline.
+            tell: tells everybody of the latest change of a channel's baseline, by its labels.
             wall_offset_s: returns the offset from monotonic to UNIX seconds.
             errors: counts unexpected errors.
             clock: monotonic seconds.
@@ -104,7 +106,7 @@ class LearningDesk:
         """Intervals that were lost because they could not be written, or the learner was far behind."""
         self._folder = folder / FOLDER if folder is not None else None
         self._store = store
-        self._inference_of, self._configure = inference_of, configure
+        self._inference_of, self._configure, self._tell = inference_of, configure, tell
         self._clock, self._wall_offset_s, self._errors = clock, wall_offset_s, errors
         self._log = RepeatedLog(LOG, clock)
         self._numbers = itertools.count()
@@ -371,6 +373,7 @@ class LearningDesk:
             one.until_s = self._clock() + RETRY_S
             self._log.warning("store", f"learning waits: channel={channel.name} {error}")
             return
+        self._tell(one.labels)
         if self._of_channel.get(id(channel)) is not one:
             return
         self._useless.discard(one.name)

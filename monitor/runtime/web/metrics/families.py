@@ -15,7 +15,7 @@ from monitor.core.arrays import Float64
 from monitor.core.messages.decode import Reason
 from monitor.core.scoring.calibration import OVER_S
 from monitor.core.scoring.plausibility import BY_WORKER, REFUSALS, Skip
-from monitor.runtime.intake.channel import COUNTERS, RARE, ChannelState
+from monitor.runtime.intake.channel import COUNTERS, RARE
 from monitor.runtime.internal_errors import Where
 from monitor.runtime.lanes.histogram import Histogram
 from monitor.runtime.lanes.lane import Lane
@@ -23,6 +23,7 @@ from monitor.runtime.web import procfs
 from monitor.runtime.web.connections import Dropped
 from monitor.runtime.web.metrics.exposition import MetricsPage, label_text
 from monitor.runtime.web.metrics.how_far import write_how_far, write_wording
+from monitor.runtime.web.metrics.learned import write_learned
 from monitor.runtime.web.metrics.usual import write_usual
 from monitor.runtime.web.table import ChannelTable, read_table
 from monitor.runtime.web.view import View, oldest_s
@@ -67,7 +68,7 @@ def write_channels(page: MetricsPage, view: View) -> None:
             for labels, value in _known(names, values)
         ),
     )
-    _write_learning(page, table, names)
+    write_learned(page, table, names)
     _write_alarms(page, table, names)
     write_how_far(page, table, names)
     write_usual(page, table, names)
@@ -138,32 +139,6 @@ def write_channels(page: MetricsPage, view: View) -> None:
     )
 
 
-def _write_learning(page: MetricsPage, table: ChannelTable, names: list[str]) -> None:
-    page.family(
-        "vibration_channel_state",
-        "gauge",
-        "What the channel does: exactly one state is 1.",
-        (
-            (f'{labels},state="{state}"', int(state is present))
-            for labels, present in zip(names, table.state, strict=True)
-            for state in ChannelState
-        ),
-    )
-    learning = [(labels, c.learning) for labels, c in zip(names, table.channels, strict=True) if c.learning is not None]
-    page.family(
-        "vibration_learning_progress_ratio",
-        "gauge",
-        "Share of learning.duration that a channel which learns has run.",
-        ((labels, progress.ratio) for labels, progress in learning),
-    )
-    page.family(
-        "vibration_learning_unsteady",
-        "gauge",
-        "Whether a channel keeps moving away while it learns: a growing fault, or running-in. It is not locked.",
-        ((labels, int(progress.unsteady)) for labels, progress in learning),
-    )
-
-
 def _write_alarms(page: MetricsPage, table: ChannelTable, names: list[str]) -> None:
     triples = zip(names, table.columns["calibrated"].tolist(), table.silent.tolist(), strict=True)
     page.family(
@@ -180,16 +155,6 @@ def _write_alarms(page: MetricsPage, table: ChannelTable, names: list[str]) -> N
             (labels, channel.calibration.trust)
             for labels, channel, silent in zip(names, table.channels, table.silent.tolist(), strict=True)
             if channel.calibration is not None and not silent
-        ),
-    )
-    page.family(
-        "vibration_calibration_timestamp_seconds",
-        "gauge",
-        "When the channel's calibration was locked, or last accepted or exchanged by a person.",
-        (
-            (labels, channel.calibrated_at_s)
-            for labels, channel, silent in zip(names, table.channels, table.silent.tolist(), strict=True)
-            if channel.calibration is not None and not silent and not math.isnan(channel.calibrated_at_s)
         ),
     )
     page.family(
