@@ -102,7 +102,7 @@ class Daemon:
             self.config.learning,
             inference_of=lambda channel: self._lanes[channel.model].inference,
             configure=self._configure_channel,
-            tell=lambda labels: self.baselines.tell(labels),
+            tell=lambda labels: self.baselines.tell(labels),  # noqa: PLW0108 - there is none yet
             wall_offset_s=lambda: self._wall_clock.offset_s,
             errors=self._errors,
         )

@@ -61,8 +61,10 @@ def test_variables_and_annotations() -> None:
     for name in ("fleet", "machine"):
         alarms, baselines = dashboards()[name]["annotations"]["list"]
         assert "vibration_alarm_state" in alarms["expr"]
-        assert baselines["expr"].startswith("vibration_calibration_timestamp_seconds{")
-        assert baselines["expr"].endswith("} * 1000")
+        assert baselines["expr"].startswith("(vibration_baseline_changed_timestamp_seconds{")
+        assert "} or ignoring (change) vibration_calibration_timestamp_seconds{" in baselines["expr"]
+        assert baselines["expr"].endswith("}) * 1000")
+        assert "{{change}}" in baselines["textFormat"]
         assert baselines["useValueForTime"]
 
 

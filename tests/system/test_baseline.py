@@ -95,6 +95,10 @@ def test_a_change_reaches_scores_log_broker_and_metrics(plant: tuple[RunningDaem
     assert output("baseline", "revert", "fan/x", *url, *WHO) == "fan/x: done, baseline 1 is current\n"
     assert [one["what"] for one in fan(daemon)["changes"]] == ["learned", "learned", "accepted", "reverted"]
     wait_for(lambda: b"reverted" in retained(broker, "baselines/fan/x")["baselines/fan/x"], "the event")
+    marked = "vibration_baseline_changed_timestamp_seconds"
+    (at_s,) = wait_for(lambda: daemon.values(marked, machine="fan", change="reverted"), "the mark in the dashboards")
+    assert before_s - 2 < at_s < time.time() + 2
+    assert len(daemon.values(marked, machine="fan")) == 1
     # What was changed is there after a kill.
     stored = Store(daemon.config.parent / "state", time.time).history(FAN)
     assert stored is not None

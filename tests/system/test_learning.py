@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import pytest
 
 from monitor.core.arrays import Float32
 from monitor.core.scoring.plausibility import BY_WORKER
+from tests.faults.alarming import retained
 from tests.support.daemons import RunningDaemon, running_daemon
 from tests.support.recordings import recording_file
 from tests.support.servers import free_port, get, mosquitto, until, wait_for
@@ -242,6 +244,29 @@ def test_a_changed_sensor_starts_again_and_loses_nothing_else(tmp_path: Path, br
         send(daemon, broker, {"fan": seconds("healthy_1000rpm", 20.0, 2.0)})
         assert states(daemon) == {"learning": 1}
         assert sum(daemon.values("vibration_internal_errors_total")) == 0
+
+
+def test_what_learning_changes_is_told_as_what_a_person_changes(tmp_path: Path, broker: int) -> None:
+    """Each baseline that is learned is logged, sent over MQTT, and marked in the dashboards."""
+    mqtt = f"mqtt: {{url: 'mqtt://127.0.0.1:{broker}', baselines_topic: told}}\n"
+    with running_daemon(tmp_path, broker, mqtt + text(tmp_path, duration="12s", minimum="4s")) as daemon:
+        connected(daemon)
+        begun, told = time.monotonic(), ""
+        while "complete" not in told:
+            assert time.monotonic() < begun + LONG_S, daemon.log.read_text()[-4000:]
+            send(daemon, broker, {"fan": seconds("healthy_1000rpm", 10.0, 2.0)})
+            if "learned: channel=fan/x" not in daemon.log.read_text():
+                continue
+            told = retained(broker, "told/fan/x")["told/fan/x"].decode()
+            event = json.loads(told)
+            assert (event["change"], event["by"], event["labels"]) == (
+                "learned",
+                "learning",
+                {"machine": "fan", "axis": "x"},
+            )
+            assert event["provisional"] == (event["reason"] == "provisional")
+        (at_s,) = daemon.values("vibration_baseline_changed_timestamp_seconds", change="learned")
+        assert at_s == pytest.approx(datetime.fromisoformat(event["time"]).timestamp(), abs=0.01)
 
 
 def test_learning_without_a_state_directory_is_refused(tmp_path: Path) -> None:

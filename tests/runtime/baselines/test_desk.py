@@ -91,3 +91,21 @@ def test_a_channel_that_is_away_is_changed_too(tmp_path: Path) -> None:
     outcome = asyncio.run(plant.desk.change(Action.ACCEPT, WISH))
     assert list(outcome.changed) == ["fan/x"]
     assert (plant.configured, plant.told) == ([], [])
+
+
+def test_what_was_learned_is_told_without_a_second_line_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    plant = Plant(tmp_path, learns=True)
+    plant.desk.tell({"site": "", **FAN})
+    assert plant.told == []  # there is nothing yet
+    source = Source(1.69e9, 1.7e9, provisional=True)
+    plant.store.learned(FAN, bench_calibration(100, 1000.0), model_sha256="ab" * 32, source=source)
+    plant.desk.tell({"site": "", **FAN})
+    ((labels, text),) = plant.told
+    assert labels == {"site": "", **FAN}
+    event = json.loads(text)
+    assert (event["change"], event["by"], event["reason"]) == ("learned", "learning", "provisional")
+    assert (event["baseline"], event["provisional"]) == (1, True)
+    assert plant.store.changed(FAN) == ("learned", 1_700_000_000.0)
+    assert caplog.messages == []
