@@ -26,6 +26,8 @@ from monitor.runtime.baselines.calibrations import Calibrations
 from monitor.runtime.baselines.desk import BaselineDesk
 from monitor.runtime.baselines.store import Store
 from monitor.runtime.certificates import load_server_certificate, server_context
+from monitor.runtime.history.desk import HistoryDesk
+from monitor.runtime.intake import by_the_clock
 from monitor.runtime.intake.broker import Broker
 from monitor.runtime.intake.channel import Channel
 from monitor.runtime.intake.conditions import Conditions
@@ -52,9 +54,6 @@ from monitor.runtime.web.state_log import StateLog
 from monitor.runtime.web.view import View, oldest_s
 
 LOG = logging.getLogger(__name__)
-
-RELEASE_PERIOD_S = 1.0
-"""Seconds between two checks for messages that have waited too long for an earlier one."""
 
 
 class Daemon:
@@ -142,6 +141,17 @@ class Daemon:
         self._saving = Saving(
             self._memory, self.ingest, lambda: self.config, self._inference, self._forget, self._errors
         )
+        self.history = await asyncio.to_thread(
+            HistoryDesk,
+            self.config.state_dir,
+            self.config.limits.channels,
+            self.ingest.channels.values,
+            lambda: {name: loaded.lane for name, loaded in self._lanes.items()},
+            lambda: self.config.label_names,
+            self._wall_clock.now_s,
+            self._errors,
+        )
+        self._stack.push_async_callback(self.history.close)
         await self._bring_back()
         self.address = await self._listen()
 
@@ -154,11 +164,12 @@ class Daemon:
             "remember": self._saving.run,
             "events": self._events.run,
             "rates": self._rates.run,
-            "release": self._release,
-            "rebirths": self._ask_nodes,
+            "release": partial(by_the_clock.release, self.ingest),
+            "rebirths": partial(by_the_clock.ask_nodes, self.ingest, self._wall_clock.now_s, self._broker.publish),
             "learning": self.learning.run,
             "learned": self.learning.keep,
             "states": StateLog(self.view).run,
+            "history": self.history.run,
         }
         helpers = [asyncio.create_task(supervised(run, name, self._errors), name=name) for name, run in runs.items()]
         try:
@@ -290,20 +301,6 @@ class Daemon:
     def _fail(self, error: BaseException) -> None:
         if not self._failure.done():
             self._failure.set_exception(error)
-
-    async def _release(self) -> None:
-        """Release messages that have waited too long for an earlier one."""
-        while True:
-            await asyncio.sleep(RELEASE_PERIOD_S)
-            self.ingest.release_overdue()
-
-    async def _ask_nodes(self) -> None:
-        """Ask Sparkplug nodes for their births."""
-        while True:
-            await asyncio.sleep(RELEASE_PERIOD_S)
-            for topic, payload in self.ingest.sparkplug.requests(self._wall_clock.now_s()):
-                LOG.info("births requested: topic=%s", topic)
-                await self._broker.publish(topic, payload, retain=False)
 
     def _forget(self) -> None:
         """Remove the channels that are gone for good."""

@@ -24,6 +24,7 @@ from monitor.runtime.lanes.worker import Worker
 from monitor.runtime.lanes.workers import Inference
 from monitor.runtime.web.view import View
 from tests.support.baselines import baseline_desk
+from tests.support.histories import history_desk
 from tests.support.numpy_engine import NumpyEngine
 
 
@@ -76,6 +77,13 @@ class Plant:
         )
         self.worker = Worker(self.lane, self.engine, self.now_s)
         self.baselines = baseline_desk(state_dir, self.ingest.channels.values, self.config.label_names)
+        self.history = history_desk(
+            state_dir,
+            self.ingest.channels.values,
+            lambda: {"default": self.lane},
+            self.config.label_names,
+            lambda: time.time() + self.ahead_s,
+        )
         self.rng = np.random.default_rng(1)
 
     def now_s(self) -> float:

@@ -94,6 +94,10 @@ def questions(daemon: RunningDaemon) -> Iterator[Asked]:
     yield "/static/{name}", "/static/nothing.js", None, "404"
     yield "/api/v1/channels/stream", "/api/v1/channels/stream?machine=fan&axis=x", None, "200"
     yield "/api/v1/channels/stream", "/api/v1/channels/stream?machine=nobody", None, "404"
+    for path in ("/api/v1/history", "/api/v1/history/alarms", "/api/v1/history/healthy"):
+        yield path, f"{path}?channel=fan/x", None, "200"
+        yield path, f"{path}?channel=nobody", None, "404"
+    yield "/api/v1/history", "/api/v1/history?channel=fan/x&over=years", None, "400"
     yield "/api/v1/evidence", "/api/v1/evidence?channel=fan/x", None, "200"
     yield "/api/v1/evidence/{name}", f"/api/v1/evidence/{files[0]['name']}", None, "200"
     yield "/api/v1/evidence/{name}", "/api/v1/evidence/none.npz", None, "404"

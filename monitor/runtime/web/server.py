@@ -13,6 +13,7 @@ from monitor.runtime.web.api import Answer, Operation, add_document, add_route
 from monitor.runtime.web.auth import auth_middleware, auth_scheme
 from monitor.runtime.web.baselines import add_baselines
 from monitor.runtime.web.connections import Connections, Dropped
+from monitor.runtime.web.history import add_history
 from monitor.runtime.web.metrics.scrape import Scrapes
 from monitor.runtime.web.page.routes import add_page
 from monitor.runtime.web.permission import TOKEN_SCHEME, Permission
@@ -45,6 +46,7 @@ def make_app(service: Service, settings: Http, errors: InternalErrors | None = N
     add_route(app, "GET", "/-/healthy", _healthy, HEALTHY)
     add_route(app, "GET", "/-/ready", _ready, READY)
     add_baselines(app, service, Permission(settings))
+    add_history(app, service)
     runbook.add_runbook(app)
     if settings.page:
         add_page(app, service, errors)

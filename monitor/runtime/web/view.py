@@ -10,6 +10,7 @@ from typing import Protocol
 
 from monitor.config import Config
 from monitor.runtime.baselines.desk import BaselineDesk
+from monitor.runtime.history.desk import HistoryDesk
 from monitor.runtime.intake.connection import MqttState
 from monitor.runtime.intake.ingest import Ingest
 from monitor.runtime.internal_errors import Where
@@ -79,6 +80,8 @@ class Service(Protocol):
     """The running configuration."""
     baselines: BaselineDesk
     """What the channels were learned from, and changing it."""
+    history: HistoryDesk
+    """What is kept of the channels over hours, days and weeks."""
 
     def view(self) -> View:
         """The data behind metrics and page, now."""

@@ -20,6 +20,7 @@ from monitor.runtime.web.made_once import MadeOnce
 from monitor.runtime.web.server import make_app
 from monitor.runtime.web.view import View
 from tests.support.baselines import baseline_desk
+from tests.support.histories import history_desk
 
 
 class Service:
@@ -30,6 +31,7 @@ class Service:
         self.reload_error: MonitorError | None = None
         self.reloads = 0
         self.baselines = baseline_desk()
+        self.history = history_desk()
         self.config = Config.model_validate(
             {"sensors": [{"topic": "a/{machine}", "payload": {"format": "json"}, "sampling_rate_hz": 1000}]}
         )

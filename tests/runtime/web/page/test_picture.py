@@ -8,7 +8,6 @@ from monitor.core.rings import Rings
 from monitor.runtime.web.page.picture import (
     SPECTRUM_BLOCKS,
     WAVE_SAMPLES,
-    amplitude_spectrum,
     make_picture,
     picture_document,
 )
@@ -62,16 +61,6 @@ def test_one_block_is_no_picture() -> None:
     blocks = np.ones((1, ENGINE.block_samples), np.float32)
     assert make_picture(ENGINE, "carried", 0, blocks, level_blocks=10) is None
     assert make_picture(ENGINE, "carried", 0, blocks[:0], level_blocks=10) is None
-
-
-def test_a_sine_on_a_line_has_its_amplitude() -> None:
-    seconds = np.arange(4000) / 12000.0
-    signal = (5.0 + 3.0 * np.sin(2 * np.pi * 600.0 * seconds)).astype(np.float32)
-    amplitude = amplitude_spectrum(signal)
-    assert amplitude.size == 1001
-    assert amplitude[int(600 / 6)] == pytest.approx(3.0, rel=1e-3)
-    assert amplitude[200:].max() < 1e-4
-    assert np.isnan(amplitude_spectrum(np.full(40, np.nan, np.float32))).all()
 
 
 @pytest.mark.parametrize("rate_hz", [100.0, 12_000.0, 1_000_000.0])
