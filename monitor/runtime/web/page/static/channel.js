@@ -1,12 +1,14 @@
 // One channel: its waveform with the forecast, the residual, and what drives the score.
 
 import { BaselinePanel } from "./baseline.js";
-import { Charts, loadLibrary } from "./charts.js";
-import { age, announce, bytes, fromTemplate, make, number, percent, score, setText, words } from "./format.js";
+import { Charts, loadLibrary, unpack } from "./charts.js";
+import { age, announce, fromTemplate, make, number, percent, score, setText, words } from "./format.js";
+import { alarmLines, ask, HistoryPanel } from "./history.js";
 import { inWords, setState, shownAs } from "./states.js";
 import { Stream } from "./stream.js";
 
 const HISTORY = 300;
+const HEALTHY_MS = 60000; // between two requests for the healthy spectrum, whose mean grows slowly
 
 const velocity = ({ velocity_rms: mps, zone, velocity_refusal: refusal }) => {
   if (mps === null) return refusal ? "refused" : "–";
@@ -50,6 +52,7 @@ export class ChannelView {
     this.stream.close();
     this.charts?.close();
     this.baseline?.close();
+    this.past?.close();
   }
 
   showName(labels) {
@@ -66,6 +69,8 @@ export class ChannelView {
       return;
     }
     this.charts = new Charts(plotly, this.frame.main);
+    this.charts.healthy = this.healthy;
+    this.past?.show(this.charts);
     if (this.history) this.drawHistory();
     if (this.latest) this.draw(this.latest);
   }
@@ -106,6 +111,9 @@ export class ChannelView {
     this.calibrated = message.calibration.length > 0;
     this.evidenceWords = message.evidence_words;
     this.listFiles();
+    this.askHealthy();
+    if (this.past) this.past.refresh();
+    else this.makePast(message.name);
     if (this.baseline) this.baseline.refresh();
     else this.baseline = new BaselinePanel(this.part(".baseline"), message.name);
     this.part(".labels").replaceChildren(...Object.entries(message.labels).filter(([, value]) => value).map(([name, value]) => {
@@ -138,6 +146,8 @@ export class ChannelView {
     for (const [, key, text] of FIGURES) setText(this.figures[key], text(message));
     this.figures.velocity_rms.parentElement.title = message.velocity_refusal ?? FIGURES.find(([, key]) => key === "velocity_rms")[3];
     this.showConditions(message.conditions);
+    this.past?.tick();
+    if (Date.now() - this.healthyMs > HEALTHY_MS && !document.hidden) this.askHealthy();
     this.remember(message);
     this.latest = message;
     if (!this.paused) this.draw(message);
@@ -196,24 +206,28 @@ export class ChannelView {
     if (band) place.append(make("p", `Band that stands out most: ${Math.round(band[0])} to ${Math.round(band[1])} Hz.`, { class: "band" }));
   }
 
+  makePast(name) {
+    this.past = new HistoryPanel(this.part(".past"), name);
+    this.past.onAlarms = () => this.listFiles();
+    if (this.charts) this.past.show(this.charts);
+  }
+
+  async askHealthy() {
+    this.healthyMs = Date.now();
+    const found = await ask("history/healthy", { channel: this.channelName });
+    if (this.closed || !found) return;
+    this.healthy = found.stretches ? { step_hz: found.step_hz, values: Array.from(unpack(found.spectrum)) } : null;
+    const key = this.part(".keys .healthy");
+    key.hidden = !found.stretches;
+    key.title = found.stretches ? `Mean of ${found.stretches} stretches, ${new Date(found.first_s * 1000).toLocaleString()} to ${new Date(found.last_s * 1000).toLocaleString()}` : "";
+    if (this.charts) this.charts.healthy = this.healthy;
+  }
+
   async listFiles() {
-    const place = this.part(".files");
-    let files = [];
-    try {
-      const answer = await fetch(`api/v1/evidence?${new URLSearchParams({ channel: this.channelName })}`);
-      files = (await answer.json()).files;
-    } catch { /* the stream reports the error */ }
-    if (this.closed) return;
-    const alarms = Map.groupBy ? Map.groupBy(files, stem) : group(files);
-    place.replaceChildren(...[...alarms.values()].map((parts) => {
-      const line = make("li");
-      line.append(make("time", new Date(parts[0].modified_at_s * 1000).toLocaleString()));
-      for (const file of parts) {
-        line.append(" ", make("a", `${file.name.split(".").pop()} ${bytes(file.bytes)}`, { href: `api/v1/evidence/${encodeURIComponent(file.name)}`, title: file.name }));
-      }
-      return line;
-    }));
-    if (!alarms.size) place.replaceChildren(make("li", "None yet. Every alarm saves its samples, forecasts and figures here."));
+    const files = (await ask("evidence", { channel: this.channelName }))?.files;
+    if (this.closed || !files) return;
+    const lines = alarmLines(this.past?.alarms ?? [], files);
+    this.part(".files").replaceChildren(...(lines.length ? lines : [make("li", "None yet. Every alarm is kept here, with its samples, forecasts and figures.")]));
   }
 
   // Everything that a person should know: no sentence hides another.
@@ -251,14 +265,4 @@ function remarks({ silent, refusal, picture, learning, without_conditions: missi
   if (learning?.unsteady) found.push("Keeps moving away while it learns: a fault that grows, or running-in. It is not locked.");
   if (missing.length && !silent) found.push(`Scored without ${missing.map(words).join(", ")}: no present value.`);
   return found;
-}
-
-function stem(file) {
-  return file.name.replace(/\.[a-z]+$/, "");
-}
-
-function group(files) {
-  const groups = new Map();
-  for (const file of files) groups.set(stem(file), [...(groups.get(stem(file)) ?? []), file]);
-  return groups;
 }

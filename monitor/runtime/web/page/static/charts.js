@@ -20,17 +20,20 @@ export function loadLibrary() {
 export class Charts {
   constructor(plotly, main) {
     this.plotly = plotly;
-    this.places = Object.fromEntries(["wave", "residual", "spectrum", "history"].map((name) => [name, main.querySelector(`.${name}`)]));
+    this.places = Object.fromEntries(["wave", "residual", "spectrum", "history", "courses"].map((name) => [name, main.querySelector(`.${name}`)]));
     this.top = { wave: 0, spectrum: 0 };
+    this.healthy = null; // { step_hz, values }: the mean spectrum of the healthy channel
     this.drawn = {};
     this.touch = !matchMedia("(any-hover: hover)").matches; // on a touch screen a drag on a chart scrolls the page
     this.scheme = matchMedia("(prefers-color-scheme: dark)");
-    this.onScheme = () => Object.entries(this.drawn).forEach(([name, draw]) => draw());
-    this.scheme.addEventListener("change", this.onScheme);
+    this.redraw = () => Object.values(this.drawn).forEach((draw) => draw());
+    this.scheme.addEventListener("change", this.redraw);
+    window.addEventListener("resize", this.redraw); // the number of ticks follows the width
   }
 
   close() {
-    this.scheme.removeEventListener("change", this.onScheme);
+    this.scheme.removeEventListener("change", this.redraw);
+    window.removeEventListener("resize", this.redraw);
     for (const place of Object.values(this.places)) this.plotly.purge(place);
   }
 
@@ -52,12 +55,18 @@ export class Charts {
   }
 
   spectrum(picture, bandHz) {
-    const parts = Object.entries(picture.spectrum).map(([name, packed]) => [name, unpack(packed)]);
-    const hertz = Array.from(parts[0][1], (_, i) => i * picture.step_hz);
-    this.top.spectrum = Math.max(...parts.map(([, values]) => largest(values)), this.top.spectrum * RANGE_DECAY);
+    const { measured, forecast, residual } = Object.fromEntries(Object.entries(picture.spectrum).map(([name, packed]) => [name, unpack(packed)]));
+    const hertz = Array.from(measured, (_, i) => i * picture.step_hz);
+    const known = this.healthy?.values ?? [];
+    this.top.spectrum = Math.max(...[measured, forecast, residual, known].map(largest), this.top.spectrum * RANGE_DECAY);
     const top = Math.log10(Math.max(this.top.spectrum, 1e-9));
-    this.remember("spectrum", () => this.draw("spectrum",
-      parts.map(([name, values]) => this.line(name, hertz, values, `--${name}`, name === "measured" ? 2 : 1)),
+    // What is measured lies on top: of noise the residual is as large, and would hide it.
+    this.remember("spectrum", () => this.draw("spectrum", [
+      ...(known.length ? [{ ...this.line("healthy", known.map((_, i) => i * this.healthy.step_hz), known, "--healthy", 1), fill: "tozeroy", fillcolor: this.colour("--healthy-soft") }] : []),
+      this.line("residual", hertz, residual, "--residual", 1),
+      this.line("forecast", hertz, forecast, "--forecast", 1),
+      this.line("measured", hertz, measured, "--ink", 1.3),
+    ],
       { xaxis: this.axis({ range: [0, hertz[hertz.length - 1]], tickformat: "~s", ticksuffix: "Hz", nticks: 6 }),
         yaxis: this.axis({ type: "log", range: [top - DECADES, top + 0.15], dtick: 1, exponentformat: "power" }),
         shapes: bandHz ? [band(bandHz[0], bandHz[1], "--alarm")(this)] : [] }));
@@ -120,8 +129,10 @@ export class Charts {
   }
 }
 
+// Ticks at round times before now.
 function ago(span) {
-  const tickvals = [-1, -0.8, -0.6, -0.4, -0.2, 0].map((part) => Math.round(part * span));
+  const step = span > 120 ? 60 : span / 4;
+  const tickvals = Array.from({ length: Math.round(span / step) + 1 }, (_, i) => i * step - span);
   const text = (seconds) => (seconds === 0 ? "now" : span > 120 ? `−${-seconds / 60} min` : `−${-seconds} s`);
   return { tickvals, ticktext: tickvals.map(text) };
 }
@@ -149,6 +160,6 @@ function largest(values) {
 }
 
 // Base64 of little-endian float32.
-function unpack(text) {
+export function unpack(text) {
   return new Float32Array(Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)).buffer);
 }
