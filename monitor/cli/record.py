@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from monitor.core.units import UNITS_MPS2
 if TYPE_CHECKING:
     from monitor.feed.record import Recorder
     from monitor.feed.tape import Tape, Track, Written
+    from monitor.feed.wanted import Wanted
 
 LINES_S = 10.0
 """Seconds between two lines of progress, where there is no terminal."""
@@ -62,7 +64,8 @@ def command(
 
     With --config FILE, rate, unit and format come from the sensors of the daemon's configuration, and all their
     channels are recorded into one folder, or those that --topic matches. Where samples are missing, a further file
-    begins (NAME-2). Ctrl-C ends the recording and keeps what it has.
+    begins (NAME-2). Ctrl-C ends the recording and keeps what it has. Measured quantities (conditions) are kept beside
+    the samples; calibrate and backtest use them as 'FILE?speed_rpm'.
 
     A Sparkplug metric is named by the topic of its data with its name behind, and --format sparkplug.
 
@@ -82,7 +85,7 @@ def command(
     stated = Stated(topic, sampling_rate_hz, unit, payload_format, axis)
     wanted = what_to_record(config_file, broker, stated)
     folder, suffix = _destination(out, single=wanted.single, force=force)
-    for text in wanted.warnings:
+    for text in (*wanted.warnings, *_without_quantities(wanted, suffix)):
         warn(text)
     _show_log()
     tape = Tape(folder, wanted.config.limits.channels, duration)
@@ -109,6 +112,14 @@ def command(
         raise MonitorError("record: nothing was recorded: it ended before a second of samples had come")
     if recorder.lost and not any(track.complete for track, _ in found):
         raise MonitorError(f"{recorder.lost}; what had come by then was kept")
+
+
+def _without_quantities(wanted: "Wanted", suffix: str) -> Iterator[str]:
+    """What is not recorded because the format has no place for it."""
+    from monitor.recording.write import HOLDS_QUANTITIES
+
+    if (names := wanted.config.condition_names) and suffix not in HOLDS_QUANTITIES:
+        yield f"{suffix} files have no place for {', '.join(names)}; to keep them, write .npz or .h5"
 
 
 def _destination(out: Path, *, single: bool, force: bool) -> tuple[Path, str]:
@@ -204,6 +215,7 @@ def _tell(found: "list[tuple[Track, list[Written]]]", recorder: "Recorder", *, a
                 "sampling_rate_hz": track.sensor.sampling_rate_hz,
                 "measured_rate_hz": [each.measured.rate_hz if each.measured else None for each in files],
                 "unit": track.sensor.unit,
+                "quantities": [each.quantities for each in files],
                 "complete": track.complete,
             }
             for track, files in found
@@ -218,6 +230,7 @@ def _tell(found: "list[tuple[Track, list[Written]]]", recorder: "Recorder", *, a
             click.echo(
                 f"{each.file}: {each.samples:,} samples, {each.samples / rate_hz:.6g} s at {rate_hz:g} Hz, "
                 f"{track.sensor.unit}"
+                + "".join(f", {name} {low:g} to {high:g}" for name, (low, high) in each.quantities.items())
             )
         if not track.complete:
             came_s, wanted_s = track.collected / rate_hz, track.wanted / rate_hz

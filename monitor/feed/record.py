@@ -1,7 +1,8 @@
 """Records channels from the broker: the daemon's intake, with a tape in the place of the rings.
 
 Topics, decoding, order and missing samples are the daemon's own, so a recording holds what the daemon would have
-scored. A broker that is away for a moment costs the samples of that moment.
+scored, with the measured quantities of its configuration. A broker that is away for a moment costs the samples of that
+moment.
 """
 
 import asyncio
@@ -24,6 +25,7 @@ from monitor.errors import ConfigurationError, MonitorError
 from monitor.feed.tape import Tape, Track
 from monitor.feed.wanted import Wanted
 from monitor.runtime.intake.channel import Channel
+from monitor.runtime.intake.conditions import Conditions
 from monitor.runtime.intake.direct_client import DirectClient, client_options
 from monitor.runtime.intake.ingest import Ingest
 
@@ -72,7 +74,14 @@ class Recorder:
         self._stop = asyncio.Event()
         self._last_message_s = time.monotonic()
         models = dict.fromkeys(wanted.config.models, tape)
-        self._ingest = Ingest(wanted.config, models, self._channel_came, time.monotonic)
+        self._conditions = Conditions(time.monotonic)
+        self._conditions.configure(wanted.config, dict.fromkeys(wanted.config.models, tape.conditions), ())
+        self._quantities = tuple(
+            TopicPattern.parse(condition.topic)
+            for sensor in wanted.config.sensors
+            for condition in sensor.conditions.values()
+        )
+        self._ingest = Ingest(wanted.config, models, self._channel_came, time.monotonic, conditions=self._conditions)
 
     @property
     def rejected(self) -> Counter[str]:
@@ -152,11 +161,15 @@ class Recorder:
         for pattern in self._wanted.topics:
             of_nodes = any(pattern.shared_topic(metric) is not None for metric in metrics)
             yield from message_filters(pattern.text) if of_nodes else [pattern.subscription]
+        yield from (pattern.subscription for pattern in self._quantities)
 
     def _wants(self, topic: str) -> bool:
         return any(pattern.match(topic) is not None for pattern in self._wanted.topics)
 
     def _deliver(self, topic: str, payload: bytes, retained: bool) -> None:
+        if any(pattern.match(topic) is not None for pattern in self._quantities):
+            self._ingest.deliver(topic, payload)  # a retained value holds, retained samples are old
+            return
         of_node = topic.startswith(NAMESPACE) and address_of(topic) is not None
         if retained or not (of_node or self._wants(topic)):
             return
@@ -173,6 +186,7 @@ class Recorder:
         return bool(found) and found[0].payload.format in PACKED
 
     def _channel_came(self, channel: Channel) -> None:
+        self._conditions.join(channel)
         *others, axis = channel.labels
         if not self._wants(channel.topic):
             return  # another metric in the same messages

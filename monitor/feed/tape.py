@@ -2,7 +2,7 @@
 
 A plant's recording may be larger than the memory, so samples go to hidden files as they come. Where samples are
 missing, a new part begins. A part also knows when it was recorded and how fast its samples came, so that a wrong
-sampling rate is noticed when it is read.
+sampling rate is noticed when it is read, and the measured quantities at its samples.
 """
 
 import re
@@ -16,8 +16,9 @@ import numpy as np
 
 from monitor.config_sensors import Sensor
 from monitor.core.arrays import Float32, Numbers
+from monitor.core.condition_values import ConditionValues
 from monitor.core.units import MeasuredRate
-from monitor.recording.write import write_recording
+from monitor.recording.write import HOLDS_QUANTITIES, write_recording
 
 HELD_SAMPLES = 2**16
 """Samples of a channel held in memory before they are written. Fewer: more system calls. More: memory, 256 KiB for each
@@ -39,6 +40,8 @@ class Written:
     """Samples in it, without a break."""
     measured: MeasuredRate | None
     """How fast they came; None: all in one message."""
+    quantities: dict[str, tuple[float, float]]
+    """Lowest and highest value of the measured quantities that were known."""
 
 
 @dataclass
@@ -58,6 +61,25 @@ class Part:
     """Samples of the first message."""
     last_arrived_s: float = 0.0
     """Monotonic instant of the last message."""
+    quantities: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+    """Values of the measured quantities, each from a sample on; NaN: not known."""
+
+    def note(self, name: str, value: float) -> None:
+        """A quantity has this value from the next sample on."""
+        known = self.quantities.setdefault(name, [])
+        if not known or (known[-1][1] != value and not (np.isnan(known[-1][1]) and np.isnan(value))):
+            known.append((self.samples, value))
+
+    def beside(self) -> dict[str, float | Float32]:
+        """The known quantities for the file: one number, or (samples,) where it changed."""
+        found: dict[str, float | Float32] = {}
+        for name, known in self.quantities.items():
+            starts, values = [start for start, _ in known], np.array([value for _, value in known], np.float32)
+            if len(known) == 1 and not np.isnan(values[0]):
+                found[name] = float(values[0])
+            elif not np.isnan(values).all():
+                found[name] = np.repeat(values, np.diff([*starts, self.samples]))
+        return found
 
     def take(self, samples: Float32, arrived_s: float) -> None:
         """Append the samples of a message."""
@@ -128,6 +150,8 @@ class Tape:
             duration_s: seconds to record of each.
         """
         self.tracks: dict[int, Track] = {}
+        self.conditions = ConditionValues(channels)
+        """The latest measured quantities of the rows."""
         self._folder = folder
         self._channels = channels
         self._duration_s = duration_s
@@ -175,6 +199,10 @@ class Tape:
             began_at_s = time.time() - samples.shape[0] / sensor.sampling_rate_hz
             track.parts.append(Part(raw, began_at_s))
             track.starting = False
+        if sensor.conditions:
+            values = dict(zip(self.conditions.names, self.conditions.of(np.array([row]), arrived_s)[0], strict=True))
+            for name in sensor.conditions:
+                track.parts[-1].note(name, float(values[name]))
         kept = samples[: track.wanted - track.collected]
         track.parts[-1].take(np.multiply(kept, sensor.scale, dtype=np.float32, casting="unsafe"), arrived_s)
         track.collected += kept.shape[0]
@@ -195,6 +223,7 @@ class Tape:
         for number, part in enumerate(long_enough, 1):
             file = first if number == 1 else first.with_name(f"{stem}-{number}{suffix}")
             part.flush()
+            beside = part.beside() if suffix in HOLDS_QUANTITIES else {}
             write_recording(
                 file,
                 np.memmap(part.raw, np.float32, "r"),
@@ -202,9 +231,11 @@ class Tape:
                 track.sensor.unit,
                 recorded_at_s=part.began_at_s,
                 measured=part.measured,
+                beside=beside,
             )
             part.raw.unlink()
-            yield Written(file, part.samples, part.measured)
+            ranges = {name: (float(np.nanmin(value)), float(np.nanmax(value))) for name, value in beside.items()}
+            yield Written(file, part.samples, part.measured, ranges)
 
     def erase(self) -> None:
         """Delete what is left of hidden files."""

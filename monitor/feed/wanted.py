@@ -13,6 +13,7 @@ from monitor.config_file import read_config
 from monitor.config_sensors import Payload, Sensor
 from monitor.core.messages.topics import TopicPattern
 from monitor.errors import ConfigurationError
+from monitor.recording.write import OWN_NAMES
 
 
 @dataclass(frozen=True)
@@ -81,14 +82,20 @@ def what_to_record(config_file: Path | None, broker: Mqtt, stated: Stated) -> Wa
     ]
     if topic is not None and not sensors:
         return _of_options(topic, broker, stated, f"--topic '{stated.topic}': no sensor of {config_file} has it; ")
+    taken = [
+        f"sensors[{i}].conditions.{name} in {config_file}: a recording uses this name for itself; choose another one"
+        for i, sensor in sensors
+        for name in sorted(sensor.conditions.keys() & OWN_NAMES)
+    ]
+    if taken:
+        raise ConfigurationError("\n".join(taken))
     problems = [line for i, sensor in sensors for line in _contradictions(stated, sensor, f"sensors[{i}]")]
     if problems:
         raise ConfigurationError(
             "\n".join(f"{line} in {config_file}; leave the option out, or correct the file" for line in problems)
         )
     chosen = tuple(
-        sensor.model_copy(update={"model": "default", "conditions": {}, "topic": _named(sensor.topic)})
-        for _, sensor in sensors
+        sensor.model_copy(update={"model": "default", "topic": _named(sensor.topic)}) for _, sensor in sensors
     )
     return Wanted(
         config.model_copy(update={"sensors": chosen, "models": {"default": "reference"}, "mqtt": broker}),

@@ -7,8 +7,8 @@ but never written.
 import gzip
 import io
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ class _Content:
     """Shape of the samples as (records, samples, channels)."""
     facts: dict[str, Any]
     """Rate, unit, starts and channel names, if given."""
+    beside: dict[str, float | Numbers] = field(default_factory=dict)
+    """Measured quantities by name."""
 
     def columns(self) -> Numbers:
         """The samples of a single record as (samples, channels)."""
@@ -58,6 +60,7 @@ def write_recording(
     channels: Sequence[str] | None = None,
     recorded_at_s: float | None = None,
     measured: MeasuredRate | None = None,
+    beside: Mapping[str, float | Numbers] | None = None,
 ) -> None:
     """Write a recording; an existing file of that name is replaced.
 
@@ -72,6 +75,7 @@ def write_recording(
         channels: a name for each channel; WAV and ``.npy`` do not store names.
         recorded_at_s: UNIX time of the first sample, for a recording from a live feed.
         measured: how fast its samples came then; a reader compares it with the sampling rate.
+        beside: measured quantities by name, a number or (samples,) each; needs a format of ``HOLDS_QUANTITIES``.
 
     Raises:
         ConfigurationError: the suffix is not supported, or the format cannot store such a recording.
@@ -85,6 +89,12 @@ def write_recording(
         content.facts["recorded_at_s"] = float(recorded_at_s)
     if measured is not None:
         content.facts.update(measured_rate_hz=measured.rate_hz, measured_over_s=measured.over_s)
+    if beside and (suffix not in HOLDS_QUANTITIES or beside.keys() & OWN_NAMES):
+        raise ConfigurationError(
+            f"{path}: cannot hold {', '.join(beside)} beside the samples; write .npz or .h5, under names that are not "
+            f"used for the recording itself ({', '.join(sorted(OWN_NAMES))})"
+        )
+    content.beside.update(beside or {})
     if suffix in ONE_RECORD and content.layout.records > 1:
         raise ConfigurationError(f"{path}: {suffix} holds one record, not {content.layout.records}; write .npz or .h5")
     try:
@@ -162,7 +172,8 @@ def _write_npy(path: Path, content: _Content) -> None:
 
 
 def _write_npz(path: Path, content: _Content) -> None:
-    np.savez(path, acceleration=content.samples, **content.facts)
+    arrays: dict[str, Any] = {"acceleration": content.samples, **content.facts, **content.beside}
+    np.savez(path, **arrays)
 
 
 def _write_csv(path: Path, content: _Content) -> None:
@@ -214,6 +225,8 @@ def _write_h5(path: Path, content: _Content) -> None:
         dataset = file.create_dataset("acceleration", data=content.samples)
         for name, fact in content.facts.items():
             dataset.attrs[name] = fact
+        for name, values in content.beside.items():
+            file.create_dataset(name, data=values)
 
 
 WRITERS: dict[str, Callable[[Path, _Content], None]] = {
@@ -230,6 +243,15 @@ WRITERS: dict[str, Callable[[Path, _Content], None]] = {
 
 LIBRARIES = {".wav": "soundfile", ".parquet": "pyarrow", ".h5": "h5py"}
 """The optional library of a format, by suffix."""
+
+HOLDS_QUANTITIES = frozenset({".npz", ".h5"})
+"""Formats that can store measured quantities beside the samples."""
+
+OWN_NAMES = frozenset(
+    {"acceleration", "sampling_rate_hz", "unit", "start_s", "channels", "recorded_at_s", "measured_rate_hz",
+     "measured_over_s"}
+)  # fmt: skip
+"""Names in a file that no measured quantity can have."""
 
 ONE_RECORD = frozenset({".csv", ".csv.gz", ".wav", ".parquet"})
 """Formats that can store only one record."""

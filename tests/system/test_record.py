@@ -14,6 +14,8 @@ from click.testing import CliRunner
 
 from monitor.cli.main import group
 from monitor.errors import ConfigurationError, MonitorError, RecordingError
+from monitor.recording.conditions import read_conditions
+from monitor.recording.described import open_described
 from monitor.recording.options import RecordingOptions
 from monitor.recording.source import open_recording
 from monitor.recording.write import write_recording
@@ -257,3 +259,51 @@ def test_no_broker_is_a_clear_error(tmp_path: Path) -> None:
     assert error.exit_code == 4
     assert str(error).startswith("record: the broker at 127.0.0.1:9 failed")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("feed")
+@pytest.mark.parametrize("name", ["fan-1-x.npz", "fan-1-x.h5"])
+def test_measured_quantities_are_kept_beside_the_samples(tmp_path: Path, broker: int, name: str) -> None:
+    conditions = {
+        "speed_rpm": {"topic": "plant/{machine}/speed", "payload": {"format": "number"}, "max_age": "1h"},
+        "load": {"topic": "plant/{machine}/load", "payload": {"format": "number"}, "max_age": "1h"},
+        "oil_c": {"topic": "plant/{machine}/oil", "payload": {"format": "number"}},
+    }
+    config = configuration(tmp_path, broker, topic="plant/{machine}/x", labels={"axis": "x"}, conditions=conditions)
+    publish(broker, [("plant/fan-1/speed", "1200"), ("plant/fan-1/load", "0.5")], retain=True)
+    out = tmp_path / name
+    command = ("record", "--config", config, "--topic", "plant/fan-1/x", "--out", out, "--duration", "4s")
+    with process(*MONITOR, *command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as recorder:
+        assert recorder.stderr is not None
+        assert "0 s of 4 s: 1 channel" in recorder.stderr.readline()
+        publish(broker, [("plant/fan-1/speed", "1300"), ("plant/fan-1/load", "0.5"), ("plant/fan-2/speed", "9")])
+        told, errors = recorder.communicate(timeout=60)
+    assert recorder.returncode == 0, errors
+    assert "speed_rpm 1200 to 1300, load 0.5 to 0.5" in told
+    assert "oil_c" not in told
+    assert is_part_of_the_feed(out)
+    described = open_described([f"{out}?speed_rpm&load"], RecordingOptions())
+    (found,) = read_conditions(described, 100)
+    changing, constant = found.quantities["speed_rpm"], found.quantities["load"]
+    assert isinstance(changing, list)
+    assert isinstance(constant, list)
+    (speed,) = changing
+    assert np.unique(np.concatenate(constant)).tolist() == [0.5]
+    if name.endswith(".npz"):
+        with np.load(out) as stored:
+            assert (stored["load"].shape, stored["speed_rpm"].shape) == ((), (4 * RATE_HZ,))
+    assert speed[0] == 1200
+    assert speed[-1] == 1300
+    assert (np.diff(speed) >= 0).all()
+    assert speed.size == 4 * RATE_HZ // 100
+
+
+@pytest.mark.usefixtures("feed")
+def test_a_format_without_a_place_for_quantities_says_so_first(tmp_path: Path, broker: int) -> None:
+    condition = {"topic": "speeds/{machine}", "payload": {"format": "number"}}
+    config = configuration(tmp_path, broker, conditions={"speed_rpm": condition})
+    topic = ("--config", config, "--topic", "plant/fan-1/x", "--duration", "1s")
+    done = record(*topic, "--out", tmp_path / "x.wav")
+    assert "warning: .wav files have no place for speed_rpm; to keep them, write .npz or .h5\n" in done.stderr
+    config = configuration(tmp_path, broker, conditions={"unit": condition})
+    assert "sensors[0].conditions.unit in" in refused(*topic, "--out", tmp_path / "x.npz")
