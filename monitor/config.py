@@ -259,8 +259,10 @@ class Http(Section):
     public_url: str | None = Field(default=None, examples=["https://monitor.example.com"])
     """URL at which people open the live page, for links in alerts and events; its host is allowed as well. Default:
     ``listen``."""
+    grafana_url: str | None = Field(default=None, examples=["https://grafana.example.com"])
+    """URL of a Grafana with the dashboards of ``config/grafana``, for links on the live page."""
 
-    @field_validator("public_url")
+    @field_validator("public_url", "grafana_url")
     @classmethod
     def _url(cls, url: str | None) -> str | None:
         if url is not None and not PAGE_URL.fullmatch(url):

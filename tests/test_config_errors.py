@@ -115,6 +115,10 @@ def sensor(**changes: str) -> str:
             SENSOR + "http: {public_url: m.example.com}",
             "http.public_url: 'm.example.com' is not the URL of a page; write for example https://monitor.example.com",
         ),
+        (
+            SENSOR + "http: {grafana_url: grafana}",
+            "http.grafana_url: 'grafana' is not the URL of a page; write for example https://monitor.example.com",
+        ),
         (sensor(machine="{speed: 1}"), "sensors[0].machine.speed: unknown key; did you mean 'speed_rpm'?"),
         (sensor(machine="{speed_rpm: 0}"), "sensors[0].machine.speed_rpm: input should be greater than 0 (found 0)"),
         (

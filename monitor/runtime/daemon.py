@@ -18,6 +18,7 @@ from monitor.core.condition_values import ConditionValues
 from monitor.core.scoring.alarm import Changes
 from monitor.errors import ConfigurationError, MonitorError
 from monitor.runtime.addresses import channel_url, public_url
+from monitor.runtime.alarms.acknowledge import Acknowledgements
 from monitor.runtime.alarms.capture import EvidenceWriter
 from monitor.runtime.alarms.capture_names import evidence_dir
 from monitor.runtime.alarms.desk import AlarmDesk
@@ -152,6 +153,9 @@ class Daemon:
             self._errors,
         )
         self._stack.push_async_callback(self.history.close)
+        self.acknowledgements = Acknowledgements(
+            lambda: self.config.label_names, now_s, page, self._events.state, self._saving.wanted.set
+        )
         await self._bring_back()
         self.address = await self._listen()
 

@@ -23,6 +23,7 @@ from monitor.runtime.lanes.orders import Clear, Configure
 from monitor.runtime.lanes.worker import Worker
 from monitor.runtime.lanes.workers import Inference
 from monitor.runtime.web.view import View
+from tests.support.acknowledgements import acknowledgements
 from tests.support.baselines import baseline_desk
 from tests.support.histories import history_desk
 from tests.support.numpy_engine import NumpyEngine
@@ -84,6 +85,7 @@ class Plant:
             self.config.label_names,
             lambda: time.time() + self.ahead_s,
         )
+        self.acknowledgements = acknowledgements(lambda: self.config.label_names)
         self.rng = np.random.default_rng(1)
 
     def now_s(self) -> float:

@@ -101,6 +101,12 @@ def questions(daemon: RunningDaemon) -> Iterator[Asked]:
     yield "/api/v1/evidence", "/api/v1/evidence?channel=fan/x", None, "200"
     yield "/api/v1/evidence/{name}", f"/api/v1/evidence/{files[0]['name']}", None, "200"
     yield "/api/v1/evidence/{name}", "/api/v1/evidence/none.npz", None, "404"
+    path = "/api/v1/alarms/acknowledge"
+    yield path, path, {**ONE, "channels": ["fan/x", "pump/x"]}, "200"
+    yield path, path, {**ONE, "channels": ["nobody"]}, "404"
+    yield path, path, ONE, "409"
+    yield path, path, {**ONE, "by": ""}, "400"
+    yield "/api/v1/alarms", "/api/v1/alarms", None, "200"
     listing = "/api/v1/baselines"
     for query, status in (("", "200"), ("?channel=pump*&channel=fan*&details=1", "200"), ("?channel=nobody", "404")):
         yield listing, listing + query, None, status
@@ -145,7 +151,7 @@ def test_every_route_answers_as_described(daemon: RunningDaemon) -> None:
 
     for path, asked, body, expected in questions(daemon):
         check(path, asked, body, expected, {} if body is None else ours)
-        if path.startswith("/api/v1/baselines/") and expected == "400":
+        if path.startswith(("/api/v1/baselines/", "/api/v1/alarms/")) and expected == "400":
             check(path, asked, body, "403", {"Content_Type": "application/json"})
             check(path, asked, body, "415", {})
     daemon.config.write_text("nonsense")

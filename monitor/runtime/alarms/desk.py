@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from monitor.core.scoring.alarm import Changes, State
 from monitor.core.scoring.kinds import KINDS
 from monitor.runtime.alarms.capture import EvidenceWriter
-from monitor.runtime.alarms.event import AlarmEvent, Capture, restored_payload, since_s
+from monitor.runtime.alarms.event import AlarmEvent, Capture, restored_payload, seen_in, since_s, still_seen
 from monitor.runtime.alarms.in_words import Figures
 from monitor.runtime.intake.channel import Channel
 from monitor.runtime.internal_errors import InternalErrors, Where
@@ -77,7 +77,7 @@ class AlarmDesk:
             retained_is_right: whether the broker retains what it should: so after a clean stop, not after a kill.
         """
         payload = restored_payload(channel, labels, state, self._wall_clock(), self._page(labels))
-        channel.alarm_since_s = since_s(payload)
+        channel.alarm_since_s, channel.acknowledged = since_s(payload), seen_in(payload)
         if channel.event or (payload and not retained_is_right):
             retain(labels, payload)
         channel.event = payload if channel.event else ""
@@ -112,6 +112,7 @@ class AlarmDesk:
             channel.alarm_since_s = math.nan
         elif before is State.OK or math.isnan(channel.alarm_since_s):
             channel.alarm_since_s = at_s
+        channel.acknowledged = still_seen(channel.acknowledged, before, after)
         event = AlarmEvent(
             channel.name,
             labels,
@@ -123,6 +124,7 @@ class AlarmDesk:
             file,
             self._page(labels),
             provisional=channel.provisional,
+            acknowledged=channel.acknowledged,
         )
         channel.event = event.payload
         self._on_event(event)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from monitor.core.scoring.alarm import State
 from monitor.runtime.alarms.in_words import NOTHING, Figures, told
-from monitor.runtime.intake.channel import Channel
+from monitor.runtime.intake.channel import Acknowledgement, Channel
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,8 @@ class AlarmEvent:
     """URL of the channel on the live page."""
     provisional: bool = False
     """Whether the channel learns on, and its limits are provisional."""
+    acknowledged: Acknowledgement | None = None
+    """Who has seen the alarm; None: nobody yet."""
 
     @property
     def payload(self) -> str:
@@ -43,11 +45,11 @@ class AlarmEvent:
         return json.dumps(
             {
                 "text": told(self.channel, self.before, self.after, figures),
-                "time": _time(self.at_s),
+                "time": written_time(self.at_s),
                 "labels": self.labels,
                 "state": self.after.name.lower(),
                 "previous_state": self.before.name.lower(),
-                "since": None if math.isnan(self.since_s) else _time(self.since_s),
+                "since": None if math.isnan(self.since_s) else written_time(self.since_s),
                 "score": rounded(figures.score),
                 "rms_times_healthy": rounded(figures.rms_times_healthy),
                 "band_times_healthy": rounded(figures.band_times_healthy),
@@ -56,13 +58,15 @@ class AlarmEvent:
                 "evidence": {name: rounded(value) for name, value in figures.evidence.items()},
                 "evidence_file": self.evidence_file,
                 "provisional": self.provisional,
+                "acknowledged": None if self.acknowledged is None else seen_document(self.acknowledged),
                 "page": self.page,
             },
             allow_nan=False,
         )
 
 
-def _time(unix_s: float) -> str:
+def written_time(unix_s: float) -> str:
+    """An instant as events write it."""
     return datetime.fromtimestamp(unix_s, UTC).isoformat(timespec="milliseconds")
 
 
@@ -75,6 +79,27 @@ def since_s(payload: str) -> float:
     """UNIX seconds since which the alarm state of an event has not been ok; NaN: it is ok, or it does not say."""
     since = json.loads(payload).get("since") if payload else None
     return math.nan if since is None else datetime.fromisoformat(since).timestamp()
+
+
+def seen_document(seen: Acknowledgement) -> dict[str, str]:
+    """An acknowledgement as JSON."""
+    return {"by": seen.by, "reason": seen.reason, "time": written_time(seen.at_s), "state": seen.state.name.lower()}
+
+
+def seen_in(payload: str) -> Acknowledgement | None:
+    """The acknowledgement in an event; None: there is none."""
+    seen = json.loads(payload).get("acknowledged") if payload else None
+    if seen is None:
+        return None
+    at_s = datetime.fromisoformat(seen["time"]).timestamp()
+    return Acknowledgement(seen["by"], seen["reason"], at_s, State[seen["state"].upper()])
+
+
+def still_seen(seen: Acknowledgement | None, before: State, after: State) -> Acknowledgement | None:
+    """What is left of an acknowledgement after a change: it ends with the alarm, and when it becomes a worse one."""
+    if seen is None or State.OK in {before, after} or after > seen.state:
+        return None
+    return seen
 
 
 def restored_payload(channel: Channel, labels: dict[str, str], state: State | None, at_s: float, page: str) -> str:
@@ -96,7 +121,8 @@ def restored_payload(channel: Channel, labels: dict[str, str], state: State | No
     if channel.event and json.loads(channel.event)["state"] == state.name.lower():
         return channel.event
     began_s = math.nan if state is State.OK else since_s(channel.event)
-    return AlarmEvent(channel.name, labels, at_s, state, state, NOTHING, began_s, None, page).payload
+    seen = still_seen(seen_in(channel.event), state, state)
+    return AlarmEvent(channel.name, labels, at_s, state, state, NOTHING, began_s, None, page, acknowledged=seen).payload
 
 
 @dataclass(frozen=True)

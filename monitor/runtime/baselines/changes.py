@@ -40,17 +40,22 @@ Line = Annotated[str, AfterValidator(_one_line)]
 Pattern = Annotated[str, Field(min_length=1, max_length=300)]
 
 
-class Wish(BaseModel):
-    """What somebody wants to have done, checked."""
+class Statement(BaseModel):
+    """What somebody says about channels, checked."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     channels: tuple[Pattern, ...] = Field(min_length=1, max_length=1000)
     """Patterns of the channels' names."""
     by: Line = Field(max_length=LONGEST_BY)
-    """Who wants it."""
+    """Who says it."""
     reason: Line = Field(max_length=LONGEST_REASON)
     """Why."""
+
+
+class Wish(Statement):
+    """What somebody wants to have done to baselines, checked."""
+
     to: int | None = Field(default=None, ge=1, le=2**31)
     """With ``revert``: number of the baseline to go back to; None: the one before the current one."""
 

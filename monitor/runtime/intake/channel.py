@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from monitor.config_sensors import Sensor
+from monitor.core.scoring.alarm import State
 from monitor.core.scoring.calibration import Calibration
 
 COUNTERS = {
@@ -61,6 +62,20 @@ class Progress:
     """Stretches that nothing else explains: first and last UNIX seconds, and the number of kept intervals."""
     left_out: dict[str, int]
     """Intervals that were left out, by reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """That a person has seen a channel's alarm."""
+
+    by: str
+    """Who."""
+    reason: str
+    """What is to be said about it."""
+    at_s: float
+    """UNIX seconds."""
+    state: State
+    """The alarm state that was seen."""
 
 
 @dataclass(slots=True)
@@ -134,6 +149,8 @@ class Channel:
     """The last event of its alarm state, as JSON; empty: none yet."""
     alarm_since_s: float = math.nan
     """UNIX seconds since which its alarm state has not been ok; NaN: it is ok, or not known."""
+    acknowledged: Acknowledgement | None = None
+    """Who has seen its present alarm; None: nobody, or there is none."""
 
     @property
     def name(self) -> str:

@@ -4,9 +4,7 @@ Documents are made on a thread: those of a thousand channels take longer than th
 """
 
 import asyncio
-import json
 from functools import partial
-from typing import Any
 
 from aiohttp import web
 from pydantic import ValidationError
@@ -14,12 +12,10 @@ from pydantic import ValidationError
 from monitor.errors import ArtefactError, ConfigurationError
 from monitor.runtime.baselines.changes import Action, Outcome, Parcel, Wish, chosen, why
 from monitor.runtime.baselines.documents import Summary, details, summaries
+from monitor.runtime.web.answers import HEADERS, json_answer, json_body, text_answer
 from monitor.runtime.web.api import MANY, Answer, Operation, Parameter, Shape, add_route
 from monitor.runtime.web.permission import Permission
 from monitor.runtime.web.view import Service
-
-HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store"}
-"""Headers of every answer."""
 
 
 class Baselines:
@@ -37,7 +33,7 @@ class Baselines:
             try:
                 known = await asyncio.to_thread(chosen, known, patterns)
             except ConfigurationError as error:
-                return _text(404, str(error))
+                return text_answer(404, str(error))
         about = details if request.query.get("details") == "1" else summaries
         document = {
             "may_change": self._permission.may_change(request),
@@ -46,8 +42,7 @@ class Baselines:
             "problems": sorted(desk.store.problems.copy().values()),
             "channels": await asyncio.to_thread(about, desk.store, known, configured),
         }
-        body = await asyncio.to_thread(_json, document)
-        return web.Response(body=body, content_type="application/json", headers=HEADERS)
+        return json_answer(await asyncio.to_thread(json_body, document))
 
     async def file(self, request: web.Request) -> web.Response:
         """The calibration file of one channel's current baseline."""
@@ -55,11 +50,11 @@ class Baselines:
         labels = (await asyncio.to_thread(desk.known)).get(request.query.get("channel", ""))
         history = None if labels is None else desk.store.history(labels)
         if history is None or history.current is None:
-            return _text(404, "name a channel that has a baseline, in the query's 'channel'")
+            return text_answer(404, "name a channel that has a baseline, in the query's 'channel'")
         try:
             body = await asyncio.to_thread(desk.store.file_bytes, history)
         except ArtefactError as error:
-            return _text(404, str(error))
+            return text_answer(404, str(error))
         disposition = f'attachment; filename="{history.file_name(history.current)}"'
         headers = HEADERS | {"Content-Disposition": disposition}
         return web.Response(body=body, content_type="application/octet-stream", headers=headers)
@@ -72,9 +67,9 @@ class Baselines:
             wish = Wish.model_validate_json(await request.read())
             outcome = await self._service.baselines.change(action, wish)
         except ValidationError as error:
-            return _text(400, f"{action}: {why(error)}")
+            return text_answer(400, f"{action}: {why(error)}")
         except ConfigurationError as error:
-            return _text(404, str(error))
+            return text_answer(404, str(error))
         return _told(outcome)
 
     async def bring(self, request: web.Request) -> web.Response:
@@ -84,7 +79,7 @@ class Baselines:
         try:
             outcome = await self._service.baselines.bring(Parcel.model_validate_json(await request.read()))
         except ValidationError as error:
-            return _text(400, f"import: {why(error)}")
+            return text_answer(400, f"import: {why(error)}")
         return _told(outcome)
 
 
@@ -159,15 +154,4 @@ ACTIONS = {
 
 
 def _told(outcome: Outcome) -> web.Response:
-    body = _json(outcome.document())
-    status = 200 if outcome.changed else 409
-    return web.Response(status=status, body=body, content_type="application/json", headers=HEADERS)
-
-
-def _json(document: Any) -> bytes:
-    return json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
-
-
-def _text(status: int, text: str) -> web.Response:
-    body = f"{text}\n".encode(errors="backslashreplace")
-    return web.Response(status=status, body=body, content_type="text/plain", headers=HEADERS)
+    return json_answer(json_body(outcome.document()), 200 if outcome.changed else 409)

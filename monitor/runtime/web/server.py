@@ -9,6 +9,7 @@ from monitor.config import Http
 from monitor.errors import MonitorError
 from monitor.runtime.internal_errors import InternalErrors
 from monitor.runtime.web import runbook
+from monitor.runtime.web.alarms import add_alarms
 from monitor.runtime.web.api import Answer, Operation, add_document, add_route
 from monitor.runtime.web.auth import auth_middleware, auth_scheme
 from monitor.runtime.web.baselines import add_baselines
@@ -45,7 +46,9 @@ def make_app(service: Service, settings: Http, errors: InternalErrors | None = N
     add_route(app, "GET", "/metrics", _metrics, METRICS)
     add_route(app, "GET", "/-/healthy", _healthy, HEALTHY)
     add_route(app, "GET", "/-/ready", _ready, READY)
-    add_baselines(app, service, Permission(settings))
+    permission = Permission(settings)
+    add_alarms(app, service, permission)
+    add_baselines(app, service, permission)
     add_history(app, service)
     runbook.add_runbook(app)
     if settings.page:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from monitor.config import Config
+from monitor.runtime.alarms.acknowledge import Acknowledgements
 from monitor.runtime.baselines.desk import BaselineDesk
 from monitor.runtime.history.desk import HistoryDesk
 from monitor.runtime.intake.connection import MqttState
@@ -82,6 +83,8 @@ class Service(Protocol):
     """What the channels were learned from, and changing it."""
     history: HistoryDesk
     """What is kept of the channels over hours, days and weeks."""
+    acknowledgements: Acknowledgements
+    """Takes a person's word that an alarm was seen."""
 
     def view(self) -> View:
         """The data behind metrics and page, now."""

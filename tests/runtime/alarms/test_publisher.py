@@ -57,6 +57,7 @@ def test_an_event_is_json_on_the_channels_topic() -> None:
         "evidence": {"level": 1.3142, "bands": None},
         "evidence_file": None,
         "provisional": False,
+        "acknowledged": None,
         "page": "https://monitor.example.com/#/channel?machine=fan",
     }
     assert json.loads(event(math.nan).payload)["score"] is None

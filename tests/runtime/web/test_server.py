@@ -19,6 +19,7 @@ from monitor.runtime.web.auth import open_to_others
 from monitor.runtime.web.made_once import MadeOnce
 from monitor.runtime.web.server import make_app
 from monitor.runtime.web.view import View
+from tests.support.acknowledgements import acknowledgements
 from tests.support.baselines import baseline_desk
 from tests.support.histories import history_desk
 
@@ -32,6 +33,7 @@ class Service:
         self.reloads = 0
         self.baselines = baseline_desk()
         self.history = history_desk()
+        self.acknowledgements = acknowledgements()
         self.config = Config.model_validate(
             {"sensors": [{"topic": "a/{machine}", "payload": {"format": "json"}, "sampling_rate_hz": 1000}]}
         )

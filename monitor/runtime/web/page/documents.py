@@ -15,10 +15,11 @@ from monitor import __version__
 from monitor.core.arrays import Float64
 from monitor.core.diagnosis.figures import LEAST_S, velocity_refusal
 from monitor.core.learning.sensitivity import advice, stated
+from monitor.core.scoring.alarm import State
 from monitor.core.scoring.calibration import Calibration
 from monitor.core.scoring.kinds import IN_WORDS
 from monitor.quantities import spoken_duration
-from monitor.runtime.intake.channel import Channel
+from monitor.runtime.intake.channel import Acknowledgement, Channel
 from monitor.runtime.web.page.fleet import Fleet, significant
 from monitor.runtime.web.page.stream import Feed, event
 from monitor.runtime.web.table import ChannelTable
@@ -133,7 +134,7 @@ def label_orders(channels: Sequence[Channel], names: tuple[str, ...]) -> tuple[l
 
 
 def _rows(fleet: Fleet) -> list[tuple[Any, ...]]:
-    """Score, alarm state, gap ratio, RMS, coverage, age in seconds, state, its reason and share learned of channels.
+    """Score, alarm state, gap ratio, RMS, coverage, age in s, state, its reason, share learned, and who saw the alarm.
 
     A silent channel keeps the figures of its last interval, so that the last state can be read.
     """
@@ -149,9 +150,16 @@ def _rows(fleet: Fleet) -> list[tuple[Any, ...]]:
             table.state,
             table.reason,
             [None if c.learning is None else round(c.learning.ratio, 2) for c in table.channels],
+            [seen and (seen.by, seen.reason, round(seen.at_s)) for seen in _seen(table, slice(None))],
             strict=True,
         )
     )
+
+
+def _seen(table: ChannelTable, places: slice) -> list[Acknowledgement | None]:
+    """Who has seen the alarms of channels; None: nobody, or there is none."""
+    in_alarm = (table.figures["alarm_state"][places] > State.OK).tolist()
+    return [c.acknowledged if alarm else None for c, alarm in zip(table.channels[places], in_alarm, strict=True)]
 
 
 def _states(values: Float64) -> list[int | None]:
@@ -170,6 +178,7 @@ def service_document(fleet: Fleet, view: View, service: Service) -> dict[str, An
         "channels_silent": int(fleet.table.silent.sum()),
         "last_sample_age_s": round(float(fleet.table.age_s.min()), 1) if fleet.table.channels else None,
         "unready": service.unready(),
+        "grafana": service.config.http.grafana_url,
         "models": [asdict(model) for model in view.models],
     }
 
@@ -199,6 +208,7 @@ def figures_documents(fleet: Fleet, places: slice) -> list[dict[str, Any]]:
         "sample": [fleet.samples] * len(table.channels[places]),
         **{name: significant(values[places], 4) for name, values in table.figures.items()},
         "alarm_state": _states(table.figures["alarm_state"][places]),
+        "acknowledged": [seen and asdict(seen) for seen in _seen(table, places)],
         "zone": [table.zone(place) for place in range(len(table.channels))[places]],
         "velocity_refusal": [_no_velocity(table, place) for place in range(len(table.channels))[places]],
         "refusal": table.refusal[places],

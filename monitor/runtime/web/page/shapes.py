@@ -4,7 +4,7 @@ The documents are made in ``documents`` and ``captures``; a test compares what a
 described here, both ways.
 """
 
-from monitor.runtime.intake.channel import ChannelState, Progress
+from monitor.runtime.intake.channel import Acknowledgement, ChannelState, Progress
 from monitor.runtime.lanes.loading import ModelInfo
 from monitor.runtime.web.api import Shape
 
@@ -30,6 +30,8 @@ class ServiceState(Shape):
     """Seconds since the last samples of any channel; null: there is no channel."""
     unready: list[str]
     """Why the service is not ready, as ``/-/ready`` says it; empty: it is."""
+    grafana: str | None
+    """URL of Grafana (``http.grafana_url``); null: none is configured."""
     models: list[ModelInfo]
     """The models in use: name in the configuration, hash of the manifest, engine and device."""
 
@@ -62,6 +64,8 @@ class ChannelFigures(Shape):
     """Score of the last interval; 1 is the limit."""
     alarm_state: int | None
     """0 ok, 1 warning, 2 alarm."""
+    acknowledged: Acknowledgement | None
+    """Who has seen its warning or alarm; null: nobody, or there is none."""
     gap: float | None
     """RMS of measured minus forecast, in m/s²."""
     gap_ratio: float | None

@@ -1,5 +1,6 @@
 // One channel: its waveform with the forecast, the residual, and what drives the score.
 
+import { Acknowledged } from "./acknowledge.js";
 import { BaselinePanel } from "./baseline.js";
 import { Charts, loadLibrary, unpack } from "./charts.js";
 import { age, announce, fromTemplate, make, number, percent, score, setText, words } from "./format.js";
@@ -38,6 +39,7 @@ export class ChannelView {
     this.part = (selector) => frame.main.querySelector(selector);
     this.showName([...query.values()]);
     this.makeFigures();
+    this.acknowledged = new Acknowledged(this.part(".acknowledged"), frame.main);
     this.part(".pause").addEventListener("click", () => this.pause(!this.paused));
     loadLibrary().then((plotly) => this.takeLibrary(plotly));
     this.stream = new Stream(
@@ -145,6 +147,7 @@ export class ChannelView {
     setState(this.part("h1 + .state"), shownAs(message.state, message.alarm_state), state);
     for (const [, key, text] of FIGURES) setText(this.figures[key], text(message));
     this.figures.velocity_rms.parentElement.title = message.velocity_refusal ?? FIGURES.find(([, key]) => key === "velocity_rms")[3];
+    this.acknowledged.update(this.channelName, this.name, message.alarm_state, message.acknowledged);
     this.showConditions(message.conditions);
     this.past?.tick();
     if (Date.now() - this.healthyMs > HEALTHY_MS && !document.hidden) this.askHealthy();

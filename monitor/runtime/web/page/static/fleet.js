@@ -1,5 +1,6 @@
 // The overview: all channels worst first, by machine or one by one.
 
+import { Acknowledging } from "./acknowledge.js";
 import { announce, fromTemplate, make, setText } from "./format.js";
 import { byMachine, COLUMNS, machineDepth, remember, sort } from "./order.js";
 import { channelRow, machineRow, POINTS, updateChannel, updateMachine } from "./rows.js";
@@ -32,6 +33,8 @@ export class FleetView {
     this.table = this.part("table");
     this.body = this.part("tbody");
     this.more = this.part(".more");
+    this.acknowledging = new Acknowledging(frame.main);
+    this.acknowledging.ready.then(() => this.render(false));
     this.makeTools();
     this.makeHead();
     frame.showAddress(this.shown.address);
@@ -164,10 +167,10 @@ export class FleetView {
     message.places.forEach((place, i) => {
       const channel = this.channels[place];
       if (!channel) return;
-      const [value, alarmState, ratio, rms, coverage, age_s, state, reason, learned] = message.rows[i];
+      const [value, alarmState, ratio, rms, coverage, age_s, state, reason, learned, seen] = message.rows[i];
       const [shown, text] = [shownAs(state, alarmState), inWords(state, alarmState, reason)];
       if (channel.shown && channel.text !== text && ANNOUNCED.has(shown)) announce(`${channel.name}: ${text}`);
-      Object.assign(channel, { score: value, alarmState, ratio, rms, coverage, age_s, state, reason, shown, text, learned });
+      Object.assign(channel, { score: value, alarmState, ratio, rms, coverage, age_s, state, reason, shown, text, learned, seen });
     });
     const bucket = Math.floor((message.sample - 1) / this.step);
     for (const channel of this.channels) {
@@ -203,15 +206,22 @@ export class FleetView {
     this.render(true);
   }
 
+  // All alarms of these channels that nobody has seen.
+  acknowledge(channels, title) {
+    const unseen = channels.filter(({ alarmState, seen }) => alarmState > 0 && !seen);
+    this.acknowledging.open(unseen.map(({ labels }) => labels.filter(Boolean).join("/")), title);
+  }
+
   render(reorder) {
     if (!this.takenAt) return;
     if (reorder) this.reorder();
     const lines = this.lines.slice(0, this.limit);
     if (reorder) this.arrange(lines);
     const later = this.frame.isLive() ? 0 : (performance.now() - this.takenAt) / 1000;
+    const { allowed } = this.acknowledging;
     for (const { channel, machine, channels, open, inside } of lines) {
-      if (channel) updateChannel(channel.parts, channel, Boolean(inside), later);
-      else updateMachine(this.machines.get(machine), channels, channels[0], open, later);
+      if (channel) updateChannel(channel.parts, channel, Boolean(inside), later, allowed);
+      else updateMachine(this.machines.get(machine), channels, channels[0], open, later, allowed);
     }
     this.renderCounts();
     this.table.hidden = !this.channels.length;
@@ -257,8 +267,11 @@ export class FleetView {
   }
 
   partsOf({ channel, machine }) {
-    if (channel) return (channel.parts ??= channelRow(channel, this.labelNames));
-    if (!this.machines.has(machine)) this.machines.set(machine, machineRow(machine, () => this.toggle(machine)));
+    if (channel) return (channel.parts ??= channelRow(channel, this.labelNames, () => this.acknowledge([channel], channel.name)));
+    if (!this.machines.has(machine)) {
+      const acknowledge = () => this.acknowledge(this.channels.filter((channel) => channel.machine === machine), machine);
+      this.machines.set(machine, machineRow(machine, () => this.toggle(machine), acknowledge));
+    }
     return this.machines.get(machine);
   }
 }

@@ -1,22 +1,25 @@
 // The rows of the overview: one for a channel, one for a machine, which unfolds to those of its channels.
 
+import { seenText } from "./acknowledge.js";
 import { age, channelAddress, fromTemplate, make, number, percent, score, setText, share, span } from "./format.js";
 import { rank, setState, STATES, TROUBLE } from "./states.js";
 
 export const POINTS = 60;
 
-export function channelRow(channel, labelNames) {
+// `acknowledge`: called when a person wants to.
+export function channelRow(channel, labelNames, acknowledge) {
   const parts = partsOf(fromTemplate("row").firstElementChild);
   const link = make("a", channel.name, { href: channelAddress(labelNames, channel.labels) });
   parts.name.append(link);
   parts.link = link;
+  parts.acknowledge.addEventListener("click", acknowledge);
   parts.row.addEventListener("click", (event) => {
     if (!event.target.closest("a, button") && !getSelection().toString()) link.click();
   });
   return parts;
 }
 
-export function machineRow(name, onToggle) {
+export function machineRow(name, onToggle, acknowledge) {
   const parts = partsOf(fromTemplate("row").firstElementChild);
   const button = make("button", "", { type: "button", class: "unfold" });
   button.append(make("i", "", { "aria-hidden": "true" }), make("span", name));
@@ -24,8 +27,9 @@ export function machineRow(name, onToggle) {
   parts.count = make("small");
   parts.name.append(button, " ", parts.count);
   parts.button = button;
+  parts.acknowledge.addEventListener("click", acknowledge);
   parts.row.addEventListener("click", (event) => {
-    if (!event.target.closest("a") && !getSelection().toString()) onToggle();
+    if (!event.target.closest(".acknowledge") && !getSelection().toString()) onToggle();
   });
   return parts;
 }
@@ -33,25 +37,27 @@ export function machineRow(name, onToggle) {
 function partsOf(row) {
   const cell = (name) => row.querySelector(name);
   return {
-    row, state: cell(".state"), name: cell(".c-name"), score: cell(".c-score .number"), meter: cell(".meter"),
+    row, state: cell(".state"), acknowledge: cell(".acknowledge"), seen: cell(".seen"), name: cell(".c-name"), score: cell(".c-score .number"), meter: cell(".meter"),
     line: cell("polyline"), limit: cell(".limit"), ratio: cell(".c-ratio"), rms: cell(".c-rms"), coverage: cell(".c-cover"),
     age: cell(".c-age"),
   };
 }
 
-// `inside`: the row stands below that of its machine; `later`: seconds since the figures came.
-export function updateChannel(parts, channel, inside, later) {
+// `inside`: the row stands below that of its machine; `later`: seconds since the figures came; `allowed`: whether the
+// person may acknowledge.
+export function updateChannel(parts, channel, inside, later, allowed) {
   parts.row.classList.toggle("inside", inside);
   setText(parts.link, inside ? channel.rest : channel.name);
   if (inside) parts.link.setAttribute("aria-label", channel.name);
   else parts.link.removeAttribute("aria-label");
   update(parts, channel, channel.age_s + later);
+  showSeen(parts, [channel], allowed);
   parts.row.classList.toggle("silent", channel.state === "silent");
   parts.state.title = channel.learned === null ? "" : `${percent(channel.learned)} learned`;
 }
 
 // A machine is as bad as the worst of its channels, figure by figure; `first` is the one that is first in the order.
-export function updateMachine(parts, channels, first, open, later) {
+export function updateMachine(parts, channels, first, open, later, allowed) {
   parts.row.classList.toggle("open", open);
   parts.button.setAttribute("aria-expanded", open);
   const inState = new Map();
@@ -69,6 +75,19 @@ export function updateMachine(parts, channels, first, open, later) {
     coverage: least(channels, "coverage"),
   };
   update(parts, worst, greatest(channels, "age_s") + later);
+  showSeen(parts, channels, allowed);
+}
+
+// Who has seen the alarms, or the button to say so while one was seen by nobody.
+function showSeen(parts, channels, allowed) {
+  const alarms = channels.filter(({ alarmState }) => alarmState > 0);
+  const seen = alarms.filter((channel) => channel.seen);
+  const all = alarms.length > 0 && seen.length === alarms.length;
+  parts.acknowledge.hidden = !allowed || !alarms.length || all;
+  parts.seen.hidden = !all;
+  if (!all) return;
+  setText(parts.seen, `✓ ${[...new Set(seen.map((channel) => channel.seen[0]))].join(", ")}`);
+  parts.seen.title = seen.map((channel) => seenText(channel.seen)).join("\n");
 }
 
 // `1 alarm (de / x)`: who is in trouble is named while it is one channel or two.

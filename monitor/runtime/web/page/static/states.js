@@ -30,10 +30,10 @@ export function inWords(state, alarmState, reason) {
 }
 
 // The place of a channel in the order of importance, 0 the worst. A dead sensor on a machine in alarm comes before a
-// warning; where nothing is calibrated, that is less urgent than a sensor that died.
-export function rank({ state, alarmState, shown, reason }) {
+// warning; where nothing is calibrated, that is less urgent than a sensor that died. What somebody has seen comes after what nobody has.
+export function rank({ state, alarmState, shown, reason, seen }) {
   const place = Object.keys(STATES).indexOf(shown);
-  if (alarmState > 0) return place + (state === "silent" ? 0.5 : 0);
+  if (alarmState > 0) return place + (state === "silent" ? 0.5 : 0) + (seen ? 0.25 : 0);
   return reason === "no_calibration" ? Object.keys(STATES).indexOf("silent") + 0.5 : place;
 }
 
