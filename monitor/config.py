@@ -7,14 +7,17 @@ the contents of the files that it names.
 import re
 from itertools import combinations, product
 from pathlib import Path
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
+from monitor.config_kafka import Kafka
 from monitor.config_section import Section
 from monitor.config_sensors import Sensor
+from monitor.config_tls import Tls
 from monitor.core.condition_values import CONDITIONS_IN_ALL
+from monitor.core.messages.decode import SPARKPLUG
 from monitor.core.messages.topics import TopicPattern
 from monitor.quantities import Bytes, Seconds
 
@@ -23,23 +26,6 @@ HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,252}[A-Za-z0-9])?")
 
 PAGE_URL = re.compile(r"https?://[A-Za-z0-9.:_\[\]-]+(/[^\s?#\"]*)?")
 """The URL of a page, without user, query and fragment."""
-
-
-class MqttTls(Section):
-    """Certificates for the connection to the broker; the broker's certificate is always verified."""
-
-    ca_file: Path | None = Field(default=None, examples=["/etc/ssl/plant-ca.pem"])
-    """CA certificates to trust instead of the system's."""
-    cert_file: Path | None = Field(default=None, examples=["client.pem"])
-    """Client certificate."""
-    key_file: Path | None = Field(default=None, examples=["client-key.pem"])
-    """The key of the client certificate."""
-
-    @model_validator(mode="after")
-    def _pair(self) -> Self:
-        if (self.cert_file is None) != (self.key_file is None):
-            raise ValueError("cert_file and key_file go together")
-        return self
 
 
 class HomeAssistant(Section):
@@ -62,6 +48,8 @@ class Sparkplug(Section):
 class Mqtt(Section):
     """The connection to the broker."""
 
+    section: ClassVar[str] = "mqtt"
+
     url: str = Field(default="mqtt://localhost:1883", examples=["mqtts://broker.example.com:8883"])
     """``mqtt://host[:port]`` or ``mqtts://host[:port]`` (TLS)."""
     version: Literal["5", "3.1.1"] = "5"
@@ -74,7 +62,7 @@ class Mqtt(Section):
     password_file: Path | None = Field(default=None, examples=["mqtt-password"])
     """File with the password; one trailing newline is ignored. A name without a folder is also looked up in systemd's
     credentials directory."""
-    tls: MqttTls = MqttTls()
+    tls: Tls = Tls()
     """Certificates; only with ``mqtts://``."""
     qos: Literal[0, 1] = 0
     """Quality of service of the subscriptions."""
@@ -109,6 +97,12 @@ class Mqtt(Section):
             raise ValueError("no user or password in the url; use the keys user and password_file")
         _ = parts.port  # raises ValueError if out of range
         return url
+
+    @property
+    def address(self) -> str:
+        """``host:port`` of the broker."""
+        host, port = self.host_and_port
+        return f"{host}:{port}"
 
     @property
     def host_and_port(self) -> tuple[str, int]:
@@ -147,7 +141,7 @@ class Mqtt(Section):
 
     @model_validator(mode="after")
     def _encrypted(self) -> Self:
-        if self.tls != MqttTls() and not self.secure:
+        if self.tls != Tls() and not self.secure:
             raise ValueError("tls is given, but the url is not encrypted; write mqtts://host:8883")
         return self
 
@@ -320,6 +314,8 @@ class Config(Section):
 
     mqtt: Mqtt = Mqtt()
     """The broker."""
+    kafka: Kafka | None = Field(default=None, examples=[{"bootstrap": "localhost:9092"}])
+    """A Kafka cluster instead."""
     models: dict[str, str] = Field(default={"default": "models/reference"}, examples=[{"default": "reference"}])
     """Models by name: each a directory, relative to this file, or the name of a shipped model such as ``reference``."""
     sensors: tuple[Sensor, ...]
@@ -346,6 +342,20 @@ class Config(Section):
         if not sensors:
             raise ValueError("name at least one sensor")
         return sensors
+
+    @model_validator(mode="after")
+    def _one_broker(self) -> Self:
+        if self.kafka is None:
+            return self
+        if "mqtt" in self.model_fields_set:
+            raise ValueError("kafka: is given beside mqtt; messages come from one of them, leave the other out")
+        for i, sensor in enumerate(self.sensors):
+            if sensor.payload.format == SPARKPLUG:
+                raise ValueError(
+                    f"sensors[{i}].payload.format: sparkplug needs mqtt; births, data and deaths of a node have "
+                    "different topics, and Kafka does not keep the order of records with different keys"
+                )
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -377,6 +387,11 @@ class Config(Section):
         if problems:
             raise ValueError("\n".join(problems))
         return self
+
+    @property
+    def broker(self) -> Mqtt | Kafka:
+        """Where the messages come from."""
+        return self.mqtt if self.kafka is None else self.kafka
 
     @property
     def label_names(self) -> tuple[str, ...]:

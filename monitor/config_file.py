@@ -138,11 +138,11 @@ def with_own_place(config: Config, config_file: Path) -> Config:
     folder = config.state_dir or os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
     if folder:
         config = config.model_copy(update={"state_dir": config_file.parent / folder})
-    if config.mqtt.client_id is None:
+    if config.broker.client_id is None:
         place = str((config.state_dir or config_file).absolute())
         name = f"{socket.gethostname()}-{hashlib.sha256(place.encode()).hexdigest()[:8]}"
-        mqtt = config.mqtt.model_copy(update={"client_id": f"vibration-monitor-{name}"})
-        config = config.model_copy(update={"mqtt": mqtt})
+        broker = config.broker.model_copy(update={"client_id": f"vibration-monitor-{name}"})
+        config = config.model_copy(update={broker.section: broker})
     return config
 
 

@@ -30,6 +30,7 @@ EXTRAS = {
     "soundfile": "recordings",
     "matplotlib": "plot",
     "amqtt": "demo",
+    "confluent_kafka": "kafka",
 }
 """Optional libraries, each with the smallest extra that brings it."""
 

@@ -18,6 +18,20 @@ NO_OWN_MODEL = (
     "'vibration-monitor train', and name it under models"
 )
 
+TOPIC_OF_MQTT = (
+    "kafka.topic: 'plant/fan-1' is not a topic of Kafka (letters, digits, '.', '_' and '-', at most 249); the topics "
+    "that sensors publish to are the keys of its records"
+)
+
+NOT_IN_THIS_FILE = (
+    "kafka.options: 'ssl.keystore.password' is a secret, which does not belong into this file; use sasl.password_file"
+)
+
+NO_SPARKPLUG = (
+    "sensors[0].payload.format: sparkplug needs mqtt; births, data and deaths of a node have different topics, and "
+    "Kafka does not keep the order of records with different keys"
+)
+
 
 def problems(text: str) -> list[str]:
     with pytest.raises(ConfigurationError) as caught:
@@ -40,6 +54,50 @@ def sensor(**changes: str) -> str:
         (
             SENSOR + "mqtt: {events_topic: a, baselines_topic: a}",
             "mqtt: baselines_topic and events_topic are the same; one would replace the other",
+        ),
+        (
+            SENSOR + "mqtt: {}\nkafka: {}",
+            "kafka: is given beside mqtt; messages come from one of them, leave the other out",
+        ),
+        (SENSOR + "kafka: {grup: x}", "kafka.grup: unknown key; did you mean 'group'?"),
+        (
+            SENSOR + "kafka: {bootstrap: 'a:9092,http://b'}",
+            "kafka.bootstrap: 'http://b' is not the address of a broker; write for example localhost:9092",
+        ),
+        (
+            SENSOR + "kafka: {topic: [vibration, plant/fan-1]}",
+            TOPIC_OF_MQTT,
+        ),
+        (SENSOR + "kafka: {topic: []}", "kafka.topic: name at least one topic"),
+        (SENSOR + "kafka: {topic: [a, a]}", "kafka.topic: a topic is named twice"),
+        (
+            SENSOR + "kafka: {topic: a, conditions_topic: a}",
+            "kafka: conditions_topic: is among the topics already; every quantity would be read twice",
+        ),
+        (
+            SENSOR + "kafka: {options: {group.id: x}}",
+            "kafka.options: 'group.id' is set by the daemon itself, from its own keys; leave it out",
+        ),
+        (
+            SENSOR + "kafka: {options: {ssl.keystore.password: x}}",
+            NOT_IN_THIS_FILE,
+        ),
+        (
+            SENSOR + "kafka: {security: sasl_ssl}",
+            "kafka: security is sasl_ssl, but there is no account; give sasl.user and its password_file",
+        ),
+        (
+            SENSOR + "kafka: {sasl: {user: a, password_file: b}}",
+            "kafka: sasl is given, but security is plaintext; write security: sasl_ssl",
+        ),
+        (SENSOR + "kafka: {sasl: {user: a}}", "kafka.sasl: user and password_file go together"),
+        (
+            SENSOR + "kafka: {tls: {ca_file: a}}",
+            "kafka: tls is given, but security is plaintext; write security: ssl, or sasl_ssl",
+        ),
+        (
+            "kafka: {}\n" + sensor(topic="'spBv1.0/a/NDATA/{node}/x'", payload="{format: sparkplug}"),
+            NO_SPARKPLUG,
         ),
         (SENSOR + "mqtt: {usr: x}", "mqtt.usr: unknown key; did you mean 'user'?"),
         (

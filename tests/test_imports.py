@@ -21,6 +21,7 @@ HEAVY = {
     "amqtt",
     "onnx",
     "jax",
+    "confluent_kafka",
 }
 
 

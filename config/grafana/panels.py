@@ -54,6 +54,11 @@ def rate(metric: str, by: str = "instance", select: str = SERVICE) -> str:
     return f"sum by ({by}) (rate({metric}{{{select}}}{RATE}))"
 
 
+def either(mqtt: str, kafka: str) -> str:
+    """PromQL for what arrives a second, over MQTT or from Kafka."""
+    return f"{rate(f'vibration_mqtt_{mqtt}_received_total')} or {rate(f'vibration_kafka_{kafka}_received_total')}"
+
+
 def quantile(share: float, metric: str, by: str = "instance") -> str:
     """PromQL for a quantile of a histogram."""
     return f"histogram_quantile({share}, sum by (le, {by}) (rate({metric}_bucket{{{SERVICE}}}{RATE})))"
@@ -258,7 +263,8 @@ SERVICE_PANELS = [
     ),
     Panel(
         "Broker", "none", "Whether the daemon is connected to the broker and subscribed.",
-        {"{{instance}}": f"vibration_mqtt_connected{{{SERVICE}}}"}, "stat", 4, 4, mappings=YES_NO,
+        {"{{instance}}": f"vibration_mqtt_connected{{{SERVICE}}} or vibration_kafka_connected{{{SERVICE}}}"},
+        "stat", 4, 4, mappings=YES_NO,
     ),
     Panel(
         "Configuration loaded", "none",
@@ -280,11 +286,11 @@ SERVICE_PANELS = [
     ),
     Panel(
         "Messages", "suffix: messages/s", "Messages from the broker.",
-        {"{{instance}}": rate("vibration_mqtt_messages_received_total")}, width=8,
+        {"{{instance}}": either("messages", "records")}, width=8,
     ),
     Panel(
         "Payload", "Bps", "Payload bytes from the broker.",
-        {"{{instance}}": rate("vibration_mqtt_bytes_received_total")}, width=8,
+        {"{{instance}}": either("bytes", "bytes")}, width=8,
     ),
     Panel(
         "Messages rejected", "suffix: messages/s", "Rejected messages, by reason.",

@@ -11,6 +11,7 @@ from monitor.bench.load import Load
 from monitor.cli.broker_options import FILE, broker_settings
 from monitor.cli.model_argument import named_model
 from monitor.config import Mqtt
+from monitor.errors import ConfigurationError
 
 
 @click.command()
@@ -64,9 +65,10 @@ def command(
     """
     if url is not None:
         load = Load(channels, rates_hz[0], message_samples, seconds, factor)
-        _end_to_end(
-            broker_settings(config_file, {"url": url}, {}), load, workers, calibrated=calibrated, as_json=as_json
-        )
+        broker = broker_settings(config_file, {"url": url}, {})
+        if not isinstance(broker, Mqtt):
+            raise ConfigurationError(f"--mqtt: '{url}' is the address of a Kafka cluster; write mqtt://host:1883")
+        _end_to_end(broker, load, workers, calibrated=calibrated, as_json=as_json)
         return
     from monitor.bench import alone
     from monitor.model.artefact.artefact import load_artefact

@@ -1,5 +1,6 @@
 """The options of every command that connects to a broker: its address, our credentials, TLS."""
 
+import re
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -11,6 +12,7 @@ from pydantic_core import ErrorDetails
 
 from monitor.config import Mqtt
 from monitor.config_file import read_config
+from monitor.config_kafka import Kafka
 from monitor.errors import ConfigurationError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -18,8 +20,12 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 FILE = click.Path(path_type=Path, dir_okay=False)
 
 OPTIONS = (
-    click.option("--url", help="The broker, mqtt://host or mqtts://host (TLS); default: mqtt://localhost:1883."),
-    click.option("--config", "config_file", type=FILE, help="Take the broker from the section mqtt of this file."),
+    click.option(
+        "--url", help="mqtt://host, mqtts://host (TLS), kafka://host:9092/TOPIC; default: mqtt://localhost:1883."
+    ),
+    click.option(
+        "--config", "config_file", type=FILE, help="Take the broker from the section mqtt or kafka of this file."
+    ),
     click.option("--user", help="User name."),
     click.option("--password-file", type=FILE, help="File with the password."),
     click.option(
@@ -32,7 +38,7 @@ OPTIONS = (
 
 
 def broker_options(command: Command) -> Callable[..., Any]:
-    """Add the options to a click command and pass them on as one argument ``broker``, a :class:`monitor.config.Mqtt`.
+    """Add the options to a command and pass them on as one argument ``broker``: the section ``mqtt`` or ``kafka``.
 
     An option overrides the file of ``--config``. An invalid option is a ConfigurationError that names it.
 
@@ -65,26 +71,61 @@ def broker_options(command: Command) -> Callable[..., Any]:
     return decorated
 
 
-def broker_settings(config_file: Path | None, given: dict[str, Any], tls: dict[str, Any]) -> Mqtt:
-    """The broker's settings from the options.
+def broker_settings(config_file: Path | None, given: dict[str, Any], tls: dict[str, Any]) -> Mqtt | Kafka:
+    """The broker's settings from the options: MQTT, or Kafka if the url or else the configuration says so.
 
     Args:
-        config_file: configuration whose section ``mqtt`` gives the defaults; None: built-in defaults.
-        given: keys of that section; None: not given. They override the file.
-        tls: likewise for its section ``tls``.
+        config_file: configuration whose section ``mqtt`` or ``kafka`` gives the defaults; None: built-in defaults.
+        given: ``url``, ``user`` and ``password_file``; None: not given. They override the file.
+        tls: keys of the section ``tls``, likewise.
 
     Raises:
         ConfigurationError: the settings are invalid.
     """
-    # Every broker supports 3.1.1.
-    plain: dict[str, Any] = {"version": "3.1.1", "tls": {}}
-    settings = plain if config_file is None else read_config(config_file).mqtt.model_dump()
-    settings |= {key: value for key, value in given.items() if value is not None}
-    settings["tls"] |= {key: value for key, value in tls.items() if value is not None}
+    given = {key: value for key, value in given.items() if value is not None}
+    tls = {key: value for key, value in tls.items() if value is not None}
+    config = None if config_file is None else read_config(config_file)
+    url = str(given.get("url", "kafka" if config is not None and config.kafka is not None else "mqtt"))
     try:
+        if url.startswith("kafka"):
+            return _kafka(config.kafka if config is not None else None, given, tls)
+        # Every broker supports 3.1.1.
+        plain: dict[str, Any] = {"version": "3.1.1", "tls": {}}
+        settings = (plain if config is None else config.mqtt.model_dump()) | given
+        settings["tls"] |= tls
         return Mqtt.model_validate(settings)
     except ValidationError as error:
         raise ConfigurationError("\n".join(map(_line, error.errors()))) from error
+
+
+def _kafka(configured: Kafka | None, given: dict[str, Any], tls: dict[str, Any]) -> Kafka:
+    """The settings of a Kafka cluster; its url is ``kafka://host:port[,host:port][/TOPIC]``, ``kafkas://`` with TLS.
+
+    Raises:
+        ConfigurationError: the url is not one.
+        ValidationError: the settings are invalid.
+    """
+    settings: dict[str, Any] = {"tls": {}, "sasl": {}} if configured is None else configured.model_dump()
+    secure = configured is not None and configured.secure
+    if "url" in given:
+        found = KAFKA_URL.fullmatch(given["url"])
+        if found is None:
+            raise ConfigurationError(
+                f"--url: '{given['url']}' is not the address of a cluster; write kafka://host:9092/TOPIC, "
+                "or kafkas://host:9093/TOPIC (TLS)"
+            )
+        secure = found[1] == "kafkas"
+        settings["bootstrap"] = found[2]
+        settings |= {"topic": found[3]} if found[3] else {}
+    settings["tls"] |= tls
+    settings["sasl"] |= {key: value for key, value in given.items() if key != "url"}
+    kind = "ssl" if secure else "plaintext"
+    settings["security"] = f"sasl_{kind}" if settings["sasl"].get("user") else kind
+    return Kafka.model_validate(settings)
+
+
+KAFKA_URL = re.compile(r"(kafkas?)://([^/]+)(?:/([^/]+))?/?")
+"""Scheme, brokers and topic of a url."""
 
 
 def _line(details: ErrorDetails) -> str:

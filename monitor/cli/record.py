@@ -16,6 +16,7 @@ from monitor.cli.progress import Bar, progress_bar
 from monitor.cli.recordings import duration as duration_option
 from monitor.cli.recordings import warn
 from monitor.config import Mqtt, Sparkplug
+from monitor.config_kafka import Kafka
 from monitor.core.messages.decode import FORMATS
 from monitor.core.units import UNITS_MPS2
 
@@ -58,7 +59,7 @@ def command(
     rebirth: bool,
     force: bool,
     as_json: bool,
-    broker: Mqtt,
+    broker: Mqtt | Kafka,
 ) -> None:
     """Record channels from their live messages, each to a file of its own.
 
@@ -74,13 +75,15 @@ def command(
     Example: vibration-monitor record --topic plant/fan-1/de/x --sampling-rate-hz 12000 --unit g --duration 60s
     --out healthy.npz
     """
-    from monitor.errors import MonitorError
+    from monitor.errors import ConfigurationError, MonitorError
     from monitor.feed.record import Recorder
     from monitor.feed.tape import Tape
     from monitor.feed.wanted import Stated, what_to_record
 
     config_file = click.get_current_context().params["config_file"]
-    if rebirth:
+    if rebirth and isinstance(broker, Kafka):
+        raise ConfigurationError("--rebirth: asks nodes of Sparkplug B, which need MQTT; leave it out")
+    if rebirth and isinstance(broker, Mqtt):
         broker = broker.model_copy(update={"sparkplug": Sparkplug(rebirth=True)})
     stated = Stated(topic, sampling_rate_hz, unit, payload_format, axis)
     wanted = what_to_record(config_file, broker, stated)
@@ -196,7 +199,8 @@ class _Warnings(logging.Handler):
 
 def _show_log() -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[_Warnings()], force=True)
-    logging.getLogger("mqtt").setLevel(logging.CRITICAL)  # failed connections are told by the recorder
+    for name in ("mqtt", "librdkafka"):  # failed connections are told by the recorder
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 
 def _written(tape: "Tape", track: "Track", out: Path, folder: Path, suffix: str) -> "list[Written]":

@@ -1,4 +1,4 @@
-"""``replay``: publishes a recording over MQTT, as its sensor would have sent it."""
+"""``replay``: publishes a recording to a broker, as its sensor would have sent it."""
 
 import asyncio
 import contextlib
@@ -11,6 +11,7 @@ from monitor.cli.broker_options import broker_options
 from monitor.cli.recordings import duration as duration_option
 from monitor.cli.recordings import recording_options
 from monitor.config import Mqtt
+from monitor.config_kafka import Kafka
 from monitor.recording.options import RecordingOptions
 
 
@@ -69,10 +70,10 @@ def command(
     loop: bool,
     qos: str,
     as_json: bool,
-    broker: Mqtt,
+    broker: Mqtt | Kafka,
     options: RecordingOptions,
 ) -> None:
-    """Publish RECORDING over MQTT in real time, X times as fast, or as fast as the broker accepts it.
+    """Publish RECORDING in real time, X times as fast, or as fast as the broker accepts it.
 
     Ctrl-C ends it. With --loop the signal jumps where its end meets its beginning, which a score may show.
 
@@ -81,6 +82,7 @@ def command(
     import aiomqtt
 
     from monitor.errors import ConfigurationError, MonitorError
+    from monitor.feed.kafka import kafka_publisher
     from monitor.feed.replay import Replay, ReplayPlan
     from monitor.recording.source import open_recording
     from monitor.runtime.intake.direct_client import client_options
@@ -96,6 +98,10 @@ def command(
     replay = Replay(source, plan)
 
     async def publish() -> None:
+        if isinstance(broker, Kafka):
+            async with kafka_publisher(broker) as publisher:
+                await replay.run(publisher)
+            return
         try:
             async with aiomqtt.Client(**client_options(broker)) as client:
                 await replay.run(client)

@@ -1,1 +1,1 @@
-"""Recordings to and from an MQTT broker: replaying and recording."""
+"""Recordings to and from a broker: replaying and recording."""

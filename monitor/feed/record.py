@@ -17,17 +17,20 @@ from typing import Any
 import aiomqtt
 
 from monitor.config import Mqtt
+from monitor.config_kafka import Kafka
 from monitor.core.messages.decode import PACKED, SPARKPLUG, Reason
 from monitor.core.messages.sparkplug.addresses import NAMESPACE, address_of, message_filters
 from monitor.core.messages.topics import TopicPattern
 from monitor.core.scoring.plausibility import IMPLAUSIBLE_MPS2
 from monitor.errors import ConfigurationError, MonitorError
+from monitor.feed.kafka import HandedOn, require_topics
 from monitor.feed.tape import Tape, Track
 from monitor.feed.wanted import Wanted
 from monitor.runtime.intake.channel import Channel
 from monitor.runtime.intake.conditions import Conditions
 from monitor.runtime.intake.direct_client import DirectClient, client_options
 from monitor.runtime.intake.ingest import Ingest
+from monitor.runtime.intake.kafka.whole_topics import WholeTopics
 
 SILENCE_S = 30.0
 """Seconds without a message after which a channel is not waited for. Lower: sensors that send rarely cannot be
@@ -88,7 +91,7 @@ class Recorder:
         """Rejected messages by reason."""
         return Counter({reason.value: count for reason, count in self._ingest.rejected.items()})
 
-    async def run(self, broker: Mqtt, look: Callable[[], None]) -> None:
+    async def run(self, broker: Mqtt | Kafka, look: Callable[[], None]) -> None:
         """Record; ends when all channels are complete or silent, or at SIGINT or SIGTERM.
 
         Args:
@@ -106,10 +109,9 @@ class Recorder:
             connected = False
             while not self._stop.is_set():
                 try:
-                    await self._connection(broker, look)
+                    await (self._mqtt(broker, look) if isinstance(broker, Mqtt) else self._kafka(broker, look))
                 except aiomqtt.MqttError as error:
-                    host, port = broker.host_and_port
-                    text = f"record: the broker at {host}:{port} failed: {error}"
+                    text = f"record: the broker at {broker.address} failed: {error}"
                     if not connected and not self._tape.tracks:
                         raise MonitorError(text) from error
                     self._warn(f"{text}; trying again")
@@ -127,7 +129,24 @@ class Recorder:
         self.interrupted = True
         self._stop.set()
 
-    async def _connection(self, broker: Mqtt, look: Callable[[], None]) -> None:
+    async def _kafka(self, broker: Kafka, look: Callable[[], None]) -> None:
+        """Record what comes to all partitions from now on, until recording is over; lost brokers are found again."""
+        await asyncio.to_thread(require_topics, broker)
+        reader = WholeTopics(broker, broker.topics, HandedOn(self._deliver))
+        reading = asyncio.create_task(reader.run())
+        try:
+            while not self._over():
+                await asyncio.wait({reading}, timeout=LOOK_S)
+                if reading.done():
+                    await reading  # which raises the reason
+                self._ingest.release_overdue()
+                look()
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+        self._stop.set()
+
+    async def _mqtt(self, broker: Mqtt, look: Callable[[], None]) -> None:
         """Record over one connection, until it is lost or recording is over."""
         client = DirectClient(self._deliver, broker.max_payload, **client_options(broker))
         async with client:

@@ -1,4 +1,4 @@
-"""Publishes a recording over MQTT, message by message, in real time or at another speed.
+"""Publishes a recording to a broker, message by message, in real time or at another speed.
 
 Samples are sent in the unit of the file, as the sensor would send them.
 """
@@ -7,6 +7,7 @@ import asyncio
 import math
 import time
 from dataclasses import dataclass
+from typing import Protocol
 
 import aiomqtt
 
@@ -16,6 +17,13 @@ from monitor.recording.source import Recording
 
 DEFAULT_MESSAGE_S = 0.1
 """Default length of a message, typical of vibration sensors."""
+
+
+class Publisher(Protocol):
+    """A connected client, of MQTT or of Kafka."""
+
+    async def publish(self, topic: str, payload: bytes, qos: int) -> None:
+        """Send one message; raises aiomqtt.MqttError or MonitorError if it cannot be sent."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,7 @@ class Replay:
         """What was published so far."""
         return Replayed(self._messages, self._samples, time.monotonic() - self._began_s)
 
-    async def run(self, client: aiomqtt.Client) -> None:
+    async def run(self, client: Publisher) -> None:
         """Publish until the end, or until the plan's duration is over.
 
         Raises:
@@ -78,7 +86,7 @@ class Replay:
                 return
             began_wall_s += passed_s
 
-    async def _pass(self, client: aiomqtt.Client, began_wall_s: float) -> float | None:
+    async def _pass(self, client: Publisher, began_wall_s: float) -> float | None:
         """Publish the recording once; returns its seconds, None when the duration of the plan is over."""
         recording, plan, rate_hz = self._recording, self._plan, self._recording.sampling_rate_hz
         size = plan.message_samples or max(1, round(DEFAULT_MESSAGE_S * rate_hz))
@@ -95,7 +103,7 @@ class Replay:
             try:
                 payload = encode(piece.samples, plan.payload_format, began_wall_s + at_s)
                 await client.publish(plan.topic, payload, qos=plan.qos)
-            except aiomqtt.MqttError as error:
+            except (aiomqtt.MqttError, MonitorError) as error:
                 raise MonitorError(f"replay: lost the broker after {self._messages} messages: {error}") from error
             self._messages += 1
             self._samples += piece.samples.size

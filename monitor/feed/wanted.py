@@ -7,9 +7,11 @@ contradict it.
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from monitor.config import Config, Mqtt
 from monitor.config_file import read_config
+from monitor.config_kafka import Kafka
 from monitor.config_sensors import Payload, Sensor
 from monitor.core.messages.topics import TopicPattern
 from monitor.errors import ConfigurationError
@@ -55,7 +57,7 @@ class Wanted:
                     yield topic
 
 
-def what_to_record(config_file: Path | None, broker: Mqtt, stated: Stated) -> Wanted:
+def what_to_record(config_file: Path | None, broker: Mqtt | Kafka, stated: Stated) -> Wanted:
     """Find the sensors to record.
 
     Args:
@@ -98,7 +100,9 @@ def what_to_record(config_file: Path | None, broker: Mqtt, stated: Stated) -> Wa
         sensor.model_copy(update={"model": "default", "topic": _named(sensor.topic)}) for _, sensor in sensors
     )
     return Wanted(
-        config.model_copy(update={"sensors": chosen, "models": {"default": "reference"}, "mqtt": broker}),
+        config.model_copy(
+            update={"sensors": chosen, "models": {"default": "reference"}, "kafka": None, broker.section: broker}
+        ),
         (topic,) if topic else tuple(TopicPattern.parse(sensor.topic) for sensor in chosen),
         stated.axis,
         tuple(
@@ -109,7 +113,7 @@ def what_to_record(config_file: Path | None, broker: Mqtt, stated: Stated) -> Wa
     )
 
 
-def _of_options(topic: TopicPattern, broker: Mqtt, stated: Stated, why: str) -> Wanted:
+def _of_options(topic: TopicPattern, broker: Mqtt | Kafka, stated: Stated, why: str) -> Wanted:
     missing = {"--sampling-rate-hz": stated.sampling_rate_hz, "--unit": stated.unit}
     if absent := [option for option, value in missing.items() if value is None]:
         raise ConfigurationError(
@@ -124,7 +128,8 @@ def _of_options(topic: TopicPattern, broker: Mqtt, stated: Stated, why: str) -> 
             "unit": stated.unit,
         }
     )
-    config = Config(mqtt=broker, models={"default": "reference"}, sensors=(sensor,))
+    given: dict[str, Any] = {broker.section: broker}
+    config = Config(models={"default": "reference"}, sensors=(sensor,), **given)
     return Wanted(config, (topic,), stated.axis)
 
 

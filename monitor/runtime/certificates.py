@@ -89,8 +89,8 @@ def certificate_expiries(config: Config) -> dict[str, float]:
         ConfigurationError: a file cannot be read or holds no certificate.
     """
     wanted: list[tuple[Path | None, Callable[[Iterable[float]], float]]] = [(config.http.cert_file, min)]
-    if config.mqtt.secure:
-        wanted += [(config.mqtt.tls.cert_file, min), (config.mqtt.tls.ca_file, max)]
+    if config.broker.secure:
+        wanted += [(config.broker.tls.cert_file, min), (config.broker.tls.ca_file, max)]
     return {str(file): choose(_expiries(file)) for file, choose in wanted if file is not None}
 
 

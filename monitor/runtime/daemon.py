@@ -114,9 +114,9 @@ class Daemon:
         self._conditions = Conditions(time.monotonic)
         self._conditions.configure(self.config, self._condition_values(), ())
         self.ingest = Ingest(
-            self.config, rings, self._new_channel, time.monotonic, self._errors, conditions=self._conditions
+            self.config, rings, self._new_channel, time.monotonic, self._errors, self._conditions, self._leave
         )
-        self._broker = Broker(self.config, self._deliver, self._errors)
+        self._broker = Broker(self.config, self.ingest, self._errors)
         self._evidence = EvidenceWriter(self.config.evidence, evidence_dir(self.config), asyncio.sleep, self._errors)
         self._stack.push_async_callback(self._evidence.close)
         self._events = EventPublisher(
@@ -268,7 +268,7 @@ class Daemon:
     def unready(self) -> list[str]:
         """The reasons why the service is not ready; empty when it is."""
         problem = self._broker.state.problem
-        return [f"broker {self.config.mqtt.url}: {problem}"] if problem else []
+        return [f"broker {self.config.broker.url}: {problem}"] if problem else []
 
     def view(self) -> View:
         """The data behind the metrics and the page."""
@@ -276,7 +276,7 @@ class Daemon:
             label_names=self.config.label_names,
             ingest=self.ingest,
             lanes={name: loaded.lane for name, loaded in self._lanes.items()},
-            mqtt=self._broker.state,
+            source=self._broker.state,
             models=tuple(loaded.info for loaded in self._lanes.values()),
             now_s=time.monotonic(),
             wall_offset_s=self._wall_clock.offset_s,
@@ -299,9 +299,6 @@ class Daemon:
             false_alarms_per_month=self.config.scoring.false_alarms_per_month,
         )
 
-    def _deliver(self, topic: str, payload: bytes, retained: bool) -> None:
-        self.ingest.deliver(topic, payload, retained=retained)
-
     def _fail(self, error: BaseException) -> None:
         if not self._failure.done():
             self._failure.set_exception(error)
@@ -309,9 +306,7 @@ class Daemon:
     def _forget(self) -> None:
         """Remove the channels that are gone for good."""
         for gone in absent.forget(self.ingest, self.config, time.monotonic()):
-            self._conditions.leave(gone)
-            self.learning.leave(gone)
-            self._events.forget(dict(zip(self.config.label_names, gone.labels, strict=True)))
+            self._leave(gone)
 
     async def _bring_back(self) -> None:
         """Create the known and the expected channels before the first scrape."""
@@ -349,6 +344,12 @@ class Daemon:
         labels = dict(zip(self.config.label_names, channel.labels, strict=True))
         self._events.channel(labels)
         self._alarm_desk.restored(channel, labels, state, self._events.state, retained_is_right=self._memory.clean)
+
+    def _leave(self, channel: Channel) -> None:
+        """Let go of a channel that is forgotten."""
+        self._conditions.leave(channel)
+        self.learning.leave(channel)
+        self._events.forget(dict(zip(self.config.label_names, channel.labels, strict=True)))
 
     def _rate_changed(self, channel: Channel) -> None:
         self._lanes[channel.model].inference.measured(Measured(channel.row, channel.wrong_rate))

@@ -93,6 +93,7 @@ def configure_logging(style: str, level: str = "info") -> None:
     if level != "debug":
         # We log failed connections ourselves, with the address.
         logging.getLogger("mqtt").setLevel(logging.CRITICAL)
+        logging.getLogger("librdkafka").setLevel(logging.CRITICAL + 1)
 
 
 class RepeatedLog:

@@ -10,6 +10,7 @@ from pathlib import Path
 from monitor.config import Config
 from monitor.config_file import resolve, resolve_model
 from monitor.errors import ConfigurationError
+from monitor.runtime.kafka_client import check_settings
 from monitor.runtime.secret import credential, read_secret
 from monitor.shipped import shipped_models
 
@@ -21,6 +22,11 @@ def preflight(config: Config, config_file: Path) -> None:
         ConfigurationError: with all problems, one a line.
     """
     problems = list(chain(_models(config, config_file), _certificates(config), _secrets(config)))
+    if config.kafka is not None and not problems:
+        try:
+            check_settings(config.kafka)
+        except ConfigurationError as error:
+            problems.append(str(error))
     if config.mqtt.homeassistant.enabled and config.mqtt.events_topic is None:
         problems.append("mqtt.homeassistant: shows alarm events, which have no topic; set mqtt.events_topic")
     if problems:
@@ -44,10 +50,11 @@ def _models(config: Config, config_file: Path) -> Iterator[str]:
 
 
 def _certificates(config: Config) -> Iterator[str]:
+    broker = config.broker
     files = {
-        "mqtt.tls.ca_file": config.mqtt.tls.ca_file,
-        "mqtt.tls.cert_file": config.mqtt.tls.cert_file,
-        "mqtt.tls.key_file": config.mqtt.tls.key_file,
+        f"{broker.section}.tls.ca_file": broker.tls.ca_file,
+        f"{broker.section}.tls.cert_file": broker.tls.cert_file,
+        f"{broker.section}.tls.key_file": broker.tls.key_file,
         "http.cert_file": config.http.cert_file,
         "http.key_file": config.http.key_file,
     }
@@ -67,6 +74,7 @@ def _is_file(path: Path) -> bool:
 def _secrets(config: Config) -> Iterator[str]:
     secrets = {
         "mqtt.password_file": config.mqtt.password_file,
+        "kafka.sasl.password_file": config.kafka.sasl.password_file if config.kafka else None,
         "http.bearer_token_file": config.http.bearer_token_file,
         "http.basic_auth.password_file": config.http.basic_auth.password_file if config.http.basic_auth else None,
     }

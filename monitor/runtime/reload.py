@@ -82,7 +82,8 @@ def check_files(config: Config, file: Path | None) -> dict[str, float]:
         raise ConfigurationError("learning.enabled: needs a state_dir, where what was learned is kept; name one")
     if file is not None:
         preflight(config, file)
-    client_options(config.mqtt)
+    if config.kafka is None:
+        client_options(config.mqtt)
     server_context(config.http)
     return certificate_expiries(config)
 

@@ -108,7 +108,7 @@ def test_a_round_of_1000_channels(benchmark: Benchmark, ingest: Ingest, worker: 
 
 def test_a_metrics_page_of_1000_channels(benchmark: Benchmark, ingest: Ingest, lane: Lane) -> None:
     view = View(
-        label_names=("machine", "axis"), ingest=ingest, lanes={"default": lane}, mqtt=MqttState(), models=(),
+        label_names=("machine", "axis"), ingest=ingest, lanes={"default": lane}, source=MqttState(), models=(),
         now_s=time.monotonic(), wall_offset_s=0.0, silent_after_s=1e9, channel_limit=CHANNELS, reload_successful=True,
         reloaded_at_s=0.0,
     )  # fmt: skip

@@ -78,7 +78,7 @@ def test_a_worker_that_hangs_in_the_middle_of_a_batch_spoils_no_figures_of_anoth
     for machine in "abcd":
         ingest.deliver(f"plant/{machine}/x", bytes(400))
     view = View(
-        label_names=("machine", "axis"), ingest=ingest, lanes={"default": lane}, mqtt=MqttState(), models=(),
+        label_names=("machine", "axis"), ingest=ingest, lanes={"default": lane}, source=MqttState(), models=(),
         now_s=time.monotonic(), wall_offset_s=0.0, silent_after_s=1e9, channel_limit=4, reload_successful=True,
         reloaded_at_s=0.0,
     )  # fmt: skip

@@ -78,4 +78,5 @@ def configuration(broker_port: int, http_port: int, text: str = "") -> str:
     """The text of a configuration."""
     sensors = "" if "sensors:" in text else f"sensors: [{SENSOR}]\n"
     mqtt = f"mqtt: {{url: 'mqtt://127.0.0.1:{broker_port}', reconnect_min: 50ms, reconnect_max: 200ms}}\n"
-    return f"{'' if 'mqtt:' in text else mqtt}http: {{listen: '127.0.0.1:{http_port}', reload: true}}\n{sensors}{text}"
+    before = "" if "mqtt:" in text or "kafka:" in text else mqtt
+    return f"{before}http: {{listen: '127.0.0.1:{http_port}', reload: true}}\n{sensors}{text}"

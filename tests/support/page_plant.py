@@ -139,7 +139,7 @@ class Plant:
             label_names=self.config.label_names,
             ingest=self.ingest,
             lanes={"default": self.lane},
-            mqtt=self.mqtt,
+            source=self.mqtt,
             models=(ModelInfo("default", "0" * 64, self.engine.name, self.engine.device),),
             now_s=self.now_s(),
             wall_offset_s=time.time() - time.monotonic(),

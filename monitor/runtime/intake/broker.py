@@ -1,33 +1,38 @@
-"""The daemon's broker: one task keeps the connection alive; a new configuration may replace the connection.
+"""The daemon's broker, MQTT or Kafka: one task keeps the connection alive; a new configuration may replace it.
 
-Does not handle: losses and retries (``connection.py``).
+Does not handle: losses and retries (``connection``, ``kafka.source``).
 """
 
 import asyncio
 from collections.abc import Iterable
 
 from monitor.config import Config, Mqtt
+from monitor.config_kafka import Kafka
 from monitor.config_sensors import Sensor
 from monitor.core.messages.decode import SPARKPLUG
 from monitor.core.messages.sparkplug.addresses import message_filters
 from monitor.core.messages.topics import TopicPattern, covers
-from monitor.runtime.intake.connection import MqttSource, MqttState
-from monitor.runtime.intake.direct_client import Deliver
+from monitor.runtime.intake.connection import MqttSource
+from monitor.runtime.intake.source import Receiver, Source, SourceState
 from monitor.runtime.internal_errors import InternalErrors, supervised
+
+Wanted = tuple[Mqtt | Kafka, list[str], list[str], float]
+"""What a connection depends on: the broker; the MQTT topic filters of the sensors, and of the measured quantities; and
+seconds for which the longest-lived quantity of Kafka holds."""
 
 
 class Broker:
     """The connection to the broker of the running configuration."""
 
-    def __init__(self, config: Config, deliver: Deliver, errors: InternalErrors) -> None:
+    def __init__(self, config: Config, receiver: Receiver, errors: InternalErrors) -> None:
         """Prepare a connection; :meth:`start` connects.
 
         Args:
             config: has the broker's address and the topics of the sensors and of their conditions.
-            deliver: called with ``(topic, payload, retained)`` of each message, on the event loop.
+            receiver: takes each message, on the event loop.
             errors: counts unexpected errors.
         """
-        self._deliver = deliver
+        self._receiver = receiver
         self._errors = errors
         self._wanted = _wanted(config)
         self._source = self._make_source()
@@ -35,14 +40,14 @@ class Broker:
         self._ended = False
 
     @property
-    def state(self) -> MqttState:
+    def state(self) -> SourceState:
         """State of the connection, for the metrics and the readiness answer."""
         return self._source.state
 
     def start(self) -> None:
         """Start the task; after :meth:`stop` it does nothing, so a late reload cannot reconnect."""
         if not self._ended:
-            self._task = asyncio.create_task(supervised(self._source.run, "mqtt", self._errors), name="mqtt")
+            self._task = asyncio.create_task(supervised(self._source.run, "source", self._errors), name="source")
 
     async def change(self, config: Config) -> None:
         """Replace the connection if the new configuration has another broker or other topics."""
@@ -65,9 +70,16 @@ class Broker:
         self._ended = True
         await self._disconnect()
 
-    def _make_source(self) -> MqttSource:
-        settings, samples, conditions = self._wanted
+    def _make_source(self) -> Source:
+        settings, samples, conditions, longest_age_s = self._wanted
+        if isinstance(settings, Kafka):
+            from monitor.runtime.intake.kafka.source import KafkaSource
+
+            return KafkaSource(settings, self._receiver, longest_age_s)
         return MqttSource(settings, samples + conditions, self._deliver, conditions)
+
+    def _deliver(self, topic: str, payload: bytes, retained: bool) -> None:
+        self._receiver.deliver(topic, payload, retained=retained)
 
     async def _disconnect(self) -> None:
         await self._source.close()
@@ -76,11 +88,17 @@ class Broker:
             await asyncio.gather(self._task, return_exceptions=True)
 
 
-def _wanted(config: Config) -> tuple[Mqtt, list[str], list[str]]:
-    """The broker of a configuration, and the topic filters of its sensors and of its measured quantities."""
+def _wanted(config: Config) -> Wanted:
+    if config.kafka is not None:  # whole topics are read
+        return config.kafka, [], [], _longest_age_s(config)
     samples = [topic for sensor in config.sensors for topic in _filters_of(sensor)]
     conditions = [condition.topic for sensor in config.sensors for condition in sensor.conditions.values()]
-    return config.mqtt, _distinct(samples), _distinct(TopicPattern.parse(topic).subscription for topic in conditions)
+    filters = [TopicPattern.parse(topic).subscription for topic in conditions]
+    return config.mqtt, _distinct(samples), _distinct(filters), 0.0
+
+
+def _longest_age_s(config: Config) -> float:
+    return max((each.max_age for sensor in config.sensors for each in sensor.conditions.values()), default=0.0)
 
 
 def _filters_of(sensor: Sensor) -> list[str]:

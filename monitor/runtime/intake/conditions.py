@@ -140,8 +140,8 @@ class Conditions:
                     source.waiting[labels] = quantity
         self._lanes[channel.model].clear(channel.row)
 
-    def deliver(self, topic: str, payload: bytes) -> bool:
-        """Take one message; returns whether its topic is that of a measured quantity.
+    def deliver(self, topic: str, payload: bytes, arrived_s: float | None = None) -> bool:
+        """Take one message, which came at ``arrived_s``; returns whether its topic is that of a measured quantity.
 
         Raises:
             Rejected: a value that it should have cannot be used; what else it has is used.
@@ -152,7 +152,7 @@ class Conditions:
         found = self._match(topic)
         for source, labels in found:
             try:
-                self._take(source, labels, source.decode(payload))
+                self._take(source, labels, source.decode(payload), self._clock() if arrived_s is None else arrived_s)
             except Rejected as error:
                 rejected = error
         if rejected is not None:
@@ -186,8 +186,7 @@ class Conditions:
                 self._topics[topic] = found
         return found
 
-    def _take(self, source: Source, labels: LabelValues, value: float) -> None:
-        now_s = self._clock()
+    def _take(self, source: Source, labels: LabelValues, value: float, now_s: float) -> None:
         quantity = source.joined.get(labels) or source.waiting.get(labels)
         if quantity is None:
             self._make_room(source, now_s)

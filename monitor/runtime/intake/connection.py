@@ -21,6 +21,7 @@ from monitor.config import Mqtt
 from monitor.errors import MonitorError
 from monitor.runtime.intake.direct_client import Deliver, DirectClient, PublishRefusedError, client_options
 from monitor.runtime.intake.loss import in_words
+from monitor.runtime.intake.source import SourceState
 from monitor.runtime.logs import RepeatedLog
 
 LOG = logging.getLogger(__name__)
@@ -57,29 +58,18 @@ TAKEN_OVER = (
 
 
 @dataclass
-class MqttState:
-    """State of the connection, for the metrics and the readiness answer."""
+class MqttState(SourceState):
+    """State of the connection; it is connected while subscriptions are active."""
 
-    connected: bool = False
-    """Whether subscriptions are active."""
-    connections: int = 0
-    """Successful connections since the start."""
-    last_error: str = "not connected yet"
-    """Why the last connection ended or failed."""
     refused: tuple[str, ...] = ()
     """Topic filters whose subscription the broker refused while it accepted others."""
 
     @property
-    def reconnects(self) -> int:
-        """Successful connections after the first."""
-        return max(0, self.connections - 1)
-
-    @property
     def problem(self) -> str:
         """Why the connection is not ready, for the readiness answer; empty when it is."""
-        if not self.connected:
-            return self.last_error
-        return f"refuses the subscription to {', '.join(self.refused)}" if self.refused else ""
+        if self.connected and self.refused:
+            return f"refuses the subscription to {', '.join(self.refused)}"
+        return super().problem
 
 
 class MqttSource:

@@ -1,4 +1,4 @@
-"""From MQTT messages to samples in the rings: routes, channels, and a count of every rejected message.
+"""From messages to samples in the rings: routes, channels, and a count of every rejected message.
 
 Runs on the event loop, once for each message. A topic is matched once and its route is cached. A channel is a row of
 its lane's rings. A new channel gets a free row; their number is limited, so traffic cannot grow memory. A rejected
@@ -15,10 +15,10 @@ from monitor.config_sensors import Sensor
 from monitor.core.arrays import Numbers
 from monitor.core.messages.continuity import Arrival, Piece, Verdict
 from monitor.core.messages.decode import Message, Reason, Rejected
-from monitor.core.messages.topics import TopicPattern
 from monitor.runtime.intake.channel import Channel
 from monitor.runtime.intake.conditions import Conditions
-from monitor.runtime.intake.route import Axes, Route, require_label
+from monitor.runtime.intake.matching import Matching
+from monitor.runtime.intake.route import NO_HOLE, REFUSALS, Axes, Route, require_label, size_bytes
 from monitor.runtime.intake.sink import SampleSink
 from monitor.runtime.intake.sparkplug import Order, Sparkplug
 from monitor.runtime.internal_errors import InternalErrors, Where
@@ -29,16 +29,6 @@ LOG = logging.getLogger(__name__)
 KEPT_BYTES = 64 * 2**20
 """Limit for the samples of all messages that wait for an earlier one. Less: in a large plant fewer messages are put
 back in order. More: a hostile sender can use more memory."""
-
-NO_HOLE = frozenset({Reason.RETAINED, Reason.EMPTY})
-"""Reasons of rejected messages that contain no samples of the stream, so none are missing."""
-
-REFUSALS = {
-    Arrival.REPEATED: (Reason.REPEATED, "the message is a duplicate"),
-    Arrival.LATE: (Reason.LATE, "the message is older than the one before it"),
-    Arrival.FAR_AHEAD: (Reason.WRONG_TIME, "its time 't' is far ahead of the messages before and after it"),
-}
-"""Reason and text for messages that are rejected because of when they came."""
 
 
 class Ingest:
@@ -52,6 +42,7 @@ class Ingest:
         clock: Callable[[], float],
         errors: InternalErrors | None = None,
         conditions: Conditions | None = None,
+        on_leave: Callable[[Channel], None] = lambda _: None,
     ) -> None:
         """Make an ingest without channels.
 
@@ -62,6 +53,7 @@ class Ingest:
             clock: monotonic seconds.
             errors: counts unexpected errors; None: it makes its own counter.
             conditions: takes the messages of measured quantities; its owner configures it. None: there are none.
+            on_leave: called with each channel that another daemon has from now on, before it is forgotten.
         """
         self.channels: dict[tuple[str, ...], Channel] = {}
         self.rejected: Counter[Reason] = Counter()
@@ -70,6 +62,7 @@ class Ingest:
         self.sparkplug = Sparkplug(self, clock)
         """The Sparkplug nodes, whose messages hold metrics of many channels."""
         self._on_channel = on_channel
+        self._on_leave = on_leave
         self._clock = clock
         self._errors = InternalErrors(clock) if errors is None else errors
         self._conditions = Conditions(clock) if conditions is None else conditions
@@ -79,7 +72,7 @@ class Ingest:
         self._routes: dict[str, Route] = {}
         self._keeping: dict[str, Route] = {}
         self._kept_bytes = 0
-        self._label_names: tuple[str, ...] = ()
+        self._matching = Matching(config)
         self.configure(config, rings)
 
     def configure(self, config: Config, rings: Mapping[str, SampleSink]) -> list[Channel]:
@@ -89,8 +82,7 @@ class Ingest:
             The channels that are gone; their rows may be given out again.
         """
         self._config = config
-        self._patterns = [(TopicPattern.parse(sensor.topic), sensor) for sensor in config.sensors]
-        label_names, self._label_names = self._label_names, config.label_names
+        label_names, self._matching = self._matching.label_names, Matching(config)
         kept_lanes = {name for name, lane in rings.items() if self._rings.get(name) is lane}
         self._rings = rings
         kept = [c for c in self.channels.values() if c.model in kept_lanes and self._keeps(c, label_names)]
@@ -98,8 +90,8 @@ class Ingest:
         gone = [channel for labels, channel in self.channels.items() if labels not in kept_labels]
         self.channels.clear()
         for channel in kept:
-            # The set of label names may change with other sensors; a label that this sensor lacks is empty.
-            channel.labels = self._label_values(dict(zip(label_names, channel.labels, strict=True)))
+            # The set of label names may change with other sensors.
+            channel.labels = self._matching.values(dict(zip(label_names, channel.labels, strict=True)))
             self.channels[channel.labels] = channel
         self._free_rows = {}
         for model, lane in rings.items():
@@ -112,37 +104,30 @@ class Ingest:
         for channel in gone:
             self.sparkplug.left(channel)
         for channel in kept:
-            channel.sensor = self._match(channel.topic)[0] or channel.sensor
+            channel.sensor = self._matching.match(channel.topic)[0] or channel.sensor
         for route in self._routes.values():
             route.sensor = next(iter(route.channels.values())).sensor
         self._kept_bytes = sum(route.kept_bytes for route in self._keeping.values())
         return gone
 
     def _keeps(self, channel: Channel, label_names: tuple[str, ...]) -> bool:
-        sensor, labels = self._match(channel.topic)
+        sensor, labels = self._matching.match(channel.topic)
         if sensor is None or sensor.samples_only != channel.sensor.samples_only:
             return False
         before = {name: value for name, value in zip(label_names, channel.labels, strict=True) if value}
         now = {"axis": channel.labels[-1], **labels}
         return before == {name: value for name, value in now.items() if value}
 
-    def _match(self, topic: str) -> tuple[Sensor | None, dict[str, str]]:
-        for pattern, sensor in self._patterns:
-            labels = pattern.match(topic)
-            if labels is not None:
-                return sensor, {**labels, **sensor.labels}
-        return None, {}
+    def deliver(self, topic: str, payload: bytes, *, retained: bool = False, arrived_s: float | None = None) -> None:
+        """Process one message; any error in it is counted and costs this message only.
 
-    def _label_values(self, labels: dict[str, str]) -> tuple[str, ...]:
-        return tuple(labels.get(name, "") for name in self._label_names)
-
-    def deliver(self, topic: str, payload: bytes, *, retained: bool = False) -> None:
-        """Process one message; any error in it is counted and costs this message only."""
+        ``retained``: the broker had kept it. ``arrived_s``: the monotonic instant at which it came, if that is not now.
+        """
         self.messages += 1
         self.payload_bytes += len(payload)
         try:
             route = self._routes.get(topic)
-            if route is None and self._conditions.deliver(topic, payload):
+            if route is None and self._conditions.deliver(topic, payload, arrived_s):
                 return
             if retained:
                 raise Rejected(Reason.RETAINED, "a retained message is old; vibration is live")  # noqa: TRY301
@@ -150,7 +135,7 @@ class Ingest:
             if route is None and self.sparkplug.deliver(topic, payload):
                 return
             route = route or self._route(topic)
-            self._take(topic, route, route.decode(payload))
+            self._take(topic, route, route.decode(payload), self._clock() if arrived_s is None else arrived_s)
         except Rejected as rejected:
             self.reject(topic, rejected)
         except Exception as error:  # noqa: BLE001 - the last net: no message may end the daemon
@@ -173,7 +158,7 @@ class Ingest:
         seq, hole = order(route.sensor.sampling_rate_hz, route.pause_s)
         if hole:
             self._leave_hole(topic)
-        self._take(topic, route, Message({route.labels.get("axis", ""): values}, seq, t))
+        self._take(topic, route, Message({route.labels.get("axis", ""): values}, seq, t), self._clock())
         for channel in route.channels.values():
             channel.away = False
 
@@ -219,6 +204,22 @@ class Ingest:
         # Other axes of the topic get a new route with their next message.
         self._routes.pop(channel.topic, None)
 
+    def knows(self, topic: str) -> bool:
+        """Whether a topic has channels."""
+        return topic in self._routes
+
+    def has_room(self, topic: str) -> bool:
+        """Whether the buffers of all channels of a topic are at most half full; also without channels."""
+        route = self._routes.get(topic)
+        return route is None or all(route.rings.has_room(channel.row) for channel in route.channels.values())
+
+    def leave(self, topics: Iterable[str]) -> None:
+        """Let go of the channels of topics: another daemon has them from now on."""
+        for route in [route for topic in topics if (route := self._routes.get(topic)) is not None]:
+            for channel in route.channels.values():
+                self._on_leave(channel)
+                self.forget(channel)
+
     def explain(self, topic: str, payload: bytes) -> tuple[Sensor, dict[str, str], Message]:
         """Decode a message as :meth:`deliver` would, without using it; returns sensor, labels and message.
 
@@ -234,18 +235,17 @@ class Ingest:
 
     def _route(self, topic: str) -> Route:
         """A new route; it is cached once it has a channel, so that unusable topics take no memory."""
-        sensor, labels = self._match(topic)
+        sensor, labels = self._matching.match(topic)
         if sensor is None:
             raise Rejected(Reason.UNKNOWN_TOPIC, "no sensor of the configuration matches")
         return Route.to(sensor, labels, self._rings[sensor.model])
 
-    def _take(self, topic: str, route: Route, message: Message) -> None:
+    def _take(self, topic: str, route: Route, message: Message, now_s: float) -> None:
         axes, seq, t = message.axes, message.seq, message.t
         channels = route.channels
         if len(axes) != len(channels) or any(axis not in channels for axis in axes):
             self._admit(topic, route, axes)
         count = next(iter(axes.values())).shape[0]
-        now_s = self._clock()
         if seq is None and t is None and not route.ordered:
             if now_s <= route.direct_until_s:
                 self._append(topic, route, axes, count, now_s)
@@ -257,13 +257,13 @@ class Ingest:
             if not route.ordered:
                 route.ordered = True
                 self._carry_out(topic, route, route.silence.overdue(math.inf))
-            piece = Piece(axes, count, seq, t, now_s, _size(axes))
+            piece = Piece(axes, count, seq, t, now_s, size_bytes(axes))
             verdicts = route.continuity.take(piece, may_keep=self._may_keep(piece))
             self._carry_out(topic, route, verdicts)
 
     def _take_after_silence(self, topic: str, route: Route, axes: Axes, count: int, now_s: float) -> None:
         self._carry_out(topic, route, route.silence.overdue(now_s))
-        piece = Piece(axes, count, None, None, now_s, _size(axes))
+        piece = Piece(axes, count, None, None, now_s, size_bytes(axes))
         may_keep = self._may_keep(piece)
         if route.silence.keeps:
             verdicts = route.silence.take(piece, may_keep=may_keep)
@@ -348,9 +348,11 @@ class Ingest:
             self._refuse(topic, Reason.RING_FULL, f"{lost} samples dropped: inference is a whole buffer behind")
 
     def _require_size(self, payload: bytes) -> None:
-        most = self._config.mqtt.max_payload
-        if len(payload) > most:
-            raise Rejected(Reason.TOO_LARGE, f"{len(payload)} bytes, mqtt.max_payload is {most}")
+        broker = self._config.broker
+        if len(payload) > broker.max_payload:
+            raise Rejected(
+                Reason.TOO_LARGE, f"{len(payload)} bytes, {broker.section}.max_payload is {broker.max_payload}"
+            )
 
     def _refuse(self, topic: str, reason: Reason, detail: str) -> None:
         self.rejected[reason] += 1
@@ -389,12 +391,8 @@ class Ingest:
         if "axis" in route.labels and axis != route.labels["axis"]:
             raise Rejected(Reason.WRONG_AXES, f"the topic names one axis, the payload another ('{axis}')")
         require_label("axis", axis)
-        labels = self._label_values({"axis": axis, **route.labels})
+        labels = self._matching.values({"axis": axis, **route.labels})
         other = self.channels.get(labels)
         if other is not None and other.topic != topic:
             raise Rejected(Reason.LABEL_CONFLICT, f"the labels {labels} belong to topic '{other.topic}' already")
         return labels
-
-
-def _size(axes: Axes) -> int:
-    return sum(samples.nbytes for samples in axes.values())

@@ -1,11 +1,14 @@
-"""The route of one topic: its sensor, labels and decoder, and the order and silences of its stream."""
+"""The route of one topic: its sensor, labels and decoder, and the order and silences of its stream.
+
+Also which rejected messages hold samples of the stream, and what is said of those that came out of order.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from monitor.config_sensors import Sensor
 from monitor.core.arrays import Numbers
-from monitor.core.messages.continuity import Continuity
+from monitor.core.messages.continuity import Arrival, Continuity
 from monitor.core.messages.decode import Decoder, Reason, Rejected, decoder
 from monitor.core.messages.silence import Silence
 from monitor.runtime.intake.channel import Channel
@@ -24,6 +27,16 @@ Longer: short outages go unnoticed and join unrelated samples."""
 PAUSE_MESSAGES = 3.0
 """Shortest pause that counts as a silence, in message durations. Fewer: late messages end contexts. More: outages of
 sensors with long messages go unnoticed."""
+
+NO_HOLE = frozenset({Reason.RETAINED, Reason.EMPTY})
+"""Reasons of rejected messages that contain no samples of the stream, so none are missing."""
+
+REFUSALS = {
+    Arrival.REPEATED: (Reason.REPEATED, "the message is a duplicate"),
+    Arrival.LATE: (Reason.LATE, "the message is older than the one before it"),
+    Arrival.FAR_AHEAD: (Reason.WRONG_TIME, "its time 't' is far ahead of the messages before and after it"),
+}
+"""Reason and text for messages that are rejected because of when they came."""
 
 
 @dataclass(slots=True)
@@ -125,3 +138,8 @@ def require_label(name: str, value: str) -> None:
             Reason.WRONG_LABEL,
             f"the label {name} is {value!r:.60}, {len(value)} characters; at most {LONGEST_LABEL}, all printable",
         )
+
+
+def size_bytes(axes: Axes) -> int:
+    """Memory of the samples of a message."""
+    return sum(samples.nbytes for samples in axes.values())

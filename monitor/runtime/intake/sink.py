@@ -23,3 +23,6 @@ class SampleSink(Protocol):
 
     def append(self, row: int, samples: Numbers, factor: float, arrived_s: float) -> int:
         """Take contiguous samples, (n,), times ``factor`` in m/s²; returns how many do not fit."""
+
+    def has_room(self, row: int) -> bool:
+        """Whether the next message of a row may come; False: whoever can wait with it should."""

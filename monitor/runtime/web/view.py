@@ -12,8 +12,8 @@ from monitor.config import Config
 from monitor.runtime.alarms.acknowledge import Acknowledgements
 from monitor.runtime.baselines.desk import BaselineDesk
 from monitor.runtime.history.desk import HistoryDesk
-from monitor.runtime.intake.connection import MqttState
 from monitor.runtime.intake.ingest import Ingest
+from monitor.runtime.intake.source import SourceState
 from monitor.runtime.internal_errors import Where
 from monitor.runtime.lanes.lane import Lane
 from monitor.runtime.lanes.loading import ModelInfo
@@ -30,7 +30,7 @@ class View:
     """The channels and the counts of messages; live."""
     lanes: Mapping[str, Lane]
     """The lanes by model name; their boards and rings are live."""
-    mqtt: MqttState
+    source: SourceState
     """The connection to the broker; live."""
     models: tuple[ModelInfo, ...]
     """The models in use."""

@@ -21,6 +21,7 @@ from monitor.runtime.lanes.histogram import Histogram
 from monitor.runtime.lanes.lane import Lane
 from monitor.runtime.web import procfs
 from monitor.runtime.web.connections import Dropped
+from monitor.runtime.web.metrics.connection import write_connection
 from monitor.runtime.web.metrics.exposition import MetricsPage, label_text
 from monitor.runtime.web.metrics.how_far import write_how_far, write_wording
 from monitor.runtime.web.metrics.learned import write_learned
@@ -202,7 +203,7 @@ def _known(names: list[str], values: Float64) -> list[tuple[str, float]]:
 
 def write_service(page: MetricsPage, view: View) -> None:
     """Write the families about the service itself."""
-    ingest, mqtt = view.ingest, view.mqtt
+    ingest = view.ingest
     rejected = [(f'reason="{reason}"', float(ingest.rejected[reason])) for reason in Reason]
     page.family("vibration_messages_rejected_total", "counter", "Messages rejected, by reason.", rejected)
     page.family(
@@ -211,11 +212,8 @@ def write_service(page: MetricsPage, view: View) -> None:
         "Unexpected errors, defects of the daemon; each cost the item that was being handled.",
         ((f'where="{where}"', view.internal_errors.get(where, 0)) for where in Where),
     )
+    write_connection(page, view.source, ingest)
     singles = (
-        ("vibration_mqtt_connected", "gauge", "Whether the broker connection is up and subscribed.", mqtt.connected),
-        ("vibration_mqtt_reconnects_total", "counter", "Connections after the first.", mqtt.reconnects),
-        ("vibration_mqtt_messages_received_total", "counter", "Messages that arrived.", ingest.messages),
-        ("vibration_mqtt_bytes_received_total", "counter", "Payload bytes that arrived.", ingest.payload_bytes),
         (
             "vibration_sparkplug_sequence_breaks_total",
             "counter",

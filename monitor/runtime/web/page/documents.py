@@ -171,8 +171,8 @@ def service_document(fleet: Fleet, view: View, service: Service) -> dict[str, An
     return {
         "version": __version__,
         "now_s": round(view.now_s + view.wall_offset_s, 3),
-        "broker": service.config.mqtt.url,
-        "connected": view.mqtt.connected,
+        "broker": service.config.broker.url,
+        "connected": view.source.connected,
         "channels": len(view.ingest.channels),
         "channels_not_shown": fleet.beyond_limit,
         "channels_silent": int(fleet.table.silent.sum()),

@@ -1,0 +1,1 @@
+"""From a Kafka cluster to the intake: records are messages, their keys the topics."""

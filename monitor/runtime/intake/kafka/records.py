@@ -1,0 +1,158 @@
+"""From records to messages: batches of one consumer, each record handed on at the right instant and never too many.
+
+The key of a record, or one of its headers, is the topic of its message. Batches are taken without waiting, on the event
+loop; librdkafka has fetched them on its own threads. While a channel's buffer is half full, the records stay in Kafka.
+
+A record that is read late, after a restart or an outage, must not look as if its machine had been silent. So while a
+partition is behind its end, the time in the record stands for its arrival; at the end it is now, whatever clock its
+sender has. Does not handle: which partitions are read.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from monitor.config_kafka import Kafka
+from monitor.core.messages.rejection import Reason, Rejected
+from monitor.runtime.intake.source import Receiver
+from monitor.runtime.kafka_client import ErrorTold
+
+if TYPE_CHECKING:
+    from confluent_kafka import Consumer, Message
+
+RECORDS_A_TURN = 64
+"""Records handed on in one iteration of the event loop, about 1 ms. Fewer: more overhead. More: page and scrape wait
+longer."""
+
+PAUSE_S = 0.005
+"""Pause after a turn that took all there was. Shorter: an idle daemon works more. Longer: scores are later."""
+
+BEHIND_S = 5.0
+"""A partition whose end was not reached for so long is behind. Shorter: a pause of the event loop counts. Longer: after
+a short outage its records look as if they had come in a burst."""
+
+Place = tuple[str, int]
+"""A partition: its topic in Kafka, and its number."""
+
+
+@dataclass(slots=True)
+class Position:
+    """How far one partition is read."""
+
+    offset: int = -1
+    """Of the last record handed on; -1: none yet."""
+    at_end_s: float = float("-inf")
+    """Monotonic instant at which its end was last reached."""
+
+
+class Records:
+    """Hands the records of a consumer on to a receiver."""
+
+    def __init__(self, settings: Kafka, receiver: Receiver, on_error: ErrorTold) -> None:
+        """Make one that has read nothing.
+
+        Args:
+            settings: say where the topic of a message stands, and how large a value may be.
+            receiver: takes the messages.
+            on_error: called with each error that comes in the place of a record.
+        """
+        self.positions: dict[Place, Position] = {}
+        """The partitions that are read."""
+        self.keys: dict[str, Place] = {}
+        """Where the last record of each topic with channels came from."""
+        self._header = settings.topic_header
+        self._receiver = receiver
+        self._on_error = on_error
+        self._waiting: deque[Message] = deque()
+        self._clock: Callable[[], float] = time.monotonic
+        self._wall_clock: Callable[[], float] = time.time
+
+    def turn(self, consumer: "Consumer") -> bool:
+        """Hand on one batch, or the rest of the last one; returns whether there is more to do at once."""
+        waiting = self._waiting
+        if not waiting:
+            waiting.extend(consumer.consume(RECORDS_A_TURN, 0))
+        full = len(waiting) >= RECORDS_A_TURN
+        done: dict[Place, int] = {}
+        now_s, now_at_s = self._clock(), self._wall_clock()
+        while waiting:
+            record = waiting[0]
+            error = record.error()
+            if error is not None:
+                waiting.popleft()
+                self._on_error(error)
+                continue
+            topic = self._topic_of(record)
+            if topic is not None and not self._receiver.has_room(topic):
+                full = False
+                break
+            waiting.popleft()
+            place = (record.topic() or "", record.partition() or 0)
+            position = self.positions.get(place)
+            if position is None:
+                continue  # it was taken from us while the record waited here
+            self._hand_on(topic, record, position, place, now_s, now_at_s)
+            position.offset = done[place] = record.offset() or 0
+        if done:
+            self._reached(consumer, done, now_s)
+        return full
+
+    def add(self, place: Place) -> None:
+        """Note a partition that is read from now on."""
+        self.positions[place] = Position()
+
+    def end(self) -> list[str]:
+        """Forget everything, with a consumer that has ended; returns the topics with channels."""
+        self._waiting.clear()
+        return self.forget(set(self.positions))
+
+    def forget(self, places: set[Place]) -> list[str]:
+        """Forget partitions that are no longer read; returns the topics whose records came from there."""
+        for place in places:
+            self.positions.pop(place, None)
+        topics = [topic for topic, place in self.keys.items() if place in places]
+        for topic in topics:
+            del self.keys[topic]
+        return topics
+
+    def _topic_of(self, record: "Message") -> str | None:
+        """The topic of the message in a record; None if the record does not say it."""
+        name: str | bytes | None
+        if self._header is None:
+            name = record.key()
+        else:
+            headers = dict(record.headers() or ())
+            name = headers.get(self._header)
+        try:
+            return name.decode() if isinstance(name, bytes) else name
+        except UnicodeDecodeError:
+            return None
+
+    def _hand_on(
+        self, topic: str | None, record: "Message", position: Position, place: Place, now_s: float, now_at_s: float
+    ) -> None:
+        if topic is None:
+            where = "key" if self._header is None else f"header {self._header}"
+            text = f"the record has no {where} that is text, so its sensor is not known"
+            self._receiver.reject(f"{place[0]}[{place[1]}]@{record.offset()}", Rejected(Reason.UNKNOWN_TOPIC, text))
+            return
+        arrived_s = now_s
+        if now_s - position.at_end_s > BEHIND_S:
+            _, at_ms = record.timestamp()
+            arrived_s -= max(0.0, now_at_s - at_ms / 1000) if at_ms > 0 else 0.0
+        self._receiver.deliver(topic, record.value() or b"", arrived_s=arrived_s)
+        if self.keys.get(topic) != place and self._receiver.knows(topic):
+            self.keys[topic] = place
+
+    def _reached(self, consumer: "Consumer", done: dict[Place, int], now_s: float) -> None:
+        """Note how far the partitions are read: for the group's positions, and whether the end is reached."""
+        from confluent_kafka import TopicPartition
+
+        stored = [TopicPartition(topic, number, offset + 1) for (topic, number), offset in done.items()]
+        for each in stored:
+            _, end = consumer.get_watermark_offsets(each, cached=True)
+            if each.offset >= end:
+                self.positions[each.topic, each.partition].at_end_s = now_s
+        consumer.store_offsets(offsets=stored)

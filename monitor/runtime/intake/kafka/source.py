@@ -1,0 +1,244 @@
+"""One member of a consumer group: the broker gives it partitions, and it hands their records on.
+
+librdkafka keeps the connections alive and joins the group again by itself. A new consumer is made only after an error
+that it calls fatal. The group speaks the protocol of KIP-848 where the brokers have it. Positions are committed by
+librdkafka every few seconds, and when partitions are given up. Does not handle: what a record means (``records``).
+"""
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Never
+
+from monitor.config_kafka import Kafka
+from monitor.errors import MonitorError
+from monitor.runtime.intake.kafka.records import PAUSE_S, Records
+from monitor.runtime.intake.kafka.statistics import read_statistics
+from monitor.runtime.intake.kafka.whole_topics import ANSWER_S, WholeTopics
+from monitor.runtime.intake.source import Receiver, SourceState
+from monitor.runtime.kafka_client import consumer_options, make_consumer, partitions_of, said
+from monitor.runtime.logs import RepeatedLog
+
+if TYPE_CHECKING:
+    from confluent_kafka import Consumer, KafkaError, TopicPartition
+
+LOG = logging.getLogger(__name__)
+
+RETRY_S = 5.0
+"""Seconds before a new consumer is made after a fatal error. Shorter: a cluster that refuses us is asked too often.
+Longer: the daemon is without records for longer."""
+
+LOOK_S = 10.0
+"""Seconds between two looks for topics that have no partition of ours. Longer: a topic that does not exist is reported
+later."""
+
+
+CONSUMER_REQUEST = "ConsumerGroupHeartbeat"
+"""The request of the protocol of KIP-848."""
+
+
+@dataclass
+class KafkaState(SourceState):
+    """State of the membership in the group."""
+
+    rebalances: int = 0
+    """How often partitions came or went."""
+    lag_records: int = 0
+    """Records of our partitions that are still to be read."""
+    protocol: str = ""
+    """Protocol that the group speaks."""
+    missing: list[str] = field(default_factory=list)
+    """Configured topics that the cluster does not have, or does not show us."""
+
+    @property
+    def problem(self) -> str:
+        """Why the connection is not ready, for the readiness answer; empty when it is."""
+        if self.missing:
+            return (
+                f"no topic {', '.join(self.missing)}; create it, allow the account to read it, or correct kafka.topic"
+            )
+        return super().problem
+
+
+class _LostError(MonitorError):
+    """The consumer cannot go on; another one may."""
+
+
+class KafkaSource:
+    """Keeps one membership in the group alive."""
+
+    def __init__(self, settings: Kafka, receiver: Receiver, longest_age_s: float = 0.0) -> None:
+        """Make a source; :meth:`run` connects.
+
+        Args:
+            settings: the section ``kafka``; its files are read again for each consumer.
+            receiver: takes the messages, on the event loop.
+            longest_age_s: seconds for which the longest-lived measured quantity holds.
+        """
+        self.state = KafkaState()
+        self._settings = settings
+        self._receiver = receiver
+        self._classic = settings.protocol == "classic"
+        self._fatal: KafkaError | None = None
+        self._closing = False
+        self._brokers_up = False
+        self._looked_s = time.monotonic()
+        self._log = RepeatedLog(LOG, time.monotonic)
+        self._records = Records(settings, receiver, self._told)
+        self._ends: frozenset[int] = frozenset()
+        self._quantities: WholeTopics | None = None
+        if settings.conditions_topic is not None:
+            self._quantities = WholeTopics(settings, [settings.conditions_topic], receiver, longest_age_s)
+
+    async def run(self) -> None:
+        """Be a member of the group, and read the measured quantities, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._be_member(), name="kafka group")
+            if self._quantities is not None:
+                tasks.create_task(self._read_quantities(self._quantities), name="kafka quantities")
+
+    async def _be_member(self) -> Never:
+        while True:
+            pause_s = RETRY_S
+            try:
+                await self._membership()
+            except MonitorError as error:
+                self._receiver.leave(self._records.end())  # others may have the partitions by now
+                if self._lacks_protocol():
+                    LOG.info("the brokers lack the group protocol 'consumer' (KIP-848); taking 'classic'")
+                    self._classic, pause_s = True, 0.0
+                else:
+                    self.state.last_error = str(error)
+                    self._log.warning(
+                        str(error), f"no Kafka: url={self._settings.url} error={error} next_try_s={RETRY_S}"
+                    )
+            finally:
+                self.state.connected = False
+            await asyncio.sleep(pause_s)
+
+    async def publish(self, topic: str, payload: str | bytes, *, retain: bool = False) -> bool:  # noqa: ARG002
+        """A group only reads; nothing is accepted."""
+        return False
+
+    async def close(self) -> None:
+        """Nothing to say: leaving the group commits the positions."""
+
+    async def _membership(self) -> Never:
+        """Read as a member until cancelled.
+
+        Raises:
+            MonitorError: why it ended.
+        """
+        self._fatal = None
+        consumer = await asyncio.to_thread(self._make_consumer)
+        try:
+            consumer.subscribe(
+                list(self._settings.topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
+            )
+            while True:
+                more = self._records.turn(consumer)
+                if self._fatal is not None:
+                    raise _LostError(said(self._fatal))
+                if time.monotonic() - self._looked_s > LOOK_S:
+                    self._looked_s = time.monotonic()
+                    await self._look_for_topics()
+                await asyncio.sleep(0 if more else PAUSE_S)
+        finally:
+            self._closing = True
+            await asyncio.shield(asyncio.to_thread(consumer.close))
+            self._closing = False
+
+    def _make_consumer(self) -> "Consumer":
+        from confluent_kafka import KafkaError
+
+        settings = self._settings
+        # After a refusal the next consumer reads password and certificates again.
+        self._ends = frozenset({KafkaError._FATAL, KafkaError._AUTHENTICATION, KafkaError._SSL})  # noqa: SLF001
+        self.state.protocol = "classic" if self._classic else "consumer"
+        options: dict[str, Any] = {
+            "group.id": settings.group,
+            "group.protocol": self.state.protocol,
+            "auto.offset.reset": settings.start,
+            "error_cb": self._told,
+            "stats_cb": self._counted,
+        }
+        if self._classic:
+            options["partition.assignment.strategy"] = "cooperative-sticky"
+        return make_consumer({**options, **consumer_options(settings)})
+
+    def _assigned(self, consumer: "Consumer", partitions: "list[TopicPartition]") -> None:  # noqa: ARG002
+        self.state.rebalances += 1
+        for each in partitions:
+            self._records.add((each.topic, each.partition))
+        LOG.info("partitions assigned: %s all=%d", _shown(partitions), len(self._records.positions))
+
+    def _revoked(self, consumer: "Consumer", partitions: "list[TopicPartition]") -> None:  # noqa: ARG002
+        if self._closing:  # on a thread; the daemon stops, or goes on with another consumer
+            return
+        self.state.rebalances += 1
+        topics = self._records.forget({(each.topic, each.partition) for each in partitions})
+        LOG.info("partitions given up: %s channels of %d topics", _shown(partitions), len(topics))
+        self._receiver.leave(topics)
+
+    def _counted(self, text: str) -> None:
+        """Take librdkafka's report."""
+        statistics = read_statistics(text)
+        self.state.lag_records = statistics.lag_records(self._records.positions)
+        self._brokers_up = statistics.brokers_up > 0
+        connected = statistics.in_group and self._brokers_up
+        if connected and not self.state.connected:
+            self.state.connections += 1
+            LOG.info(
+                "in the group: url=%s group=%s protocol=%s",
+                self._settings.url,
+                self._settings.group,
+                self.state.protocol,
+            )
+        elif not connected and self.state.connected:
+            self.state.last_error = "no broker answers" if not self._brokers_up else "joining the group"
+        self.state.connected = connected
+
+    def _told(self, error: "KafkaError") -> None:
+        """Take an error of the client, or one in the place of a record."""
+        if not self.state.connected:
+            self.state.last_error = said(error)
+        if error.fatal() or error.code() in self._ends:
+            self._fatal = error
+            return
+        self._log.warning(error.name(), f"Kafka: url={self._settings.url} error={said(error)}")
+
+    def _lacks_protocol(self) -> bool:
+        """Whether the consumer ended because the brokers lack the protocol; librdkafka says it in words only."""
+        tried = self._settings.protocol == "auto" and not self._classic
+        return tried and self._fatal is not None and CONSUMER_REQUEST in said(self._fatal)
+
+    async def _look_for_topics(self) -> None:
+        """Find out which topics without a partition of ours do not exist; a group says nothing of them."""
+        without = tuple({*self._settings.topics} - {topic for topic, _ in self._records.positions})
+        missing: list[str] = []
+        if without and self._brokers_up:
+            try:
+                _, missing = await asyncio.to_thread(partitions_of, self._settings, without, ANSWER_S)
+            except MonitorError as error:
+                self._log.warning("look", f"Kafka: no list of topics: {error}")
+                return
+        if self._quantities is not None:
+            missing += self._quantities.missing
+        if missing and missing != self.state.missing:
+            named = ", ".join(missing)
+            LOG.error("no topic %s in the cluster; records come once it is there: url=%s", named, self._settings.url)
+        self.state.missing = missing
+
+    async def _read_quantities(self, quantities: WholeTopics) -> Never:
+        """Read the measured quantities until cancelled."""
+        while True:
+            try:
+                await quantities.run()
+            except MonitorError as error:
+                self._log.warning("quantities", f"no measured quantities from Kafka: {error} next_try_s={RETRY_S:g}")
+            await asyncio.sleep(RETRY_S)
+
+
+def _shown(partitions: "list[TopicPartition]") -> str:
+    return ",".join(f"{each.topic}[{each.partition}]" for each in partitions) or "none"

@@ -1,0 +1,61 @@
+"""librdkafka's report on itself: whether brokers answer, whether the group is joined, and how much is still to be read.
+
+The report is a JSON document every second; it is the only place where librdkafka says that a broker is back.
+"""
+
+from collections.abc import Iterable
+
+import msgspec
+
+
+class _Broker(msgspec.Struct):
+    state: str
+    nodeid: int
+
+
+class _Partition(msgspec.Struct):
+    app_offset: int
+    next_offset: int
+    hi_offset: int
+
+
+class _Topic(msgspec.Struct):
+    partitions: dict[str, _Partition]
+
+
+class _Group(msgspec.Struct):
+    join_state: str
+
+
+class Statistics(msgspec.Struct):
+    """The parts of a report that count here."""
+
+    brokers: dict[str, _Broker] = {}
+    topics: dict[str, _Topic] = {}
+    cgrp: _Group | None = None
+
+    @property
+    def brokers_up(self) -> int:
+        """Brokers to which there is a connection."""
+        return sum(broker.state == "UP" and broker.nodeid >= 0 for broker in self.brokers.values())
+
+    @property
+    def in_group(self) -> bool:
+        """Whether the group is joined and its partitions are known."""
+        return self.cgrp is not None and self.cgrp.join_state == "steady"
+
+    def lag_records(self, places: Iterable[tuple[str, int]]) -> int:
+        """Records of partitions that are there and were not handed on yet."""
+        lag = 0
+        for topic, number in places:
+            found = self.topics.get(topic)
+            partition = found and found.partitions.get(str(number))
+            if partition and partition.hi_offset >= 0:
+                read = partition.app_offset if partition.app_offset >= 0 else partition.next_offset
+                lag += max(0, partition.hi_offset - read)
+        return lag
+
+
+def read_statistics(text: str) -> Statistics:
+    """Read one report."""
+    return msgspec.json.decode(text, type=Statistics)

@@ -1,0 +1,191 @@
+"""How records become messages, with a consumer that needs no cluster."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from confluent_kafka import KafkaError, TopicPartition
+
+from monitor.config_kafka import Kafka
+from monitor.core.messages.rejection import Reason, Rejected
+from monitor.runtime.intake.kafka.records import BEHIND_S, RECORDS_A_TURN, Records
+
+START_AT_S = 1_700_000_000.0
+
+
+class Record:
+    """Stands for librdkafka's message."""
+
+    def __init__(
+        self,
+        key: bytes | None,
+        offset: int,
+        at_s: float = START_AT_S,
+        partition: int = 0,
+        headers: list[tuple[str, bytes]] | None = None,
+        error: KafkaError | None = None,
+    ) -> None:
+        self._said: dict[str, Any] = {
+            "key": key, "offset": offset, "timestamp": (1, round(at_s * 1000)), "partition": partition,
+            "headers": headers, "error": error, "topic": "v", "value": b"%d" % offset,
+        }  # fmt: skip
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda: self._said[name]
+
+
+class Cluster:
+    """Stands for a consumer."""
+
+    def __init__(self, *records: Record) -> None:
+        self.records = list(records)
+        self.end = 0
+        self.stored: dict[int, int] = {}
+
+    def consume(self, count: int, timeout: float) -> list[Record]:
+        assert timeout == 0
+        taken, self.records = self.records[:count], self.records[count:]
+        return taken
+
+    def get_watermark_offsets(self, partition: TopicPartition, *, cached: bool) -> tuple[int, int]:
+        assert cached
+        assert partition.topic == "v"
+        return 0, self.end
+
+    def store_offsets(self, offsets: list[TopicPartition]) -> None:
+        self.stored |= {each.partition: each.offset for each in offsets}
+
+
+class Taken:
+    """Takes messages."""
+
+    def __init__(self) -> None:
+        self.messages: list[tuple[str, bytes]] = []
+        self.arrived_s: list[float | None] = []
+        self.rejected: list[Rejected] = []
+        self.full: set[str] = set()
+
+    def deliver(self, topic: str, payload: bytes, *, retained: bool = False, arrived_s: float | None = None) -> None:
+        assert not retained
+        self.messages.append((topic, payload))
+        self.arrived_s.append(arrived_s)
+
+    def has_room(self, topic: str) -> bool:
+        return topic not in self.full
+
+    def knows(self, topic: str) -> bool:
+        return topic.startswith("fan")
+
+    def reject(self, topic: str, rejected: Rejected) -> None:
+        assert topic.startswith("v[0]@")
+        self.rejected.append(rejected)
+
+    def leave(self, topics: Iterable[str]) -> None:
+        raise AssertionError(topics)
+
+
+class Reader:
+    """Records with clocks of its own: now is 1000 s, or START_AT_S."""
+
+    def __init__(self, *records: Record, partitions: int = 1, **settings: Any) -> None:
+        self.taken, self.cluster, self.errors = Taken(), Cluster(*records), list[KafkaError]()
+        self.records = Records(Kafka(**settings), self.taken, self.errors.append)
+        for number in range(partitions):
+            self.records.add(("v", number))
+        self.now_s = 1000.0
+        self.records._clock = lambda: self.now_s
+        self.records._wall_clock = lambda: START_AT_S - 1000.0 + self.now_s
+
+    def turn(self) -> bool:
+        consumer: Any = self.cluster
+        return self.records.turn(consumer)
+
+
+def test_the_key_is_the_topic_and_positions_move_behind_what_was_handed_on() -> None:
+    reader = Reader(Record(b"fan/x", 7), Record(b"fan/y", 8), Record(b"fan/x", 3, partition=1), partitions=2)
+    assert not reader.turn()
+    assert reader.taken.messages == [("fan/x", b"7"), ("fan/y", b"8"), ("fan/x", b"3")]
+    assert reader.cluster.stored == {0: 9, 1: 4}
+
+
+def test_a_header_is_the_topic_where_one_is_configured() -> None:
+    named = [("other", b"1"), ("mqtt.topic", b"fan/x")]
+    reader = Reader(Record(b"sensor-17", 0, headers=named), Record(b"sensor-17", 1), topic_header="mqtt.topic")
+    reader.turn()
+    assert reader.taken.messages == [("fan/x", b"0")]
+    assert [str(each) for each in reader.taken.rejected] == [
+        "the record has no header mqtt.topic that is text, so its sensor is not known"
+    ]
+
+
+def test_records_without_a_topic_are_rejected_and_passed_over() -> None:
+    reader = Reader(Record(None, 0), Record(b"\xff", 1), Record(b"fan/x", 2))
+    reader.turn()
+    assert [each.reason for each in reader.taken.rejected] == [Reason.UNKNOWN_TOPIC] * 2
+    assert reader.taken.messages == [("fan/x", b"2")]
+    assert reader.cluster.stored == {0: 3}
+
+
+def test_an_error_in_the_place_of_a_record_is_told_and_costs_nothing_else() -> None:
+    error = KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)
+    reader = Reader(Record(b"fan/x", 0), Record(None, 0, error=error), Record(b"fan/x", 1))
+    reader.turn()
+    assert reader.errors == [error]
+    assert len(reader.taken.messages) == 2
+
+
+def test_records_wait_while_a_buffer_is_half_full_and_none_is_lost() -> None:
+    reader = Reader(*(Record(b"fan/x" if i % 2 else b"fan/y", i) for i in range(2 * RECORDS_A_TURN)))
+    reader.taken.full = {"fan/x"}
+    assert not reader.turn()  # the pause lets the workers go on
+    assert reader.taken.messages == [("fan/y", b"0")]
+    assert reader.cluster.stored == {0: 1}
+    assert not reader.turn()
+    reader.taken.full = set()
+    while reader.turn():
+        pass
+    reader.turn()
+    assert [int(payload) for _, payload in reader.taken.messages] == list(range(2 * RECORDS_A_TURN))
+
+
+def test_a_full_batch_means_that_there_may_be_more() -> None:
+    reader = Reader(*(Record(b"fan/x", i) for i in range(RECORDS_A_TURN + 1)))
+    assert reader.turn()
+    assert not reader.turn()
+
+
+def test_records_of_a_partition_that_was_given_up_are_not_handed_on() -> None:
+    reader = Reader(Record(b"fan/x", 0), Record(b"fan/y", 0, partition=1), Record(b"shop/z", 1), partitions=2)
+    reader.turn()
+    reader.cluster.records = [Record(b"fan/x", 1), Record(b"fan/y", 1, partition=1)]
+    reader.taken.full = {"fan/x"}
+    reader.turn()
+    assert reader.records.forget({("v", 0)}) == ["fan/x"]  # shop/z has no channels
+    reader.taken.full = set()
+    reader.turn()
+    assert reader.taken.messages[3:] == [("fan/y", b"1")]
+    assert reader.cluster.stored == {0: 2, 1: 2}
+
+
+def test_a_topic_whose_records_moved_to_another_partition_stays_when_the_old_one_goes() -> None:
+    reader = Reader(Record(b"fan/x", 0), Record(b"fan/x", 0, partition=1), partitions=2)
+    reader.turn()
+    assert reader.records.forget({("v", 0)}) == []
+
+
+def test_old_records_come_when_they_were_written_until_the_end_is_reached() -> None:
+    old = [Record(b"fan/x", i, START_AT_S - 100 + i) for i in range(3)]
+    reader = Reader(*old)
+    reader.cluster.end = 4
+    reader.turn()
+    assert reader.taken.arrived_s == [900.0, 901.0, 902.0]
+    # The clock of this sender is 50 s behind; once its records are live that means nothing.
+    reader.cluster.records = [Record(b"fan/x", 3, START_AT_S - 50)]
+    reader.turn()
+    reader.cluster.records, reader.cluster.end = [Record(b"fan/x", 4, START_AT_S - 50)], 5
+    reader.turn()
+    assert reader.taken.arrived_s[3:] == [950.0, 1000.0]
+    # A pause in which nothing was read: it is behind again.
+    reader.now_s += BEHIND_S + 1
+    reader.cluster.records = [Record(b"fan/x", 5, START_AT_S + 2), Record(b"fan/x", 6, START_AT_S + 99)]
+    reader.turn()
+    assert reader.taken.arrived_s[5:] == [1002.0, reader.now_s]  # never in the future
