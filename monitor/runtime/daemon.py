@@ -27,7 +27,8 @@ from monitor.runtime.baselines.calibrations import Calibrations
 from monitor.runtime.baselines.desk import BaselineDesk
 from monitor.runtime.baselines.store import Store
 from monitor.runtime.certificates import load_server_certificate, server_context
-from monitor.runtime.history.desk import HistoryDesk
+from monitor.runtime.history.desk import Grown, HistoryDesk, identity_of
+from monitor.runtime.history.healthy import Healthy
 from monitor.runtime.intake import by_the_clock
 from monitor.runtime.intake.broker import Broker
 from monitor.runtime.intake.channel import Channel
@@ -135,7 +136,9 @@ class Daemon:
         )
         names, now_s = self.config.label_names, self._wall_clock.now_s
         page = partial(channel_url, lambda: public_url(self.config.http, self.address))
-        self._alarm_desk = AlarmDesk(self._evidence, names, now_s, page, self._events.alarm, self._errors)
+        self._alarm_desk = AlarmDesk(
+            self._evidence, names, now_s, page, self._events.alarm, self._errors, healthy=self._healthy
+        )
         self._memory = Memory(
             self.config.state_dir, time.monotonic, lambda: self._wall_clock.offset_s, self.config.limits.channels
         )
@@ -151,6 +154,7 @@ class Daemon:
             lambda: self.config.label_names,
             self._wall_clock.now_s,
             self._errors,
+            grown=self._grown,
         )
         self._stack.push_async_callback(self.history.close)
         self.acknowledgements = Acknowledgements(
@@ -360,6 +364,14 @@ class Daemon:
             channels = {channel.row: channel for channel in self.ingest.channels.values() if channel.model == lane.name}
             self._alarm_desk.changed(loaded, changes, channels)
             self._saving.wanted.set()
+
+    def _grown(self, grown: Grown) -> None:
+        loaded = self._lanes.get(grown.channel.model)
+        if loaded is not None:
+            self._alarm_desk.grown(loaded, grown.channel, grown.score)
+
+    def _healthy(self, channel: Channel, key: str) -> Healthy | None:
+        return self.history.healthy(identity_of(self.config.label_names, channel.labels), key)
 
     def _configure_channel(self, channel: Channel) -> None:
         """Configure a channel's row: interval, warm-up, calibration and limit."""

@@ -1,5 +1,7 @@
 """Captures of alarms: the samples around an alarm, their forecasts and the figures, for a person to judge.
 
+An alarm is captured when it rises, when little is to be seen yet, and again when its score passes 3 and 10.
+
 Samples are read from the channel's ring when the alarm rises and again a little later. Their forecasts are computed
 again, so the hot path stores nothing for captures. The first samples are written at once, so a daemon that is killed
 before the later ones arrive loses only those. A full disk costs the capture and nothing else.
@@ -24,12 +26,11 @@ from monitor.core.arrays import Float32
 from monitor.core.forecaster import CarriedForecaster, Engine
 from monitor.core.recompute import recompute
 from monitor.core.rings import Rings
-from monitor.core.scoring.alarm import State
 from monitor.core.scoring.head import Head
 from monitor.runtime.alarms.capture_figure import draw_capture
 from monitor.runtime.alarms.capture_names import NAME, evidence_stem
 from monitor.runtime.alarms.event import Capture, rounded
-from monitor.runtime.alarms.in_words import told
+from monitor.runtime.history.healthy import Healthy
 from monitor.runtime.intake.channel import Channel
 from monitor.runtime.internal_errors import InternalErrors, Where
 
@@ -82,8 +83,11 @@ class EvidenceWriter:
         channel: Channel,
         viewer: Callable[[], Engine] | None,
         level_blocks: int,
+        healthy: Callable[[], Healthy | None] | None = None,
     ) -> str | None:
         """Begin a capture, on the event loop; a thread computes the forecasts with ``viewer`` and writes the files.
+
+        ``healthy`` is called there; what it returns is drawn beside what is captured.
 
         Returns:
             Name of the file that will hold the samples; None if nothing is written.
@@ -96,7 +100,8 @@ class EvidenceWriter:
         before = rings.recent(channel.row, round(self._settings.before * capture.sampling_rate_hz))
         head = None if channel.calibration is None else channel.calibration.head
         stem = evidence_stem(capture.channel, capture.at_s)
-        finish = self._finish(stem, capture, rings, channel, before, _Forecasts(viewer, level_blocks, head))
+        forecasts = _Forecasts(viewer, level_blocks, head)
+        finish = self._finish(stem, capture, rings, channel, before, forecasts, healthy)
         task = asyncio.create_task(finish, name="evidence")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -116,17 +121,24 @@ class EvidenceWriter:
         channel: Channel,
         before: tuple[int, Float32],
         forecasts: "_Forecasts",
+        healthy: Callable[[], Healthy | None] | None,
     ) -> None:
         await self._write(stem, capture, before[1], before[1].size, None)
         await self._sleep(self._settings.after)
         after = rings.recent(channel.row, round(self._settings.after * capture.sampling_rate_hz))
         start, samples = join(before, after)
-        if await self._write(stem, capture, samples, before[0] + before[1].size - start, forecasts):
+        if await self._write(stem, capture, samples, before[0] + before[1].size - start, forecasts, healthy):
             self.written += 1
             LOG.info("evidence written: channel=%s file=%s.npz", capture.channel, stem)
 
     async def _write(
-        self, stem: str, capture: Capture, samples: Float32, alarm_sample: int, forecasts: "_Forecasts | None"
+        self,
+        stem: str,
+        capture: Capture,
+        samples: Float32,
+        alarm_sample: int,
+        forecasts: "_Forecasts | None",
+        healthy: Callable[[], Healthy | None] | None = None,
     ) -> bool:
         """Write a capture, one at a time; returns whether it is on disk.
 
@@ -139,7 +151,7 @@ class EvidenceWriter:
                 async with self._writing:
                     limits = self._settings.max_size, self._settings.max_age
                     await asyncio.to_thread(
-                        _write, self._folder, stem, capture, samples, alarm_sample, forecasts, limits
+                        _write, self._folder, stem, capture, samples, alarm_sample, forecasts, healthy, limits
                     )
             except OSError as error:
                 reason = "io_error"
@@ -158,6 +170,7 @@ def _write(
     samples: Float32,
     alarm_sample: int,
     forecasts: "_Forecasts | None",
+    healthy: Callable[[], Healthy | None] | None,
     limits: tuple[int, float],
 ) -> None:
     """On a thread: write samples and text, with forecasts a figure too; then prune to ``limits``, bytes and seconds."""
@@ -171,8 +184,7 @@ def _write(
         sampling_rate_hz=capture.sampling_rate_hz,
         unit="m/s2",
     )
-    figures = capture.figures
-    text = told(capture.channel, State.WARNING, State.ALARM, figures)
+    figures, text = capture.figures, capture.text
     about = {
         "channel": capture.channel,
         "labels": capture.labels,
@@ -180,6 +192,7 @@ def _write(
         "alarm_at_s": capture.at_s,
         "alarm_at_sample": alarm_sample if 0 <= alarm_sample <= samples.size else None,
         "text": text,
+        "mark": capture.mark,
         "score": figures.score,
         "evidence": figures.evidence,
         "band_hz": figures.band_hz,
@@ -195,7 +208,8 @@ def _write(
     write_atomically(folder / f"{stem}.json", json.dumps(about, indent=2).encode())
     if forecasts is not None:
         curves = samples, forecast, residual
-        picture = draw_capture(text, capture.sampling_rate_hz, figures.band_hz, curves, alarm_sample)
+        beside = healthy() if healthy is not None else None
+        picture = draw_capture(text, capture.sampling_rate_hz, figures.band_hz, curves, alarm_sample, beside)
         if picture:
             write_atomically(folder / f"{stem}.png", picture)
     prune(folder, *limits, time.time())

@@ -1,5 +1,6 @@
 """The figure of a capture as PNG: the waveform with its forecast, and the spectra of samples and residual.
 
+Beside both stands what they are when the channel is healthy, if that is known.
 Text comes from topics and messages. So it is drawn literally, never parsed as a formula, and characters that the font
 lacks are drawn as escapes.
 """
@@ -7,12 +8,14 @@ lacks are drawn as escapes.
 import gc
 import io
 import textwrap
+from datetime import UTC, datetime
 
 import numpy as np
 
 from monitor.core.arrays import Float32
+from monitor.runtime.history.healthy import Healthy
 
-MEASURED, FORECAST, RESIDUAL = "#4a6fa5", "#d9a400", "#c0392b"
+MEASURED, FORECAST, RESIDUAL, HEALTHY = "#4a6fa5", "#d9a400", "#c0392b", "#2e8b57"
 DETAIL_S = 0.03
 """Seconds before and after the alarm that are shown in detail: short enough to tell single impacts apart."""
 
@@ -26,6 +29,7 @@ def draw_capture(
     band_hz: tuple[float, float] | None,
     curves: tuple[Float32, Float32, Float32],
     alarm_sample: int,
+    healthy: Healthy | None = None,
 ) -> bytes | None:
     """Draw a capture; None without matplotlib.
 
@@ -35,14 +39,19 @@ def draw_capture(
         band_hz: frequency band that stands out; None: none does.
         curves: samples, forecast and residual, each (n,) in m/s²; NaN is not drawn.
         alarm_sample: index at which the alarm rose; it may be before the first sample.
+        healthy: what the channel looks like when it is healthy; None: not known.
     """
     try:
         from matplotlib.figure import Figure
     except ImportError:
         return None
     samples, forecast, residual = curves
+    sound = None
     figure = Figure(figsize=(10, 7), layout="constrained")
-    whole, detail, spectrum = figure.subplots(3, 1)
+    places = figure.add_gridspec(3, 2)
+    whole = figure.add_subplot(places[0, :])
+    detail = figure.add_subplot(places[1, :] if healthy is None else places[1, 1])
+    spectrum = figure.add_subplot(places[2, :])
     time_s = (np.arange(samples.size) - alarm_sample) / sampling_rate_hz
     whole.plot(time_s, samples, lw=0.4, color=MEASURED)
     whole.axvline(0.0, color=RESIDUAL, lw=1)
@@ -55,6 +64,18 @@ def draw_capture(
     detail.plot(time_s[part], forecast[part], lw=1, color=FORECAST, label="forecast")
     detail.set(xlabel="s from the alarm", ylabel="m/s²")
     detail.legend(loc="upper right")
+    if healthy is not None:
+        sound = figure.add_subplot(places[1, 0], sharey=detail)
+        shown = healthy.samples[-2 * reach :]
+        sound.plot(np.arange(shown.size) / healthy.rate_hz, shown, lw=1, color=HEALTHY)
+        sound.set(xlabel="s", ylabel="m/s²")
+        sound.set_title(f"when healthy, {datetime.fromtimestamp(healthy.last_s, UTC):%Y-%m-%d %H:%M} UTC", fontsize=9)
+        detail.set_title("now, same scale", fontsize=9)
+        step_hz = healthy.rate_hz / (2 * (healthy.power.size - 1))
+        frequency = np.arange(healthy.power.size) * step_hz
+        # A sine of amplitude a has the power a²/2; a Hann window spreads it over 1.5 lines.
+        density = np.sqrt(healthy.power[1:] / 3.0 / step_hz)
+        spectrum.fill_between(frequency[1:], density, color=HEALTHY, alpha=0.35, lw=0, label="healthy")
     for values, label, colour in ((samples, "measured", MEASURED), (residual, "residual", RESIDUAL)):
         finite = values[np.isfinite(values)]
         if finite.size > 256:
@@ -69,7 +90,7 @@ def draw_capture(
     figure.savefig(buffer, format="png", dpi=90)
     # A figure refers to itself. Left to a later collection, figures took 80 MB more after 60 captures (measured); this
     # takes 0.07 s, on the thread that draws.
-    del figure, whole, detail, spectrum
+    del figure, whole, detail, spectrum, places, sound
     gc.collect()
     return buffer.getvalue()
 

@@ -6,12 +6,14 @@ Runs on the event loop. An error with one channel's change costs that channel's 
 import logging
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from monitor.core.scoring.alarm import Changes, State
 from monitor.core.scoring.kinds import KINDS
 from monitor.runtime.alarms.capture import EvidenceWriter
 from monitor.runtime.alarms.event import AlarmEvent, Capture, restored_payload, seen_in, since_s, still_seen
 from monitor.runtime.alarms.in_words import Figures
+from monitor.runtime.history.healthy import Healthy
 from monitor.runtime.intake.channel import Channel
 from monitor.runtime.internal_errors import InternalErrors, Where
 from monitor.runtime.lanes.lane import Lane
@@ -31,6 +33,7 @@ class AlarmDesk:
         page: Callable[[Mapping[str, str]], str],
         on_event: Callable[[AlarmEvent], None] = lambda _: None,
         errors: InternalErrors | None = None,
+        healthy: Callable[[Channel, str], Healthy | None] = lambda *_: None,
     ) -> None:
         """Make a desk.
 
@@ -41,7 +44,9 @@ class AlarmDesk:
             page: returns the URL of the channel that has these labels.
             on_event: called with the event of every change.
             errors: counts unexpected errors; None: it makes its own counter.
+            healthy: called on a thread with a channel and its state key; returns what it looks like when healthy.
         """
+        self._healthy = healthy
         self._writer = writer
         self.label_names = label_names
         self._wall_clock = wall_clock
@@ -89,16 +94,8 @@ class AlarmDesk:
         at_s = self._wall_clock()
         file = None
         if after is State.ALARM:
-            capture = Capture(
-                channel.name,
-                labels,
-                at_s,
-                figures,
-                channel.sensor.sampling_rate_hz,
-                loaded.info.sha256,
-            )
             with self._errors.contained(Where.CAPTURE, channel.name):
-                file = self._writer.start(capture, lane.rings, channel, lane.viewer, lane.shape.level_blocks)
+                file = self._capture(loaded, channel, labels, at_s, figures)
         LOG.warning(
             "alarm state: channel=%s from=%s to=%s score=%.2f evidence=%r%s",
             channel.name,
@@ -128,6 +125,29 @@ class AlarmDesk:
         )
         channel.event = event.payload
         self._on_event(event)
+
+    def grown(self, loaded: LoadedLane, channel: Channel, mark: float) -> None:
+        """Capture a channel in alarm again, whose score has passed ``mark``."""
+        (score,) = loaded.lane.board.row(("score",), channel.row)
+        figures = _figures(loaded.lane, channel, score)
+        labels = dict(zip(self.label_names, channel.labels, strict=True))
+        LOG.warning("alarm grown: channel=%s past=%g evidence=%r", channel.name, mark, figures.strongest)
+        self._capture(loaded, channel, labels, self._wall_clock(), figures, mark)
+
+    def _capture(
+        self,
+        loaded: LoadedLane,
+        channel: Channel,
+        labels: dict[str, str],
+        at_s: float,
+        figures: Figures,
+        mark: float = 1.0,
+    ) -> str | None:
+        """Start a capture; returns the name of its file, None if there is none."""
+        lane, rate_hz = loaded.lane, channel.sensor.sampling_rate_hz
+        capture = Capture(channel.name, labels, at_s, figures, rate_hz, loaded.info.sha256, mark)
+        healthy = partial(self._healthy, channel, channel.key)
+        return self._writer.start(capture, lane.rings, channel, lane.viewer, lane.shape.level_blocks, healthy)
 
 
 def _figures(lane: Lane, channel: Channel, score: float) -> Figures:

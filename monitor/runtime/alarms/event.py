@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from monitor.core.scoring.alarm import State
-from monitor.runtime.alarms.in_words import NOTHING, Figures, told
+from monitor.runtime.alarms.in_words import NOTHING, Figures, grown, told
 from monitor.runtime.intake.channel import Acknowledgement, Channel
 
 
@@ -141,6 +141,15 @@ class Capture:
     """Sampling rate of the channel."""
     model_sha256: str
     """Hash of the model that forecast the samples."""
+    mark: float = 1.0
+    """Score that was passed: 1 at the beginning of an alarm, more as a fault grows."""
+
+    @property
+    def text(self) -> str:
+        """What is captured, for a person."""
+        if self.mark > 1.0:
+            return grown(self.channel, self.mark, self.figures)
+        return told(self.channel, State.WARNING, State.ALARM, self.figures)
 
 
 def event_topic(prefix: str, labels: dict[str, str]) -> str:

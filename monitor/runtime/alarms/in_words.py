@@ -62,10 +62,19 @@ def told(channel: str, before: State, after: State, figures: Figures) -> str:
         state = f"still {state} after a restart"
     elif after is State.OK:
         state = "ok again"
-    sentences = [f"{channel}: {state}"]
+    return _sentences(f"{channel}: {state}", figures, evidence=after is not State.OK)
+
+
+def grown(channel: str, mark: float, figures: Figures) -> str:
+    """A score in alarm that has passed a further mark, as one text."""
+    return _sentences(f"{channel}: alarm, grown past a score of {mark:g}", figures, evidence=True)
+
+
+def _sentences(first: str, figures: Figures, *, evidence: bool) -> str:
+    sentences = [first]
     if figures.how_far:
         sentences.append(figures.how_far)
-    if figures.strongest is not None and after is not State.OK:
+    if figures.strongest is not None and evidence:
         sentences.append(f"Strongest evidence: {figures.strongest}")
     if math.isfinite(figures.score):
         sentences.append(f"Score {figures.score:.2f}, limit 1")

@@ -6,11 +6,14 @@ import logging
 import os
 import resource
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from monitor.config import Evidence
@@ -21,6 +24,7 @@ from monitor.runtime.alarms.capture import MOST_AT_ONCE, EvidenceWriter, join, p
 from monitor.runtime.alarms.capture_names import NAME, is_of_channel
 from monitor.runtime.alarms.event import Capture
 from monitor.runtime.alarms.in_words import Figures
+from monitor.runtime.history.healthy import SAMPLES, HealthyPictures
 from monitor.runtime.intake.channel import Channel
 from tests.support.daemons import SENSOR
 from tests.support.page_plant import EchoEngine
@@ -115,6 +119,7 @@ def test_what_is_said_of_the_alarm_and_a_picture(tmp_path: Path) -> None:
             "fan/de/x: alarm. RMS 1.0 times healthy, 100 to 150 Hz 3.5 times. Strongest evidence: energy in a "
             "frequency band. Score 1.50, limit 1."
         ),
+        "mark": 1.0,
         "score": 1.5,
         "evidence": {"bands": 1.5, "level": 0.25},
         "band_hz": [100.0, 150.0],
@@ -127,6 +132,48 @@ def test_what_is_said_of_the_alarm_and_a_picture(tmp_path: Path) -> None:
         "model_sha256": "ab" * 32,
     }
     assert (tmp_path / f"{stem}.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+
+
+def test_a_fault_that_has_grown_is_told_and_stands_beside_the_healthy_machine(tmp_path: Path) -> None:
+    pictures = HealthyPictures(tmp_path)
+    pictures.take(0, "key", RATE, HUM[:SAMPLES], ALARM_S - 86400)
+    healthy = pictures.read(0, "key")
+    shown = list[Axes]()
+
+    def save(figure: Figure, *arguments: Any, **settings: Any) -> None:
+        shown.extend(figure.axes)
+        drawn(figure, *arguments, **settings)
+
+    drawn = Figure.savefig
+    bench = Bench(tmp_path / "evidence")
+    bench.later = bench.later + 3.0 * np.sin(2 * np.pi * 0.31 * np.arange(RATE)).astype(np.float32)
+
+    async def story() -> str | None:
+        what = replace(capture(), mark=10.0)
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(Figure, "savefig", save)
+            found = bench.writer.start(what, bench.rings, bench.channel, EchoEngine, 10, lambda: healthy)
+            await asyncio.gather(*bench.writer._tasks)
+        return found
+
+    stem = str(asyncio.run(story())).removesuffix(".npz")
+    about = json.loads((tmp_path / "evidence" / f"{stem}.json").read_text())
+    assert about["mark"] == 10.0
+    assert about["text"].startswith("fan/de/x: alarm, grown past a score of 10. RMS 1.0 times healthy")
+    _, now, spectrum, sound = shown
+    assert (sound.get_title(), now.get_title()) == ("when healthy, 2026-11-01 08:30 UTC", "now, same scale")
+    assert sound.get_ylim() == now.get_ylim()
+    # Both spectra are densities: where the machine is as it was, they agree.
+    (area,) = spectrum.collections
+    corners = np.asarray(area.get_paths()[0].vertices)
+    hum_hz, ringing_hz = RATE / (BLOCK / 4), 0.31 * RATE
+    measured = spectrum.lines[0]
+    healthy_at, now_at = (
+        {hertz: float(y[np.abs(x - hertz) < 3].max()) for hertz in (hum_hz, ringing_hz)}
+        for x, y in (corners.T, (np.asarray(measured.get_xdata()), np.asarray(measured.get_ydata())))
+    )
+    assert healthy_at[hum_hz] == pytest.approx(now_at[hum_hz], rel=0.3)
+    assert now_at[ringing_hz] > 100 * healthy_at[ringing_hz]
 
 
 def test_a_young_channel_gives_what_it_has(tmp_path: Path) -> None:

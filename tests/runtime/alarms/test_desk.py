@@ -85,6 +85,25 @@ def test_an_alarm_is_logged_told_and_kept(tmp_path: Path, caplog: pytest.LogCapt
     assert office.writer.written == 1
 
 
+def test_an_alarm_that_grows_is_captured_again_without_an_event(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    office = Office(tmp_path)
+    office.plant.judge("fan", 3.4)
+    channel = office.plant.ingest.channels["fan", "de", "x"]
+
+    async def tell() -> None:
+        office.desk.grown(office.loaded, channel, 3.0)
+        await asyncio.gather(*office.writer._tasks)
+
+    with caplog.at_level(logging.WARNING):
+        asyncio.run(tell())
+    assert caplog.messages == [f"alarm grown: channel=fan/de/x past=3 evidence={IN_WORDS[KINDS[0]]!r}"]
+    (about,) = (json.loads(file.read_text()) for file in tmp_path.glob("*.json"))
+    assert (about["mark"], about["score"]) == (3.0, pytest.approx(3.4))
+    assert office.events == []
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [(State.OK, State.WARNING), (State.ALARM, State.WARNING), (State.ALARM, State.OK), (State.WARNING, State.OK)],
