@@ -293,7 +293,7 @@ SHADES = " .:-=+*#%@"
 
 
 def _picture(profiles: dict[str, Any] | None) -> None:
-    """Print the learned conditions: a row each, a character a band, darker where it holds more."""
+    """Print the learned conditions: a row each, darker where a band holds more, and where the machine is among them."""
     if profiles is None or len(profiles["level_db"]) < 2:
         return
     levels = profiles["level_db"]
@@ -303,8 +303,10 @@ def _picture(profiles: dict[str, Any] | None) -> None:
     click.echo(f"   learned conditions, {span}")
     for number, row in enumerate(levels):
         drawn = "".join(SHADES[round((len(SHADES) - 1) * (one - low) / max(high - low, 1e-9))] for one in row)
-        values = ", ".join(f"{name} {values[number]:.4g}" for name, values in profiles["values"].items())
-        _say(f"   [{drawn}] {values}")
+        about = [f"{name} {values[number]:.4g}" for name, values in profiles["values"].items()]
+        if (weights := profiles.get("weights")) is not None:
+            about.append(f"{weights[number]:.0%} of the present")
+        _say(f"   [{drawn}] {', '.join(about)}")
 
 
 def _time(at_s: float) -> str:

@@ -64,6 +64,7 @@ def test_list_and_show_say_what_a_channel_was_learned_from(state: Path, calibrat
     assert (found["state"], found["kept"], found["baseline"]["number"]) == ("provisional", [1, 2], 2)
     assert found["profiles"]["edges_hz"][-1] == 1000.0
     assert len(found["profiles"]["level_db"][0]) == len(found["profiles"]["edges_hz"]) - 1
+    assert found["profiles"]["weights"] is None  # no daemon runs
 
 
 def test_changes_have_a_name_and_a_reason_and_can_be_undone(state: Path) -> None:

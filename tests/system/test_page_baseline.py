@@ -1,6 +1,7 @@
 """The baseline of a channel on the live page, in a real browser: seen, and changed with a reason."""
 
 import asyncio
+import os
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,20 @@ async def click(browser: Browser, selector: str) -> None:
     await browser.value(f"document.querySelector('.baseline {selector}').click()")
 
 
+async def pictures(browser: Browser) -> None:
+    """Of the panel, light, dark and on a phone, where PAGE_PICTURES names a folder for people who want to look."""
+    folder = os.environ.get("PAGE_PICTURES")
+    if not folder:
+        return
+    for name, dark, width in (("light", False, 1280), ("dark", True, 1280), ("phone", False, 390)):
+        await browser.scheme("dark" if dark else "light")
+        await browser.size(width, 1150, mobile=width < 500)
+        await browser.until(f"innerWidth == {width}")
+        picture = await browser.screenshot(whole=True)
+        await asyncio.to_thread(Path(folder, f"baseline-{name}.png").write_bytes, picture)
+    await browser.size(1280, 1150)
+
+
 def test_a_baseline_is_seen_and_changed_with_a_reason(tmp_path: Path) -> None:
     plant = Plant(16, 4000.0, EchoEngine(), state_dir=tmp_path / "state")
     plant.send(MACHINE, plant.noise(8000))
@@ -55,8 +70,30 @@ def test_a_baseline_is_seen_and_changed_with_a_reason(tmp_path: Path) -> None:
         facts = await browser.value(text(".baseline-facts"))
         assert f"{len(conditions.prototypes)} learned, load 0 to 100" in facts
         assert "dB within 1m" in facts
-        rows = await browser.value("document.querySelectorAll('.baseline .profiles div').length")
-        assert rows == len(conditions.prototypes) > 1
+        rows = await browser.value("document.querySelectorAll('.baseline .profile').length")
+        count = len(conditions.prototypes)
+        assert rows == count + 1 > 2  # the last one is the present
+        # Where the machine is among its conditions, which are in the order of their load.
+        names = await browser.value("[...document.querySelectorAll('.profile > :first-child')].map(e => e.innerText)")
+        assert names == [f"load {load:g}" for load in sorted(conditions.values[:, 0])] + ["present"]
+        shares = "[...document.querySelectorAll('.profile b')].map(one => one.innerText)"
+        assert await browser.value(shares) == ["\N{EN DASH}"] * count + [""]
+        present = "document.querySelector('.profile.present').checkVisibility()"
+        assert not await browser.value(present)
+        plant.ingest.channels[MACHINE, "de", "x"].calibration = conditions
+        weights = plant.lane.board.weights[plant.ingest.channels[MACHINE, "de", "x"].row]
+        weights[:count] = 0.0
+        lowest, highest = conditions.values[:, 0].argmin(), conditions.values[:, 0].argmax()
+        weights[lowest], weights[highest] = 0.3, 0.7
+        await browser.until(f"{shares}[0] == '30 %'")
+        assert await browser.value(shares) == ["30 %"] + ["0 %"] * (count - 2) + ["70 %", ""]
+        assert await browser.value(present)
+        told = await browser.value("document.querySelector('.profiles').getAttribute('aria-label')")
+        assert {"30 % load 0", "70 % load 100"} <= set(told.split("The machine is at: ")[1].split(", "))
+        await pictures(browser)
+        weights[:count] = np.nan  # as after a refused interval
+        await browser.until(f"{shares}[0] == '\N{EN DASH}'")
+        assert not await browser.value(present)
         buttons = "[...document.querySelectorAll('.baseline .actions button')].map(one => one.innerText)"
         assert await browser.value(buttons) == ["Accept", "Revert"]  # nothing learns here
         # Without a reason nothing happens.
@@ -76,7 +113,7 @@ def test_a_baseline_is_seen_and_changed_with_a_reason(tmp_path: Path) -> None:
         await fill(browser, "reason", "wrong")
         await click(browser, ".confirm")
         await browser.until(f"/baseline 1, locked/.test({text('.baseline-facts')})")
-        assert await browser.value("document.querySelectorAll('.baseline .profiles div').length") == 0
+        assert await browser.value("document.querySelectorAll('.baseline .profile').length") == 0
         assert await browser.value(buttons) == ["Accept"]
         # What the server refuses is told in the dialog.
         await click(browser, "[data-action=accept]")

@@ -14,6 +14,7 @@ from monitor.core.arrays import Bool, Float32, Int8, Int64, Rows
 from monitor.core.gap import ComparedBlocks, GapFigures, GapSums
 from monitor.core.scoring.alarm import Alarm, Changes
 from monitor.core.scoring.calibration import Calibration
+from monitor.core.scoring.conditions import MOST_PROTOTYPES
 from monitor.core.scoring.head import Head
 from monitor.core.scoring.kinds import KINDS, raw_features
 from monitor.core.scoring.measured import Measured
@@ -39,6 +40,8 @@ class Judgements:
     a score."""
     times_healthy: Float32
     """(n, 2) RMS, and amplitude of the whitened residual in that band, over what is healthy; NaN without a score."""
+    weights: Float32
+    """(n, MOST_PROTOTYPES) weights of the learned conditions; NaN beyond their number, and without a score."""
     refusal: Int8
     """(n,) 0, or the code of a :class:`Refusal`; without a calibration only an implausible level is detected."""
     condition_distance: Float32
@@ -151,8 +154,10 @@ class Judge:
         evidence = np.full((n, len(KINDS)), np.nan, np.float32)
         band = np.full((n, 2), np.nan, np.float32)
         times_healthy = np.full((n, 2), np.nan, np.float32)
+        weights = np.full((n, MOST_PROTOTYPES), np.nan, np.float32)
         score[accepted], evidence[accepted] = scores.score, scores.evidence
         band[accepted], times_healthy[accepted] = scores.band, scores.times_healthy
+        weights[accepted] = scores.weights
         judgements = Judgements(
             score,
             seen.bands.mean(axis=1),
@@ -160,6 +165,7 @@ class Judge:
             evidence,
             band,
             times_healthy,
+            weights,
             refusal,
             distance,
             changes,

@@ -15,7 +15,7 @@ from monitor.core.gap import GapFigures
 from monitor.core.scoring.bands import layout
 from monitor.core.scoring.calibration import Calibration
 from monitor.core.scoring.combine import MEMORY, SCALES, agreed, combine, unsettled
-from monitor.core.scoring.conditions import descend, explained, logarithms, neighbours, to_scale
+from monitor.core.scoring.conditions import MOST_PROTOTYPES, descend, explained, logarithms, neighbours, to_scale
 from monitor.core.scoring.kinds import KINDS, features, make_plan, raw_features, statistics
 from monitor.core.scoring.naming import most_new
 from monitor.core.scoring.observations import Observations
@@ -54,6 +54,9 @@ class Scores:
     times_healthy: Float32
     """(n, 2) RMS of the interval, and amplitude of the whitened residual in that band, each over what is healthy under
     the present conditions; NaN without a score."""
+    weights: Float32
+    """(n, MOST_PROTOTYPES) weights of the learned conditions that explain the interval, with the sum 1; NaN beyond the
+    number of conditions, and without a score."""
 
 
 class Scorer:
@@ -135,6 +138,7 @@ class Scorer:
             np.full(n, -1, np.int64),
             np.full((n, 2), np.nan, np.float32),
             np.full((n, 2), np.nan, np.float32),
+            np.full((n, MOST_PROTOTYPES), np.nan, np.float32),
         )
         if not self._stacked:
             self._stack()
@@ -153,7 +157,8 @@ class Scorer:
         of = {name: array[slot] for name, array in self._arrays.items()}
         count = self._count[rows] + 1
         bands = self.layout.bands
-        expected = _expected(logarithms(raw, bands), measured, of)
+        weights, expected = _expected(logarithms(raw, bands), measured, of)
+        result.weights[at, : weights.shape[1]] = np.where(of["known"] > 0.0, weights, np.nan)
         left = explained(raw, expected, bands)
         mean = self._accumulate(rows, left, of["low"], of["high"], count)
         values = features(mean, self.layout.windows)
@@ -215,14 +220,14 @@ def _conditions(calibrations: list[Calibration]) -> dict[str, Float32]:
     return stacked
 
 
-def _expected(logs: Float32, measured: Float32 | None, of: dict[str, Float32]) -> Float32:
-    """What the conditions of each row's calibration explain of its interval, (n, R)."""
+def _expected(logs: Float32, measured: Float32 | None, of: dict[str, Float32]) -> tuple[Float32, Float32]:
+    """The weights of each row's conditions, (n, P), and what they explain of its interval, (n, R)."""
     if of["known"].shape[1] == 1:
-        return of["healthy"][:, 0]
+        return of["known"], of["healthy"][:, 0]
     pull = (of["pull"] @ (logs - of["origin"])[..., None])[..., 0]
     known = of["known"] > 0.0
     if measured is not None and of["value_scale"].shape[1]:
         target = to_scale(measured[:, : of["value_scale"].shape[1]], of["value_scale"])
         known &= neighbours(of["values"], target)
     weights = descend(of["gram"], pull, known).astype(np.float32)
-    return np.asarray((weights[:, None] @ of["healthy"])[:, 0], np.float32)
+    return weights, np.asarray((weights[:, None] @ of["healthy"])[:, 0], np.float32)

@@ -26,6 +26,9 @@ class Profiles(BaseModel):
     """For each condition (bands,) energy of the whitened residual in dB; 0: the mean over all that was learned."""
     values: dict[str, list[float]]
     """The measured quantities of each condition."""
+    weights: list[float] | None
+    """Weights of the conditions that explain the last interval, with the sum 1: where the machine is among them; null:
+    that interval has no score, or no daemon was asked."""
 
 
 class Summary(BaseModel):
@@ -70,25 +73,47 @@ def summaries(store: Store, known: Mapping[str, dict[str, str]], configured: Map
     return [_summary(store, name, given(labels), configured.get(name)) for name, labels in sorted(known.items())]
 
 
-def details(store: Store, known: Mapping[str, dict[str, str]], configured: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The same with all baselines, changes and learned conditions, for at most :data:`MOST_DETAILED` channels."""
-    few = dict(sorted(known.items())[:MOST_DETAILED])
-    found = summaries(store, few, configured)
+def detailed(known: Mapping[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+    """The channels of which everything may be told at once, at most :data:`MOST_DETAILED`."""
+    return dict(sorted(known.items())[:MOST_DETAILED])
+
+
+def details(
+    store: Store,
+    known: Mapping[str, dict[str, str]],
+    configured: Mapping[str, str],
+    weights: Mapping[str, list[float] | None] | None = None,
+) -> list[dict[str, Any]]:
+    """The same with all baselines, changes and learned conditions, for at most :data:`MOST_DETAILED` channels.
+
+    Args:
+        store: the baselines.
+        known: labels of the channels, by name.
+        configured: calibration files that a configuration names, by the channel's name.
+        weights: weights of the conditions that explain the present, by the channel's name; None: not known.
+    """
+    found = summaries(store, detailed(known), configured)
     for document in found:
         history = store.history(document["labels"])
         if history is not None:
             document["baselines"] = [one.model_dump(mode="json") for one in history.baselines]
             document["changes"] = [one.model_dump(mode="json") for one in history.changes]
-            document["profiles"] = profiles(store, history)
+            document["profiles"] = profiles(store, history, (weights or {}).get(document["name"]))
     return found
 
 
-def profiles(store: Store, history: History) -> dict[str, Any] | None:
+def profiles(store: Store, history: History, weights: list[float] | None) -> dict[str, Any] | None:
     """The learned conditions as a picture: what each band holds, beside the mean of all conditions; None: no baseline.
+
+    Args:
+        store: the baselines.
+        history: the channel's.
+        weights: weights of the conditions that explain the present; those of another calibration are left out.
 
     Returns:
         ``edges_hz``: (bands + 1,) edges of the bands; ``level_db``: for each condition (bands,) energy of the
-        whitened residual in dB, 0: the mean over all that was learned; ``values``: the measured quantities of each.
+        whitened residual in dB, 0: the mean over all that was learned; ``values``: the measured quantities of each;
+        ``weights``: where the machine is among them.
     """
     if history.baseline is None:
         return None
@@ -103,6 +128,7 @@ def profiles(store: Store, history: History) -> dict[str, Any] | None:
         "edges_hz": [round(edge, 1) for edge in edges_hz.tolist()],
         "level_db": np.round(level_db, 2).tolist(),
         "values": dict(zip(calibration.quantities, calibration.values.T.tolist(), strict=True)),
+        "weights": weights if weights is not None and len(weights) == len(calibration.prototypes) else None,
     }
 
 

@@ -20,6 +20,7 @@ from monitor.core.arrays import AnyArray, Bool, Float32, Float64, Int8, Int64, R
 from monitor.core.diagnosis.figures import Figures
 from monitor.core.pipeline import Intervals
 from monitor.core.rings import part_borders
+from monitor.core.scoring.conditions import MOST_PROTOTYPES
 from monitor.core.scoring.kinds import KINDS
 from monitor.core.scoring.plausibility import BY_WORKER, REFUSALS, Skip
 
@@ -68,6 +69,8 @@ class Board:
         self.velocity_rms, self.crest_factor, self.kurtosis = empty(), empty(), empty()
         self.peak_to_peak, self.record_s = empty(), empty()
         self.evidence, self.band, self.times_healthy = empty(len(KINDS)), empty(2), empty(2)
+        self.weights = empty(MOST_PROTOTYPES)
+        """Weights of the learned conditions that explain the last interval."""
         self.alarm_state: Int64 = zeros(channels, np.int64)
         if not joining:
             self.alarm_state[:] = -1
@@ -165,6 +168,7 @@ class Board:
         self.evidence[rows] = judged.evidence
         self.band[rows] = judged.band
         self.times_healthy[rows] = judged.times_healthy
+        self.weights[rows] = judged.weights
         self.alarm_state[rows] = judged.alarm_state
         self.refusal[rows] = judged.refusal
         for number in np.unique(judged.refusal[judged.refusal > 0]).tolist():
@@ -195,7 +199,7 @@ class Board:
         with self.writing():
             for array in (self.blocks_scored, self.scored_at_s, *self.skipped.values(), *self.refused.values()):
                 array[rows] = 0
-            columns = (self.evidence, self.band, self.times_healthy, self.coverage)
+            columns = (self.evidence, self.band, self.times_healthy, self.weights, self.coverage)
             for figures in (*(getattr(self, name) for name in FIGURES + USUAL), *columns):
                 figures[rows] = np.nan
             self.alarm_state[rows] = -1

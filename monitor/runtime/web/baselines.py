@@ -11,10 +11,11 @@ from pydantic import ValidationError
 
 from monitor.errors import ArtefactError, ConfigurationError
 from monitor.runtime.baselines.changes import Action, Outcome, Parcel, Wish, chosen, why
-from monitor.runtime.baselines.documents import Summary, details, summaries
+from monitor.runtime.baselines.documents import Summary, detailed, details, summaries
 from monitor.runtime.web.answers import HEADERS, json_answer, json_body, text_answer
 from monitor.runtime.web.api import MANY, Answer, Operation, Parameter, Shape, add_route
 from monitor.runtime.web.permission import Permission
+from monitor.runtime.web.table import read_weights
 from monitor.runtime.web.view import Service
 
 
@@ -34,7 +35,12 @@ class Baselines:
                 known = await asyncio.to_thread(chosen, known, patterns)
             except ConfigurationError as error:
                 return text_answer(404, str(error))
-        about = details if request.query.get("details") == "1" else summaries
+        about = summaries
+        if request.query.get("details") == "1":
+            view, few = self._service.view(), detailed(known)
+            present = [channel for channel in view.ingest.channels.values() if channel.name in few]
+            weights = dict(zip((channel.name for channel in present), read_weights(view, present), strict=True))
+            about = partial(details, weights=weights)
         document = {
             "may_change": self._permission.may_change(request),
             "token": self._permission.token_for(request),

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from monitor.core.arrays import AnyArray, Bool, Float64, Rows
+from monitor.core.arrays import AnyArray, Bool, Float32, Float64, Rows
 from monitor.core.diagnosis.figures import zone
 from monitor.core.scoring.alarm import State
+from monitor.core.scoring.conditions import MOST_PROTOTYPES
 from monitor.core.scoring.kinds import KINDS
 from monitor.core.scoring.plausibility import REFUSALS, Refusal
 from monitor.runtime.intake.channel import Channel, ChannelState
@@ -144,7 +145,7 @@ EMPTY = ChannelTable(
     [],
     {},
     {},
-    {},
+    {"weights": np.zeros((0, MOST_PROTOTYPES), np.float32)},
 )
 """A table without channels."""
 
@@ -197,6 +198,28 @@ def read_states(view: View, places: Places) -> tuple[list[ChannelState], list[st
     silent = _silence(view, places.channels)[1].tolist()
     states = [_state(*one) for one in zip(places.channels, silent, refusal, strict=True)]
     return states, [_reason(*one) for one in zip(states, refusal, strict=True)]
+
+
+def weights_of(channels: Sequence[Channel], silent: Bool, weights: Float32) -> list[list[float] | None]:
+    """Where each machine is among its learned conditions, by the column ``weights`` of the boards, (n, places).
+
+    Returns:
+        For each channel the weights of its conditions that explain the last interval, in the order of its calibration,
+        with the sum 1; None: it is silent, has no calibration, or the interval has no score.
+    """
+    found: list[list[float] | None] = []
+    for channel, no_samples, row in zip(channels, silent.tolist(), np.round(weights, 3).tolist(), strict=True):
+        own = [] if channel.calibration is None or no_samples else row[: len(channel.calibration.prototypes)]
+        found.append(None if not own or any(map(math.isnan, own)) else own)
+    return found
+
+
+def read_weights(view: View, channels: Sequence[Channel]) -> list[list[float] | None]:
+    """The same of some channels now."""
+    if not channels:
+        return []
+    weights = Places(channels, view.lanes).read(("weights",))["weights"]
+    return weights_of(channels, _silence(view, channels)[1], weights)
 
 
 def _silence(view: View, channels: Sequence[Channel]) -> tuple[Float64, Bool]:

@@ -6,10 +6,23 @@ from monitor.core.learning.block_sums import context_sums, cut
 from monitor.core.learning.fit import accumulate, calibrate, rolling
 from monitor.core.scoring.bands import layout
 from monitor.core.scoring.combine import combine, unsettled
+from monitor.core.scoring.conditions import MOST_PROTOTYPES
 from monitor.core.scoring.kinds import KINDS, Kind, features, make_plan, statistics
 from monitor.core.scoring.scorer import Scores
 from monitor.errors import RecordingError
-from tests.support.healthy import BLOCK, INTERVAL, RATE, SCALE_FREE, Channels, healthy_calibration, signal, stretch
+from tests.support.healthy import (
+    BLOCK,
+    INTERVAL,
+    RATE,
+    SCALE_FREE,
+    Channels,
+    at_load,
+    blind,
+    calibrated,
+    healthy_calibration,
+    signal,
+    stretch,
+)
 
 
 def scores(found: list[Scores], row: int = 0) -> list[float]:
@@ -21,6 +34,27 @@ def test_new_healthy_data_score_far_below_one() -> None:
     every = np.array([one.score for one in found])
     assert np.median(every) < 0.25
     assert every.max() < 1.0
+
+
+def test_the_weights_say_where_the_machine_is_among_its_conditions() -> None:
+    """Learned at three loads: the weights add up to the load, also where a calibration with less stands beside it."""
+    loads = (0.0, 0.5, 1.0)
+    quantities = [{"load": np.full(900, load)} for load in loads]
+    several = calibrated([blind(at_load(load, 900, 3 + n)) for n, load in enumerate(loads)], quantities=quantities)
+    count = len(several.prototypes)
+    channels = Channels(4, several)
+    channels.scorer.assign(np.array([3]), healthy_calibration(), 1.0)
+    present = (0.0, 0.4, 1.0, 0.5)
+    found = channels.run([blind(at_load(load, 600, 20 + n)) for n, load in enumerate(present)])
+    weights = np.stack([one.weights for one in found])
+    assert weights.shape[2] == MOST_PROTOTYPES
+    assert np.isnan(weights[:, :3, count:]).all()
+    assert (weights[:, :3, :count] >= 0).all()
+    np.testing.assert_allclose(weights[:, :3, :count].sum(axis=2), 1.0, atol=1e-4)
+    told = (weights[:, :3, :count] @ several.values[:, 0]).mean(axis=0)
+    np.testing.assert_allclose(told, present[:3], atol=0.15)
+    assert (weights[:, 3, 0] == 1.0).all()
+    assert np.isnan(weights[:, 3, 1:]).all()
 
 
 def test_a_weak_persistent_change_is_seen_although_no_single_interval_shows_it() -> None:

@@ -1,9 +1,11 @@
 """Who may change baselines over HTTP, with and without authentication."""
 
 import asyncio
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer, make_mocked_request
@@ -15,6 +17,7 @@ from monitor.runtime.web.permission import Permission
 from monitor.runtime.web.server import make_app
 from tests.support.baselines import baseline_desk
 from tests.support.commands import invoke
+from tests.support.healthy import at_load, blind, calibrated
 from tests.support.page_plant import Plant
 
 FAN = {"machine": "fan", "sensor": "de", "axis": "x"}
@@ -96,3 +99,46 @@ def test_with_authentication_whoever_has_it_may(tmp_path: Path, kind: str) -> No
     history = plant.baselines.store.history(FAN)
     assert history is not None
     assert [one.what for one in history.changes] == ["learned", "accepted"]
+
+
+def test_the_machine_is_shown_among_its_conditions(tmp_path: Path) -> None:
+    """By the daemon's own command, as long as the channel is scored by the baseline and sends."""
+    plant = Plant(state_dir=tmp_path)
+    plant.send("fan", plant.noise(1600))
+    loads = (0.0, 0.5, 1.0)
+    several = calibrated(
+        [blind(at_load(load, 600, 3 + number)) for number, load in enumerate(loads)],
+        quantities=[{"load": np.full(600, load)} for load in loads],
+    )
+    plant.baselines.store.learned(FAN, several, model_sha256="ab" * 32, source=Source())
+    channel, count = plant.ingest.channels["fan", "de", "x"], len(several.prototypes)
+    weights = plant.lane.board.weights[channel.row]
+
+    async def main() -> None:
+        async with TestServer(make_app(plant, Http())) as server:
+            url = str(server.make_url("/")).rstrip("/")
+
+            async def shown(*more: str) -> str:
+                result = await asyncio.to_thread(invoke, "baseline", "show", "fan/*", "--url", url, *more)
+                assert result.exit_code == 0, result.output
+                return result.stdout
+
+            async def told() -> list[float] | None:
+                (found,) = json.loads(await shown("--json"))["channels"]
+                present: list[float] | None = found["profiles"]["weights"]
+                return present
+
+            assert await told() is None  # nothing is scored yet
+            weights[:count] = [0.25, 0.75] + [0.0] * (count - 2)
+            assert await told() is None  # by no calibration
+            channel.calibration = several
+            assert await told() == [0.25, 0.75] + [0.0] * (count - 2)
+            lines = [line.split(", ")[1] for line in (await shown()).splitlines() if line.startswith("   [")]
+            assert lines == ["25% of the present", "75% of the present"] + ["0% of the present"] * (count - 2)
+            channel.calibration = bench_calibration(100, 800.0)
+            assert await told() is None  # by another calibration than the baseline
+            channel.calibration = several
+            plant.ahead_s = 100.0
+            assert await told() is None  # silent
+
+    asyncio.run(main())

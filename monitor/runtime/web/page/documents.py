@@ -22,7 +22,7 @@ from monitor.quantities import spoken_duration
 from monitor.runtime.intake.channel import Acknowledgement, Channel
 from monitor.runtime.web.page.fleet import Fleet, significant
 from monitor.runtime.web.page.stream import Feed, event
-from monitor.runtime.web.table import ChannelTable
+from monitor.runtime.web.table import ChannelTable, weights_of
 from monitor.runtime.web.view import Service, View
 
 SPARKLINE_POINTS = 60
@@ -214,6 +214,7 @@ def figures_documents(fleet: Fleet, places: slice) -> list[dict[str, Any]]:
         "refusal": table.refusal[places],
         "state": table.state[places],
         "state_reason": table.reason[places],
+        "condition_weights": weights_of(table.channels[places], table.silent[places], table.columns["weights"][places]),
         "learning": [None if c.learning is None else asdict(c.learning) for c in table.channels[places]],
         "last_sample_age_s": significant(table.age_s[places]),
         "silent": table.silent[places].tolist(),

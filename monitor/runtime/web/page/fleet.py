@@ -41,7 +41,7 @@ class Fleet:
     def sample(self, view: View) -> ChannelTable:
         """Read the boards and take one sample of history."""
         self._place(view)
-        self.table = read_table(view, self._places)
+        self.table = read_table(view, self._places, ("weights",))
         at, count = self.samples % HISTORY_SAMPLES, len(self.table.channels)
         for history, name in ((self._score, "score"), (self._ratio, "gap_ratio"), (self._alarm, "alarm_state")):
             history[at, :count] = self.table.figures[name]

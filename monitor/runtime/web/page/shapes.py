@@ -100,6 +100,8 @@ class ChannelFigures(Shape):
     """What the channel does."""
     state_reason: str | None
     """Why it is ``unusable``; null: it is not."""
+    condition_weights: list[float] | None
+    """Weights of the learned conditions that explain the last interval, in their order; null: it has no score."""
     learning: Progress | None
     """How far its learning is; null: it does not learn."""
     last_sample_age_s: float | None

@@ -1,6 +1,6 @@
 // A channel's baseline: what it was learned from, who changed it, and the buttons by which a person changes it.
 
-import { announce, fromTemplate, make, setText } from "./format.js";
+import { announce, fromTemplate, make, percent, setText, words } from "./format.js";
 
 const PERIOD_MS = 60_000;
 
@@ -41,7 +41,9 @@ export class BaselinePanel {
     const [channel] = found.channels;
     this.token = found.token;
     this.part(".baseline-facts").replaceChildren(...facts(channel).flatMap(([title, text]) => [make("dt", title), make("dd", text)]));
-    this.part(".profiles").replaceChildren(...picture(channel.profiles));
+    this.profiles = channel.profiles;
+    this.part(".profiles").replaceChildren(...picture(this.profiles));
+    this.showPresent(this.profiles?.weights);
     this.part(".changes").replaceChildren(...[...(channel.changes ?? [])].reverse().map((change) => {
       const line = make("li");
       const which = change.baseline === null ? "" : `, baseline ${change.baseline}`;
@@ -60,6 +62,24 @@ export class BaselinePanel {
       button.addEventListener("click", () => this.ask(action));
       return button;
     }));
+  }
+
+  // Where the machine is among its conditions: the weights that explain the last interval, and what they add up to.
+  showPresent(weights) {
+    const present = this.place.querySelector(".present");
+    if (!present) return;
+    const { level_db: levels } = this.profiles;
+    const known = weights?.length === levels.length;
+    present.hidden = !known;
+    for (const row of this.place.querySelectorAll(".profile:not(.present)")) {
+      const share = known ? weights[row.dataset.condition] : undefined;
+      row.classList.toggle("away", !(share >= 0.005));
+      row.querySelector("u i").style.width = `${100 * (share ?? 0)}%`;
+      setText(row.querySelector("b"), percent(share));
+    }
+    const told = known ? weights.map((share, i) => `${percent(share)} ${title(this.profiles, i)}`).join(", ") : "not known now";
+    this.part(".profiles").setAttribute("aria-label", `Learned conditions by frequency band. The machine is at: ${told}`);
+    if (known) shade(present, levels[0].map((_, band) => weights.reduce((sum, share, i) => sum + share * levels[i][band], 0)), this.profiles);
   }
 
   ask(action) {
@@ -117,21 +137,42 @@ function facts(channel) {
   ];
 }
 
-// A row for each learned condition, a cell for each band, darker where it holds more.
+// A row for each learned condition, a cell for each band, darker where it holds more, and how much of it is present. The
+// last row is what the conditions explain of the present.
 function picture(profiles) {
   if (!profiles || profiles.level_db.length < 2) return [];
-  const all = profiles.level_db.flat();
-  const [low, high] = [Math.min(...all), Math.max(...all)];
-  const rows = profiles.level_db.map((levels) => {
-    const row = make("div");
-    row.append(...levels.map((level, band) => {
-      const cell = make("i", "", { title: `${profiles.edges_hz[band]} to ${profiles.edges_hz[band + 1]} Hz: ${level.toFixed(1)} dB` });
-      cell.style.opacity = 0.08 + (0.92 * (level - low)) / Math.max(high - low, 1e-9);
-      return cell;
-    }));
+  const [measured] = Object.values(profiles.values);
+  const order = [...profiles.level_db.keys()].sort((a, b) => (measured ? measured[a] - measured[b] : a - b));
+  const rows = order.map((condition) => {
+    const row = strip("profile", title(profiles, condition), profiles.level_db[condition], profiles);
+    row.dataset.condition = condition;
+    row.querySelector("u").append(make("i"));
     return row;
   });
-  return [make("small", `Learned conditions, 0 to ${profiles.edges_hz.at(-1)} Hz`), ...rows];
+  const present = strip("profile present", "present", profiles.level_db[0], profiles);
+  return [make("small", `Learned conditions, 0 to ${profiles.edges_hz.at(-1)} Hz, and how much of each is present`), ...rows, present];
+}
+
+function title({ values }, condition) {
+  const measured = Object.entries(values).map(([name, all]) => `${words(name)} ${Number(all[condition].toPrecision(3))}`);
+  return measured.join(", ") || `condition ${condition + 1}`;
+}
+
+function strip(kind, text, levels, profiles) {
+  const row = make("div", "", { class: kind });
+  const cells = make("span", "", { class: "cells" });
+  cells.append(...levels.map(() => make("i")));
+  row.append(make("span", text), cells, make("u"), make("b"));
+  shade(row, levels, profiles);
+  return row;
+}
+
+function shade(row, levels, { level_db: all, edges_hz: edges }) {
+  const [low, high] = [Math.min(...all.flat()), Math.max(...all.flat())];
+  row.querySelectorAll(".cells i").forEach((cell, band) => {
+    cell.title = `${edges[band]} to ${edges[band + 1]} Hz: ${levels[band].toFixed(1)} dB`;
+    cell.style.opacity = 0.08 + (0.92 * (levels[band] - low)) / Math.max(high - low, 1e-9);
+  });
 }
 
 function time(seconds) {

@@ -151,6 +151,7 @@ export class ChannelView {
     this.showConditions(message.conditions);
     this.past?.tick();
     if (Date.now() - this.healthyMs > HEALTHY_MS && !document.hidden) this.askHealthy();
+    this.baseline?.showPresent(message.condition_weights);
     this.remember(message);
     this.latest = message;
     if (!this.paused) this.draw(message);
