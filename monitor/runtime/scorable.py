@@ -90,7 +90,7 @@ def doubts(config: Config) -> Iterator[str]:
     if engine in {"tensorflow", "jax"} and not installed(engine):
         yield missing(engine, f"inference.engine: {engine}")
     if config.evidence.enabled and config.state_dir and not installed("matplotlib"):
-        yield missing("matplotlib", "evidence: samples around alarms are kept, but to draw a figure of them")
+        yield missing("matplotlib", "evidence: samples around alarms are kept, but a figure of them")
 
 
 def _of_sensor(sensor: Sensor, calibration: str, model_sha256: str, config_file: Path) -> SensorOutlook:

@@ -91,7 +91,7 @@ def test_what_is_not_installed_is_said(tmp_path: Path, monkeypatch: pytest.Monke
         monkeypatch.setitem(sys.modules, library, None)
     first, second = document("check-config", file)["warnings"]
     assert first.startswith("inference.engine: tensorflow needs the library tensorflow, which is not installed: ")
-    assert second.startswith("evidence: samples around alarms are kept, but to draw a figure of them needs the library")
+    assert second.startswith("evidence: samples around alarms are kept, but a figure of them needs the library")
 
 
 def test_a_file_is_needed_unless_the_schema_is_wanted() -> None:
