@@ -1,5 +1,7 @@
 """The daemon beside a real Kafka: records are scored as messages are, and a bad one costs itself only."""
 
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -130,6 +132,33 @@ def test_two_daemons_share_the_channels_and_one_takes_them_over(broker: KafkaBro
         wait_for(lambda: channels(one) == [4], "the first to have all again")
         assert one.value("vibration_kafka_rebalances_total") >= 3
         assert rejections(one) == {}
+
+
+def test_a_frozen_daemon_lets_go_when_it_wakes(broker: KafkaBroker, tmp_path: Path) -> None:
+    broker.create("frozen", 4)
+    payload = packed(1200)
+
+    def channels(*daemons: RunningDaemon) -> list[int]:
+        for partition in range(4):
+            broker.send("frozen", [(f"plant/fan-{partition}/x", payload)], partition=partition)
+        return [int(each.value("vibration_channels")) for each in daemons]
+
+    text = settings(broker, "frozen")
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        folder.mkdir()
+    with running_daemon(folders[0], 0, text) as one, running_daemon(folders[1], 0, text) as two:
+        wait_for(lambda: channels(one, two) == [2, 2], "two channels each", 60)
+        os.kill(one.process.pid, signal.SIGSTOP)
+        try:
+            wait_for(lambda: channels(two) == [4], "the second to have all", 60)
+        finally:
+            os.kill(one.process.pid, signal.SIGCONT)
+        wait_for(lambda: channels(one, two) == [2, 2], "two channels each again", 60)
+        assert "partitions given up" in one.log.read_text()
+        for daemon in (one, two):
+            assert sum(daemon.values("vibration_internal_errors_total")) == 0
+            assert rejections(daemon) == {}
 
 
 def test_a_topic_may_come_later_and_grow(broker: KafkaBroker, tmp_path: Path) -> None:

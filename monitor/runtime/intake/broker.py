@@ -33,6 +33,7 @@ class Broker:
             errors: counts unexpected errors.
         """
         self._receiver = receiver
+        self._state_dir = config.state_dir  # a reload cannot change it
         self._errors = errors
         self._wanted = _wanted(config)
         self._source = self._make_source()
@@ -75,7 +76,7 @@ class Broker:
         if isinstance(settings, Kafka):
             from monitor.runtime.intake.kafka.source import KafkaSource
 
-            return KafkaSource(settings, self._receiver, longest_age_s)
+            return KafkaSource(settings, self._receiver, longest_age_s, self._state_dir)
         return MqttSource(settings, samples + conditions, self._deliver, conditions)
 
     def _deliver(self, topic: str, payload: bytes, retained: bool) -> None:

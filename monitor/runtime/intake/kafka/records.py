@@ -11,11 +11,13 @@ sender has. Does not handle: which partitions are read.
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from monitor.config_kafka import Kafka
 from monitor.core.messages.rejection import Reason, Rejected
+from monitor.runtime.intake.kafka.places import Place
 from monitor.runtime.intake.source import Receiver
 from monitor.runtime.kafka_client import ErrorTold
 
@@ -32,9 +34,6 @@ PAUSE_S = 0.005
 BEHIND_S = 5.0
 """A partition whose end was not reached for so long is behind. Shorter: a pause of the event loop counts. Longer: after
 a short outage its records look as if they had come in a burst."""
-
-Place = tuple[str, int]
-"""A partition: its topic in Kafka, and its number."""
 
 
 @dataclass(slots=True)
@@ -117,6 +116,13 @@ class Records:
             del self.keys[topic]
         return topics
 
+    def elsewhere(self) -> list[str]:
+        """Forget the topics whose partitions are not read here; returns them."""
+        topics = [topic for topic, place in self.keys.items() if place not in self.positions]
+        for topic in topics:
+            del self.keys[topic]
+        return topics
+
     def _topic_of(self, record: "Message") -> str | None:
         """The topic of the message in a record; None if the record does not say it."""
         name: str | bytes | None
@@ -148,11 +154,12 @@ class Records:
 
     def _reached(self, consumer: "Consumer", done: dict[Place, int], now_s: float) -> None:
         """Note how far the partitions are read: for the group's positions, and whether the end is reached."""
-        from confluent_kafka import TopicPartition
+        from confluent_kafka import KafkaException, TopicPartition
 
         stored = [TopicPartition(topic, number, offset + 1) for (topic, number), offset in done.items()]
         for each in stored:
             _, end = consumer.get_watermark_offsets(each, cached=True)
             if each.offset >= end:
                 self.positions[each.topic, each.partition].at_end_s = now_s
-        consumer.store_offsets(offsets=stored)
+        with suppress(KafkaException):  # taken from us a moment ago: the next owner reads them again
+            consumer.store_offsets(offsets=stored)

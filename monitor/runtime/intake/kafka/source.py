@@ -7,12 +7,15 @@ librdkafka every few seconds, and when partitions are given up. Does not handle:
 
 import asyncio
 import logging
+import math
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Never
 
 from monitor.config_kafka import Kafka
 from monitor.errors import MonitorError
+from monitor.runtime.intake.kafka.places import KeptPlaces
 from monitor.runtime.intake.kafka.records import PAUSE_S, Records
 from monitor.runtime.intake.kafka.statistics import read_statistics
 from monitor.runtime.intake.kafka.whole_topics import ANSWER_S, WholeTopics
@@ -33,6 +36,10 @@ LOOK_S = 10.0
 """Seconds between two looks for topics that have no partition of ours. Longer: a topic that does not exist is reported
 later."""
 
+
+SETTLED_S = 60.0
+"""Seconds after joining within which partitions still come, because others have to give them up first. Shorter:
+channels of an earlier run lose their alarm state. Longer: channels that others have are shown as silent for longer."""
 
 CONSUMER_REQUEST = "ConsumerGroupHeartbeat"
 """The request of the protocol of KIP-848."""
@@ -68,13 +75,16 @@ class _LostError(MonitorError):
 class KafkaSource:
     """Keeps one membership in the group alive."""
 
-    def __init__(self, settings: Kafka, receiver: Receiver, longest_age_s: float = 0.0) -> None:
+    def __init__(
+        self, settings: Kafka, receiver: Receiver, longest_age_s: float = 0.0, state_dir: Path | None = None
+    ) -> None:
         """Make a source; :meth:`run` connects.
 
         Args:
             settings: the section ``kafka``; its files are read again for each consumer.
             receiver: takes the messages, on the event loop.
             longest_age_s: seconds for which the longest-lived measured quantity holds.
+            state_dir: keeps which partition each channel is in; None: nothing is kept.
         """
         self.state = KafkaState()
         self._settings = settings
@@ -85,6 +95,8 @@ class KafkaSource:
         self._brokers_up = False
         self._looked_s = time.monotonic()
         self._log = RepeatedLog(LOG, time.monotonic)
+        self._joined_s = math.inf
+        self._places = KeptPlaces(state_dir)
         self._records = Records(settings, receiver, self._told)
         self._ends: frozenset[int] = frozenset()
         self._quantities: WholeTopics | None = None
@@ -99,6 +111,7 @@ class KafkaSource:
                 tasks.create_task(self._read_quantities(self._quantities), name="kafka quantities")
 
     async def _be_member(self) -> Never:
+        self._records.keys.update(await asyncio.to_thread(self._places.load))
         while True:
             pause_s = RETRY_S
             try:
@@ -114,7 +127,7 @@ class KafkaSource:
                         str(error), f"no Kafka: url={self._settings.url} error={error} next_try_s={RETRY_S}"
                     )
             finally:
-                self.state.connected = False
+                self.state.connected, self._joined_s = False, math.inf
             await asyncio.sleep(pause_s)
 
     async def publish(self, topic: str, payload: str | bytes, *, retain: bool = False) -> bool:  # noqa: ARG002
@@ -142,12 +155,26 @@ class KafkaSource:
                     raise _LostError(said(self._fatal))
                 if time.monotonic() - self._looked_s > LOOK_S:
                     self._looked_s = time.monotonic()
+                    self._leave_what_is_elsewhere()
+                    await asyncio.to_thread(self._places.save, dict(self._records.keys))
                     await self._look_for_topics()
                 await asyncio.sleep(0 if more else PAUSE_S)
         finally:
             self._closing = True
-            await asyncio.shield(asyncio.to_thread(consumer.close))
+            await asyncio.shield(asyncio.to_thread(self._close, consumer))
             self._closing = False
+
+    def _close(self, consumer: "Consumer") -> None:
+        self._places.save(dict(self._records.keys))
+        consumer.close()
+
+    def _leave_what_is_elsewhere(self) -> None:
+        """Let go of the channels of an earlier run whose partitions others have."""
+        if self.state.connected and time.monotonic() - self._joined_s > SETTLED_S:
+            topics = self._records.elsewhere()
+            if topics:
+                LOG.info("channels of %d topics are in partitions that others have", len(topics))
+            self._receiver.leave(topics)
 
     def _make_consumer(self) -> "Consumer":
         from confluent_kafka import KafkaError
@@ -189,6 +216,7 @@ class KafkaSource:
         connected = statistics.in_group and self._brokers_up
         if connected and not self.state.connected:
             self.state.connections += 1
+            self._joined_s = time.monotonic()
             LOG.info(
                 "in the group: url=%s group=%s protocol=%s",
                 self._settings.url,

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from monitor.config_kafka import Kafka
 from monitor.errors import MonitorError
-from monitor.runtime.intake.kafka.records import PAUSE_S, Place, Records
+from monitor.runtime.intake.kafka.places import Place
+from monitor.runtime.intake.kafka.records import PAUSE_S, Records
 from monitor.runtime.intake.source import Receiver
 from monitor.runtime.kafka_client import consumer_options, make_consumer, partitions_of, said
 from monitor.runtime.logs import RepeatedLog
