@@ -57,13 +57,19 @@ def samples(name: str) -> Float32:
         return np.asarray(stored["acceleration"], np.float32)
 
 
-AHEAD = 8
+MESSAGE_S = 2
+"""Seconds of a channel in a message."""
+
+AHEAD_S = 8
 """Seconds of all channels that are sent ahead of what the daemon has taken: a busy machine slows the plant down, and
 nothing piles up in the broker."""
 
 
 class Plant:
-    """Sends a second of every channel after the other until stopped."""
+    """Sends some seconds of every channel after the other until stopped.
+
+    Its clock stands while the learner is at work: in days of learning there is time for that, in minutes there is not.
+    """
 
     def __init__(self, port: int, channels: int, speed: float) -> None:
         self._speed, self._channels = speed, channels
@@ -76,8 +82,10 @@ class Plant:
         self._start = rng.integers(0, self._healthy.size - RATE_HZ, channels)
         self.held_back = False
         self.faulty: set[int] = set()
-        self.taken = 0
-        """Messages that the daemon has taken, as far as is known."""
+        self.taken_s = 0.0
+        """Seconds of each channel that the daemon has taken, as far as is known."""
+        self.learner: int | None = None
+        """Process identifier of the learner."""
         self.sent_s = 0
         """Seconds of each channel sent so far."""
         self._stop = threading.Event()
@@ -105,18 +113,26 @@ class Plant:
             for tenth in range(10):
                 part = range(tenth * self._channels // 10, (tenth + 1) * self._channels // 10)
                 packets = b"".join(self._packet(channel, self.sent_s) for channel in part)
-                due_s = max(due_s + 0.1 / self._speed, time.monotonic())
+                due_s = max(due_s + 0.1 * MESSAGE_S / self._speed, time.monotonic())
                 time.sleep(max(0.0, due_s - time.monotonic()))
                 self._socket.sendall(packets)
-            self.sent_s += 1
-            while self.sent_s * self._channels > self.taken + AHEAD * self._channels and not self._stop.is_set():
+            self.sent_s += MESSAGE_S
+            while (self.sent_s > self.taken_s + AHEAD_S or self._fits()) and not self._stop.is_set():
                 time.sleep(0.05)
+
+    def _fits(self) -> bool:
+        """Whether the learner is at work."""
+        try:
+            return self.learner is not None and procfs_state(self.learner) == "R"
+        except OSError:
+            return False
 
     def _packet(self, channel: int, second: int) -> bytes:
         healthy = self._held_back if self.held_back else self._healthy
         source = self._faults[channel % len(KINDS)] if channel in self.faulty else healthy
-        first = int(self._start[channel] + second * RATE_HZ) % (source.size - RATE_HZ)
-        payload = (self._gain[channel] * source[first : first + RATE_HZ]).astype("<f4").tobytes()
+        count = MESSAGE_S * RATE_HZ
+        first = int(self._start[channel] + second * RATE_HZ) % (source.size - count)
+        payload = (self._gain[channel] * source[first : first + count]).astype("<f4").tobytes()
         return publish_packet(f"plant/m{channel}/x", payload)
 
 
@@ -165,7 +181,7 @@ class Measured:
     def sent(self, more_s: int) -> None:
         """Wait until so many more seconds of each channel have been sent and taken."""
         end_s = self.channels.sent_s + more_s
-        while self.channels.taken < end_s * len(self.channels):
+        while self.channels.taken_s < end_s:
             time.sleep(0.5)
 
     @contextlib.contextmanager
@@ -197,11 +213,18 @@ class Measured:
     def _hear(self, page: bytes) -> None:
         """Tell the plant how much the daemon has taken."""
         line = next(line for line in page.splitlines() if line.startswith(b"vibration_mqtt_messages_received_total"))
-        self.channels.taken = int(float(line.split()[-1]))
+        self.channels.taken_s = float(line.split()[-1]) * MESSAGE_S / len(self.channels)
+        learners = [pid for pid in self._processes() if "monitor.runtime.learning.learner" in _arguments(pid)]
+        self.channels.learner = next(iter(learners), None)
 
     def _processes(self) -> list[int]:
         pid = self.daemon.process.pid
         return [pid, *procfs.children(pid)]
+
+
+def procfs_state(pid: int) -> str:
+    """State of a process: R while it works."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 def _arguments(pid: int) -> list[str]:
