@@ -8,7 +8,7 @@ A network must have seen none of it. The halves are not unseen data for one that
 reference was before it was made from synthetic signals only.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from monitor.core.arrays import Float32, Floats
 from monitor.core.forecaster import Engine
+from monitor.core.scoring.calibration import Calibration
 from tests.benchmarks import detection_data as data
 from tests.benchmarks.detection_figures import Channel
 
@@ -125,8 +126,10 @@ def lowest(levels: Sequence[int], raised: Sequence[bool]) -> int | None:
     return levels[count - 1] if count else None
 
 
-def measure(engine: Engine, rig: Rig, levels: Sequence[int] = LEVELS_DB) -> dict[str, dict[str, Any]]:
-    """The figures of each way of calibrating."""
+def measure(
+    engine: Engine, rig: Rig, levels: Sequence[int] = LEVELS_DB, learned: Mapping[str, Calibration] | None = None
+) -> dict[str, dict[str, Any]]:
+    """The figures of each way of calibrating; ``learned``: calibrations to take instead, by the names of the ways."""
     healthy = data.forecast_each(engine, list(rig.healthy.values()))
     unmixed = data.forecast_each(engine, list(rig.faults.values()))
     mixed = None
@@ -139,6 +142,7 @@ def measure(engine: Engine, rig: Rig, levels: Sequence[int] = LEVELS_DB) -> dict
     for name, way in rig.ways.items():
         known = data.forecast_each(engine, list(way.learned.values()))
         channel = Channel(known, rig.rate_hz, rig.interval_blocks, list(way.learned) if way.told else None)
+        channel.calibration = (learned or {}).get(name, channel.calibration)
         figures: dict[str, dict[str, Any]] = {}
         for figure, scores in channel.scores(healthy, list(rig.healthy) if way.told else None).items():
             largest = [float(max(phase.max() for phase in stream)) for stream in scores]
