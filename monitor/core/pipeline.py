@@ -140,6 +140,8 @@ class Pipeline:
             Which blocks were scored, and the intervals that closed. NaN in a block affects its own row only.
         """
         rows, samples = due.rows, due.samples
+        if self.gatherer.active:
+            self.gatherer.arrived(due)
         if due.first.any():
             self.reset(rows[due.first])
         high, low = samples.max(axis=1), samples.min(axis=1)

@@ -9,6 +9,7 @@ import numpy as np
 from monitor.core.arrays import Float32, Int64
 from monitor.core.forecaster import CarriedForecaster, Engine
 from monitor.core.gap import ComparedBlocks
+from monitor.core.learning import bursts
 from monitor.core.learning.block_sums import Context
 from monitor.core.learning.fit import calibrate
 from monitor.core.learning.head_fit import CANDIDATES, Stretch
@@ -18,10 +19,6 @@ from monitor.offline.block_conditions import BlockConditions
 from monitor.offline.drive import due_blocks
 from monitor.recording.conditions import Conditions
 from monitor.recording.source import Recording
-
-BURST_WARMUP_BLOCKS = 5
-"""Warm-up blocks of a burst. Fewer: the poor first forecasts widen what counts as normal. More: less of a short burst
-is scored."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +48,9 @@ def cut(recordings: list[Recording], interval_s: float, window_blocks: int, bloc
     rate_hz = recordings[0].sampling_rate_hz
     shortest = min((recording.record_samples or 0) // block_samples for recording in recordings)
     if all(recording.records > 1 for recording in recordings) and 0 < shortest <= 2 * window_blocks:
-        warmup = min(BURST_WARMUP_BLOCKS, max(1, shortest // 4))
         first = recordings[0]
         pause_s = first.record_start_s(1) - first.record_start_s(0)
-        return Cut(max(1, shortest - warmup), warmup, pause_s if pause_s > 0 else None)
+        return Cut(*bursts.cut(shortest, window_blocks), pause_s if pause_s > 0 else None)
     return Cut(max(1, round(interval_s * rate_hz / block_samples)), window_blocks, None)
 
 

@@ -291,7 +291,7 @@ class Daemon:
             evidence_written=self._evidence.written,
             evidence_failures=dict(self._evidence.failures),
             state_write_failures=self._memory.write_failures,
-            learning_restarts=self.learning.counted(),
+            learning_restarts=self.learning.restarts.counted(),
             learning_lost=self.learning.unsaved_intervals,
             events_dropped=self._events.dropped,
             workers={name: loaded.inference.pids for name, loaded in self._lanes.items()},
@@ -381,7 +381,9 @@ class Daemon:
         calibration = self.learning.usable(channel, labels, calibration, loaded.lane.shape, self.config.scoring)
         channel.calibrated_at_s = self._calibrations.locked_at_s(channel.sensor, labels)
         channel.baseline_changed = self._store.changed(labels)
-        order = row_order(channel.row, channel.sensor, loaded.lane.shape, self.config.scoring, calibration)
+        order = row_order(
+            channel.row, channel.sensor, loaded.lane.shape, self.config.scoring, calibration, channel.burst
+        )
         channel.key = state_key(channel.topic, channel.sensor, loaded.info.sha256, calibration, order.limit)
         settings = (loaded.lane, order)
         if channel.settings != settings or channel.calibration is not calibration:

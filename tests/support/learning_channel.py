@@ -47,31 +47,38 @@ class LearningChannel:
         self.pipeline.gatherer.begin(0, 7, settle=100, settling=settling, names=names)
         self.fitted: Fitted | None = None
         self.gathered: list[Gathered] = []
-        self.signal: list[Float32] = []
-        self.forecast: list[Float32] = []
-        self.before: Float32 | None = None
+        self.compared: list[tuple[Float32, list[Float32], list[Float32]]] = []
         self.speeds: list[float] = []
         self.blocks = 0
         self.pipeline.listener = self._compared
 
     def _compared(self, batch: ComparedBlocks) -> None:
         if self.fitted is not None:
-            if self.before is None:
+            if not self.compared or not batch.follows[0]:
                 assert batch.before is not None
-                self.before = batch.before[0]
-            self.signal.append(batch.signal[0])
-            self.forecast.append(batch.forecast[0])
+                self.compared.append((batch.before[0], [], []))
+            self.compared[-1][1].append(batch.signal[0])
+            self.compared[-1][2].append(batch.forecast[0])
 
-    def run(self, samples: Float32, conditions: tuple[float, ...] = ()) -> None:
-        """Push samples; take a turn for the head as soon as the machine has settled."""
+    def configure(self, interval_blocks: int, warmup_blocks: int) -> None:
+        """Begin anew with another interval and warm-up."""
+        self.interval_blocks, self.warmup_blocks = interval_blocks, warmup_blocks
+        self.pipeline.configure(self.row, interval_blocks, warmup_blocks)
+        self.pipeline.learn(self.row, None, 0.0)
+        self.pipeline.gatherer.begin(0, 7, settle=100, names=self.names)
+        self.gathered.clear()
+
+    def run(self, samples: Float32, conditions: tuple[float, ...] = (), *, burst_at_s: float | None = None) -> None:
+        """Push samples, of a stream or as a burst that came then; what a turn gives is made a head."""
         gatherer = self.pipeline.gatherer
-        for block in samples[: samples.size // BLOCK * BLOCK].reshape(-1, 1, BLOCK):
+        for place, block in enumerate(samples[: samples.size // BLOCK * BLOCK].reshape(-1, 1, BLOCK)):
             start = np.array([self.blocks * BLOCK])
-            due = DueBlocks(self.row, block, start, np.array([self.blocks == 0]), np.zeros(1))
+            first = self.blocks == 0 if burst_at_s is None else place == 0
+            due = DueBlocks(self.row, block, start, np.array([first]), np.array([burst_at_s or 0.0]))
             values = np.array([conditions], np.float32) if self.names else None
-            count = len(self.signal)
+            count = self._count()
             done = self.pipeline.process(due, values)
-            self.speeds += conditions * (len(self.signal) - count)
+            self.speeds += conditions * (self._count() - count)
             self.blocks += 1
             if done.intervals is None:
                 continue
@@ -102,12 +109,14 @@ class LearningChannel:
     def places(self) -> list[int]:
         return [int(place) for one in self.gathered for place in one.place]
 
-    def recording(self) -> list[Stretch]:
-        """The blocks whose intervals were gathered, as a recording gives them."""
-        assert self.before is not None
-        return [Stretch(self.before, np.stack(self.signal), np.stack(self.forecast))]
+    def _count(self) -> int:
+        return sum(len(signal) for _, signal, _ in self.compared)
 
-    def calibration(self, rate_hz: float) -> FromIntervals:
+    def recording(self) -> list[Stretch]:
+        """The blocks whose intervals were gathered, as a recording gives them; of bursts, a stretch of each."""
+        return [Stretch(before, np.stack(signal), np.stack(forecast)) for before, signal, forecast in self.compared]
+
+    def calibration(self, rate_hz: float, interval_s: float | None = None) -> FromIntervals:
         """What the learner makes of what was gathered."""
         seen = int(self.take().seen[0])
         assert self.fitted is not None
@@ -120,6 +129,7 @@ class LearningChannel:
             interval_blocks=self.interval_blocks,
             warmup_blocks=self.warmup_blocks,
             sampling_rate_hz=rate_hz,
+            interval_s=interval_s,
             every=int(every(seen)),
         )
 

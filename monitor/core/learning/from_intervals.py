@@ -33,6 +33,7 @@ def calibrate_intervals(
     interval_blocks: int,
     warmup_blocks: int,
     sampling_rate_hz: float,
+    interval_s: float | None = None,
     every: int = 1,
 ) -> FromIntervals:
     """Learn what is normal for a channel.
@@ -45,6 +46,7 @@ def calibrate_intervals(
         interval_blocks: scored blocks in an interval.
         warmup_blocks: blocks left out at the start of each context.
         sampling_rate_hz: sampling rate of the blocks.
+        interval_s: for bursts, seconds from one burst to the next; None for a continuous signal.
         every: of so many intervals one was kept.
 
     Returns:
@@ -58,6 +60,6 @@ def calibrate_intervals(
         raise RecordingError(f"calibration: there are {len(raw)} healthy intervals, at least {need} are needed")
     known = learnable([dict(zip(names, measured.T, strict=True))])
     columns = [names.index(name) for name in known]
-    how = How(fitted, known, interval_blocks, warmup_blocks, sampling_rate_hz, every_s=None, every=every)
+    how = How(fitted, known, interval_blocks, warmup_blocks, sampling_rate_hz, interval_s, every)
     fit = Fit([Healthy([raw], [measured[:, columns]])], len(raw) * interval_blocks, how)
     return FromIntervals(fit.calibration(), fit.aside[0])

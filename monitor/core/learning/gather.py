@@ -16,8 +16,10 @@ import numpy as np
 from monitor.core.arrays import Bool, Float32, Float64, Int8, Int64, Rows
 from monitor.core.gap import ComparedBlocks
 from monitor.core.learning.block_sums import Context
+from monitor.core.learning.bursts import Bursts
 from monitor.core.learning.head_fit import Stretch
 from monitor.core.learning.thinning import kept
+from monitor.core.rings import DueBlocks
 from monitor.core.scoring.bands import layout
 from monitor.core.scoring.conditions import MOST_QUANTITIES
 from monitor.core.scoring.measured import Measured
@@ -75,6 +77,10 @@ class Gathered:
     """(k, reasons) intervals left out so far, in the order of :data:`LEFT_OUT`."""
     louder: Bool
     """(k,) whether the machine has become so loud that what was learned was a standstill."""
+    burst_blocks: Int64
+    """(k,) blocks of the shortest burst, where bursts come in which no interval finds room; 0: none do."""
+    burst_every_s: Float64
+    """(k,) seconds from one burst to the next."""
 
 
 class _Turn:
@@ -142,6 +148,7 @@ class Gatherer:
         self._places: Int64 = np.zeros((channels, PENDING), np.int64)
         self._ended: Float64 = np.zeros((channels, PENDING), np.float64)
         self._turns: dict[int, _Turn] = {}
+        self._bursts = Bursts(channels)
 
     @property
     def active(self) -> bool:
@@ -185,6 +192,7 @@ class Gatherer:
         if left_out is not None:
             self._left_out[row] = left_out
         self._changed[row] = True
+        self._bursts.forget(row)
         self.measured.choose(np.array([row]), names)
 
     def end(self, row: int) -> None:
@@ -211,6 +219,11 @@ class Gatherer:
         self._turns.pop(row, None)
         if every:
             self._turns[row] = _Turn(self._block_samples, every)
+
+    def arrived(self, due: DueBlocks) -> None:
+        """Take note of blocks before they are compared: bursts are told by them."""
+        told = self._bursts.add(due.rows, due.first, due.arrived_s)
+        self._changed[told] |= self._number[told] >= 0
 
     def reset(self, rows: Rows) -> None:
         """Drop the open intervals of ``rows``."""
@@ -241,6 +254,7 @@ class Gatherer:
             at_s: (n,) when each ended.
         """
         measured, _ = self.measured.close(rows)
+        self._bursts.close(rows)
         learning = self._number[rows] >= 0
         if not learning.any():
             return
@@ -311,6 +325,7 @@ class Gatherer:
             self._settling[rows] == 0,
             self._left_out[rows],
             self._louder[rows] >= LOUDER_INTERVALS,
+            *self._bursts.of(rows),
         )
         self._waiting[rows] = 0
         return found

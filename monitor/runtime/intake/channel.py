@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from monitor.config_sensors import Sensor
+from monitor.core.learning.bursts import Burst
 from monitor.core.scoring.alarm import State
 from monitor.core.scoring.calibration import Calibration
 
@@ -137,6 +138,8 @@ class Channel:
     """UNIX seconds at which its calibration was locked; NaN: not known, or it is not locked."""
     baseline_changed: tuple[str, float] | None = None
     """What last happened to its baseline, and when in UNIX seconds; None: nothing yet."""
+    burst: Burst | None = None
+    """What its sensor sends at a time; None: a stream, or not known."""
     learning: Progress | None = None
     """How far it is; None: it does not learn."""
     settings: object = None

@@ -2,6 +2,7 @@
 
 from monitor.config import Scoring
 from monitor.config_sensors import Sensor
+from monitor.core.learning.bursts import Burst, cut
 from monitor.core.scoring.calibration import Calibration
 from monitor.core.units import same_rate
 from monitor.runtime.lanes.lane import LaneShape
@@ -9,7 +10,12 @@ from monitor.runtime.lanes.orders import Configure
 
 
 def row_order(
-    row: int, sensor: Sensor, shape: LaneShape, scoring: Scoring, calibration: Calibration | None
+    row: int,
+    sensor: Sensor,
+    shape: LaneShape,
+    scoring: Scoring,
+    calibration: Calibration | None,
+    burst: Burst | None = None,
 ) -> Configure:
     """The order that configures a row; the sender adds the number of the calibration.
 
@@ -19,8 +25,11 @@ def row_order(
         shape: sizes of the lane.
         scoring: section ``scoring`` of the configuration.
         calibration: the channel's calibration; None: it gets no score.
+        burst: what the sensor sends at a time, as far as it is known; None: a stream.
     """
     rate_hz = sensor.sampling_rate_hz
+    if calibration is None and burst is not None:
+        return Configure(row, *cut(burst.blocks, shape.window_blocks), sampling_rate_hz=rate_hz)
     if calibration is None:
         interval_blocks = max(1, round(scoring.interval * rate_hz / shape.block_samples))
         warmup_blocks = scoring.warmup_blocks or shape.window_blocks

@@ -11,19 +11,19 @@ import asyncio
 import itertools
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 from monitor.config import Learning as Settings
 from monitor.config import Scoring
+from monitor.core.learning.bursts import Burst, burst_of
 from monitor.core.learning.gather import Gathered
 from monitor.core.learning.head_fit import Fitted
 from monitor.core.scoring.calibration import Calibration
 from monitor.core.scoring.conditions import MOST_QUANTITIES
 from monitor.core.scoring.head import Head
 from monitor.errors import MonitorError
-from monitor.runtime.baselines.history import History, Source, slug_of
+from monitor.runtime.baselines.history import History, slug_of
 from monitor.runtime.baselines.store import Store
 from monitor.runtime.intake.channel import Channel, ChannelState
 from monitor.runtime.internal_errors import InternalErrors, Where
@@ -52,9 +52,11 @@ from monitor.runtime.learning.one_channel import (
     asked_at_s,
     is_provisional,
     same_head,
+    source_of,
 )
 from monitor.runtime.learning.process import LearnerProcess
-from monitor.runtime.learning.report import report, report_stuck
+from monitor.runtime.learning.progress import bursts_of
+from monitor.runtime.learning.report import Restarts, report, report_bursts, report_stuck
 from monitor.runtime.logs import RepeatedLog
 
 LOG = logging.getLogger(__name__)
@@ -100,7 +102,7 @@ class LearningDesk:
         """
         self.settings = settings
         """The section of the configuration; a reload replaces it."""
-        self.restarts: Counter[Restart] = Counter()
+        self.restarts = Restarts()
         """How often channels had to start again."""
         self.unsaved_intervals = 0
         """Intervals that were lost because they could not be written, or the learner was far behind."""
@@ -113,15 +115,13 @@ class LearningDesk:
         self._of_channel: dict[int, ChannelLearning] = {}
         """By the identity of the channel."""
         self._by_number: dict[int, ChannelLearning] = {}
+        self._bursts = bursts_of(self._folder)
+        """The bursts of channels that learned in an earlier run, by the names of their files."""
         self._useless: set[str] = set()
         """Channels, by the names of their files, whose provisional baseline lost what it was made from."""
         self._process: LearnerProcess | None = None
         self._loop = asyncio.get_running_loop()
         self._made: asyncio.Queue[tuple[ChannelLearning, Calibrated]] = asyncio.Queue()
-
-    def counted(self) -> dict[str, int]:
-        """How often channels had to start again, by every reason."""
-        return {reason.value: self.restarts[reason] for reason in Restart}
 
     def usable(
         self,
@@ -132,12 +132,18 @@ class LearningDesk:
         scoring: Scoring,
     ) -> Calibration | None:
         """The calibration of a channel; None if it is provisional, and the channel's learning has started again."""
-        history = self._store.history(labels)
-        if calibration is None or not is_provisional(channel, calibration, history):
+        history, slug = self._store.history(labels), slug_of(labels)
+        provisional = is_provisional(channel, calibration, history)
+        useless = provisional and slug in self._useless
+        if calibration is not None and not useless:
+            channel.burst = burst_of(calibration)
+        elif channel.burst is None and self.settings.enabled:
+            channel.burst = self._bursts.get(slug)
+        if calibration is None or not provisional:
             return calibration
-        plain = row_order(channel.row, channel.sensor, shape, scoring, None)
+        plain = row_order(channel.row, channel.sensor, shape, scoring, None, channel.burst)
         fits = calibration.interval_blocks == plain.interval_blocks
-        return calibration if fits and slug_of(labels) not in self._useless else None
+        return calibration if fits and not useless else None
 
     def attend(
         self, channel: Channel, labels: dict[str, str], order: Configure, model_sha256: str, block_samples: int
@@ -169,7 +175,7 @@ class LearningDesk:
             self._tell_worker(present)
             return
         if present is not None:
-            self._count(channel, Restart.CHANGED)
+            self.restarts.add(channel, Restart.CHANGED)
             self.leave(channel)
         one = ChannelLearning(
             next(self._numbers), channel, labels, about, order, names,
@@ -209,7 +215,7 @@ class LearningDesk:
         """Give turns and have calibrations made when they are due, until cancelled."""
         while True:
             await asyncio.sleep(PERIOD_S)
-            due = Due()
+            due = Due(self._by_number)
             async for one in few_at_a_time(self._by_number):
                 now_s = self._clock()
                 if one.phase is Phase.OPENING and (self._process is None or 0 < one.until_s <= now_s):
@@ -221,9 +227,11 @@ class LearningDesk:
                     one.phase, one.until_s = Phase.SETTLING, now_s + RETRY_S
                 due.add(one, now_s)
             for one in due.turns:
-                self._give_turn(one)
+                order, takes_s = one.turn(self.settings)
+                one.phase, one.until_s = Phase.TURN, self._clock() + RETRY_S + 3 * takes_s
+                self._inference_of(one.channel).learn(order)
             for one in due.calibrations:
-                self._calibrate(one)
+                one.busy = self._process is not None and self._process.send(one.calibrate())
 
     async def keep(self) -> None:
         """Store calibrations as they come, until cancelled."""
@@ -299,7 +307,7 @@ class LearningDesk:
         one.level_mps2 = answer.level_mps2
         if answer.problem:
             why = Restart.CHANGED if answer.problem == CHANGED else Restart.UNREADABLE
-            self._count(one.channel, why, answer.problem)
+            self.restarts.add(one.channel, why, answer.problem)
         one.due_s = one.mark(self.settings, one.learned_s if one.channel.provisional else 0.0)
         if one.extending:
             one.due_s = one.learned_s + self.settings.minimum
@@ -332,35 +340,38 @@ class LearningDesk:
             return
         end = first + AT_A_TIME
         columns = (answer.numbers, answer.seen, answer.settled, answer.left_out, answer.louder)
-        rows = zip(*(each[first:end].tolist() for each in columns), strict=True)
-        for number, seen, settled, left_out, louder in rows:
+        bursts = (answer.burst_blocks, answer.burst_every_s)
+        rows = zip(*(each[first:end].tolist() for each in (*columns, *bursts)), strict=True)
+        for number, seen, settled, left_out, louder, *burst in rows:
             one = self._by_number.get(number)
             if one is not None:
                 one.seen, one.settled, one.left_out = seen, settled, tuple(left_out)
                 if louder and one.fitted is None:
                     self._stood_still(one)
+                elif burst[0] and one.cuts(Burst(*burst)):
+                    self._sends_bursts(one, Burst(*burst))
                 one.show(self.settings)
         if end < len(answer.numbers):
             self._loop.call_soon(self._progressed, answer, end)
 
     def _stood_still(self, one: ChannelLearning) -> None:
         """Start again with the machine that runs now."""
-        channel = one.channel
-        self._count(channel, Restart.STANDSTILL, f"its RMS is more than ten times the {one.level_mps2:.3g} m/s2 so far")
+        more = f"its RMS is more than ten times the {one.level_mps2:.3g} m/s2 so far"
+        self.restarts.add(one.channel, Restart.STANDSTILL, more)
+        self._begin_anew(one)
+
+    def _sends_bursts(self, one: ChannelLearning, burst: Burst) -> None:
+        """Start again with an interval that finds room in a burst."""
+        report_bursts(one, burst)
+        if one.seen:
+            self.restarts.add(one.channel, Restart.CHANGED, "its bursts are shorter")
+        one.channel.burst = burst
+        self._begin_anew(one)
+
+    def _begin_anew(self, one: ChannelLearning) -> None:
         self._useless.add(one.name)
-        self.leave(channel, forget=True)
-        self._configure(channel)
-
-    def _give_turn(self, one: ChannelLearning) -> None:
-        if one.phase is Phase.SETTLING and self._by_number.get(one.number) is one:
-            order, takes_s = one.turn(self.settings)
-            one.phase, one.until_s = Phase.TURN, self._clock() + RETRY_S + 3 * takes_s
-            self._inference_of(one.channel).learn(order)
-
-    def _calibrate(self, one: ChannelLearning) -> None:
-        if self._process is not None and one.due and self._by_number.get(one.number) is one:
-            one.busy = True
-            self._process.send(one.calibrate())
+        self.leave(one.channel, forget=True)
+        self._configure(one.channel)
 
     async def _keep(self, one: ChannelLearning, made: Calibrated) -> None:
         """Store a calibration and have the channel judged by it."""
@@ -368,7 +379,14 @@ class LearningDesk:
         last = one.extending or one.learned_s >= self.settings.duration
         locked = last and not made.moving
         try:
-            await asyncio.to_thread(self._put, one, made, locked=locked)
+            await asyncio.to_thread(
+                self._store.learned,
+                one.labels,
+                made.calibration,
+                model_sha256=one.model_sha256,
+                source=source_of(made, provisional=not locked),
+                extended=one.extending,
+            )
         except MonitorError as error:
             one.until_s = self._clock() + RETRY_S
             self._log.warning("store", f"learning waits: channel={channel.name} {error}")
@@ -382,16 +400,3 @@ class LearningDesk:
         self._configure(channel)
         if not locked:
             one.show(self.settings)
-
-    def _put(self, one: ChannelLearning, made: Calibrated, *, locked: bool) -> None:
-        self._store.learned(
-            one.labels,
-            made.calibration,
-            model_sha256=one.model_sha256,
-            source=Source(made.from_s, made.to_s, not locked, made.aside, tuple(made.curve.tolist())),
-            extended=one.extending,
-        )
-
-    def _count(self, channel: Channel, why: Restart, more: str = "") -> None:
-        self.restarts[why] += 1
-        LOG.warning("learning starts again: channel=%s reason=%s %s", channel.name, why, more)

@@ -17,7 +17,13 @@ longer, since new ones are given once a second. More: what is gathered waits beh
 class Due:
     """What one look at all channels found."""
 
-    def __init__(self) -> None:
+    def __init__(self, present: Mapping[int, ChannelLearning]) -> None:
+        """Find nothing yet.
+
+        Args:
+            present: the channels by their numbers; those that leave meanwhile are due no more.
+        """
+        self._present = present
         self._taken = self._busy = self._learning = 0
         self._waiting: list[ChannelLearning] = []
         self._due: list[ChannelLearning] = []
@@ -27,7 +33,7 @@ class Due:
         self._learning += 1
         self._taken += one.phase in {Phase.TURN, Phase.FITTING}
         self._busy += one.busy
-        if one.phase is Phase.SETTLING and one.settled and now_s >= one.until_s:
+        if one.waits and now_s >= one.until_s:
             self._waiting.append(one)
         if one.due and now_s >= one.until_s:
             self._due.append(one)
@@ -35,12 +41,14 @@ class Due:
     @property
     def turns(self) -> list[ChannelLearning]:
         """The channels that may give blocks for a head now."""
-        return self._waiting[: max(0, turns(self._learning) - self._taken)]
+        there = [one for one in self._waiting if one.waits and self._present.get(one.number) is one]
+        return there[: max(0, turns(self._learning) - self._taken)]
 
     @property
     def calibrations(self) -> list[ChannelLearning]:
         """The channels of which the learner shall make a calibration now; a first one goes before a renewal."""
-        return sorted(self._due, key=lambda one: one.due_s)[: max(0, JOBS - self._busy)]
+        there = [one for one in self._due if one.due and self._present.get(one.number) is one]
+        return sorted(there, key=lambda one: one.due_s)[: max(0, JOBS - self._busy)]
 
 
 async def few_at_a_time(present: Mapping[int, ChannelLearning]) -> AsyncIterator[ChannelLearning]:

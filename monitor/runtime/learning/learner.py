@@ -22,7 +22,8 @@ import numpy as np
 
 from monitor.atomic_file import write_atomically
 from monitor.core.arrays import Bool, Float64
-from monitor.core.learning.gather import LEFT_OUT, Gathered
+from monitor.core.learning.bursts import Burst
+from monitor.core.learning.gather import Gathered
 from monitor.core.learning.thinning import every
 from monitor.core.scoring.bands import layout
 from monitor.core.scoring.conditions import logarithms
@@ -43,18 +44,13 @@ from monitor.runtime.learning.messages import (
     Unable,
     Unsaved,
 )
+from monitor.runtime.learning.progress import PROGRESS, read_progress
 
 NICENESS = 19
 """Nice value: learning takes what nobody else wants."""
 
 SAVE_S = 20.0
 """Seconds between two saves of how far channels are. Shorter: more writes. Longer: a kill loses more."""
-
-PROGRESS = "progress.json"
-"""Name of the file that holds how far each channel is."""
-
-MOST_BYTES = 1 << 26
-"""Largest file of progress that is read."""
 
 
 @dataclass
@@ -67,11 +63,12 @@ class _Learning:
     file: KeptFile | None = None
     seen: int = 0
     left_out: tuple[int, ...] = ()
+    burst: Burst | None = None
 
     @property
     def progress(self) -> dict[str, Any]:
         """How far it is, as it is saved."""
-        return {"key": self.about.key, "seen": self.seen, "left_out": self.left_out}
+        return {"key": self.about.key, "seen": self.seen, "left_out": self.left_out, "burst": self.burst}
 
 
 class Learner:
@@ -87,7 +84,7 @@ class Learner:
         """
         self._folder, self._tell, self._clock = folder, tell, clock
         self._learnings: dict[int, _Learning] = {}
-        self._before = _read_progress(folder / PROGRESS)
+        self._before = read_progress(folder / PROGRESS)
         self._saved_s, self._unsaved = clock(), False
 
     def do(self, job: Job) -> None:
@@ -120,7 +117,7 @@ class Learner:
     def _open(self, job: Open) -> None:
         path = self._folder / f"{job.name}.learning"
         of = layout(job.block_samples)
-        one = _Learning(path, About(job.key, job.names, of.raw), of.bands)
+        one = _Learning(path, About(job.key, job.names, of.raw), of.bands, burst=job.burst)
         problem = self._take_up(one)
         if one.file is None:
             with contextlib.suppress(OSError):
@@ -230,6 +227,7 @@ class Learner:
             interval_blocks=job.interval_blocks,
             warmup_blocks=job.warmup_blocks,
             sampling_rate_hz=job.sampling_rate_hz,
+            interval_s=job.interval_s,
             every=int(every(one.seen)),
         )
         known = np.isfinite(measured).any(axis=0)
@@ -252,24 +250,6 @@ def _stretches(aside: Bool, at_s: Float64) -> tuple[tuple[float, float, int], ..
     """First and last instant, and number, of consecutive intervals that were set aside."""
     borders = np.flatnonzero(np.diff(aside.astype(np.int8), prepend=0, append=0)).reshape(-1, 2)
     return tuple((float(at_s[first]), float(at_s[end - 1]), int(end - first)) for first, end in borders.tolist())
-
-
-def _read_progress(path: Path) -> dict[str, dict[str, Any]]:
-    """How far channels were, by the names of their files; empty if it is not known."""
-    try:
-        with path.open("rb") as file:
-            found = json.loads(file.read(MOST_BYTES))
-        return {
-            str(name): {
-                "key": str(one["key"]),
-                "seen": max(0, int(one["seen"])),
-                "left_out": list(map(int, one["left_out"])),
-            }
-            for name, one in found.items()
-            if len(one["left_out"]) in {0, len(LEFT_OUT)}
-        }
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        return {}
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from monitor.core.arrays import Float64
 from monitor.core.learning.block_sums import Context
+from monitor.core.learning.bursts import Burst
 from monitor.core.learning.gather import Gathered
 from monitor.core.learning.head_fit import Fitted
 from monitor.core.scoring.calibration import Calibration
@@ -31,6 +32,8 @@ class Open:
     """The head of the baseline that goes on judging meanwhile; None: one is fitted."""
     level_mps2: float = 0.0
     """RMS that belongs to it."""
+    burst: Burst | None = None
+    """What the sensor sends at a time; None: a stream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,8 @@ class Calibrate:
     """Blocks left out at the start of each context."""
     sampling_rate_hz: float
     """Sampling rate."""
+    interval_s: float | None = None
+    """For bursts, seconds from one to the next."""
 
 
 Job = Open | Close | Feed | FitHead | Calibrate

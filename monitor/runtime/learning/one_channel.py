@@ -9,11 +9,12 @@ import numpy as np
 
 from monitor.config import Learning as Settings
 from monitor.core.learning.block_sums import fewest_intervals
+from monitor.core.learning.bursts import Burst
 from monitor.core.learning.gather import HEAD_BLOCKS, LEFT_OUT, RUN_BLOCKS
 from monitor.core.learning.head_fit import Fitted
 from monitor.core.scoring.calibration import Calibration
 from monitor.core.scoring.head import Head
-from monitor.runtime.baselines.history import History, slug_of
+from monitor.runtime.baselines.history import History, Source, slug_of
 from monitor.runtime.intake.channel import Channel, Progress
 from monitor.runtime.lanes.orders import Configure, Gather, TakeTurn
 from monitor.runtime.learning.messages import Calibrate, Calibrated, Open
@@ -110,8 +111,10 @@ class ChannelLearning:
 
     @property
     def interval_s(self) -> float:
-        """Seconds of running in an interval."""
-        return self.order.interval_blocks * self.block_s
+        """Seconds of running that an interval stands for; a burst stands for the time until the next one."""
+        length_s = self.order.interval_blocks * self.block_s
+        burst = self.channel.burst
+        return length_s if burst is None else max(length_s, burst.every_s)
 
     @property
     def learned_s(self) -> float:
@@ -127,12 +130,17 @@ class ChannelLearning:
         closed = self.seen + sum(self.left_out)
         if closed != self.closed or not self.closed_s:
             self.closed, self.closed_s, self.received = closed, now_s, self.channel.samples_received
-        enough = self.interval_s / self.block_s * self.block_samples
+        enough = self.order.interval_blocks * self.block_samples
         flows = self.channel.samples_received - self.received > enough
         if now_s - self.closed_s < STUCK_S or not flows or self.told:
             return False
         self.told = True
         return True
+
+    def cuts(self, burst: Burst) -> bool:
+        """Whether another interval is needed for bursts: shorter ones than are known, with two blocks at least."""
+        known = self.channel.burst
+        return self.fitted is None and burst.blocks > 1 and (known is None or burst.blocks < known.blocks)
 
     @property
     def name(self) -> str:
@@ -147,7 +155,8 @@ class ChannelLearning:
     def open(self) -> Open:
         """The job to take it up."""
         key = json.dumps(self.about)
-        return Open(self.number, self.name, key, self.names, self.block_samples, self.fitted, self.level_mps2)
+        burst = self.channel.burst
+        return Open(self.number, self.name, key, self.names, self.block_samples, self.fitted, self.level_mps2, burst)
 
     def gather(self, settings: Settings, head: Head | None) -> Gather:
         """The order to its worker; ``head``: None if it has none yet, or that of its calibration."""
@@ -175,7 +184,13 @@ class ChannelLearning:
         """The job to make a calibration."""
         order = self.order
         rate_hz = self.channel.sensor.sampling_rate_hz
-        return Calibrate(self.number, order.interval_blocks, order.warmup_blocks, rate_hz)
+        every_s = None if self.channel.burst is None else self.interval_s
+        return Calibrate(self.number, order.interval_blocks, order.warmup_blocks, rate_hz, every_s)
+
+    @property
+    def waits(self) -> bool:
+        """Whether it waits for its turn."""
+        return self.phase is Phase.SETTLING and self.settled
 
     @property
     def due(self) -> bool:
@@ -231,3 +246,8 @@ def turns(learning: int) -> int:
 def same_head(head: Head | None, calibration: Calibration | None) -> bool:
     """Whether a head is that of a calibration."""
     return head is not None and calibration is not None and bool(np.array_equal(head.past, calibration.head.past))
+
+
+def source_of(made: Calibrated, *, provisional: bool) -> Source:
+    """What a calibration was learned from, for its baseline."""
+    return Source(made.from_s, made.to_s, provisional, made.aside, tuple(made.curve.tolist()))

@@ -1,11 +1,13 @@
-"""The log lines about a calibration that was learned."""
+"""The log lines about learning, and how often it started again."""
 
 import logging
+from collections import Counter
 from datetime import UTC, datetime
 
-from monitor.runtime.intake.channel import ChannelState
+from monitor.core.learning.bursts import Burst
+from monitor.runtime.intake.channel import Channel, ChannelState
 from monitor.runtime.learning.messages import Calibrated
-from monitor.runtime.learning.one_channel import ChannelLearning
+from monitor.runtime.learning.one_channel import ChannelLearning, Restart
 
 LOG = logging.getLogger(__name__)
 
@@ -45,8 +47,34 @@ def report(one: ChannelLearning, made: Calibrated, *, locked: bool) -> None:
 def report_stuck(one: ChannelLearning) -> None:
     """Log that a channel does not learn although samples come."""
     LOG.warning(
-        "does not learn, no interval is complete: channel=%s interval_s=%g; its sensor sends bursts, or messages "
-        "are lost. Choose a shorter scoring.interval, or give it a calibration",
+        "does not learn, no interval is complete: channel=%s interval_s=%g; messages are lost, or its sensor sends "
+        "bursts of very different lengths. Choose a shorter scoring.interval, or give it a calibration",
         one.channel.name,
-        one.interval_s,
+        one.order.interval_blocks * one.block_s,
     )
+
+
+def report_bursts(one: ChannelLearning, burst: Burst) -> None:
+    """Log that a channel learns from bursts."""
+    LOG.info(
+        "sends bursts, each is an interval: channel=%s burst_s=%g every_s=%.3g",
+        one.channel.name,
+        burst.blocks * one.block_s,
+        burst.every_s,
+    )
+
+
+class Restarts:
+    """Counts and logs that the learning of a channel starts again."""
+
+    def __init__(self) -> None:
+        self._count: Counter[Restart] = Counter()
+
+    def add(self, channel: Channel, why: Restart, more: str = "") -> None:
+        """Count and log one."""
+        self._count[why] += 1
+        LOG.warning("learning starts again: channel=%s reason=%s %s", channel.name, why, more)
+
+    def counted(self) -> dict[str, int]:
+        """How often that was, by every reason."""
+        return {reason.value: self._count[reason] for reason in Restart}

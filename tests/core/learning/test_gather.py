@@ -1,38 +1,23 @@
 """What the daemon gathers from a stream makes the calibration that the command makes from a recording."""
 
 import numpy as np
-import pytest
 
 from monitor.core.arrays import Float32
 from monitor.core.learning.fit import ENOUGH_INTERVALS, calibrate
 from monitor.core.learning.gather import LEFT_OUT
 from monitor.core.learning.thinning import MOST_INTERVALS, PIECE_INTERVALS, kept
-from monitor.core.scoring.calibration import Calibration
-from tests.support.learning_channel import BLOCK, LearningChannel, reference
+from tests.support.learning_channel import LearningChannel, reference
 from tests.support.recordings import recording_file
+from tests.support.same_calibration import same
 
 RATE_HZ = 20_000
 INTERVAL = 10
-ARRAYS = ("prototypes", "healthy", "noise", "values", "ranges", "low", "high", "centre", "spread", "kind_scale")
 
 
 def rig(speed: int, seconds: float, start: float = 0.0) -> Float32:
     with np.load(recording_file(f"uestc/healthy_{speed}rpm.npz")) as stored:
         found: Float32 = stored["acceleration"][int(start * RATE_HZ) : int((start + seconds) * RATE_HZ)]
     return found.astype(np.float32)
-
-
-def same(one: Calibration, other: Calibration) -> None:
-    for name in ARRAYS:
-        np.testing.assert_allclose(getattr(one, name), getattr(other, name), rtol=2e-3, atol=2e-3, err_msg=name)
-    assert one.tail.surprise(np.array([30.0]))[0] == pytest.approx(other.tail.surprise(np.array([30.0]))[0], rel=1e-3)
-    assert one.limit(1.0) == pytest.approx(other.limit(1.0), rel=1e-3)
-    np.testing.assert_allclose(one.sensitivity, other.sensitivity, atol=0.12)  # two steps of its bisection
-    assert one.healthy_s == pytest.approx(
-        other.healthy_s, abs=INTERVAL * BLOCK / RATE_HZ
-    )  # less than an interval is left
-    for name in ("intervals", "aside_intervals", "interval_blocks", "quantities"):
-        assert getattr(one, name) == getattr(other, name), name
 
 
 def test_the_calibration_is_that_of_the_command_on_a_recording_of_the_same_intervals() -> None:

@@ -80,6 +80,8 @@ def gathered(numbers: list[int], seen: int) -> Gathered:
         np.full(count, fill_value=True),
         np.full((count, len(LEFT_OUT)), 3),
         np.full(count, fill_value=False),
+        np.zeros(count, np.int64),
+        np.zeros(count),
     )
 
 

@@ -62,6 +62,8 @@ def gathered(first: int, count: int, number: int = 1, shift: float = 0.0) -> Gat
         np.array([True]),
         np.full((1, len(LEFT_OUT)), 3),
         np.array([False]),
+        np.array([0]),
+        np.array([0.0]),
     )
 
 
