@@ -117,6 +117,8 @@ class LearningDesk:
         self._by_number: dict[int, ChannelLearning] = {}
         self._bursts = bursts_of(self._folder)
         """The bursts of channels that learned in an earlier run, by the names of their files."""
+        self._most = 0
+        """Most channels that learned at a time."""
         self._useless: set[str] = set()
         """Channels, by the names of their files, whose provisional baseline lost what it was made from."""
         self._process: LearnerProcess | None = None
@@ -135,10 +137,8 @@ class LearningDesk:
         history, slug = self._store.history(labels), slug_of(labels)
         provisional = is_provisional(channel, calibration, history)
         useless = provisional and slug in self._useless
-        if calibration is not None and not useless:
-            channel.burst = burst_of(calibration)
-        elif channel.burst is None and self.settings.enabled:
-            channel.burst = self._bursts.get(slug)
+        learned = None if calibration is None or useless else burst_of(calibration)
+        channel.burst = learned or channel.burst or self._bursts.get(slug)
         if calibration is None or not provisional:
             return calibration
         plain = row_order(channel.row, channel.sensor, shape, scoring, None, channel.burst)
@@ -215,7 +215,8 @@ class LearningDesk:
         """Give turns and have calibrations made when they are due, until cancelled."""
         while True:
             await asyncio.sleep(PERIOD_S)
-            due = Due(self._by_number)
+            self._most = max(self._most, len(self._by_number))
+            due = Due(self._by_number, self._most)
             async for one in few_at_a_time(self._by_number):
                 now_s = self._clock()
                 if one.phase is Phase.OPENING and (self._process is None or 0 < one.until_s <= now_s):

@@ -17,20 +17,21 @@ longer, since new ones are given once a second. More: what is gathered waits beh
 class Due:
     """What one look at all channels found."""
 
-    def __init__(self, present: Mapping[int, ChannelLearning]) -> None:
+    def __init__(self, present: Mapping[int, ChannelLearning], most: int) -> None:
         """Find nothing yet.
 
         Args:
             present: the channels by their numbers; those that leave meanwhile are due no more.
+            most: most channels that learned at a time so far: the memory that turns may take follows from it, so that
+                the last ones wait no longer than the first.
         """
-        self._present = present
-        self._taken = self._busy = self._learning = 0
+        self._present, self._most = present, most
+        self._taken = self._busy = 0
         self._waiting: list[ChannelLearning] = []
         self._due: list[ChannelLearning] = []
 
     def add(self, one: ChannelLearning, now_s: float) -> None:
         """Look at a channel at a monotonic instant."""
-        self._learning += 1
         self._taken += one.phase in {Phase.TURN, Phase.FITTING}
         self._busy += one.busy
         if one.waits and now_s >= one.until_s:
@@ -42,7 +43,7 @@ class Due:
     def turns(self) -> list[ChannelLearning]:
         """The channels that may give blocks for a head now."""
         there = [one for one in self._waiting if one.waits and self._present.get(one.number) is one]
-        return there[: max(0, turns(self._learning) - self._taken)]
+        return there[: max(0, turns(self._most) - self._taken)]
 
     @property
     def calibrations(self) -> list[ChannelLearning]:
