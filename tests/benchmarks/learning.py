@@ -4,10 +4,11 @@
 
 The daemon starts from an empty state directory with a configuration of five lines. The channels replay the first part
 of a healthy recording of a bearing rig (``VIBRATION_DATA``), each at another gain and with the seconds in another
-order, so that minutes see all of it, as if it had been sampled at 1,280 Hz. ``learning`` is compressed by its own keys. When all channels are watched, they get the part
-of the healthy recording that was held back, then a tenth of them the recording of a fault. Printed are how many
-channels alarm that should and that should not, memory and disk a channel, scrape times, and the event loop's callbacks
-in processor time, which a busy machine does not change: without learning, while learning, and after.
+order, so that minutes see all of it, as if it had been sampled at 1,280 Hz. ``learning`` is compressed by its own keys.
+When all channels are watched, they get the part of the healthy recording that was held back, then a tenth of them the
+recording of a fault. Printed are how many channels alarm that should and that should not, memory and disk a channel,
+scrape times, and the event loop's callbacks in processor time, which a busy machine does not change: without learning,
+while learning, and after.
 """
 
 import argparse

@@ -6,6 +6,8 @@ that does with long data. So both give the same calibration for the same interva
 
 from typing import NamedTuple
 
+import numpy as np
+
 from monitor.core.arrays import Bool, Float64
 from monitor.core.learning.block_sums import fewest_intervals
 from monitor.core.learning.fit import Fit, Healthy, How
@@ -35,6 +37,7 @@ def calibrate_intervals(
     sampling_rate_hz: float,
     interval_s: float | None = None,
     every: int = 1,
+    known: int = 0,
 ) -> FromIntervals:
     """Learn what is normal for a channel.
 
@@ -48,6 +51,8 @@ def calibrate_intervals(
         sampling_rate_hz: sampling rate of the blocks.
         interval_s: for bursts, seconds from one burst to the next; None for a continuous signal.
         every: of so many intervals one was kept.
+        known: how many of them, the first ones, made the calibration that is extended by the others; 0: none. What a
+            person adds need not recur to count.
 
     Returns:
         The calibration, and what was set aside.
@@ -58,8 +63,10 @@ def calibrate_intervals(
     need = fewest_intervals(interval_blocks)
     if len(raw) < need:
         raise RecordingError(f"calibration: there are {len(raw)} healthy intervals, at least {need} are needed")
-    known = learnable([dict(zip(names, measured.T, strict=True))])
-    columns = [names.index(name) for name in known]
-    how = How(fitted, known, interval_blocks, warmup_blocks, sampling_rate_hz, interval_s, every)
-    fit = Fit([Healthy([raw], [measured[:, columns]])], len(raw) * interval_blocks, how)
-    return FromIntervals(fit.calibration(), fit.aside[0])
+    told = learnable([dict(zip(names, measured.T, strict=True))])
+    columns = [names.index(name) for name in told]
+    how = How(fitted, told, interval_blocks, warmup_blocks, sampling_rate_hz, interval_s, every)
+    parts = [part for part in (slice(known), slice(known, None)) if len(raw[part])]
+    healthy = [Healthy([raw[part]], [measured[part][:, columns]]) for part in parts]
+    fit = Fit(healthy, len(raw) * interval_blocks, how)
+    return FromIntervals(fit.calibration(), np.concatenate(fit.aside))

@@ -143,6 +143,7 @@ class Gatherer:
         self._left_out: Int64 = np.zeros((channels, len(LEFT_OUT)), np.int64)
         self._waiting: Int64 = np.zeros(channels, np.int64)
         self._changed: Bool = np.zeros(channels, np.bool_)
+        self._only_unknown: Bool = np.zeros(channels, np.bool_)
         # Never touched, and so without memory, while no channel learns.
         self._pending: Float32 = np.zeros((channels, PENDING, self._raw + MOST_QUANTITIES), np.float32)
         self._places: Int64 = np.zeros((channels, PENDING), np.int64)
@@ -174,6 +175,7 @@ class Gatherer:
         settling: int = 0,
         seen: int = 0,
         left_out: Int64 | None = None,
+        only_unknown: bool = False,
     ) -> None:
         """Have a channel learn; what it gathered for another number is dropped.
 
@@ -185,9 +187,10 @@ class Gatherer:
             settling: intervals to leave out now.
             seen: intervals that were seen in an earlier run.
             left_out: (reasons,) intervals that were left out in an earlier run.
+            only_unknown: gather only what the channel's calibration refuses as an unknown condition.
         """
         self.end(row)
-        self._number[row] = number
+        self._number[row], self._only_unknown[row] = number, only_unknown
         self._settle[row], self._settling[row], self._seen[row] = settle, settling, seen
         if left_out is not None:
             self._left_out[row] = left_out
@@ -287,8 +290,9 @@ class Gatherer:
         """Count what is left out of closed intervals; returns (n,) True where one is used."""
         self._changed[rows] = True
         used = np.isin(refusal, USED)
-        out = rows[~used]
-        self._left_out[out, refusal[~used].astype(np.int64) - 1] += 1
+        refused = ~used
+        used &= ~self._only_unknown[rows] | (refusal == code(Refusal.UNKNOWN_CONDITION))
+        self._left_out[rows[refused], refusal[refused].astype(np.int64) - 1] += 1
         still = np.isin(refusal, STILL)
         self._still[rows[still]] += 1
         moving = rows[used]

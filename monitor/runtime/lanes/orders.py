@@ -115,6 +115,8 @@ class Gather:
     """Its head; None: not fitted yet. That of a calibration goes first."""
     level_mps2: float = 0.0
     """RMS of the running machine; 0: not known."""
+    only_unknown: bool = False
+    """Whether to gather only what its calibration refuses as an unknown condition."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -178,6 +178,7 @@ class Worker:
                 settling=order.settling,
                 seen=order.seen,
                 left_out=np.array(order.left_out, np.int64) if order.left_out else None,
+                only_unknown=order.only_unknown,
             )
         pipeline.gatherer.level(row, order.level_mps2)
         pipeline.learn(np.array([row]), order.head, order.level_mps2)

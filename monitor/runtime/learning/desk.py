@@ -142,8 +142,7 @@ class LearningDesk:
         if calibration is None or not provisional:
             return calibration
         plain = row_order(channel.row, channel.sensor, shape, scoring, None, channel.burst)
-        fits = calibration.interval_blocks == plain.interval_blocks
-        return calibration if fits and not useless else None
+        return calibration if not useless and calibration.interval_blocks == plain.interval_blocks else None
 
     def attend(
         self, channel: Channel, labels: dict[str, str], order: Configure, model_sha256: str, block_samples: int
@@ -304,14 +303,12 @@ class LearningDesk:
                 one.phase, one.until_s = Phase.OPENING, self._clock()
 
     def _opened(self, one: ChannelLearning, answer: Opened) -> None:
-        one.seen, one.left_out = answer.seen, answer.left_out
-        one.level_mps2 = answer.level_mps2
+        if one.extending and not answer.known:
+            LOG.warning("nothing to extend is kept, it is learned anew: channel=%s", one.channel.name)
+        one.opened(answer, self.settings)
         if answer.problem:
             why = Restart.CHANGED if answer.problem == CHANGED else Restart.UNREADABLE
             self.restarts.add(one.channel, why, answer.problem)
-        one.due_s = one.mark(self.settings, one.learned_s if one.channel.provisional else 0.0)
-        if one.extending:
-            one.due_s = one.learned_s + self.settings.minimum
         if answer.head is None and one.fitted is not None:
             one.until_s = self._clock() + RETRY_S  # its file could not be written
             return

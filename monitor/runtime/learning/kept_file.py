@@ -154,6 +154,19 @@ class KeptFile:
         """
         return _read_head(self.path.read_bytes())[1]
 
+    def close_up(self) -> None:
+        """Number the records anew, one after the other: what comes now is kept as densely as they are.
+
+        Raises:
+            OSError: the file cannot be written; nothing is changed.
+        """
+        data = self.path.read_bytes()
+        start = _start(data)
+        records = self._records(self._checked(data[start:]))
+        numbered = records._replace(place=np.arange(len(records.place)))
+        write_atomically(self.path, data[:start], self._packed(numbered).tobytes())
+        self.following = len(records.place)
+
     @staticmethod
     def _records(found: AnyArray) -> Records:
         return Records(

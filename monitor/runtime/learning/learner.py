@@ -64,11 +64,18 @@ class _Learning:
     seen: int = 0
     left_out: tuple[int, ...] = ()
     burst: Burst | None = None
+    known: int = 0
 
     @property
     def progress(self) -> dict[str, Any]:
         """How far it is, as it is saved."""
-        return {"key": self.about.key, "seen": self.seen, "left_out": self.left_out, "burst": self.burst}
+        return {
+            "key": self.about.key,
+            "seen": self.seen,
+            "left_out": self.left_out,
+            "burst": self.burst,
+            "known": self.known,
+        }
 
 
 class Learner:
@@ -119,6 +126,11 @@ class Learner:
         of = layout(job.block_samples)
         one = _Learning(path, About(job.key, job.names, of.raw), of.bands, burst=job.burst)
         problem = self._take_up(one)
+        if one.file is not None and job.extend and not one.known and one.file.count:
+            one.file.close_up()
+            one.seen = one.known = one.file.following
+        elif not job.extend:
+            one.known = 0
         if one.file is None:
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
@@ -130,7 +142,9 @@ class Learner:
             self._tell(Opened(job.number, None, 0.0, one.seen, one.left_out, problem))
             return
         head = one.file.fitted().head
-        self._tell(Opened(job.number, head, one.file.level_mps2, one.seen, one.left_out, problem))
+        self._tell(Opened(job.number, head, one.file.level_mps2, one.seen, one.left_out, problem, one.known))
+        if one.known:
+            self.save(now=True)  # the numbers of its intervals are new
 
     def _take_up(self, one: _Learning) -> str:
         """Use what an earlier run kept; returns why not, or nothing."""
@@ -149,6 +163,7 @@ class Learner:
         known = before.get("key") == one.about.key
         one.seen = max(file.following, int(before["seen"])) if known else file.following
         one.left_out = tuple(before["left_out"]) if known else ()
+        one.known = before["known"] if known else 0
         return ""
 
     def _create(self, one: _Learning, job: Open) -> None:
@@ -229,6 +244,7 @@ class Learner:
             sampling_rate_hz=job.sampling_rate_hz,
             interval_s=job.interval_s,
             every=int(every(one.seen)),
+            known=int((records.place < one.known).sum()),
         )
         known = np.isfinite(measured).any(axis=0)
         curve = novelty(np.asarray(logarithms(raw, one.bands), np.float64), measured[:, known], made.aside)
@@ -240,7 +256,7 @@ class Learner:
                 float(at_s.min()),
                 float(at_s.max()),
                 curve,
-                keeps_moving(curve),
+                keeps_moving(curve) and not one.known,  # what a person adds is new
                 _stretches(made.aside, at_s),
             )
         )

@@ -34,6 +34,8 @@ class Open:
     """RMS that belongs to it."""
     burst: Burst | None = None
     """What the sensor sends at a time; None: a stream."""
+    extend: bool = False
+    """Whether what comes now extends what is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,8 @@ class Opened:
     """Intervals left out so far, by reason; empty: none."""
     problem: str
     """Why a file that was there is not used; empty: it is, or there was none."""
+    known: int = 0
+    """Intervals of those seen that made the baseline that is extended."""
 
 
 @dataclass(frozen=True, slots=True)

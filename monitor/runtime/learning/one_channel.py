@@ -17,7 +17,7 @@ from monitor.core.scoring.head import Head
 from monitor.runtime.baselines.history import History, Source, slug_of
 from monitor.runtime.intake.channel import Channel, Progress
 from monitor.runtime.lanes.orders import Configure, Gather, TakeTurn
-from monitor.runtime.learning.messages import Calibrate, Calibrated, Open
+from monitor.runtime.learning.messages import Calibrate, Calibrated, Open, Opened
 
 MARKS = (1, 4, 24, 72)
 """When provisional calibrations are made, in multiples of ``learning.minimum``: after 1 h, 4 h, 1 day and 3 days. More
@@ -156,7 +156,8 @@ class ChannelLearning:
         """The job to take it up."""
         key = json.dumps(self.about)
         burst = self.channel.burst
-        return Open(self.number, self.name, key, self.names, self.block_samples, self.fitted, self.level_mps2, burst)
+        about = (self.names, self.block_samples, self.fitted, self.level_mps2, burst)
+        return Open(self.number, self.name, key, *about, extend=self.extending)
 
     def gather(self, settings: Settings, head: Head | None) -> Gather:
         """The order to its worker; ``head``: None if it has none yet, or that of its calibration."""
@@ -171,6 +172,7 @@ class ChannelLearning:
             self.left_out,
             head,
             self.level_mps2,
+            self.extending and self.channel.calibration is not None and bool(self.channel.calibration.quantities),
         )
 
     def turn(self, settings: Settings) -> tuple[TakeTurn, float]:
@@ -203,6 +205,14 @@ class ChannelLearning:
         marks = [*(settings.minimum * multiple for multiple in MARKS), settings.duration]
         return min((mark for mark in marks if after_s < mark <= settings.duration), default=self.learned_s)
 
+    def opened(self, answer: Opened, settings: Settings) -> None:
+        """Take note of what the learner has kept; a baseline of which nothing is kept cannot be extended."""
+        self.seen, self.left_out, self.level_mps2 = answer.seen, answer.left_out, answer.level_mps2
+        self.extending = self.extending and answer.known > 0
+        self.due_s = self.mark(settings, self.learned_s if self.channel.provisional else 0.0)
+        if self.extending:
+            self.due_s = answer.known * self.interval_s + settings.minimum
+
     def made(self, made: Calibrated, settings: Settings, *, last: bool) -> None:
         """Take note of a calibration that was made; ``last``: it ends the learning, unless the channel is unsteady."""
         self.curve, self.aside, self.unsteady = made.curve.tolist(), made.aside, made.moving
@@ -210,8 +220,11 @@ class ChannelLearning:
 
     def show(self, settings: Settings) -> None:
         """Tell the channel how far it is, for metrics and page."""
+        ratio = self.learned_s / settings.duration
+        if self.extending:
+            ratio = 1.0 - (self.due_s - self.learned_s) / settings.minimum
         self.channel.learning = Progress(
-            ratio=min(1.0, self.learned_s / settings.duration),
+            ratio=min(1.0, max(0.0, ratio)),
             learned_s=self.learned_s,
             phase=str(self.phase),
             unsteady=self.unsteady,

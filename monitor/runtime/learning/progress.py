@@ -25,11 +25,12 @@ def read_progress(path: Path) -> dict[str, dict[str, Any]]:
                 "seen": max(0, int(one["seen"])),
                 "left_out": list(map(int, one["left_out"])),
                 "burst": _burst(one.get("burst")),
+                "known": max(0, int(one.get("known", 0))),
             }
             for name, one in found.items()
             if len(one["left_out"]) in {0, len(LEFT_OUT)}
         }
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+    except (OSError, ValueError, TypeError, LookupError, AttributeError):
         return {}
 
 

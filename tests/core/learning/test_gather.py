@@ -4,9 +4,11 @@ import numpy as np
 
 from monitor.core.arrays import Float32
 from monitor.core.learning.fit import ENOUGH_INTERVALS, calibrate
-from monitor.core.learning.gather import LEFT_OUT
+from monitor.core.learning.gather import LEFT_OUT, Gatherer
 from monitor.core.learning.thinning import MOST_INTERVALS, PIECE_INTERVALS, kept
-from tests.support.learning_channel import LearningChannel, reference
+from monitor.core.scoring.bands import layout
+from monitor.core.scoring.plausibility import ACCEPTED, Refusal, code
+from tests.support.learning_channel import BLOCK, LearningChannel, reference
 from tests.support.recordings import recording_file
 from tests.support.same_calibration import same
 
@@ -98,3 +100,15 @@ def test_kept_intervals_are_whole_pieces_evenly_spread_and_bounded() -> None:
         early = np.flatnonzero(kept(np.arange(seen), seen // 3))
         assert set(at.tolist()) <= set(early.tolist())
     assert kept(np.arange(100), 100).all()
+
+
+def test_an_extension_gathers_what_the_calibration_does_not_know() -> None:
+    gatherer, row = Gatherer(1, BLOCK), np.array([0])
+    gatherer.begin(0, 7, seen=50, only_unknown=True)
+    raw = np.ones((1, layout(BLOCK).raw), np.float32)
+    for refusal in (ACCEPTED, code(Refusal.UNKNOWN_CONDITION), ACCEPTED, code(Refusal.STOPPED)):
+        gatherer.close(row, np.array([refusal], np.int8), np.array([True]), raw, np.zeros(1))
+    found = gatherer.take()
+    assert found is not None
+    assert (found.place.tolist(), found.seen.tolist()) == ([50], [51])
+    assert found.left_out.sum() == 1

@@ -2,6 +2,7 @@
 
 import random
 import time
+from dataclasses import replace
 from pathlib import Path
 from queue import Queue
 from typing import TypeVar
@@ -10,8 +11,10 @@ import numpy as np
 import pytest
 
 from monitor.core.arrays import Float32
+from monitor.core.learning.bursts import Burst
 from monitor.core.learning.gather import LEFT_OUT, Gathered
 from monitor.core.learning.head_fit import Fitted, Stretch
+from monitor.core.learning.thinning import every
 from monitor.core.scoring.conditions import MOST_QUANTITIES
 from monitor.runtime.learning.kept_file import KeptFile
 from monitor.runtime.learning.learner import Learner
@@ -30,6 +33,7 @@ from monitor.runtime.learning.messages import (
     Unsaved,
 )
 from monitor.runtime.learning.process import LearnerProcess
+from monitor.runtime.learning.progress import bursts_of
 from tests.support.healthy import signal
 
 BLOCK = 20
@@ -130,6 +134,42 @@ def test_an_earlier_run_goes_on_and_another_channel_does_not(tmp_path: Path) -> 
     other = Here(tmp_path).ask(opening(8, "another key"), Opened)
     assert (other.head, other.seen, other.problem) == (None, 0, CHANGED)
     assert Here(tmp_path).ask(opening(9), Opened).head is None
+
+
+def test_an_extension_is_kept_as_densely_as_what_it_extends(tmp_path: Path) -> None:
+    first = Here(tmp_path)
+    first.ask(opening(), Opened)
+    first.ask(FitHead(1, blocks(), foreseen=True), HeadFitted)
+    for start in range(0, 6400, 100):
+        first.learner.do(Feed(gathered(start, 100), 0.0))
+    before = KeptFile.open(tmp_path / "fan_x-12345678.learning").read()
+    assert int(every(6400)) == 8
+    first.learner.save(now=True)
+    # The machine has met something new, a person extends the baseline, and the daemon is killed on the way.
+    for kill in range(3):
+        here = Here(tmp_path)
+        opened = here.ask(replace(opening(), extend=True), Opened)
+        assert (opened.known, opened.seen) == (len(before.place), len(before.place) + 20 * kill)
+        here.learner.do(Feed(gathered(opened.seen, 20, shift=3.0), 0.0))
+    after = KeptFile.open(tmp_path / "fan_x-12345678.learning").read()
+    assert after.place.tolist() == list(range(len(before.place) + 60))
+    np.testing.assert_array_equal(after.raw[:-60], before.raw)
+    made = here.ask(Calibrate(1, 10, 5, 2000.0), Calibrated)
+    assert (made.calibration.intervals, made.aside, made.moving) == (len(after.place), (), False)
+    assert len(made.calibration.prototypes) == 2
+    # Nobody has named it: what was seen once is set aside.
+    unnamed = Here(tmp_path)
+    assert unnamed.ask(opening(), Opened).known == 0
+    assert unnamed.ask(Calibrate(1, 10, 5, 2000.0), Calibrated).aside
+
+
+def test_bursts_are_told_by_the_progress_of_an_earlier_run(tmp_path: Path) -> None:
+    here = Here(tmp_path)
+    here.ask(replace(opening(), burst=Burst(25, 300.0)), Opened)
+    here.learner.save(now=True)
+    assert bursts_of(tmp_path) == {"fan_x-12345678": Burst(25, 300.0)}
+    (tmp_path / "progress.json").write_text('{"a": {"key": "", "seen": 1, "left_out": [], "burst": [1]}}')
+    assert bursts_of(tmp_path) == bursts_of(None) == {}
 
 
 def test_a_file_of_another_version_is_kept_aside(tmp_path: Path) -> None:
