@@ -16,7 +16,7 @@ from scipy.signal import lfilter
 
 from monitor.core.arrays import Float32, Float64, Floats
 from monitor.core.learning.block_sums import context_sums, cut
-from monitor.core.learning.fit import PRIOR_INTERVALS, accumulate, calibrate, rolling
+from monitor.core.learning.fit import CAP_SPREADS, PRIOR_INTERVALS, accumulate, calibrate, robust_deviation, rolling
 from monitor.core.learning.head_fit import RIDGE
 from monitor.core.scoring.bands import layout
 from monitor.core.scoring.calibration import SECONDS_PER_MONTH, Calibration, episode_length
@@ -267,8 +267,8 @@ class _Smoothing:
         """Learn from the values of each stream and phase."""
         single = np.concatenate(healthy)
         intervals = float(sum(map(len, healthy[::phases])))
-        spread = single.std()
-        self.low, self.high = single.mean() - 4 * spread, single.mean() + 4 * spread
+        reach = CAP_SPREADS * robust_deviation(single)
+        self.low, self.high = single.mean() - reach, single.mean() + reach
         averaged = [self._averaged(one) for one in healthy]
         self.mean = single.mean()
         spreads = []

@@ -27,6 +27,7 @@ from monitor.core.scoring.combine import (
     SCALES,
     agreed,
     combine,
+    tamed,
     unsettled,
 )
 from monitor.core.scoring.conditions import Combination, logarithms
@@ -51,9 +52,10 @@ EXCESS_SPREAD = 1.2
 PRIOR_PIECES = 4.0
 """Weight of the expected drift, in pieces of time. Lower: a few pieces decide. Higher: what is measured counts less."""
 
-CAP_SPREADS = 4.0
-"""Raw features are clipped to this many standard deviations from their healthy mean before they are averaged over
-intervals. Lower: averages miss intermittent faults. Higher: one outlier dominates an average for its whole length."""
+CAP_SPREADS = 6.0
+"""Bound of the raw features, in standard deviations from their healthy mean, in the averages over intervals; see
+:func:`monitor.core.scoring.combine.tamed`. Lower: a fault that begins counts for less, and alarms later (at 4, by 2 dB
+within 10 s). Higher: two outliers dominate an average for its whole length."""
 
 FLAT_SHARE = 1e-6
 """RMS of a block over that of the loudest block below which it is a flat line. Lower: a machine that stood still gets
@@ -241,7 +243,7 @@ class Fit:
         ]
         left = [combination.left(one, bands, values) for one, values in kept]
         every = np.concatenate(left)
-        mean, deviation = every.mean(axis=0), every.std(axis=0)
+        mean, deviation = every.mean(axis=0), robust_deviation(every)
         degrees = self.interval_blocks * np.diff(self.layout.edges)
         deviation[:bands] = np.maximum(deviation[:bands], mean[:bands] * np.sqrt(2.0 / degrees))
         low, high = mean - CAP_SPREADS * deviation, mean + CAP_SPREADS * deviation
@@ -353,10 +355,17 @@ class Fit:
         return fit_scale(np.concatenate(settled), self.intervals / intervals, KIND_SCALE, KIND_SCALE)
 
 
+def robust_deviation(values: Floats) -> Float64:
+    """Standard deviation of (n, R) from quantiles: knocks of a healthy machine do not widen it."""
+    lower, upper = np.quantile(values, [0.1587, 0.8413], axis=0)
+    return np.asarray(upper - lower) / 2.0
+
+
 def accumulate(raw: Floats, low: Float64, high: Float64) -> Float64:
     """Average over all time scales as the scorer does: (intervals, raw) to (intervals, scales, raw)."""
     plain = raw.astype(np.float64)
-    tame = np.clip(plain, low, high)
+    before = np.concatenate([(low + high)[None] / 2.0, plain[:-1]])
+    tame = tamed(plain, before, low, high)
     out = [plain]
     for intervals in SCALES[1:]:
         weight = 2.0 / (intervals + 1)

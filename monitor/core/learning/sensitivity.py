@@ -19,7 +19,7 @@ import numpy as np
 from monitor.core.arrays import Float64, Floats, Int64
 from monitor.core.scoring.bands import layout
 from monitor.core.scoring.calibration import OVER_S, Calibration
-from monitor.core.scoring.combine import MEMORY, SCALES, agreed, combine
+from monitor.core.scoring.combine import MEMORY, SCALES, agreed, combine, tamed
 from monitor.core.scoring.kinds import features, make_plan, statistics
 
 FALSE_ALARMS_PER_MONTH = 1.0
@@ -190,7 +190,9 @@ class _Trial:
 
     def _tamed(self, left: Floats) -> Floats:
         """The mean of each piece, within the bounds that the averages keep; (pieces, 1, R)."""
-        return np.asarray(np.clip(left, self.calibration.low, self.calibration.high).mean(axis=1, keepdims=True))
+        before = np.concatenate([left[:, :1], left[:, :-1]], axis=1)
+        tame = tamed(left, before, self.calibration.low, self.calibration.high)
+        return np.asarray(tame.mean(axis=1, keepdims=True))
 
     def _combined(self, averaged: Floats) -> Floats:
         """The combined statistic of intervals, (pieces, intervals)."""

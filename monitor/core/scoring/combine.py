@@ -28,12 +28,35 @@ KIND_SCALE = 1.0
 EPISODE_GAP = 8
 """Intervals below the limit that end an episode."""
 
+LONE_SHARE = 1.0 / 3.0
+"""Bound of a feature in the averages, as a share of the usual one, if it was within this share in the interval before.
+Lower: averages miss faults that show in single intervals. Higher: knocks of a healthy machine, three in eight
+intervals, raise more false alarms than allowed (at 1, four times as many as one a month)."""
+
 _LOG_WEIGHTS = np.log(np.array([PRIOR[kind] for kind in KINDS])).astype(np.float32)
 
 
 def unsettled(count: Int64) -> Bool:
     """(n, scales) True where fewer intervals came, (n,), than an average is over; such an average says nothing yet."""
     return np.asarray(count[:, None] < np.array(SCALES))
+
+
+def tamed(raw: Floats, before: Floats, low: Floats, high: Floats) -> Floats:
+    """Clip raw features before they are averaged: a lone outlier counts for little, a lasting change for much.
+
+    Args:
+        raw: (..., R) features of intervals.
+        before: (..., R) those of the interval before each.
+        low: lower bounds for values whose predecessor was low as well; (..., R) or (R,).
+        high: upper bounds, as ``low``.
+
+    Returns:
+        (..., R) the values, clipped.
+    """
+    middle, half = 0.5 * (low + high), (0.5 * LONE_SHARE) * (high - low)
+    least = np.where(before < middle - half, low, middle - half)
+    most = np.where(before > middle + half, high, middle + half)
+    return np.asarray(np.minimum(np.maximum(raw, least), most))
 
 
 def combine(surprises: Floats) -> Floats:

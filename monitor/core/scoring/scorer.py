@@ -14,7 +14,7 @@ from monitor.core.arrays import Float32, Int64, Numbers, Rows
 from monitor.core.gap import GapFigures
 from monitor.core.scoring.bands import layout
 from monitor.core.scoring.calibration import Calibration
-from monitor.core.scoring.combine import MEMORY, SCALES, agreed, combine, unsettled
+from monitor.core.scoring.combine import MEMORY, SCALES, agreed, combine, tamed, unsettled
 from monitor.core.scoring.conditions import MOST_PROTOTYPES, descend, explained, logarithms, neighbours, to_scale
 from monitor.core.scoring.kinds import KINDS, features, make_plan, raw_features, statistics
 from monitor.core.scoring.naming import most_new
@@ -186,7 +186,8 @@ class Scorer:
     def _accumulate(self, rows: Rows, raw: Float32, low: Float32, high: Float32, count: Int64) -> Float32:
         """Update and return the averages over the time scales, (n, scales, raw); the first is the interval itself."""
         mean = self._mean[rows]
-        tame = np.clip(raw, low, high)
+        before = np.where(count[:, None] > 1, mean[:, 0], np.float32(0.5) * (low + high))
+        tame = tamed(raw, before, low, high)
         mean[:, 0] = raw
         for scale, intervals in enumerate(SCALES[1:], 1):
             weight = np.maximum(1.0 / count, 2.0 / (intervals + 1)).astype(np.float32)[:, None]

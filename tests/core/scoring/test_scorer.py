@@ -5,7 +5,7 @@ from scipy.signal import welch
 from monitor.core.learning.block_sums import context_sums, cut
 from monitor.core.learning.fit import accumulate, calibrate, rolling
 from monitor.core.scoring.bands import layout
-from monitor.core.scoring.combine import combine, unsettled
+from monitor.core.scoring.combine import combine, tamed, unsettled
 from monitor.core.scoring.conditions import MOST_PROTOTYPES
 from monitor.core.scoring.kinds import KINDS, Kind, features, make_plan, statistics
 from monitor.core.scoring.scorer import Scores
@@ -69,6 +69,22 @@ def test_a_single_outlier_is_not_seen() -> None:
     loud[300] *= 30.0
     found = scores(Channels(1, healthy_calibration()).run([stretch(loud)]))
     assert max(found) < 1.0
+
+
+def test_knocks_are_not_seen_and_a_lasting_rise_as_large_is() -> None:
+    knocking, risen = signal(900, 10), signal(900, 10)
+    for first in range(300, 900, 8 * INTERVAL):
+        knocking[first : first + INTERVAL] *= 2.0
+    risen[300:] *= 2.0
+    assert max(scores(Channels(1, healthy_calibration()).run([stretch(knocking)]))) < 1.0
+    assert min(scores(Channels(1, healthy_calibration()).run([stretch(risen)]))[-20:]) > 2.0
+
+
+def test_a_lone_outlier_enters_the_averages_with_a_third_of_the_bound() -> None:
+    low, high = np.array([-6.0]), np.array([6.0])
+    raw = np.array([[0.5], [9.0], [9.0], [1.0], [-9.0], [-3.0]])
+    before = np.array([[0.0], [0.5], [9.0], [9.0], [1.0], [-9.0]])
+    assert tamed(raw, before, low, high).ravel().tolist() == [0.5, 2.0, 6.0, 1.0, -2.0, -3.0]
 
 
 def test_the_score_grows_with_the_fault_and_names_evidence_and_band() -> None:
