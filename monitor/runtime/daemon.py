@@ -27,8 +27,7 @@ from monitor.runtime.baselines.calibrations import Calibrations
 from monitor.runtime.baselines.desk import BaselineDesk
 from monitor.runtime.baselines.store import Store
 from monitor.runtime.certificates import load_server_certificate, server_context
-from monitor.runtime.history.desk import Grown, HistoryDesk, identity_of
-from monitor.runtime.history.healthy import Healthy
+from monitor.runtime.history.desk import Grown, HistoryDesk
 from monitor.runtime.intake import by_the_clock
 from monitor.runtime.intake.broker import Broker
 from monitor.runtime.intake.channel import Channel
@@ -136,15 +135,6 @@ class Daemon:
         )
         names, now_s = self.config.label_names, self._wall_clock.now_s
         page = partial(channel_url, lambda: public_url(self.config.http, self.address))
-        self._alarm_desk = AlarmDesk(
-            self._evidence, names, now_s, page, self._events.alarm, self._errors, healthy=self._healthy
-        )
-        self._memory = Memory(
-            self.config.state_dir, time.monotonic, lambda: self._wall_clock.offset_s, self.config.limits.channels
-        )
-        self._saving = Saving(
-            self._memory, self.ingest, lambda: self.config, self._inference, self._forget, self._errors
-        )
         self.history = await asyncio.to_thread(
             HistoryDesk,
             self.config.state_dir,
@@ -157,6 +147,14 @@ class Daemon:
             grown=self._grown,
         )
         self._stack.push_async_callback(self.history.close)
+        healthy, outlook, tell = self.history.healthy_of, self.history.outlook_of, self._events.alarm
+        self._alarm_desk = AlarmDesk(self._evidence, names, now_s, page, tell, self._errors, healthy, outlook)
+        self._memory = Memory(
+            self.config.state_dir, time.monotonic, lambda: self._wall_clock.offset_s, self.config.limits.channels
+        )
+        self._saving = Saving(
+            self._memory, self.ingest, lambda: self.config, self._inference, self._forget, self._errors
+        )
         self.acknowledgements = Acknowledgements(
             lambda: self.config.label_names, now_s, page, self._events.state, self._saving.wanted.set
         )
@@ -369,9 +367,6 @@ class Daemon:
         loaded = self._lanes.get(grown.channel.model)
         if loaded is not None:
             self._alarm_desk.grown(loaded, grown.channel, grown.score)
-
-    def _healthy(self, channel: Channel, key: str) -> Healthy | None:
-        return self.history.healthy(identity_of(self.config.label_names, channel.labels), key)
 
     def _configure_channel(self, channel: Channel) -> None:
         """Configure a channel's row: interval, warm-up, calibration and limit."""

@@ -37,7 +37,8 @@ def remembered(plant: Plant, now_s: float) -> None:
         if 120 < minutes - at < 180:
             continue
         growth = at / minutes
-        figures = {"score": 0.2 + 2.0 * growth**4, "rms": 1.0 + growth, "gap_ratio": 0.3, "condition_distance": np.nan}
+        figures = {"score": 0.2 + 2.0 * growth**4, "rms": 1.0 + growth, "gap_ratio": 0.3}
+        figures |= {"velocity_rms": 4e-3 + 1e-3 * growth, "condition_distance": np.nan}
         values = np.array([[figures[name] for name in QUANTITIES]], np.float32)
         values = np.abs(values * (1.0 + 0.05 * np.sin(at)))
         desk._store.add(desk._store.places([identity], then_s), values, then_s)
@@ -70,7 +71,7 @@ def test_the_past_of_a_channel(tmp_path: Path) -> None:
                 await browser.open(f"{server.make_url('/')}#/channel?machine={FAULTY}&sensor=de&axis=x")
                 await browser.until(f"{courses}.querySelectorAll('.scatterlayer path.js-line').length > 0")
                 shown = await browser.value(f"{courses}.data.filter(t => !/: /.test(t.name)).map(t => t.name)")
-                assert shown == ["score", "RMS, m/s²", "gap ratio"]
+                assert shown == ["score", "RMS, m/s²", "velocity, mm/s", "gap ratio"]
                 score = await browser.value(f"Array.from({courses}.data.find(t => t.name == 'score').y)")
                 assert len(score) > 1400
                 shade = await browser.value(f"{courses}.data[0].y.filter(value => value === null).length")
@@ -81,6 +82,11 @@ def test_the_past_of_a_channel(tmp_path: Path) -> None:
                 # Ticks are at round times of the viewer's clock.
                 ticks = await browser.value(f"[...{courses}.querySelectorAll('.xtick text')].map(t => t.textContent)")
                 assert sum(tick[:5].endswith(":00") for tick in ticks) == len(ticks) > 2, ticks
+                told = await browser.value("[...document.querySelectorAll('.trends li')].map(line => line.innerText)")
+                assert told[0].startswith(("The score rises by 0.1 an hour (", "The score rises by 0.09")), told
+                assert "an hour (" in told[0]
+                assert told[1].startswith("The velocity rises by 0.01"), told
+                assert await browser.value(f"{courses}.layout.shapes.filter(s => s.line?.dash == 'dot').length") == 2
                 lines = "[...document.querySelectorAll('.files > li')].map(line => line.innerText)"
                 await browser.until(f"{lines}.length == 3")
                 open_one, ended, forgotten = await browser.value(lines)

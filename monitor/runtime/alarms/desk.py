@@ -34,6 +34,7 @@ class AlarmDesk:
         on_event: Callable[[AlarmEvent], None] = lambda _: None,
         errors: InternalErrors | None = None,
         healthy: Callable[[Channel, str], Healthy | None] = lambda *_: None,
+        outlook: Callable[[Channel], str] = lambda _: "",
     ) -> None:
         """Make a desk.
 
@@ -45,7 +46,9 @@ class AlarmDesk:
             on_event: called with the event of every change.
             errors: counts unexpected errors; None: it makes its own counter.
             healthy: called on a thread with a channel and its state key; returns what it looks like when healthy.
+            outlook: returns where the score of a channel goes, as a sentence; it must not wait.
         """
+        self._outlook = outlook
         self._healthy = healthy
         self._writer = writer
         self.label_names = label_names
@@ -89,7 +92,7 @@ class AlarmDesk:
 
     def _one(self, loaded: LoadedLane, channel: Channel, before: State, after: State, score: float) -> None:
         lane = loaded.lane
-        figures = _figures(lane, channel, score)
+        figures = _figures(lane, channel, score, self._outlook(channel))
         labels = dict(zip(self.label_names, channel.labels, strict=True))
         at_s = self._wall_clock()
         file = None
@@ -129,7 +132,7 @@ class AlarmDesk:
     def grown(self, loaded: LoadedLane, channel: Channel, mark: float) -> None:
         """Capture a channel in alarm again, whose score has passed ``mark``."""
         (score,) = loaded.lane.board.row(("score",), channel.row)
-        figures = _figures(loaded.lane, channel, score)
+        figures = _figures(loaded.lane, channel, score, self._outlook(channel))
         labels = dict(zip(self.label_names, channel.labels, strict=True))
         LOG.warning("alarm grown: channel=%s past=%g evidence=%r", channel.name, mark, figures.strongest)
         self._capture(loaded, channel, labels, self._wall_clock(), figures, mark)
@@ -150,9 +153,10 @@ class AlarmDesk:
         return self._writer.start(capture, lane.rings, channel, lane.viewer, lane.shape.level_blocks, healthy)
 
 
-def _figures(lane: Lane, channel: Channel, score: float) -> Figures:
+def _figures(lane: Lane, channel: Channel, score: float, outlook: str) -> Figures:
     """The figures of the channel's latest interval, and the score of the one that changed the state."""
     values, (low, high), times = lane.board.row(("evidence", "band", "times_healthy"), channel.row)
     nyquist_hz = channel.sensor.sampling_rate_hz / 2
     band_hz = (low * nyquist_hz, high * nyquist_hz) if low == low else None  # noqa: PLR0124 - NaN
-    return Figures(score, dict(zip(KINDS, values, strict=True)), band_hz, *times)
+    rms, band = times
+    return Figures(score, dict(zip(KINDS, values, strict=True)), band_hz, rms, band, outlook)

@@ -25,6 +25,8 @@ class Figures:
     """Its RMS over that of the healthy machine; NaN: not known."""
     band_times_healthy: float
     """Amplitude of the whitened residual in that band over the healthy one; NaN: not known."""
+    outlook: str = ""
+    """Where the score goes, as a sentence without a full stop; empty: it does not rise, or too little is known."""
 
     @property
     def strongest(self) -> str | None:
@@ -78,4 +80,6 @@ def _sentences(first: str, figures: Figures, *, evidence: bool) -> str:
         sentences.append(f"Strongest evidence: {figures.strongest}")
     if math.isfinite(figures.score):
         sentences.append(f"Score {figures.score:.2f}, limit 1")
+    if figures.outlook and evidence:
+        sentences.append(figures.outlook)
     return ". ".join(sentences) + "."

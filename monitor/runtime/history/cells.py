@@ -11,7 +11,7 @@ import numpy as np
 
 from monitor.core.arrays import Floats
 
-QUANTITIES = ("score", "rms", "gap_ratio", "condition_distance")
+QUANTITIES = ("score", "rms", "velocity_rms", "gap_ratio", "condition_distance")
 """Figures of which a history is kept: columns of :class:`monitor.runtime.lanes.board.Board`, never negative. A name
 that is added here has gaps for the time before; one that is removed loses its history."""
 
@@ -63,8 +63,8 @@ class Tier:
 
 
 TIERS = (Tier("hours", 60, 1440), Tier("days", 900, 1344), Tier("weeks", 21_600, 2922))
-"""A day of minutes, two weeks of quarters of an hour, two years of six hours: 91 kB of disk a channel. Each period is a
-multiple of the one before, of which its cells are made. More cells: more disk than a chart has points for."""
+"""A day of minutes, two weeks of quarters of an hour, two years of six hours: 114 kB of disk a channel. Each period is
+a multiple of the one before, of which its cells are made. More cells: more disk than a chart has points for."""
 
 
 def together(means: Floats, maxima: Floats) -> tuple[Floats, Floats]:

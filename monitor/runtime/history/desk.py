@@ -20,6 +20,7 @@ from monitor.core.scoring.alarm import State
 from monitor.runtime.history.cells import QUANTITIES
 from monitor.runtime.history.episodes import Episode, Episodes
 from monitor.runtime.history.healthy import CALM, SAMPLES, Healthy, HealthyPictures
+from monitor.runtime.history.outlook import SCORE_MARKS, WINDOWS, over_window, told
 from monitor.runtime.history.places import Identity
 from monitor.runtime.history.store import Series, Store
 from monitor.runtime.intake.channel import Channel
@@ -39,6 +40,14 @@ SAVE_S = 30.0
 PICTURES = 8
 """Most healthy stretches taken in one look: 0.4 ms of the event loop. More: messages wait. Fewer: a thousand channels
 that start together wait for longer than two minutes."""
+
+OUTLOOK_S = 60.0
+"""Seconds between two looks at where scores go. Shorter: the cells of a minute have not changed. Longer: the text of an
+alarm has an old trend."""
+
+OUTLOOKS = 32
+"""Most channels whose outlook is made at once, the highest scores first: 0.1 s of a thread. Fewer: alarms of a whole
+plant have none. More: the thread is busy for longer."""
 
 FOLDER = "history"
 
@@ -102,6 +111,8 @@ class HistoryDesk:
         self._placed: _Placed | None = None
         self._due_s: dict[tuple[int, str], float] = {}
         self._lock = threading.Lock()
+        self._outlooks: dict[Identity, str] = {}
+        self._scores: Float32 = np.zeros(0, np.float32)
         self.missing = "history needs state_dir in the configuration" if state_dir is None else ""
         """Why there is no history; empty: there is."""
         if state_dir is not None:
@@ -116,7 +127,7 @@ class HistoryDesk:
     async def run(self) -> None:
         """Keep the history until cancelled."""
         loop = asyncio.get_running_loop()
-        saved_s = loop.time()
+        saved_s = told_s = loop.time()
         while not self.missing:
             began_s = loop.time()
             with self._errors.contained(Where.TASK, "history"):
@@ -124,6 +135,9 @@ class HistoryDesk:
                 if loop.time() - saved_s > SAVE_S:
                     saved_s = loop.time()
                     await asyncio.to_thread(self._save)
+                if loop.time() - told_s > OUTLOOK_S:
+                    told_s = loop.time()
+                    await asyncio.to_thread(self._look_ahead)
             await asyncio.sleep(max(0.0, began_s + PERIOD_S - loop.time()))
 
     async def close(self) -> None:
@@ -142,6 +156,14 @@ class HistoryDesk:
             return []
         with self._lock:
             return self._episodes.of(identity)
+
+    def outlook_of(self, channel: Channel) -> str:
+        """Where the score of a channel goes, as a sentence; empty: it does not rise, or too little is known."""
+        return self._outlooks.get(identity_of(self._label_names(), channel.labels), "")
+
+    def healthy_of(self, channel: Channel, key: str) -> Healthy | None:
+        """On a thread: how a channel looks when it is healthy; ``key`` is its state key. Raises OSError."""
+        return self.healthy(identity_of(self._label_names(), channel.labels), key)
 
     def healthy(self, identity: Identity, key: str) -> Healthy | None:
         """On a thread: how a channel looks when it is healthy; ``key`` is its state key. Raises OSError."""
@@ -186,7 +208,7 @@ class HistoryDesk:
             self._store.add(placed.places, values, now_s)
         except OSError as error:
             self._log.warning("write", f"history not written: reason={error.strerror or error}")
-        scores = values[:, QUANTITIES.index("score")]
+        self._scores = scores = values[:, QUANTITIES.index("score")]
         grown = []
         with self._lock:
             for at in np.flatnonzero(fresh).tolist():
@@ -250,6 +272,23 @@ class HistoryDesk:
                 self._log.warning("healthy", f"healthy spectrum not written: reason={error.strerror or error}")
         if len(self._due_s) > 4 * max(1, len(self._placed.channels if self._placed else ())):
             self._due_s.clear()  # of calibrations that are gone
+
+    def _look_ahead(self) -> None:
+        """Make the outlooks of the channels with the highest scores."""
+        placed, scores = self._placed, self._scores
+        if placed is None or scores.size != len(placed.channels):
+            return
+        high = np.flatnonzero(scores >= CALM)
+        found: dict[Identity, str] = {}
+        for at in high[np.argsort(-scores[high])][:OUTLOOKS].tolist():
+            identity, now_s = placed.identities[at], self._wall_s()
+            for window in WINDOWS:
+                series = self._store.read(identity, window.over, now_s, window.length_s)
+                seen = None if series is None else over_window(series, "score", window)
+                if seen is not None and seen.low > 0.0:
+                    found[identity] = told(seen, "score", window, SCORE_MARKS)
+                    break
+        self._outlooks = found
 
     def _save(self) -> None:
         with self._lock:

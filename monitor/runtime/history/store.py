@@ -111,8 +111,10 @@ class Store:
                 for file in self._files:
                     file.close()
 
-    def read(self, identity: Identity, over: str, now_s: float) -> Series | None:
-        """The history of a channel up to now; ``over``: name of a tier. None if the channel has none.
+    def read(self, identity: Identity, over: str, now_s: float, last_s: float = float("inf")) -> Series | None:
+        """The history of a channel over at most the ``last_s`` seconds up to now; None if the channel has none.
+
+        ``over`` is the name of a tier.
 
         Raises:
             OSError: it cannot be read.
@@ -126,6 +128,7 @@ class Store:
             place, since_s = found
             last = int(now_s // tier.period_s)
             since_s = since_s if since_s <= now_s else 0.0  # the clock was ahead when the channel came
+            since_s = max(since_s, now_s - last_s)
             first = max(last - tier.cells + 1, int(since_s // tier.period_s))
             numbers = np.arange(min(first, last), last + 1)
             cells = decode(self._files[level].column(numbers, place))

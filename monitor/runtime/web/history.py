@@ -17,6 +17,7 @@ from monitor.core.arrays import Floats
 from monitor.runtime.history.cells import QUANTITIES, TIERS
 from monitor.runtime.history.desk import identity_of
 from monitor.runtime.history.healthy import SAMPLES
+from monitor.runtime.history.outlook import SCORE_MARKS, WINDOWS, over_window, told
 from monitor.runtime.history.store import Series
 from monitor.runtime.intake.channel import Channel
 from monitor.runtime.web.api import Answer, Operation, Parameter, Shape, add_route
@@ -45,6 +46,40 @@ class Course(Shape):
     """Maximum of each cell."""
 
 
+class Reach(Shape):
+    """When a figure reaches a mark, if it goes on as it does."""
+
+    mark: float
+    """The mark: for the score 1, 3, 10 or 30; for the velocity the user's limits of zones."""
+    in_s: float
+    """Seconds from the end of the trend."""
+    earliest_s: float
+    """By the upper end of the interval of the rate."""
+    latest_s: float
+    """By the lower end."""
+
+
+class Rate(Shape):
+    """How fast a figure grows over the last part of the history, with a 95 % interval for cells that are correlated."""
+
+    rate: float
+    """Rise a second."""
+    low: float
+    """Lower end of its interval."""
+    high: float
+    """Upper end."""
+    level: float
+    """The figure at the end, by the line that was fitted."""
+    over_s: float
+    """Seconds before the end that it is fitted to."""
+    end_s: float
+    """UNIX seconds of the end."""
+    text: str
+    """The same in words."""
+    reach: Reach | None
+    """The next mark; null where the interval holds zero, or the mark is further than ``over_s``."""
+
+
 class History(Shape):
     """The figures of a channel in cells of one length; the last cell is open."""
 
@@ -57,7 +92,9 @@ class History(Shape):
     start_s: float
     """UNIX seconds at which the first cell begins; cells before it have no data."""
     figures: dict[str, Course]
-    """Each figure, by name: score, rms (m/s²), gap_ratio, condition_distance."""
+    """Each figure, by name: score, rms (m/s²), velocity_rms (m/s), gap_ratio, condition_distance."""
+    trends: dict[str, Rate]
+    """The trends of score and velocity_rms, where enough is known: of 6 hours, 3 days or 8 weeks."""
     missing: str
     """Why there is no history; empty: there is."""
 
@@ -164,6 +201,7 @@ class Answers:
             "figures": {
                 name: {"mean": _numbers(found.mean[name]), "maximum": _numbers(found.top[name])} for name in QUANTITIES
             },
+            "trends": _trends(channel, found, over) if found.mean["score"].size else {},
             "missing": desk.missing,
         }
 
@@ -185,6 +223,29 @@ class Answers:
 
     def _identity(self, channel: Channel) -> tuple[str, ...]:
         return identity_of(self._service.view().label_names, channel.labels)
+
+
+def _trends(channel: Channel, series: Series, over: str) -> dict[str, dict[str, Any]]:
+    """The trends of a history by figure."""
+    (window,) = (one for one in WINDOWS if one.over == over)
+    zones = channel.sensor.machine.zones
+    shown: dict[str, tuple[str, tuple[float, ...], float, str]] = {
+        "score": ("score", SCORE_MARKS, 1.0, ""),
+        "velocity_rms": ("velocity", () if zones is None else zones.limits_mps, 1000.0, " mm/s"),
+    }
+    found = {}
+    for name, (what, marks, factor, unit) in shown.items():
+        seen = over_window(series, name, window)
+        if seen is not None:
+            text = told(seen, what, window, marks, factor=factor, unit=unit)
+            reached = ((mark, seen.reaches(mark)) for mark in marks if mark > seen.level)
+            mark, when = next(reached, (0.0, None))
+            fields = ("rate", "low", "high", "level", "over_s", "end_s")
+            found[name] = {field: getattr(seen, field) for field in fields} | {
+                "text": f"{text}.",
+                "reach": None if when is None else dict(zip(Reach.model_fields, (mark, *when), strict=True)),
+            }
+    return found
 
 
 def _numbers(values: Floats) -> list[float | None]:

@@ -85,6 +85,17 @@ def test_an_alarm_is_logged_told_and_kept(tmp_path: Path, caplog: pytest.LogCapt
     assert office.writer.written == 1
 
 
+def test_where_the_score_goes_stands_in_the_text_of_an_alarm_and_not_of_its_end() -> None:
+    office = Office()
+    office.desk._outlook = lambda channel: f"The score of {channel.name} rises"
+    office.plant.judge("fan", 1.25)
+    office.change((office.row("fan"), State.WARNING, State.ALARM))
+    office.change((office.row("fan"), State.ALARM, State.OK))
+    first, second = (json.loads(event.payload)["text"] for event in office.events)
+    assert first.endswith(" Score 1.25, limit 1. The score of fan/de/x rises.")
+    assert "rises" not in second
+
+
 def test_an_alarm_that_grows_is_captured_again_without_an_event(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,6 +1,7 @@
 """The desk beside real boards: what is counted, what it costs the event loop, and what a full disk costs."""
 
 import asyncio
+import re
 import time
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from monitor.core.arrays import Float32
+from monitor.runtime.history.cells import QUANTITIES
 from monitor.runtime.history.desk import Grown, HistoryDesk
 from monitor.runtime.history.healthy import SAMPLES
 from monitor.runtime.history.store import Store
@@ -142,12 +144,32 @@ def test_ten_thousand_channels_do_not_hold_up_the_event_loop(tmp_path: Path) -> 
 def test_a_store_of_ten_thousand_is_read_within_bounds(tmp_path: Path) -> None:
     store = Store(tmp_path, 10_000)
     identities = [(f"machine={number}",) for number in range(10_000)]
-    values = np.full((10_000, 4), 0.5, np.float32)
+    values = np.full((10_000, len(QUANTITIES)), 0.5, np.float32)
     for minute in range(16):
         store.add(store.places(identities, 6e8), values, 6e8 + 60.0 * minute)
     found = store.read(identities[-1], "days", 6e8 + 16 * 60)
     assert found is not None
     np.testing.assert_allclose(found.mean["score"], 0.5, rtol=1e-3)
+
+
+def test_where_a_high_score_goes_is_known_before_anybody_asks(tmp_path: Path) -> None:
+    plant = Plant(4, state_dir=tmp_path)
+    plant.send("fan", plant.noise(1600))
+    plant.send("pump", plant.noise(1600))
+    for at in range(90):
+        plant.ahead_s += 60.0
+        plant.lane.board.score[:2] = 0.5 + 0.004 * at, 0.1
+        plant.lane.board.scored_at_s[:2] = 1.0 + at
+        look(plant.history)
+    fan, pump = (plant.ingest.channels[name, "de", "x"] for name in ("fan", "pump"))
+    assert plant.history.outlook_of(fan) == ""
+    plant.history._look_ahead()
+    assert re.fullmatch(
+        r"The score rises by 0\.24 an hour \(0\.24 to 0\.24 at 95 %\) over the last 90 min; "
+        r"at this rate it reaches 1 in 3\d min \(3\d min to 3\d min\)",
+        plant.history.outlook_of(fan),
+    )
+    assert plant.history.outlook_of(pump) == ""
 
 
 def test_a_channel_may_go_and_come_back(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ const LEAST_SPAN_S = { hours: 900, days: 6 * 3600, weeks: 7 * 86400 };
 const ROWS = [
   ["score", "score", "--accent"],
   ["rms", "RMS, m/s²", "--forecast"],
+  ["velocity_rms", "velocity, mm/s", "--forecast"],
   ["gap_ratio", "gap ratio", "--forecast"],
   ["condition_distance", "distance of conditions", "--forecast"],
 ];
@@ -57,7 +58,8 @@ export class HistoryPanel {
 
   draw() {
     if (!this.history) return;
-    const { figures, period_s: period, start_s: start, missing } = this.history;
+    const { figures, period_s: period, start_s: start, trends, missing } = this.history;
+    this.place.querySelector(".trends").replaceChildren(...Object.values(trends).map((trend) => make("li", trend.text)));
     const rows = ROWS.filter(([name]) => figures[name]?.mean.some((value) => value !== null));
     const none = this.place.querySelector(".none");
     setText(none, missing ? `${missing[0].toUpperCase()}${missing.slice(1)}.` : "Nothing yet: the first minute is not over, or no interval has been scored.");
@@ -70,14 +72,14 @@ export class HistoryPanel {
     const times = Array.from({ length: count }, (_, i) => local(start + (i + 0.5) * period));
     const end = start + count * period;
     this.charts.remember("courses", () => this.charts.draw("courses", ...courses(this.charts, rows, figures, times, {
-      from: Math.min(start, end - LEAST_SPAN_S[this.over]), to: end, alarms: this.alarms,
+      from: Math.min(start, end - LEAST_SPAN_S[this.over]), to: end, alarms: this.alarms, trends,
     })));
     chart.setAttribute("aria-label", `History: ${rows.map(([name, title]) => `${title} up to ${number(Math.max(...figures[name].maximum.map((value) => value ?? 0)))}`).join(", ")}`);
   }
 }
 
 // Traces and layout: a row a figure above one axis of time; the line is the mean of a cell, the shade reaches to its maximum.
-function courses(charts, rows, figures, times, { from, to, alarms }) {
+function courses(charts, rows, figures, times, { from, to, alarms, trends }) {
   const layout = { margin: { l: 52, r: 12, t: 6, b: 24 }, annotations: [], shapes: [] };
   const traces = [];
   rows.forEach(([name, title, colour], row) => {
@@ -85,15 +87,23 @@ function courses(charts, rows, figures, times, { from, to, alarms }) {
     const bottom = 1 - (row + 1) / rows.length;
     const shown = { x: times, xaxis: "x", yaxis: axis, connectgaps: false, mode: times.length < 40 ? "lines+markers" : "lines", marker: { size: 4 } };
     const ink = charts.colour(colour);
+    const factor = name === "velocity_rms" ? 1000 : 1; // m/s are shown as mm/s
+    const mean = figures[name].mean.map((value) => (value === null ? null : factor * value));
+    const maximum = figures[name].maximum.map((value) => (value === null ? null : factor * value));
     traces.push(
-      { ...shown, ...shade(times, figures[name]), name: `${title}: up to the maximum`, mode: "lines", line: { width: 0 }, fill: "toself", fillcolor: soft(ink), hoverinfo: "skip" },
-      { ...shown, name: `${title}: maximum`, y: figures[name].maximum, mode: "lines", line: { width: 0, color: ink }, hovertemplate: "%{y:.3~g}" },
-      { ...shown, name: title, y: figures[name].mean, line: { width: 1.6, color: ink }, marker: { size: 4, color: ink }, hovertemplate: "%{y:.3~g}" },
+      { ...shown, ...shade(times, mean, maximum), name: `${title}: up to the maximum`, mode: "lines", line: { width: 0 }, fill: "toself", fillcolor: soft(ink), hoverinfo: "skip" },
+      { ...shown, name: `${title}: maximum`, y: maximum, mode: "lines", line: { width: 0, color: ink }, hovertemplate: "%{y:.3~g}" },
+      { ...shown, name: title, y: mean, line: { width: 1.6, color: ink }, marker: { size: 4, color: ink }, hovertemplate: "%{y:.3~g}" },
     );
-    const highest = Math.max(name === "score" ? 1.5 : 0, ...figures[name].maximum.map((value) => value ?? 0)) * 1.1 || 1;
+    const highest = Math.max(name === "score" ? 1.5 : 0, ...maximum.map((value) => value ?? 0)) * 1.1 || 1;
     layout[row ? `yaxis${row + 1}` : "yaxis"] = charts.axis({ domain: [bottom + 0.02, bottom + 1 / rows.length - 0.06], range: [0, highest], nticks: 4, tickfont: { size: 10.5 } });
     layout.annotations.push({ text: title, x: 0, xref: "paper", xanchor: "left", y: bottom + 1 / rows.length - 0.06, yref: "paper", yanchor: "bottom", showarrow: false, font: { size: 11.5, color: charts.colour("--ink") } });
     if (name === "score") layout.shapes.push({ ...charts.limit(), yref: axis });
+    const trend = trends[name];
+    if (trend && (trend.low > 0 || trend.high < 0)) {
+      layout.shapes.push({ type: "line", xref: "x", yref: axis, x0: local(trend.end_s - trend.over_s), x1: local(trend.end_s), y0: factor * (trend.level - trend.rate * trend.over_s), y1: factor * trend.level,
+        line: { color: charts.colour("--ink"), width: 1.4, dash: "dot" } });
+    }
   });
   for (const { start_s: start, end_s: end, state } of alarms) {
     if ((end ?? to) < from || start > to) continue;
@@ -105,7 +115,7 @@ function courses(charts, rows, figures, times, { from, to, alarms }) {
 }
 
 // Polygons between mean and maximum, one for each stretch without a gap.
-function shade(times, { mean, maximum }) {
+function shade(times, mean, maximum) {
   const x = [];
   const y = [];
   for (let i = 0; i < mean.length; ) {
