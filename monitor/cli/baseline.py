@@ -270,6 +270,8 @@ def _line(one: dict[str, Any]) -> str:
 
 
 def _about(baseline: dict[str, Any]) -> str:
+    from monitor.quantities import spoken_duration
+
     span = "from recordings"
     if baseline["from_s"] is not None and baseline["to_s"] is not None:
         span = f"{_time(baseline['from_s'])} to {_time(baseline['to_s'])}"
@@ -278,7 +280,7 @@ def _about(baseline: dict[str, Any]) -> str:
     seen = ", ".join(f"{decibels:.1f} dB in {over}" for over, decibels in baseline["sensitivity_db"].items())
     provisional = ", provisional" if baseline["provisional"] else ""
     return (
-        f"{baseline['number']}: {span}, {baseline['healthy_s'] / 3600:.3g} h healthy, {conditions}{ranges}; "
+        f"{baseline['number']}: {span}, {spoken_duration(baseline['healthy_s'])} healthy, {conditions}{ranges}; "
         f"alarms on a rise of {seen}{provisional}"
     )
 

@@ -11,6 +11,7 @@ from aiohttp.test_utils import TestServer
 from monitor.config import Http
 from monitor.core.scoring.calibration import Calibration
 from monitor.runtime.baselines.history import History, Source
+from monitor.runtime.intake.channel import Progress
 from monitor.runtime.web.server import make_app
 from tests.support.browser import Browser, chromium
 from tests.support.healthy import at_load, blind, calibrated, healthy_calibration
@@ -90,7 +91,21 @@ def test_a_baseline_is_seen_and_changed_with_a_reason(tmp_path: Path) -> None:
         assert await browser.value(present)
         told = await browser.value("document.querySelector('.profiles').getAttribute('aria-label')")
         assert {"30 % load 0", "70 % load 100"} <= set(told.split("The machine is at: ")[1].split(", "))
+        # How far its learning is, and that the machine moves away.
+        channel = plant.ingest.channels[MACHINE, "de", "x"]
+        curve = (0.4, 0.3, 0.2, 0.3, 0.95, 1.4)
+        left_out = {"stopped": 12, "settling": 3}
+        channel.learning = Progress(0.45, 272_160.0, "gathering", True, curve, (), left_out)
+        await browser.until(f"/45 %, 3.15 days of running; collects/.test({text('.learning-facts')})")
+        facts = await browser.value(text(".learning-facts"))
+        assert "12 stopped, 3 settling" in facts
+        assert "like nothing before" in facts
+        bars = "[...document.querySelectorAll('.novelty i')].map(bar => bar.className)"
+        assert await browser.value(bars) == ["", "", "", "", "new", "new"]
         await pictures(browser)
+        channel.learning = None
+        await browser.until("!document.querySelector('.learning-facts').checkVisibility()")
+        assert await browser.value(bars) == []
         weights[:count] = np.nan  # as after a refused interval
         await browser.until(f"{shares}[0] == '\N{EN DASH}'")
         assert not await browser.value(present)

@@ -14,6 +14,7 @@ import numpy as np
 from monitor import __version__
 from monitor.core.arrays import Float64
 from monitor.core.diagnosis.figures import LEAST_S, velocity_refusal
+from monitor.core.learning.condition_fit import MOVING
 from monitor.core.learning.sensitivity import advice, stated
 from monitor.core.scoring.alarm import State
 from monitor.core.scoring.calibration import Calibration
@@ -290,6 +291,7 @@ def introduction_document(fleet: Fleet, place: int, view: View, service: Service
         "calibration": _calibration_facts(fleet, place, view, service),
         "sensitivity": _sensitivity(channel.calibration),
         "evidence_words": IN_WORDS,
+        "new_from": MOVING,
         "sample": fleet.samples,
         "history": {name: significant(values) for name, values in fleet.history(place).items()},
     }

@@ -1,19 +1,22 @@
 // A channel's baseline: what it was learned from, who changed it, and the buttons by which a person changes it.
 
 import { announce, fromTemplate, make, percent, setText, words } from "./format.js";
+import { duration, learningFacts, novelty } from "./learning.js";
 
 const PERIOD_MS = 60_000;
 
 const ACTIONS = {
   accept: { title: "Accept", asks: "Confirm that what was learned is healthy. Learning of this channel ends." },
   revert: { title: "Revert", asks: "Go back to the baseline before this one." },
+  extend: { title: "Extend", asks: "Learn newly met operating conditions beside those that are known." },
   learn: { title: "Learn anew", asks: "Learn what is healthy from now on, for example after an overhaul." },
 };
 
 export class BaselinePanel {
-  constructor(place, name) {
+  constructor(place, name, newFrom) {
     this.place = place;
     this.name = name;
+    this.newFrom = newFrom; // how new a stretch of the learning time is that is like nothing before
     this.part = (selector) => place.querySelector(selector);
     place.replaceChildren(fromTemplate("baseline"));
     this.dialog = this.part("dialog");
@@ -40,7 +43,9 @@ export class BaselinePanel {
   show(found) {
     const [channel] = found.channels;
     this.token = found.token;
-    this.part(".baseline-facts").replaceChildren(...facts(channel).flatMap(([title, text]) => [make("dt", title), make("dd", text)]));
+    this.part(".baseline-facts").replaceChildren(...pairs(facts(channel)));
+    this.steadiness = channel.baseline?.steadiness;
+    this.showLearning(this.learning ?? null);
     this.profiles = channel.profiles;
     this.part(".profiles").replaceChildren(...picture(this.profiles));
     this.showPresent(this.profiles?.weights);
@@ -54,6 +59,7 @@ export class BaselinePanel {
     const possible = {
       accept: number !== undefined,
       revert: channel.kept.some((other) => other < number),
+      extend: found.learning && number !== undefined,
       learn: found.learning,
     };
     const mine = found.may_change && channel.state !== "configured";
@@ -62,6 +68,18 @@ export class BaselinePanel {
       button.addEventListener("click", () => this.ask(action));
       return button;
     }));
+  }
+
+  update({ condition_weights: weights, learning }) {
+    this.showPresent(weights);
+    if (JSON.stringify(learning) !== JSON.stringify(this.learning)) this.showLearning(learning);
+  }
+
+  showLearning(learning) {
+    this.learning = learning;
+    this.part(".learning-facts").hidden = !learning;
+    this.part(".learning-facts").replaceChildren(...pairs(learningFacts(learning)));
+    this.part(".moving").replaceChildren(...novelty(learning?.curve.length ? learning.curve : this.steadiness, this.newFrom));
   }
 
   // Where the machine is among its conditions: the weights that explain the last interval, and what they add up to.
@@ -117,6 +135,10 @@ export class BaselinePanel {
   }
 }
 
+function pairs(found) {
+  return found.flatMap(([title, text]) => [make("dt", title), make("dd", text)]);
+}
+
 function facts(channel) {
   if (channel.state === "configured") return [["State", `accepted: the configuration names ${channel.configured}`]];
   const baseline = channel.baseline;
@@ -128,7 +150,7 @@ function facts(channel) {
   const seen = Object.entries(baseline.sensitivity_db).map(([over, decibels]) => `${decibels.toFixed(1)} dB within ${over}`);
   return [
     ["State", `baseline ${baseline.number}, ${baseline.provisional ? "provisional" : "locked"}`],
-    ["Learned", `${learned}, ${(baseline.healthy_s / 3600).toPrecision(3)} healthy hours`],
+    ["Learned", `${learned}, ${duration(baseline.healthy_s)} healthy`],
     ["Conditions", [baseline.prototypes > 1 ? `${baseline.prototypes} learned` : "one", ...ranges].join(", ")],
     ["Alarms on a rise of", seen.join(", ")],
     ...baseline.aside.map(([from, to]) => ["Seen once", `${time(from)} to ${time(to)}, not learned`]),

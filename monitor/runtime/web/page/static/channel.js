@@ -117,7 +117,7 @@ export class ChannelView {
     if (this.past) this.past.refresh();
     else this.makePast(message.name);
     if (this.baseline) this.baseline.refresh();
-    else this.baseline = new BaselinePanel(this.part(".baseline"), message.name);
+    else this.baseline = new BaselinePanel(this.part(".baseline"), message.name, message.new_from);
     this.part(".labels").replaceChildren(...Object.entries(message.labels).filter(([, value]) => value).map(([name, value]) => {
       const pair = make("span");
       pair.append(make("i", `${name} `), value);
@@ -151,7 +151,7 @@ export class ChannelView {
     this.showConditions(message.conditions);
     this.past?.tick();
     if (Date.now() - this.healthyMs > HEALTHY_MS && !document.hidden) this.askHealthy();
-    this.baseline?.showPresent(message.condition_weights);
+    this.baseline?.update(message);
     this.remember(message);
     this.latest = message;
     if (!this.paused) this.draw(message);
