@@ -85,6 +85,11 @@ class Kafka(Section):
     """Header of a record with the topic that its sensor publishes to. Default: the key of the record."""
     start: Literal["latest", "earliest"] = "latest"
     """Where a group without a committed position begins; later it goes on where it stopped."""
+    events_topic: str | None = Field(default=None, examples=["vibration.events"])
+    """Topic for alarm events as JSON, keyed by the channel's labels with ``/`` between them; without it, none are
+    written. If the topic is compacted, it keeps the last event of each channel."""
+    baselines_topic: str | None = Field(default=None, examples=["vibration.baselines"])
+    """Topic for changes of baselines as JSON, likewise."""
     protocol: Literal["auto", "consumer", "classic"] = "auto"
     """Protocol of the group: ``auto`` is ``consumer`` (KIP-848, Kafka 4.0) where the brokers have it, else
     ``classic``."""
@@ -110,7 +115,7 @@ class Kafka(Section):
                 raise ValueError(f"'{broker.strip()}' is not the address of a broker; write for example localhost:9092")
         return bootstrap
 
-    @field_validator("topic", "conditions_topic")
+    @field_validator("topic", "conditions_topic", "events_topic", "baselines_topic")
     @classmethod
     def _topics(cls, topic: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
         named = (topic,) if isinstance(topic, str) else topic
@@ -137,8 +142,9 @@ class Kafka(Section):
 
     @model_validator(mode="after")
     def _secured(self) -> Self:
-        if self.conditions_topic in self.topics:
-            raise ValueError("conditions_topic: is among the topics already; every quantity would be read twice")
+        named = [*self.topics, self.conditions_topic, self.events_topic, self.baselines_topic]
+        if twice := next((topic for topic in named if topic is not None and named.count(topic) > 1), None):
+            raise ValueError(f"the topic '{twice}' is named twice; what is read and what is written needs its own")
         if self.tls != Tls() and not self.secure:
             raise ValueError(f"tls is given, but security is {self.security}; write security: ssl, or sasl_ssl")
         with_account = self.security.startswith("sasl")

@@ -72,7 +72,7 @@ def sensor(**changes: str) -> str:
         (SENSOR + "kafka: {topic: [a, a]}", "kafka.topic: a topic is named twice"),
         (
             SENSOR + "kafka: {topic: a, conditions_topic: a}",
-            "kafka: conditions_topic: is among the topics already; every quantity would be read twice",
+            "kafka: the topic 'a' is named twice; what is read and what is written needs its own",
         ),
         (
             SENSOR + "kafka: {options: {group.id: x}}",

@@ -120,7 +120,7 @@ class Daemon:
         self._evidence = EvidenceWriter(self.config.evidence, evidence_dir(self.config), asyncio.sleep, self._errors)
         self._stack.push_async_callback(self._evidence.close)
         self._events = EventPublisher(
-            self.config.mqtt, self._broker.publish, lambda: self._broker.state.connected, errors=self._errors
+            self.config.broker, self._broker.publish, lambda: self._broker.state.connected, errors=self._errors
         )
         self.baselines = BaselineDesk(
             self._store,
@@ -244,7 +244,7 @@ class Daemon:
         self._certificates, self._calibrations = prepared.certificates, prepared.calibrations
         self._lanes = lanes
         self.config = config
-        self._events.settings = config.mqtt
+        self._events.settings = config.broker
         self.learning.settings = config.learning
         self._alarm_desk.label_names = config.label_names
         away = self.ingest.configure(config, {name: loaded.lane.rings for name, loaded in lanes.items()})
@@ -256,7 +256,7 @@ class Daemon:
             loaded.inference.rebatch(Batches(config.inference.max_batch, config.inference.max_delay))
         for channel in self.ingest.channels.values():
             self._configure_channel(channel)
-            if config.mqtt != before.mqtt:
+            if config.broker != before.broker:
                 self._events.channel(dict(zip(config.label_names, channel.labels, strict=True)))
         absent.bring_back(self.ingest, self._memory, config, time.monotonic())
         for old in gone:
@@ -309,6 +309,7 @@ class Daemon:
         """Remove the channels that are gone for good."""
         for gone in absent.forget(self.ingest, self.config, time.monotonic()):
             self._leave(gone)
+            self._events.forget(dict(zip(self.config.label_names, gone.labels, strict=True)))
 
     async def _bring_back(self) -> None:
         """Create the known and the expected channels before the first scrape."""
@@ -348,10 +349,10 @@ class Daemon:
         self._alarm_desk.restored(channel, labels, state, self._events.state, retained_is_right=self._memory.clean)
 
     def _leave(self, channel: Channel) -> None:
-        """Let go of a channel that is forgotten."""
+        """Let go of a channel: it is forgotten, or another daemon has it; what was published of it stays."""
         self._conditions.leave(channel)
         self.learning.leave(channel)
-        self._events.forget(dict(zip(self.config.label_names, channel.labels, strict=True)))
+        self._events.drop(dict(zip(self.config.label_names, channel.labels, strict=True)))
 
     def _rate_changed(self, channel: Channel) -> None:
         self._lanes[channel.model].inference.measured(Measured(channel.row, channel.wrong_rate))

@@ -1,5 +1,6 @@
 """The daemon beside a real Kafka: records are scored as messages are, and a bad one costs itself only."""
 
+import json
 import os
 import signal
 import subprocess
@@ -8,6 +9,7 @@ import time
 import urllib.error
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from monitor.core.messages.decode import Reason
 from monitor.recording.write import write_recording
 from monitor.simulation.machine import catalogue
 from monitor.simulation.simulator import Simulation
+from tests.faults.alarming import calibrated, noise
 from tests.support.commands import document, refusal
 from tests.support.daemons import RunningDaemon, running_daemon
 from tests.support.kafka.broker import KafkaBroker, kafka
@@ -132,6 +135,32 @@ def test_two_daemons_share_the_channels_and_one_takes_them_over(broker: KafkaBro
         wait_for(lambda: channels(one) == [4], "the first to have all again")
         assert one.value("vibration_kafka_rebalances_total") >= 3
         assert rejections(one) == {}
+
+
+def test_an_alarm_is_written_to_its_topic(broker: KafkaBroker, tmp_path: Path) -> None:
+    for topic in ("alarming", "alarming.events"):
+        broker.create(topic)
+    before_s = time.time()
+    text = settings(broker, "alarming", ", events_topic: alarming.events, client_id: hall-3") + calibrated(tmp_path)
+
+    def send(signal: np.ndarray[tuple[int], np.dtype[np.float32]]) -> None:
+        broker.send("alarming", [("plant/fan/x", each) for each in messages(signal.astype("<f4").tobytes(), 6000)])
+
+    with running_daemon(tmp_path, 0, text) as daemon:
+        wait_for(lambda: daemon.value("vibration_kafka_connected"), "the group")
+        send(noise(2, 2))
+        send(noise(2, 3, 12.0))
+        wait_for(lambda: daemon.value("vibration_alarm_state", machine="fan") == 2, "the alarm")
+        event = broker.read("alarming.events", 2)[-1]  # the first says that it is ok
+        assert event.key() == b"fan/x"
+        content = json.loads(event.value() or b"")
+        assert content["labels"] == {"machine": "fan", "axis": "x"}
+        assert content["state"] in {"warning", "alarm"}
+        found: Any = event.headers()
+        headers = dict(found)
+        assert headers["writer"] == b"hall-3"
+        assert before_s < float(headers["owner-since"]) < time.time()
+        assert daemon.value("vibration_events_dropped_total") == 0
 
 
 def test_a_frozen_daemon_lets_go_when_it_wakes(broker: KafkaBroker, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from monitor.config import Mqtt
+from monitor.config_kafka import Kafka
 from monitor.runtime.alarms.event import AlarmEvent, event_topic
 from monitor.runtime.alarms.home_assistant import discovery
 from monitor.runtime.internal_errors import InternalErrors, Where
@@ -39,7 +40,7 @@ class EventPublisher:
 
     def __init__(
         self,
-        settings: Mqtt,
+        settings: Mqtt | Kafka,
         publish: Publish,
         connected: Callable[[], bool],
         retry_s: float = RETRY_S,
@@ -89,9 +90,16 @@ class EventPublisher:
 
     def channel(self, labels: dict[str, str], *, gone: bool = False) -> None:
         """Queue the discovery messages of a new channel, or their removal if ``gone``; only if discovery is enabled."""
+        if isinstance(self.settings, Kafka):
+            return
         if self.settings.homeassistant.enabled and self.settings.events_topic is not None:
             self._unannounced[tuple(labels.items())] = gone
             self._something.set()
+
+    def drop(self, labels: dict[str, str]) -> None:
+        """Drop what waits about a channel: another daemon has it, and what it knows is newer."""
+        for waiting in (self._states, self._changes, self._unannounced):
+            waiting.pop(tuple(labels.items()), None)
 
     def forget(self, labels: dict[str, str]) -> None:
         """Queue the removal of everything that the broker retains of a channel."""
@@ -121,6 +129,8 @@ class EventPublisher:
             if payload is not None:
                 return [] if prefix is None else [(event_topic(prefix, dict(labels)), payload)]
         gone = self._unannounced.pop(labels)
+        if isinstance(self.settings, Kafka):  # a reload replaced MQTT by it
+            return []
         return [(topic, "" if gone else payload) for topic, payload in discovery(self.settings, dict(labels))]
 
     async def _send(self, topic: str, payload: str) -> None:

@@ -154,6 +154,21 @@ def test_an_event_that_raises_costs_itself_and_is_counted(caplog: pytest.LogCapt
     assert "one event is lost: 'fan1 de x'" in caplog.text
 
 
+def test_what_waits_about_a_channel_that_another_daemon_has_is_dropped() -> None:
+    broker = Broker(there=False)
+
+    async def tell(publisher: EventPublisher) -> None:
+        for number in (1, 2):
+            publisher.alarm(event(number=number))
+            publisher.baseline(event(number=number).labels, "{}")
+        publisher.drop(event(number=1).labels)
+        broker.there = True
+        await until(lambda: broker.taken)
+
+    story(broker, tell)
+    assert broker.taken == ["plant/events/fan2/de/x"]
+
+
 def test_an_event_that_the_broker_refuses_holds_up_no_other(caplog: pytest.LogCaptureFixture) -> None:
     broker = Broker(there=True)
     broker.refuses = "fan1"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Message, Producer
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic  # type: ignore[attr-defined]
 
 from tests.support.programs import ROOT, missing, program
@@ -108,6 +108,23 @@ class KafkaBroker:
             producer.poll(0)
         assert producer.flush(20) == 0
         assert not failed, failed
+
+    def read(self, topic: str, count: int) -> list[Message]:
+        """The first records of a topic, once there are ``count`` of them."""
+        settings = {"group.id": f"read-{topic}", "auto.offset.reset": "earliest", "enable.auto.commit": False}
+        consumer = Consumer({"bootstrap.servers": self.bootstrap, **settings, **self.options})
+        consumer.subscribe([topic])
+        found: list[Message] = []
+
+        def enough() -> bool:
+            found.extend(each for each in consumer.consume(count, 0.1) if each.error() is None)
+            return len(found) >= count
+
+        try:
+            wait_for(enough, f"{count} records in {topic}")
+        finally:
+            consumer.close()
+        return found
 
     def _admin(self) -> AdminClient:
         return AdminClient({"bootstrap.servers": self.bootstrap, **self.options})

@@ -19,6 +19,7 @@ from monitor.runtime.intake.kafka.places import KeptPlaces
 from monitor.runtime.intake.kafka.records import PAUSE_S, Records
 from monitor.runtime.intake.kafka.statistics import read_statistics
 from monitor.runtime.intake.kafka.whole_topics import ANSWER_S, WholeTopics
+from monitor.runtime.intake.kafka.writer import Writer
 from monitor.runtime.intake.source import Receiver, SourceState
 from monitor.runtime.kafka_client import consumer_options, make_consumer, partitions_of, said
 from monitor.runtime.logs import RepeatedLog
@@ -96,6 +97,7 @@ class KafkaSource:
         self._looked_s = time.monotonic()
         self._log = RepeatedLog(LOG, time.monotonic)
         self._joined_s = math.inf
+        self._writer = Writer(settings)
         self._places = KeptPlaces(state_dir)
         self._records = Records(settings, receiver, self._told)
         self._ends: frozenset[int] = frozenset()
@@ -131,11 +133,16 @@ class KafkaSource:
             await asyncio.sleep(pause_s)
 
     async def publish(self, topic: str, payload: str | bytes, *, retain: bool = False) -> bool:  # noqa: ARG002
-        """A group only reads; nothing is accepted."""
-        return False
+        """Write a record to the Kafka topic before the first ``/``, with the rest as its key; an empty one deletes it.
+
+        A topic that is compacted keeps the last record of each key, as MQTT retains a message.
+        """
+        name, _, key = topic.partition("/")
+        return self.state.connected and await self._writer.write(name, key, payload)
 
     async def close(self) -> None:
-        """Nothing to say: leaving the group commits the positions."""
+        """Wait until the last events are written; leaving the group commits the positions."""
+        await self._writer.close()
 
     async def _membership(self) -> Never:
         """Read as a member until cancelled.
@@ -196,6 +203,7 @@ class KafkaSource:
 
     def _assigned(self, consumer: "Consumer", partitions: "list[TopicPartition]") -> None:  # noqa: ARG002
         self.state.rebalances += 1
+        self._writer.owner_since_s = time.time()
         for each in partitions:
             self._records.add((each.topic, each.partition))
         LOG.info("partitions assigned: %s all=%d", _shown(partitions), len(self._records.positions))

@@ -1,0 +1,79 @@
+"""Records that the daemon writes: alarm events and changes of baselines, each keyed by its channel.
+
+The producer is idempotent, so a retry writes no record twice. Each record says who wrote it, and since when that one
+had its present partitions. Of two records about one channel the owner's has the later instant, so what a frozen daemon
+writes when it wakes is recognised. Does not handle: what waits and what is dropped (``alarms.publisher``).
+"""
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from monitor.config_kafka import Kafka
+from monitor.errors import ConfigurationError
+from monitor.runtime.kafka_client import client_options, said
+from monitor.runtime.logs import RepeatedLog
+
+if TYPE_CHECKING:
+    from confluent_kafka import KafkaError, Message, Producer
+
+LOG = logging.getLogger(__name__)
+
+ACCEPTED_S = 10.0
+"""Longest wait until a record is accepted, retries included. Shorter: a broker that restarts costs a further attempt.
+Longer: a topic that does not exist delays the other events for longer."""
+
+LOOK_S = 0.01
+"""Seconds between two looks for the answer. Longer: events are slower one after the other."""
+
+GOODBYE_S = 3.0
+"""Longest wait for open answers while the daemon stops. Longer: systemd may kill it first."""
+
+
+class Writer:
+    """Writes one record after the other; the producer is made for the first one."""
+
+    def __init__(self, settings: Kafka) -> None:
+        self.owner_since_s = 0.0
+        """UNIX seconds at which our present partitions were assigned; 0: none were."""
+        self._settings = settings
+        self._producer: Producer | None = None
+        self._log = RepeatedLog(LOG, time.monotonic)
+
+    async def write(self, topic: str, key: str, value: str | bytes) -> bool:
+        """Write one record; an empty value deletes what the topic has of the key. Returns whether it was accepted."""
+        answers: list[KafkaError | None] = []
+
+        def answered(error: "KafkaError | None", record: "Message") -> None:  # noqa: ARG001 - librdkafka's
+            answers.append(error)
+
+        headers: list[tuple[str, str | bytes | None]] = [
+            ("writer", self._settings.client_id or ""),
+            ("owner-since", f"{self.owner_since_s:.3f}"),
+        ]
+        try:
+            if self._producer is None:
+                self._producer = await asyncio.to_thread(self._make_producer)
+            self._producer.produce(topic, value or None, key, headers=headers, on_delivery=answered)
+        except (ConfigurationError, BufferError) as error:
+            self._log.warning("write", f"not written: topic={topic} key={key} error={error}")
+            return False
+        while not answers:
+            self._producer.poll(0)
+            await asyncio.sleep(LOOK_S)
+        if answers[0] is not None:
+            self._log.warning("write", f"not written: topic={topic} key={key} error={said(answers[0])}")
+            return False
+        return True
+
+    async def close(self) -> None:
+        """Wait for open answers, but not for long."""
+        if self._producer is not None:
+            await asyncio.to_thread(self._producer.flush, GOODBYE_S)
+
+    def _make_producer(self) -> "Producer":
+        from confluent_kafka import Producer
+
+        own = {"enable.idempotence": True, "message.timeout.ms": round(ACCEPTED_S * 1000), "linger.ms": 0}
+        return Producer({**client_options(self._settings), **own})
