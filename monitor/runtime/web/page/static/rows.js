@@ -64,6 +64,7 @@ export function updateMachine(parts, channels, first, open, later, allowed) {
   for (const channel of channels) inState.set(channel.shown, [...(inState.get(channel.shown) ?? []), channel]);
   const states = Object.keys(STATES).filter((state) => inState.has(state));
   setText(parts.count, states.map((state) => counted(state, inState.get(state))).join(", "));
+  parts.name.title = parts.count.textContent; // it may be cut off
   const { shown, text } = channels.reduce((one, other) => (rank(other) < rank(one) ? other : one));
   const worst = {
     shown,
