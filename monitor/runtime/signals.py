@@ -5,6 +5,7 @@ SIGTERM and SIGINT stop it cleanly, a second one stops it at once. SIGHUP reload
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 from collections.abc import Callable
@@ -51,6 +52,9 @@ async def run_daemon(daemon: Daemon, announce: Callable[[str], None] | None = No
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
     try:
         await daemon.start()
+        # A full collection looks at every object: 50 ms with a thousand channels, 5 ms without those that stay.
+        gc.collect()
+        gc.freeze()
         if announce is not None:
             announce(daemon.address)
         LOG.info("started: address=%s sensors=%d", daemon.address, len(daemon.config.sensors))

@@ -135,7 +135,7 @@ class _Trial:
     """Pieces of healthy history, and how they score when bands rise."""
 
     def __init__(self, calibration: Calibration, healthy: list[tuple[Float64, Float64, Float64]]) -> None:
-        # In single precision, as scores are made: it takes half the time, and no figure differs by more than a step.
+        # In single precision, as scores are made: it takes a sixth less time, and no figure differed by a step.
         arrays = {name: value for name, value in vars(calibration).items() if isinstance(value, np.ndarray)}
         single: dict[str, Any] = {name: value.astype(np.float32) for name, value in arrays.items()}
         self.calibration = replace(calibration, **single)

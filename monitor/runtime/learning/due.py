@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 
 from monitor.runtime.learning.one_channel import ChannelLearning, Phase, turns
 
-AT_A_TIME = 200
+AT_A_TIME = 100
 """Channels that are dealt with in one turn of the event loop, one to three milliseconds. Fewer: more turns. More:
 messages and scrapes wait longer."""
 

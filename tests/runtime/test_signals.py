@@ -1,0 +1,27 @@
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from monitor.runtime import signals
+
+
+def test_what_a_start_made_is_left_out_of_collections(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a thousand channels a full collection would hold up the event loop for 50 ms."""
+    did: list[str] = []
+
+    async def done(what: str) -> None:
+        did.append(what)
+
+    daemon: Any = SimpleNamespace(
+        start=lambda: done("start"),
+        serve=lambda: done("serve"),
+        close=lambda: done("close"),
+        address="",
+        config=SimpleNamespace(sensors=()),
+    )
+    collector = SimpleNamespace(collect=lambda: did.append("collect"), freeze=lambda: did.append("freeze"))
+    monkeypatch.setattr(signals, "gc", collector)
+    asyncio.run(signals.run_daemon(daemon))
+    assert did == ["start", "collect", "freeze", "serve", "close"]
