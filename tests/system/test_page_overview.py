@@ -308,6 +308,19 @@ def test_labels_stand_in_the_order_of_the_topic() -> None:
     shown(plant, story)
 
 
+def test_who_sees_nothing_is_told_what_was_rejected() -> None:
+    plant = Plant(4)
+    for _ in range(3):
+        plant.ingest.deliver("plant/fan-1/de/x", b"odd")
+
+    async def story(browser: Browser, address: str) -> None:
+        await browser.open(address)
+        below = "document.querySelector('.below').innerText"
+        await browser.until(f"/^No channels yet.* rejected since the start: 3 wrong length. The log/.test({below})")
+
+    shown(plant, story)
+
+
 def test_bars_tell_5_from_12(calibration: Calibration) -> None:
     plant = plant_of(calibration, 5, ("de",))
     scores = [0.3, 1.0, 5.0, 12.0, 100.0]

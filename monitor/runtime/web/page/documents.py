@@ -178,6 +178,7 @@ def service_document(fleet: Fleet, view: View, service: Service) -> dict[str, An
         "channels_not_shown": fleet.beyond_limit,
         "channels_silent": int(fleet.table.silent.sum()),
         "last_sample_age_s": round(float(fleet.table.age_s.min()), 1) if fleet.table.channels else None,
+        "rejected": dict(view.ingest.rejected),
         "unready": service.unready(),
         "grafana": service.config.http.grafana_url,
         "models": [asdict(model) for model in view.models],

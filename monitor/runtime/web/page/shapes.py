@@ -28,6 +28,8 @@ class ServiceState(Shape):
     """Channels that send nothing."""
     last_sample_age_s: float | None
     """Seconds since the last samples of any channel; null: there is no channel."""
+    rejected: dict[str, int]
+    """Messages that were rejected since the start, by reason."""
     unready: list[str]
     """Why the service is not ready, as ``/-/ready`` says it; empty: it is."""
     grafana: str | None

@@ -1,7 +1,7 @@
 // What a person must not overlook: that nothing is seen. It stands above everything and says why, in words, and that what
 // is below is the last state.
 
-import { setText, span } from "./format.js";
+import { setText, span, words } from "./format.js";
 
 export class Banner {
   constructor(element) {
@@ -41,9 +41,15 @@ function said(trouble, service, heardAt) {
   if (!service.connected) return ["Blind: no connection to the broker", `${problem} The monitor keeps trying.${last}`, true];
   if (service.channels && service.channels_silent === service.channels) {
     const who = service.channels === 1 ? "The only channel is" : `All ${service.channels} channels are`;
-    return ["Blind: no samples arrive", `${who} silent, while the broker is connected.${last}`, true];
+    return ["Blind: no samples arrive", `${who} silent, while the broker is connected.${last} ${rejections(service)}`, true];
   }
   return problem ? ["Not all is seen", problem, false] : ["", "", false];
+}
+
+// What comes and cannot be used is the usual reason why nothing is seen; empty: all that came was used.
+export function rejections({ rejected }) {
+  const reasons = Object.entries(rejected).map(([reason, count]) => `${count} ${words(reason)}`);
+  return reasons.length ? `Messages rejected since the start: ${reasons.join(", ")}. The log says of which topics, and why.` : "";
 }
 
 function sentence(text) {

@@ -1,6 +1,7 @@
 // The overview: all channels worst first, by machine or one by one.
 
 import { Acknowledging } from "./acknowledge.js";
+import { rejections } from "./banner.js";
 import { announce, fromTemplate, make, setText } from "./format.js";
 import { byMachine, COLUMNS, machineDepth, remember, sort } from "./order.js";
 import { channelRow, machineRow, POINTS, updateChannel, updateMachine } from "./rows.js";
@@ -163,6 +164,7 @@ export class FleetView {
 
   take(message) {
     this.takenAt = performance.now();
+    this.service = message.service;
     this.frame.showService(message.service);
     message.places.forEach((place, i) => {
       const channel = this.channels[place];
@@ -243,7 +245,7 @@ export class FleetView {
   }
 
   remark() {
-    if (!this.channels.length) return "No channels yet. A channel appears with its first message.";
+    if (!this.channels.length) return `No channels yet. A channel appears with its first message. ${rejections(this.service)}`;
     const unknown = this.shown.unknown(this.labelNames);
     if (unknown.length) return `The address asks for ${unknown.join(", ")}, but the labels are ${this.labelNames.join(", ")}.`;
     return this.matching ? "" : "No channel matches the filter.";
