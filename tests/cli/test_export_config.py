@@ -35,6 +35,7 @@ def test_everything_is_written_and_listed(tmp_path: Path) -> None:
         "config/grafana/provisioning/dashboards/vibration.yaml",
         "systemd/README.md",
         "systemd/vibration-monitor.service",
+        "systemd/vibration-monitor@.service",
         "systemd/vibration-monitor.service.d/gpu.conf",
         "systemd/vibration-monitor.service.d/mqtt-password.conf",
     } <= relative(target)

@@ -13,6 +13,7 @@ from tests.support.programs import ROOT, missing, program
 
 SYSTEMD = ROOT / "systemd"
 UNIT = SYSTEMD / "vibration-monitor.service"
+TEMPLATE = SYSTEMD / "vibration-monitor@.service"
 DROP_INS = sorted((SYSTEMD / "vibration-monitor.service.d").glob("*.conf"))
 COMBINATIONS = [[], *([drop_in] for drop_in in DROP_INS), DROP_INS]
 
@@ -117,6 +118,20 @@ def test_unit_says_what_the_daemon_relies_on() -> None:
     }
     assert {key: unit.get(key) for key in expected} == expected
     assert {"MemoryMax", "MemoryHigh", "TasksMax", "LimitNOFILE"} <= set(unit)
+
+
+def test_the_template_differs_in_configuration_and_state_only(tmp_path: Path) -> None:
+    text = TEMPLATE.read_text(encoding="utf-8")
+    one = text.replace("monitor %i:", "monitor:").replace("/%i.yaml", "/config.yaml")
+    one = one.replace("monitor-%i\n", "monitor\n")
+    assert "%i" not in one
+    assert one.partition("[Unit]")[2] == UNIT.read_text(encoding="utf-8").partition("[Unit]")[2]
+    for name in ("StateDirectory=vibration-monitor-%i", "run --config /etc/vibration-monitor/%i.yaml"):
+        assert name in text
+    unit = tmp_path / "vibration-monitor@hall-3.service"
+    unit.write_text(re.sub(r"(?m)^ExecStart=\S+", "ExecStart=/bin/true", text), encoding="utf-8")
+    verified = analyze("verify", str(unit))
+    assert (verified.returncode, verified.stdout + verified.stderr) == (0, "")
 
 
 def test_gpu_drop_in_lets_the_driver_through() -> None:
