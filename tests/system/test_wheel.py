@@ -86,6 +86,12 @@ def test_the_installed_package_is_the_one_that_runs(installed: Installed) -> Non
         assert __version__ in installed.run(*command, "--version")
 
 
+def test_the_charts_of_the_page_come_with_the_base(installed: Installed) -> None:
+    code = "import importlib.metadata as m; print(*m.requires('vibration-monitor'), sep='\\n')"
+    wanted = installed.run(installed.python, "-P", "-c", code).splitlines()
+    assert [line for line in wanted if line.startswith("plotly") and "extra ==" not in line]
+
+
 def test_recordings_become_a_model_and_a_calibration(installed: Installed) -> None:
     monitor = installed.command
     installed.run(monitor, "simulate", "--out", "healthy.npz", "--duration", "40s")
@@ -129,6 +135,7 @@ def test_the_demo_serves_its_page_and_its_workers_score(installed: Installed) ->
         assert {Path(name).suffix for name in files} == {".js", ".css", ".svg"}
         for name in files:
             assert get(f"{address}/{name}") == static(installed, name)
+        assert len(get(f"{address}/static/plotly.min.js")) > 1_000_000
         assert demo.wait(60) == 0
     summary = json.loads(out.read_text().splitlines()[-1])["channels"]
     assert len(summary) == 12

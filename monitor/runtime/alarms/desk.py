@@ -99,6 +99,7 @@ class AlarmDesk:
         if after is State.ALARM:
             with self._errors.contained(Where.CAPTURE, channel.name):
                 file = self._capture(loaded, channel, labels, at_s, figures)
+                channel.captured_score = score
         LOG.warning(
             "alarm state: channel=%s from=%s to=%s score=%.2f evidence=%r%s",
             channel.name,

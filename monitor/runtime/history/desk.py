@@ -215,9 +215,8 @@ class HistoryDesk:
                 identity = placed.identities[at]
                 if state[at] > State.OK or self._episodes.is_open(identity):
                     channel = channels[at]
-                    passed = self._episodes.see(
-                        identity, int(state[at]), float(scores[at]), now_s, channel.alarm_since_s
-                    )
+                    shown = int(state[at]), float(scores[at]), now_s, channel.alarm_since_s, channel.captured_score
+                    passed = self._episodes.see(identity, *shown)
                     if passed is not None:
                         grown.append(Grown(channel, passed))
         calm = []

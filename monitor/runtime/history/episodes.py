@@ -77,7 +77,9 @@ class Episodes:
         found = self._of.get(identity)
         return found is not None and len(found) > 0 and found[-1].end_s is None
 
-    def see(self, identity: Identity, state: int, score: float, now_s: float, since_s: float) -> float | None:
+    def see(
+        self, identity: Identity, state: int, score: float, now_s: float, since_s: float, captured: float
+    ) -> float | None:
         """Take up an interval of a channel that is in an episode or should be.
 
         Args:
@@ -86,6 +88,7 @@ class Episodes:
             score: its score; NaN: it has none.
             now_s: UNIX seconds.
             since_s: UNIX seconds since which it has not been ok; NaN: not known.
+            captured: score at which the beginning of its alarm was captured; NaN: it was not.
 
         Returns:
             The score of ``GROWN`` that it has just passed in alarm, for a capture; None: none.
@@ -106,15 +109,14 @@ class Episodes:
             self.changed = True
         if state != State.ALARM:
             return None
-        passed = max((level for level in GROWN if score >= level), default=0.0)
-        first = episode.state != "alarm"
-        if first:
-            episode.state = "alarm"
+        if episode.state != "alarm":
+            episode.state, episode.captured = "alarm", _mark(captured)
             self.changed = True
+        passed = _mark(score)
         if passed <= episode.captured:
             return None
         episode.captured = passed
-        return None if first else passed  # the beginning of an alarm is captured anyway
+        return passed
 
     def save(self) -> None:
         """Write the file; raises OSError."""
@@ -130,6 +132,11 @@ class Episodes:
         if sum(map(len, self._of.values())) > OF_ALL:
             oldest = min((one for one in self._of.values() if one), key=lambda one: one[0].start_s)
             oldest.popleft()
+
+
+def _mark(score: float) -> float:
+    """The highest score of ``GROWN`` that a score has passed; 0: none."""
+    return max((level for level in GROWN if score >= level), default=0.0)
 
 
 def _read(path: Path) -> dict[Identity, deque[Episode]]:

@@ -152,6 +152,8 @@ class Channel:
     """The last event of its alarm state, as JSON; empty: none yet."""
     alarm_since_s: float = math.nan
     """UNIX seconds since which its alarm state has not been ok; NaN: it is ok, or not known."""
+    captured_score: float = math.nan
+    """Score at which the beginning of its latest alarm was captured; NaN: none was in this run."""
     acknowledged: Acknowledgement | None = None
     """Who has seen its present alarm; None: nobody, or there is none."""
 
