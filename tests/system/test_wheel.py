@@ -138,7 +138,7 @@ def test_the_demo_serves_its_page_and_its_workers_score(installed: Installed) ->
         assert len(get(f"{address}/static/plotly.min.js")) > 1_000_000
         assert demo.wait(60) == 0
     summary = json.loads(out.read_text().splitlines()[-1])["channels"]
-    assert len(summary) == 12
+    assert len(summary) == 15
     assert all(row["gap_ratio"] > 0 for row in summary)
 
 

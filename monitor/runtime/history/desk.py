@@ -126,9 +126,11 @@ class HistoryDesk:
 
     async def run(self) -> None:
         """Keep the history until cancelled."""
+        if self.missing:
+            await asyncio.Event().wait()  # a task that returned would be started again and again
         loop = asyncio.get_running_loop()
         saved_s = told_s = loop.time()
-        while not self.missing:
+        while True:
             began_s = loop.time()
             with self._errors.contained(Where.TASK, "history"):
                 await self._look()

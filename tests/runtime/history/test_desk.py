@@ -105,7 +105,16 @@ def test_a_folder_that_cannot_be_used_stops_nothing(tmp_path: Path, caplog: pyte
     plant = Plant(4, state_dir=tmp_path)
     assert plant.history.missing.startswith("no history is kept: folder=")
     assert plant.history.missing in caplog.text
-    asyncio.run(plant.history.run())
+
+    async def supervised_run() -> bool:
+        running = asyncio.create_task(plant.history.run())
+        await asyncio.sleep(0)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        return running.cancelled()
+
+    # A task that returns is started again, with a warning each time.
+    assert asyncio.run(supervised_run())
     assert plant.history.series(FAN, "hours") is None
     assert Plant(4).history.missing == "history needs state_dir in the configuration"
 
