@@ -173,6 +173,11 @@ MACHINE = [
         limits=(0, None),
     ),
     Panel(
+        "Named faults", "none",
+        "-log10 of the p-value of what a channel in warning or alarm is named as. Empty while nothing is named.",
+        {f"{{{{fault}}}}, {{{{part}}}} {NAME}": f"vibration_fault_evidence{{{CHANNEL}}}"}, limits=(0, None),
+    ),
+    Panel(
         "Velocity", "velocityms",
         "RMS of velocity from 10 Hz to 1 kHz, of two seconds about every twenty. Empty where the sampling rate or the "
         "records without a break are too short for it.",

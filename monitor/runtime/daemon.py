@@ -27,6 +27,7 @@ from monitor.runtime.baselines.calibrations import Calibrations
 from monitor.runtime.baselines.desk import BaselineDesk
 from monitor.runtime.baselines.store import Store
 from monitor.runtime.certificates import load_server_certificate, server_context
+from monitor.runtime.diagnosis.desk import DiagnosisDesk
 from monitor.runtime.history.desk import Grown, HistoryDesk
 from monitor.runtime.intake import by_the_clock
 from monitor.runtime.intake.broker import Broker
@@ -52,7 +53,7 @@ from monitor.runtime.web import server
 from monitor.runtime.web.auth import open_to_others
 from monitor.runtime.web.metrics import exposition, families
 from monitor.runtime.web.state_log import StateLog
-from monitor.runtime.web.view import View, oldest_s
+from monitor.runtime.web.view import View, status
 
 LOG = logging.getLogger(__name__)
 
@@ -110,7 +111,7 @@ class Daemon:
         self._lanes = self._loader.load(self.config, self._config_file, {})
         self._stack.callback(self._stop_lanes)
         self._stack.callback(self.learning.close)
-        rings = {name: loaded.lane.rings for name, loaded in self._lanes.items()}
+        rings = {name: lane.rings for name, lane in self._shared().items()}
         self._conditions = Conditions(time.monotonic)
         self._conditions.configure(self.config, self._condition_values(), ())
         self.ingest = Ingest(
@@ -140,7 +141,7 @@ class Daemon:
             self.config.state_dir,
             self.config.limits.channels,
             self.ingest.channels.values,
-            lambda: {name: loaded.lane for name, loaded in self._lanes.items()},
+            self._shared,
             lambda: self.config.label_names,
             self._wall_clock.now_s,
             self._errors,
@@ -149,6 +150,11 @@ class Daemon:
         self._stack.push_async_callback(self.history.close)
         healthy, outlook, tell = self.history.healthy_of, self.history.outlook_of, self._events.alarm
         self._alarm_desk = AlarmDesk(self._evidence, names, now_s, page, tell, self._errors, healthy, outlook)
+        named = partial(self._alarm_desk.named, retain=self._events.state)
+        self.diagnosis = DiagnosisDesk(
+            self.config.state_dir, self._shared, lambda: self.ingest.channels, now_s, named, self._errors
+        )
+        self._stack.callback(self.diagnosis.close)
         self._memory = Memory(
             self.config.state_dir, time.monotonic, lambda: self._wall_clock.offset_s, self.config.limits.channels
         )
@@ -164,9 +170,9 @@ class Daemon:
     async def serve(self) -> None:
         """Process messages until cancelled, or until a worker fails."""
         self._broker.start()
-        self._notifier.ready(self._status())
+        self._notifier.ready(status(self.view()))
         runs: dict[str, Callable[[], Awaitable[None]]] = {
-            "watch": partial(self._notifier.watch, self._oldest_beat_s, self._status),
+            "watch": partial(self._notifier.watch, self._oldest_beat_s, lambda: status(self.view())),
             "remember": self._saving.run,
             "events": self._events.run,
             "rates": self._rates.run,
@@ -176,6 +182,7 @@ class Daemon:
             "learned": self.learning.keep,
             "states": StateLog(self.view).run,
             "history": self.history.run,
+            "diagnosis": self.diagnosis.run,
         }
         helpers = [asyncio.create_task(supervised(run, name, self._errors), name=name) for name, run in runs.items()]
         try:
@@ -217,7 +224,7 @@ class Daemon:
                 except MonitorError as error:
                     reason = error
             self._reload_successful = good
-            self._notifier.ready(self._status())
+            self._notifier.ready(status(self.view()))
         if not good:
             LOG.error("not reloaded, the old configuration stays: %s", " ".join(str(reason).split()))
             raise reason
@@ -277,7 +284,7 @@ class Daemon:
         return View(
             label_names=self.config.label_names,
             ingest=self.ingest,
-            lanes={name: loaded.lane for name, loaded in self._lanes.items()},
+            lanes=self._shared(),
             source=self._broker.state,
             models=tuple(loaded.info for loaded in self._lanes.values()),
             now_s=time.monotonic(),
@@ -298,6 +305,7 @@ class Daemon:
             http_connections=self._http.connections,
             http_dropped=self._http.dropped,
             url=public_url(self.config.http, self.address),
+            cases=self.diagnosis.cases,
             false_alarms_per_month=self.config.scoring.false_alarms_per_month,
         )
 
@@ -318,21 +326,18 @@ class Daemon:
             for loaded in self._lanes.values():
                 await loaded.inference.obeyed()
 
+    def _shared(self) -> dict[str, Lane]:
+        return {name: loaded.lane for name, loaded in self._lanes.items()}
+
     def _inference(self) -> dict[str, Inference]:
         return {name: loaded.inference for name, loaded in self._lanes.items()}
 
     def _stop_lanes(self) -> None:
-        for loaded in self._lanes.values():
-            loaded.inference.stop()
+        for inference in self._inference().values():
+            inference.stop()
 
     def _oldest_beat_s(self) -> float:
         return min(loaded.inference.beat_s() for loaded in self._lanes.values())
-
-    def _status(self) -> str:
-        state = self._broker.state
-        lag_s = oldest_s(self.view())
-        broker = "connected" if state.connected else f"no broker ({state.last_error})"
-        return f"{len(self.ingest.channels)} channels, {broker}, oldest waiting block {lag_s:.2f} s"
 
     def _condition_values(self) -> dict[str, ConditionValues]:
         return {name: loaded.lane.conditions for name, loaded in self._lanes.items()}

@@ -25,6 +25,7 @@ from monitor.runtime.lanes.workers import Inference
 from monitor.runtime.web.view import View
 from tests.support.acknowledgements import acknowledgements
 from tests.support.baselines import baseline_desk
+from tests.support.diagnosis import diagnosis_desk
 from tests.support.histories import history_desk
 from tests.support.numpy_engine import NumpyEngine
 
@@ -86,6 +87,7 @@ class Plant:
             lambda: time.time() + self.ahead_s,
         )
         self.acknowledgements = acknowledgements(lambda: self.config.label_names)
+        self.diagnosis = diagnosis_desk(lambda: {"default": self.lane}, lambda: self.ingest.channels)
         self.rng = np.random.default_rng(1)
 
     def now_s(self) -> float:

@@ -15,8 +15,10 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,9 +29,11 @@ from monitor.core.forecaster import CarriedForecaster, Engine
 from monitor.core.recompute import recompute
 from monitor.core.rings import Rings
 from monitor.core.scoring.head import Head
+from monitor.runtime.alarms.capture_diagnosis import add_diagnosis
 from monitor.runtime.alarms.capture_figure import draw_capture
 from monitor.runtime.alarms.capture_names import NAME, evidence_stem
 from monitor.runtime.alarms.event import Capture, rounded
+from monitor.runtime.diagnosis.messages import Seen
 from monitor.runtime.history.healthy import Healthy
 from monitor.runtime.intake.channel import Channel
 from monitor.runtime.internal_errors import InternalErrors, Where
@@ -39,6 +43,9 @@ LOG = logging.getLogger(__name__)
 MOST_AT_ONCE = 8
 """Most captures in progress; further alarms get none and are counted. Fewer: simultaneous alarms lose captures. More: a
 plant-wide event fills memory."""
+
+COMPLETE_S = 0.5
+"""Seconds between two looks whether a capture is complete."""
 
 FAILURES = ("io_error", "too_many", "internal_error")
 """Why a capture was not written: values of the metric's label ``reason``."""
@@ -71,6 +78,9 @@ class EvidenceWriter:
         self._sleep = sleep
         self._errors = errors or InternalErrors(time.monotonic)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._namings: set[asyncio.Task[None]] = set()
+        self._open: set[str] = set()
+        """Stems of captures that are not complete yet."""
         # One writer at a time: pruning must not meet files that another one replaces.
         self._writing = asyncio.Lock()
         if folder is not None:
@@ -107,11 +117,49 @@ class EvidenceWriter:
         task.add_done_callback(self._tasks.discard)
         return f"{stem}.npz"
 
+    def name(
+        self,
+        file: str,
+        channel: str,
+        diagnosis: Mapping[str, Any],
+        words: str,
+        seen: Seen | None,
+        healthy: Callable[[], Healthy | None] = lambda: None,
+    ) -> None:
+        """Add what a fault is named as to a capture, once that is complete; on the event loop.
+
+        Args:
+            file: name of the file that :meth:`start` returned.
+            channel: name of the channel.
+            diagnosis: what is known of the fault.
+            words: the named fault for a person; empty: none.
+            seen: what the last look saw, for the figure.
+            healthy: called on a thread; returns what the channel looks like when healthy.
+        """
+        if self._folder is not None and len(self._namings) < MOST_AT_ONCE:
+            add = partial(add_diagnosis, self._folder, file.removesuffix(".npz"), diagnosis, words, seen, healthy)
+            work = self._name(file.removesuffix(".npz"), channel, add)
+            task = asyncio.create_task(work, name="naming of a capture")
+            self._namings.add(task)
+            task.add_done_callback(self._namings.discard)
+
+    async def _name(self, stem: str, channel: str, add: Callable[[], object]) -> None:
+        while stem in self._open:
+            await self._sleep(COMPLETE_S)
+        with self._errors.contained(Where.CAPTURE, channel):
+            try:
+                async with self._writing:
+                    await asyncio.to_thread(add)
+            except OSError as error:
+                self.failures["io_error"] += 1
+                LOG.warning("diagnosis not added: channel=%s error=%s", channel, error.strerror or error)
+
     async def close(self) -> None:
         """Cancel the captures in progress; what was written when the alarm rose stays."""
-        for task in self._tasks:
+        tasks = self._tasks | self._namings
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _finish(
         self,
@@ -123,13 +171,17 @@ class EvidenceWriter:
         forecasts: "_Forecasts",
         healthy: Callable[[], Healthy | None] | None,
     ) -> None:
-        await self._write(stem, capture, before[1], before[1].size, None)
-        await self._sleep(self._settings.after)
-        after = rings.recent(channel.row, round(self._settings.after * capture.sampling_rate_hz))
-        start, samples = join(before, after)
-        if await self._write(stem, capture, samples, before[0] + before[1].size - start, forecasts, healthy):
-            self.written += 1
-            LOG.info("evidence written: channel=%s file=%s.npz", capture.channel, stem)
+        self._open.add(stem)
+        try:
+            await self._write(stem, capture, before[1], before[1].size, None)
+            await self._sleep(self._settings.after)
+            after = rings.recent(channel.row, round(self._settings.after * capture.sampling_rate_hz))
+            start, samples = join(before, after)
+            if await self._write(stem, capture, samples, before[0] + before[1].size - start, forecasts, healthy):
+                self.written += 1
+                LOG.info("evidence written: channel=%s file=%s.npz", capture.channel, stem)
+        finally:
+            self._open.discard(stem)
 
     async def _write(
         self,

@@ -3,16 +3,29 @@
 Runs on the event loop. An error with one channel's change costs that channel's line, capture or event only.
 """
 
+import json
 import logging
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 from monitor.core.scoring.alarm import Changes, State
 from monitor.core.scoring.kinds import KINDS
 from monitor.runtime.alarms.capture import EvidenceWriter
-from monitor.runtime.alarms.event import AlarmEvent, Capture, restored_payload, seen_in, since_s, still_seen
+from monitor.runtime.alarms.event import (
+    NAMED,
+    AlarmEvent,
+    Capture,
+    renamed,
+    restored_payload,
+    seen_in,
+    since_s,
+    still_seen,
+)
 from monitor.runtime.alarms.in_words import Figures
+from monitor.runtime.diagnosis.case import Case
+from monitor.runtime.diagnosis.documents import in_words, summary
 from monitor.runtime.history.healthy import Healthy
 from monitor.runtime.intake.channel import Channel
 from monitor.runtime.internal_errors import InternalErrors, Where
@@ -90,6 +103,25 @@ class AlarmDesk:
             retain(labels, payload)
         channel.event = payload if channel.event else ""
 
+    def named(self, channel: Channel, case: Case, retain: Callable[[dict[str, str], str], None]) -> None:
+        """Tell what a channel in warning or alarm is named as: in its event, and in the capture of its alarm.
+
+        Args:
+            channel: the channel, with its last event.
+            case: what is known of its fault.
+            retain: called with labels and payload of the event that the broker should retain.
+        """
+        if not channel.event or json.loads(channel.event)["state"] == State.OK.name.lower():
+            return
+        before, diagnosis, words = json.loads(channel.event), summary(case), in_words(case)
+        channel.event = renamed(channel.event, diagnosis, words)
+        known = before.get("diagnosis") or {}
+        if not known or _parts(known) != _parts(diagnosis):
+            retain(dict(zip(self.label_names, channel.labels, strict=True)), channel.event)
+        if before["evidence_file"]:
+            healthy = partial(self._healthy, channel, channel.key)
+            self._writer.name(before["evidence_file"], channel.name, diagnosis, words, case.latest, healthy)
+
     def _one(self, loaded: LoadedLane, channel: Channel, before: State, after: State, score: float) -> None:
         lane = loaded.lane
         figures = _figures(lane, channel, score, self._outlook(channel))
@@ -114,6 +146,7 @@ class AlarmDesk:
         elif before is State.OK or math.isnan(channel.alarm_since_s):
             channel.alarm_since_s = at_s
         channel.acknowledged = still_seen(channel.acknowledged, before, after)
+        known = json.loads(channel.event) if channel.event and after is not State.OK else {}
         event = AlarmEvent(
             channel.name,
             labels,
@@ -126,6 +159,8 @@ class AlarmDesk:
             self._page(labels),
             provisional=channel.provisional,
             acknowledged=channel.acknowledged,
+            diagnosis=known.get("diagnosis"),
+            named=known.get("text", "").partition(NAMED)[2].removesuffix("."),
         )
         channel.event = event.payload
         self._on_event(event)
@@ -161,3 +196,7 @@ def _figures(lane: Lane, channel: Channel, score: float, outlook: str) -> Figure
     band_hz = (low * nyquist_hz, high * nyquist_hz) if low == low else None  # noqa: PLR0124 - NaN
     rms, band = times
     return Figures(score, dict(zip(KINDS, values, strict=True)), band_hz, rms, band, outlook)
+
+
+def _parts(diagnosis: Mapping[str, Any]) -> set[tuple[str, str]]:
+    return {(fault["fault"], fault["part"]) for fault in diagnosis["faults"]}

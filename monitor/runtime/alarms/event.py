@@ -5,6 +5,7 @@ import math
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from monitor.core.scoring.alarm import State
 from monitor.runtime.alarms.in_words import NOTHING, Figures, grown, told
@@ -37,6 +38,10 @@ class AlarmEvent:
     """Whether the channel learns on, and its limits are provisional."""
     acknowledged: Acknowledgement | None = None
     """Who has seen the alarm; None: nobody yet."""
+    diagnosis: dict[str, Any] | None = None
+    """What is known of the fault; None: it has not been looked at yet."""
+    named: str = ""
+    """The named fault in words; empty: none."""
 
     @property
     def payload(self) -> str:
@@ -44,7 +49,7 @@ class AlarmEvent:
         figures = self.figures
         return json.dumps(
             {
-                "text": told(self.channel, self.before, self.after, figures),
+                "text": with_name(told(self.channel, self.before, self.after, figures), self.named),
                 "time": written_time(self.at_s),
                 "labels": self.labels,
                 "state": self.after.name.lower(),
@@ -59,10 +64,26 @@ class AlarmEvent:
                 "evidence_file": self.evidence_file,
                 "provisional": self.provisional,
                 "acknowledged": None if self.acknowledged is None else seen_document(self.acknowledged),
+                "diagnosis": self.diagnosis,
                 "page": self.page,
             },
             allow_nan=False,
         )
+
+
+NAMED = " Named: "
+
+
+def with_name(text: str, named: str) -> str:
+    """The text of an event with the named fault in words, in place of one that it names already; empty: without."""
+    bare = text.partition(NAMED)[0]
+    return f"{bare}{NAMED}{named}." if named else bare
+
+
+def renamed(payload: str, diagnosis: dict[str, Any], named: str) -> str:
+    """The payload of an event with another diagnosis."""
+    about = json.loads(payload)
+    return json.dumps(about | {"text": with_name(about["text"], named), "diagnosis": diagnosis}, allow_nan=False)
 
 
 def written_time(unix_s: float) -> str:

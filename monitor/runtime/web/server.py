@@ -14,6 +14,7 @@ from monitor.runtime.web.api import Answer, Operation, add_document, add_route
 from monitor.runtime.web.auth import auth_middleware, auth_scheme
 from monitor.runtime.web.baselines import add_baselines
 from monitor.runtime.web.connections import Connections, Dropped
+from monitor.runtime.web.diagnosis import add_diagnosis
 from monitor.runtime.web.history import add_history
 from monitor.runtime.web.metrics.scrape import Scrapes
 from monitor.runtime.web.page.routes import add_page
@@ -50,6 +51,7 @@ def make_app(service: Service, settings: Http, errors: InternalErrors | None = N
     add_alarms(app, service, permission)
     add_baselines(app, service, permission)
     add_history(app, service)
+    add_diagnosis(app, service)
     runbook.add_runbook(app)
     if settings.page:
         add_page(app, service, errors)

@@ -11,6 +11,8 @@ from typing import Protocol
 from monitor.config import Config
 from monitor.runtime.alarms.acknowledge import Acknowledgements
 from monitor.runtime.baselines.desk import BaselineDesk
+from monitor.runtime.diagnosis.case import Case
+from monitor.runtime.diagnosis.desk import DiagnosisDesk
 from monitor.runtime.history.desk import HistoryDesk
 from monitor.runtime.intake.ingest import Ingest
 from monitor.runtime.intake.source import SourceState
@@ -70,6 +72,8 @@ class View:
     """HTTP connections that the server closed, by reason."""
     url: str = ""
     """URL at which a person opens the live page, without a slash at the end."""
+    cases: Mapping[tuple[str, ...], Case] = field(default_factory=dict)
+    """What is known of channels' faults, by their labels; live."""
     false_alarms_per_month: float = 1.0
     """Accepted false alarms of a healthy channel (``scoring.false_alarms_per_month``)."""
 
@@ -85,6 +89,8 @@ class Service(Protocol):
     """What is kept of the channels over hours, days and weeks."""
     acknowledgements: Acknowledgements
     """Takes a person's word that an alarm was seen."""
+    diagnosis: DiagnosisDesk
+    """What is known of channels' faults, and looking at them."""
 
     def view(self) -> View:
         """The data behind metrics and page, now."""
@@ -103,3 +109,9 @@ def oldest_s(view: View) -> float:
     """Age in seconds of the oldest block that waits for its score; 0 if none waits."""
     oldest = [at_s for lane in view.lanes.values() if (at_s := lane.rings.oldest_arrival_s()) is not None]
     return max(0.0, view.now_s - min(oldest)) if oldest else 0.0
+
+
+def status(view: View) -> str:
+    """The service in one line, for systemd."""
+    broker = "connected" if view.source.connected else f"no broker ({view.source.last_error})"
+    return f"{len(view.ingest.channels)} channels, {broker}, oldest waiting block {oldest_s(view):.2f} s"

@@ -58,6 +58,7 @@ def test_an_event_is_json_on_the_channels_topic() -> None:
         "evidence_file": None,
         "provisional": False,
         "acknowledged": None,
+        "diagnosis": None,
         "page": "https://monitor.example.com/#/channel?machine=fan",
     }
     assert json.loads(event(math.nan).payload)["score"] is None

@@ -21,6 +21,7 @@ from monitor.runtime.web.server import make_app
 from monitor.runtime.web.view import View
 from tests.support.acknowledgements import acknowledgements
 from tests.support.baselines import baseline_desk
+from tests.support.diagnosis import diagnosis_desk
 from tests.support.histories import history_desk
 
 
@@ -34,6 +35,7 @@ class Service:
         self.baselines = baseline_desk()
         self.history = history_desk()
         self.acknowledgements = acknowledgements()
+        self.diagnosis = diagnosis_desk()
         self.config = Config.model_validate(
             {"sensors": [{"topic": "a/{machine}", "payload": {"format": "json"}, "sampling_rate_hz": 1000}]}
         )

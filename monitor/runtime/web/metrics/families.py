@@ -23,6 +23,7 @@ from monitor.runtime.web import procfs
 from monitor.runtime.web.connections import Dropped
 from monitor.runtime.web.metrics.connection import write_connection
 from monitor.runtime.web.metrics.exposition import MetricsPage, label_text
+from monitor.runtime.web.metrics.faults import write_faults
 from monitor.runtime.web.metrics.how_far import write_how_far, write_wording
 from monitor.runtime.web.metrics.learned import write_learned
 from monitor.runtime.web.metrics.usual import write_usual
@@ -73,6 +74,7 @@ def write_channels(page: MetricsPage, view: View) -> None:
     _write_alarms(page, table, names)
     write_how_far(page, table, names)
     write_usual(page, table, names)
+    write_faults(page, view, table, names)
     for key, (name, text) in COUNTERS.items():
         values = (getattr(channel, key) for channel in table.channels)
         page.family(name, "counter", text, zip(names, values, strict=True))

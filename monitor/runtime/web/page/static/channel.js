@@ -3,6 +3,7 @@
 import { Acknowledged } from "./acknowledge.js";
 import { BaselinePanel } from "./baseline.js";
 import { Charts, loadLibrary, unpack } from "./charts.js";
+import { DiagnosisPanel } from "./diagnosis.js";
 import { age, announce, fromTemplate, make, number, percent, score, setText, words } from "./format.js";
 import { alarmLines, ask, HistoryPanel } from "./history.js";
 import { inWords, setState, shownAs } from "./states.js";
@@ -42,6 +43,7 @@ export class ChannelView {
     this.acknowledged = new Acknowledged(this.part(".acknowledged"), frame.main);
     this.part(".pause").addEventListener("click", () => this.pause(!this.paused));
     loadLibrary().then((plotly) => this.takeLibrary(plotly));
+    this.diagnosis = new DiagnosisPanel(this.part(".diagnosis"), query);
     this.stream = new Stream(
       `api/v1/channels/stream?${query}`,
       { channel: (message) => this.introduce(message), update: (message) => this.update(message), gone: () => this.gone() },
@@ -55,6 +57,7 @@ export class ChannelView {
     this.charts?.close();
     this.baseline?.close();
     this.past?.close();
+    this.diagnosis.close();
   }
 
   showName(labels) {

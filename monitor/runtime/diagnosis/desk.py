@@ -1,0 +1,281 @@
+"""Decides what is looked at, and when: channels in warning or alarm, those that somebody asks for, and healthy ones.
+
+It runs on the event loop and reads rings and boards only; a process beside diagnoses. So neither messages nor scores
+wait. A channel is looked at when it leaves ok, a minute later, and then every ten minutes, while it is not ok. Healthy
+channels with facts of their machine are looked at once, one at a time and slowly, for comparison. No score depends on
+any of it.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from monitor.core.diagnosis.diagnose import Diagnosis, Facts, Healthy
+from monitor.core.scoring.alarm import State
+from monitor.runtime.diagnosis.case import Case
+from monitor.runtime.diagnosis.healthy import HealthyLooks
+from monitor.runtime.diagnosis.listening import Listening
+from monitor.runtime.diagnosis.messages import Look, Seen, Unable
+from monitor.runtime.diagnosis.process import IDLE_S, DiagnosisProcess
+from monitor.runtime.intake.channel import Channel
+from monitor.runtime.internal_errors import InternalErrors, Where
+from monitor.runtime.lanes.lane import Lane
+
+LOG = logging.getLogger(__name__)
+
+AGAIN_S = (60.0, 600.0)
+"""Seconds from the first look of an alarm to the second, and between later ones. Less: a plant in alarm keeps a core
+busy. More: what is named is checked later."""
+
+MOST_LISTENING = 4
+"""Channels that are listened to at the same time. Fewer: a plant-wide alarm waits for its names. More: memory, up to 8
+MB each."""
+
+MOST_CASES = 128
+"""Cases that are kept; the oldest that are not in alarm go first. Fewer: the page loses them. More: memory, up to 0.1
+MB each."""
+
+MOST_ASKED = 16
+"""Channels that may wait because somebody asked. Fewer: a person is refused. More: alarms wait for curiosity."""
+
+WATCH_S = 1.0
+"""Seconds between two looks at the alarm states."""
+
+HEALTHY_LOOKS = 2
+"""Looks at a healthy channel that are kept together. Fewer: what wanders is named. More: it takes longer."""
+
+HEALTHY_PAUSE_S = 5.0
+"""Pause between two healthy looks. Shorter: with listening before each, they take more than 4 % of a core. Longer: a
+large plant is known late (1,000 channels take half a day)."""
+
+Labels = tuple[str, ...]
+
+
+class DiagnosisDesk:
+    """Has channels looked at, and keeps what was found."""
+
+    def __init__(
+        self,
+        state_dir: Path | None,
+        lanes: Callable[[], Mapping[str, Lane]],
+        channels: Callable[[], Mapping[Labels, Channel]],
+        wall_clock: Callable[[], float],
+        named: Callable[[Channel, Case], None],
+        errors: InternalErrors,
+        process: DiagnosisProcess | None = None,
+    ) -> None:
+        """Make a desk.
+
+        Args:
+            state_dir: looks at healthy channels are kept in it; None: in memory.
+            lanes: returns the lanes by model.
+            channels: returns the channels by the values of their labels.
+            wall_clock: returns UNIX seconds.
+            named: called when what a channel in warning or alarm is named as has changed.
+            errors: counts unexpected errors.
+            process: does the looks; None: it makes its own.
+        """
+        self.cases: dict[Labels, Case] = {}
+        """By the values of the channel's labels."""
+        self._lanes, self._channels = lanes, channels
+        self._wall_clock, self._named, self._errors = wall_clock, named, errors
+        self._process = process or DiagnosisProcess()
+        self._healthy = HealthyLooks(state_dir and state_dir / "diagnosis")
+        self._healthy_seen: dict[Labels, list[Diagnosis]] = {}
+        self._healthy_due_s = 0.0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._busy: set[Labels] = set()
+        self._last_look_s = time.monotonic()
+
+    def ask(self, labels: Labels) -> Case | None:
+        """Have a channel looked at because somebody asked; returns its case, or None if too many wait."""
+        case = self.cases.get(labels)
+        if case is None or case.doing == "done":
+            waiting = sum(one.doing == "waiting" and not one.alarmed for one in self.cases.values())
+            if waiting >= MOST_ASKED:
+                return None
+            if case is None:
+                case = self._begin(labels, alarmed=False)
+            case.doing, case.due_s = "waiting", time.monotonic()
+        return case
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        await asyncio.to_thread(self._healthy.load)
+        try:
+            while True:
+                self._watch(time.monotonic())
+                await asyncio.sleep(WATCH_S)
+        finally:
+            for task in self._tasks:
+                task.cancel()
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.close()
+
+    def _watch(self, now_s: float) -> None:
+        channels = self._channels()
+        alarmed = self._alarmed(channels)
+        for labels, state in alarmed.items():
+            case = self.cases.get(labels)
+            if case is None or not case.alarmed:
+                case = self._begin(labels, alarmed=True)
+            elif state > case.state:
+                case.due_s = now_s  # for the capture of the alarm
+            case.state = state
+        for labels, case in list(self.cases.items()):
+            if labels not in channels:
+                del self.cases[labels]
+            elif case.alarmed and labels not in alarmed:
+                case.alarmed = False
+        due = [
+            (not case.alarmed, case.due_s, labels)
+            for labels, case in self.cases.items()
+            if case.due_s <= now_s and (case.alarmed or case.doing == "waiting") and labels not in self._busy
+        ]
+        for _, _, labels in sorted(due)[: max(0, MOST_LISTENING - len(self._busy))]:
+            self._start(channels[labels], self.cases[labels])
+        if not self._busy:
+            self._look_at_healthy(channels, now_s)
+        if not self._busy and self._process.pid is not None and now_s - self._last_look_s > IDLE_S:
+            self._spawn(self._process.rest())
+
+    def _alarmed(self, channels: Mapping[Labels, Channel]) -> dict[Labels, int]:
+        """The alarm states of the channels in warning or alarm."""
+        states = {name: lane.board.read(("alarm_state",))["alarm_state"] for name, lane in self._lanes().items()}
+        if not any((state > State.OK).any() for state in states.values()):
+            return {}
+        return {
+            labels: int(state)
+            for labels, channel in channels.items()
+            if channel.model in states and (state := states[channel.model][channel.row]) > State.OK
+        }
+
+    def _begin(self, labels: Labels, *, alarmed: bool) -> Case:
+        if len(self.cases) >= MOST_CASES:
+            quiet = [name for name, case in self.cases.items() if not case.alarmed and name not in self._busy]
+            for old in quiet[: len(self.cases) - MOST_CASES + 1]:
+                del self.cases[old]
+        channel = "/".join(value for value in labels if value)
+        self.cases[labels] = case = Case(channel, self._wall_clock(), alarmed, due_s=time.monotonic())
+        return case
+
+    def _start(self, channel: Channel, case: Case | None) -> None:
+        self._busy.add(channel.labels)
+        self._spawn(self._look(channel, channel.labels, case))
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work, name="diagnosis")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _look(self, channel: Channel, labels: Labels, case: Case | None) -> None:
+        """Listen to a channel and have it diagnosed; without a case for comparison later."""
+        try:
+            with self._errors.contained(Where.TASK, f"diagnosis of {channel.name}"):
+                if case is not None:
+                    case.doing = "listening"
+                listening = Listening(channel, self._lanes()[channel.model], time.monotonic())
+                while not listening.look(time.monotonic()):
+                    await asyncio.sleep(listening.pause_s)
+                    if self._channels().get(labels) is not channel or not self._holds(listening):
+                        return  # the channel went with a reload
+                if case is not None:
+                    case.doing = "diagnosing"
+                    await self._diagnose(listening, case)
+                else:
+                    await self._compare(listening)
+        finally:
+            self._busy.discard(labels)
+            self._last_look_s = time.monotonic()
+            if case is not None:
+                case.doing = "done"
+                case.due_s = time.monotonic() + AGAIN_S[min(case.looks, len(AGAIN_S)) - 1 if case.looks else 0]
+
+    def _holds(self, listening: Listening) -> bool:
+        return self._lanes().get(listening.channel.model) is listening.lane
+
+    async def _diagnose(self, listening: Listening, case: Case) -> None:
+        channel, before = listening.channel, case.named()
+        speeds = listening.speeds()
+        shaft_hz = None if speeds is None else float(np.mean(np.concatenate(speeds))) / 60
+        healthy = self._healthy.of(channel.name, healthy_key(channel), shaft_hz)
+        answer = await self._ask(listening, healthy)
+        if isinstance(answer, Unable):
+            case.problem = answer.reason
+            return
+        case.add(answer, self._wall_clock(), with_healthy=healthy is not None)
+        named = case.named()
+        if case.alarmed and [(one.fault, one.part) for one in named] != [(one.fault, one.part) for one in before]:
+            LOG.warning(
+                "fault named: channel=%s fault=%s", channel.name, "; ".join(one.words for one in named) or "none"
+            )
+        if case.alarmed:
+            self._named(channel, case)
+
+    async def _ask(self, listening: Listening, healthy: Healthy | None) -> Seen | Unable:
+        channel, records = listening.channel, listening.records()
+        if not records:
+            return Unable("no samples came that could be looked at")
+        machine = channel.sensor.machine
+        look = Look(
+            channel.name,
+            records,
+            channel.sensor.sampling_rate_hz,
+            listening.speeds(),
+            Facts(machine.named_bearings, machine.gears),
+            healthy,
+        )
+        answer = await self._process.do(look)
+        if isinstance(answer, Unable):
+            LOG.warning("not diagnosed: channel=%s reason=%s", channel.name, answer.reason)
+        return answer
+
+    def _look_at_healthy(self, channels: Mapping[Labels, Channel], now_s: float) -> None:
+        """Start a look at a healthy channel of which none is kept, if it is time."""
+        if now_s < self._healthy_due_s:
+            return
+        self._healthy_due_s = now_s + HEALTHY_PAUSE_S
+        for labels, channel in channels.items():
+            machine = channel.sensor.machine
+            known = machine.speed_rpm is not None or machine.has_orders
+            if not known or channel.calibration is None or channel.provisional or labels in self.cases:
+                continue
+            if not self._healthy.has(channel.name, healthy_key(channel)) and self._scored(channel):
+                self._start(channel, None)
+                return
+
+    def _scored(self, channel: Channel) -> bool:
+        """Whether the channel is ok and has a score, so that its machine runs."""
+        lane = self._lanes()[channel.model]
+        score, state = lane.board.row(("score", "alarm_state"), channel.row)
+        return bool(state == State.OK and 0 <= score < 1)
+
+    async def _compare(self, listening: Listening) -> None:
+        channel = listening.channel
+        answer = await self._ask(listening, None)
+        self._healthy_due_s = time.monotonic() + HEALTHY_PAUSE_S
+        if isinstance(answer, Unable) or not self._scored(channel):
+            self._healthy_due_s += AGAIN_S[0]
+            return
+        seen = self._healthy_seen.setdefault(channel.labels, [])
+        seen.append(answer.diagnosis)
+        if len(seen) < HEALTHY_LOOKS:
+            return
+        del self._healthy_seen[channel.labels]
+        try:
+            key, at_s = healthy_key(channel), self._wall_clock()
+            await asyncio.to_thread(self._healthy.keep, channel.name, key, seen, at_s)
+        except OSError as error:
+            LOG.warning("a healthy look is not kept: channel=%s error=%s", channel.name, error.strerror or error)
+
+
+def healthy_key(channel: Channel) -> str:
+    """Everything that a look at a healthy channel depends on."""
+    machine = channel.sensor.machine
+    return f"{channel.key} {machine.speed_rpm} {machine.named_bearings} {machine.gears}"
