@@ -79,6 +79,7 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningDae
         running_daemon(folder, port, CONFIGURATION.format(folder=folder, port=port)) as daemon,
         Feed(port, machines),
     ):
+        wait_for(lambda: len(daemon.values("vibration_acceleration_rms")) == len(machines), "all channels", 60)
         yield daemon, machines, port, folder
 
 
@@ -194,7 +195,7 @@ def test_the_page_shows_the_name_and_cursors_that_can_be_moved(
             (tmp_path / "diagnosis.png").write_bytes(await browser.screenshot(whole=True))
             # The second cursor is dragged; the others follow.
             await browser.value(
-                "Plotly.relayout(document.querySelector('.diagnosis .envelope-lines'), {'shapes[1].x0': 100})"
+                "Plotly.relayout(document.querySelector('.diagnosis .envelope-lines'), {'shapes[1].x0': 100}).then(() => 1)"
             )
             await browser.until(f"{base} == 50")
             assert await browser.value(places) == pytest.approx([50.0 * k for k in range(1, 9)])
