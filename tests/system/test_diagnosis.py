@@ -195,7 +195,8 @@ def test_the_page_shows_the_name_and_cursors_that_can_be_moved(
             (tmp_path / "diagnosis.png").write_bytes(await browser.screenshot(whole=True))
             # The second cursor is dragged; the others follow.
             await browser.value(
-                "Plotly.relayout(document.querySelector('.diagnosis .envelope-lines'), {'shapes[1].x0': 100}).then(() => 1)"
+                "Plotly.relayout(document.querySelector('.diagnosis .envelope-lines'), {'shapes[1].x0': 100})"
+                ".then(() => 1)"
             )
             await browser.until(f"{base} == 50")
             assert await browser.value(places) == pytest.approx([50.0 * k for k in range(1, 9)])
