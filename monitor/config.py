@@ -191,18 +191,10 @@ class Learning(Section):
     """Running time after which a channel has a provisional calibration."""
     settle: Seconds = Field(default=600.0, ge=0, le=366 * 86400.0)
     """Running time that is left out at the beginning, and after a standstill that was longer than this."""
-    model: Literal["reference", "own"] = Field(default="reference", examples=["reference"])
-    """The model that forecasts the channels while they learn: the configured one."""
-
-    @field_validator("model")
-    @classmethod
-    def _model(cls, model: str) -> str:
-        if model == "own":
-            raise ValueError(
-                "a plant's own model is not trained by the daemon yet; leave the key out, train one with "
-                "'vibration-monitor train', and name it under models"
-            )
-        return model
+    model: Literal["reference", "own"] = Field(default="reference", examples=["own"])
+    """The model that forecasts the channels that learn. ``reference``: the configured one. ``own``: one trained from it
+    on the first ``minimum`` of running of all channels, if that foresees more; learning begins after that. It needs the
+    extra ``[tensorflow]``."""
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -364,6 +356,15 @@ class Config(Section):
             for i, sensor in enumerate(self.sensors)
             if sensor.model not in self.models
         ]
+        if self.learning.model == "own":
+            problems += [
+                f"sensors[{i}].calibration: belongs to the configured model '{sensor.model}', which learning.model: "
+                "own exchanges; give the sensors with a calibration a model of their own name, such as models: "
+                f"{{calibrated: {self.models.get(sensor.model, 'reference')}}}"
+                for i, sensor in enumerate(self.sensors)
+                if sensor.calibration is not None
+                and any(other.model == sensor.model for other in self.sensors if other.calibration is None)
+            ]
         if self.scoring.forget_after < self.scoring.silent_after:
             problems.append("scoring.forget_after: is below scoring.silent_after")
         patterns = [TopicPattern.parse(sensor.topic) for sensor in self.sensors]

@@ -13,9 +13,9 @@ from tests.support.commands import invoke
 
 SENSOR = "sensors: [{topic: 'a/{machine}', payload: {format: float32}, sampling_rate_hz: 12000}]\n"
 
-NO_OWN_MODEL = (
-    "a plant's own model is not trained by the daemon yet; leave the key out, train one with "
-    "'vibration-monitor train', and name it under models"
+MIXED = (
+    "sensors[0].calibration: belongs to the configured model 'default', which learning.model: own exchanges; give the "
+    "sensors with a calibration a model of their own name, such as models: {calibrated: models/reference}"
 )
 
 TOPIC_OF_MQTT = (
@@ -105,8 +105,9 @@ def sensor(**changes: str) -> str:
             "learning: minimum (7200 s) is longer than duration (3600 s)",
         ),
         (
-            SENSOR + "learning: {model: own}",
-            f"learning.model: {NO_OWN_MODEL}",
+            SENSOR.replace("}]", ", calibration: a.npz}, " + SENSOR[len("sensors: [") :].replace("a/", "b/"))
+            + "learning: {model: own}",
+            MIXED,
         ),
         (
             SENSOR + "mqtt: {tls: {qqq: x}}",

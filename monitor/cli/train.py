@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("recordings", nargs=-1, metavar="RECORDING...")
-@click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Model directory.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Model directory.")
 @click.option(
     "--from",
     "start",
@@ -42,6 +42,12 @@ if TYPE_CHECKING:
     "--universal",
     is_flag=True,
     help="Train a reference: on random machines, and on RECORDINGs if given. The same command resumes it.",
+)
+@click.option(
+    "--learned",
+    metavar="STATE_DIR",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="Train a plant's own model on what its daemon sampled (learning.model: own), and take it if it foresees more.",
 )
 @click.option("--budget", callback=duration, metavar="DURATION", help="With --universal: time to train, such as 2h.")
 @click.option("--batches", type=click.IntRange(1), help="With --universal: length of the training in batches.")
@@ -70,11 +76,12 @@ if TYPE_CHECKING:
 @recording_options
 def command(
     recordings: tuple[str, ...],
-    out: Path,
+    out: Path | None,
     start: Path | None,
     from_scratch: bool,
     tutorial: bool,
     universal: bool,
+    learned: Path | None,
     budget: float | None,
     batches: int | None,
     block_size: int | None,
@@ -91,15 +98,19 @@ def command(
 
     The training continues with the weights of the shipped reference model, or of another one (--from). The recordings
     of all machines of a plant may be given at once; each has the same weight. With --universal a reference is trained:
-    on random machines for the time of --budget, for machines that it has never seen.
+    on random machines for the time of --budget, for machines that it has never seen. With --learned the recordings are
+    what a daemon sampled.
 
     Options of a single recording can follow its name: 'FILE#key?decimate=4&sampling-rate-hz=48000&unit=g', and
     first=0.25 for the first quarter only. Ctrl-C stops the training and keeps the best model so far.
 
     Example: vibration-monitor train pump.npz fan.wav --channel all --out models/mine
 
+    Example: vibration-monitor train --learned /var/lib/vibration-monitor
+
     Example: vibration-monitor train --universal --budget 2h --out models/universal
     """
+    from monitor.cli.train_learned import train_learned
     from monitor.cli.train_universal import train_universal_model
     from monitor.extras import require
     from monitor.model.artefact.artefact import load_artefact
@@ -107,6 +118,20 @@ def command(
     from monitor.model.training.training_run import run_training
     from monitor.recording.described import open_described, refuse_quantities
 
+    given = {key: value for key, value in recipe_options.items() if value is not None}
+    if learned is not None:
+        _refuse_beside_learned(recordings, out, universal=universal, fresh=tutorial or from_scratch)
+        train_learned(
+            learned,
+            None if start is None else load_artefact(start),
+            replace(CONTINUED, **given),
+            _show,
+            force=force,
+            as_json=as_json,
+        )
+        return
+    if out is None:
+        raise click.UsageError("Missing option '--out'.")
     if universal and tutorial:
         raise click.UsageError("--universal and --tutorial exclude each other")
     if not universal and (budget or batches):
@@ -119,7 +144,6 @@ def command(
     require("tensorflow", "train")
     replaced = replaced_model(out, force=force, resumes=universal)
     before = None if fresh else load_artefact(start or shipped("models/reference"))
-    given = {key: value for key, value in recipe_options.items() if value is not None}
     shape = wanted_shape(before, block_size=block_size, blocks=blocks, units=units, hidden=hidden)
     if universal:
         train_universal_model(recordings, options, out, before, shape, holdout, given, budget, batches, as_json=as_json)
@@ -147,6 +171,15 @@ def command(
         )
     show_result(artefact, out, as_json=as_json)
     warn(orphans(replaced))
+
+
+def _refuse_beside_learned(recordings: tuple[str, ...], out: Path | None, *, universal: bool, fresh: bool) -> None:
+    """Refuse what does not go with ``--learned``."""
+    if recordings or out is not None or universal or fresh:
+        raise click.UsageError(
+            "--learned goes without RECORDING, --out, --universal, --tutorial and --from-scratch: it continues with "
+            "the model in use, on what the daemon sampled, and writes to the state directory"
+        )
 
 
 def replaced_model(out: Path, *, force: bool, resumes: bool) -> str:

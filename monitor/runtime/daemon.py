@@ -26,7 +26,7 @@ from monitor.runtime.alarms.publisher import EventPublisher
 from monitor.runtime.baselines.calibrations import Calibrations
 from monitor.runtime.baselines.desk import BaselineDesk
 from monitor.runtime.baselines.store import Store
-from monitor.runtime.certificates import load_server_certificate, server_context
+from monitor.runtime.certificates import server_context
 from monitor.runtime.diagnosis.desk import DiagnosisDesk
 from monitor.runtime.history.desk import Grown, HistoryDesk
 from monitor.runtime.intake import by_the_clock
@@ -43,7 +43,8 @@ from monitor.runtime.lanes.settings import row_order, state_key
 from monitor.runtime.lanes.workers import Inference
 from monitor.runtime.learning.desk import LearningDesk
 from monitor.runtime.notify import Notifier
-from monitor.runtime.reload import Prepared, check_files, prepare, stop_new
+from monitor.runtime.own_model.desk import OwnModelDesk
+from monitor.runtime.reload import Prepared, Running, check_files, load, prepare, renew_certificate
 from monitor.runtime.state import absent
 from monitor.runtime.state.file import locked
 from monitor.runtime.state.memory import Memory
@@ -90,13 +91,6 @@ class Daemon:
         self._stack.enter_context(locked(self.config.state_dir))
         self._store = Store(self.config.state_dir, self._wall_clock.now_s)
         self._calibrations = Calibrations(self._config_file, self._store)
-
-        def on_failure(error: BaseException) -> None:
-            loop.call_soon_threadsafe(self._fail, error)
-
-        def on_changes(lane: Lane, changes: Changes) -> None:
-            loop.call_soon_threadsafe(self._alarms_changed, lane, changes)
-
         self.learning = LearningDesk(
             self.config.state_dir,
             self._store,
@@ -107,7 +101,11 @@ class Daemon:
             wall_offset_s=lambda: self._wall_clock.offset_s,
             errors=self._errors,
         )
-        self._loader = Lanes(on_changes, on_failure, self.learning.gathered)
+        self._loader = Lanes(
+            lambda lane, changes: loop.call_soon_threadsafe(self._alarms_changed, lane, changes),
+            lambda error: loop.call_soon_threadsafe(self._fail, error),
+            self.learning.gathered,
+        )
         self._lanes = self._loader.load(self.config, self._config_file, {})
         self._stack.callback(self._stop_lanes)
         self._stack.callback(self.learning.close)
@@ -123,24 +121,27 @@ class Daemon:
         self._events = EventPublisher(
             self.config.broker, self._broker.publish, lambda: self._broker.state.connected, errors=self._errors
         )
+        channels = self.ingest.channels.values
         self.baselines = BaselineDesk(
             self._store,
-            self.ingest.channels.values,
+            channels,
             lambda: self.config.label_names,
             self._configure_channel,
             self._events.baseline,
             learns=lambda: self.config.learning.enabled,
         )
-        self._rates = RateWatch(
-            self.ingest.channels.values, lambda: self.config.scoring.rate_tolerance, self._rate_changed
+        self.own = OwnModelDesk(
+            self._store, channels, self.learning.leave, self._configure_channel, self._exchange, self._errors
         )
+        self.own.configure(self.config, self._lanes)
+        self._rates = RateWatch(channels, lambda: self.config.scoring.rate_tolerance, self._rate_changed)
         names, now_s = self.config.label_names, self._wall_clock.now_s
         page = partial(channel_url, lambda: public_url(self.config.http, self.address))
         self.history = await asyncio.to_thread(
             HistoryDesk,
             self.config.state_dir,
             self.config.limits.channels,
-            self.ingest.channels.values,
+            channels,
             self._shared,
             lambda: self.config.label_names,
             self._wall_clock.now_s,
@@ -155,12 +156,10 @@ class Daemon:
             self.config.state_dir, self._shared, lambda: self.ingest.channels, now_s, named, self._errors
         )
         self._stack.callback(self.diagnosis.close)
-        self._memory = Memory(
+        memory = self._memory = Memory(
             self.config.state_dir, time.monotonic, lambda: self._wall_clock.offset_s, self.config.limits.channels
         )
-        self._saving = Saving(
-            self._memory, self.ingest, lambda: self.config, self._inference, self._forget, self._errors
-        )
+        self._saving = Saving(memory, self.ingest, lambda: self.config, self._inference, self._forget, self._errors)
         self.acknowledgements = Acknowledgements(
             lambda: self.config.label_names, now_s, page, self._events.state, self._saving.wanted.set
         )
@@ -183,6 +182,7 @@ class Daemon:
             "states": StateLog(self.view).run,
             "history": self.history.run,
             "diagnosis": self.diagnosis.run,
+            "own model": self.own.run,
         }
         helpers = [asyncio.create_task(supervised(run, name, self._errors), name=name) for name, run in runs.items()]
         try:
@@ -219,7 +219,7 @@ class Daemon:
             good = False
             with self._errors.contained(Where.TASK, "reload"):
                 try:
-                    await self._reload(self._config_file)
+                    await self._swap(await asyncio.to_thread(prepare, self._config_file, self.config, self._running()))
                     good = True
                 except MonitorError as error:
                     reason = error
@@ -231,21 +231,14 @@ class Daemon:
         self._reloaded_s = time.monotonic()
         LOG.info("reloaded: file=%s sensors=%d", self._config_file, len(self.config.sensors))
 
-    async def _reload(self, file: Path) -> None:
-        channels = [(channel.topic, channel.labels[-1]) for channel in self.ingest.channels.values()]
-        prepared = await asyncio.to_thread(
-            prepare, file, self.config, self._loader, self._lanes, self._calibrations, channels
-        )
-        try:
-            if self._tls is not None:
-                load_server_certificate(self._tls, prepared.config.http)  # it may have been renewed in place
-        except MonitorError:
-            await asyncio.to_thread(stop_new, prepared.lanes, self._lanes)
-            raise
-        await self._swap(prepared)
+    async def _exchange(self) -> None:
+        """Load the models that are in use now; if one cannot be used, it raises MonitorError and nothing changes."""
+        async with self._reloading:
+            await self._swap(await asyncio.to_thread(load, self.config, self._config_file, self._running()))
 
     async def _swap(self, prepared: Prepared) -> None:
-        """Replace the running configuration by a prepared one; nothing here may fail."""
+        """Replace the running configuration by a prepared one; nothing but its certificate may fail."""
+        renew_certificate(self._tls, prepared, self._lanes)
         config, lanes = prepared.config, prepared.lanes
         before, gone = self.config, [old for name, old in self._lanes.items() if lanes.get(name) is not old]
         self._certificates, self._calibrations = prepared.certificates, prepared.calibrations
@@ -254,6 +247,7 @@ class Daemon:
         self._events.settings = config.broker
         self.learning.settings = config.learning
         self._alarm_desk.label_names = config.label_names
+        self.own.configure(config, lanes)
         away = self.ingest.configure(config, {name: loaded.lane.rings for name, loaded in lanes.items()})
         self._conditions.configure(config, self._condition_values(), self.ingest.channels.values())
         self._memory.put_back(away, before.label_names)
@@ -298,6 +292,7 @@ class Daemon:
             state_write_failures=self._memory.write_failures,
             learning_restarts=self.learning.restarts.counted(),
             learning_lost=self.learning.unsaved_intervals,
+            own_models=self.own.shown(),
             events_dropped=self._events.dropped,
             workers={name: loaded.inference.pids for name, loaded in self._lanes.items()},
             certificates=self._certificates,
@@ -313,11 +308,10 @@ class Daemon:
         if not self._failure.done():
             self._failure.set_exception(error)
 
-    def _forget(self) -> None:
-        """Remove the channels that are gone for good."""
-        for gone in absent.forget(self.ingest, self.config, time.monotonic()):
-            self._leave(gone)
-            self._events.forget(dict(zip(self.config.label_names, gone.labels, strict=True)))
+    def _forget(self, channel: Channel) -> None:
+        """Remove a channel that is gone for good."""
+        self._leave(channel)
+        self._events.forget(dict(zip(self.config.label_names, channel.labels, strict=True)))
 
     async def _bring_back(self) -> None:
         """Create the known and the expected channels before the first scrape."""
@@ -331,6 +325,9 @@ class Daemon:
 
     def _inference(self) -> dict[str, Inference]:
         return {name: loaded.inference for name, loaded in self._lanes.items()}
+
+    def _running(self) -> Running:
+        return Running(self._loader, self._lanes, self._calibrations, list(self.ingest.channels.values()))
 
     def _stop_lanes(self) -> None:
         for inference in self._inference().values():
@@ -390,7 +387,8 @@ class Daemon:
         if channel.settings != settings or channel.calibration is not calibration:
             channel.settings, channel.calibration = settings, calibration
             loaded.inference.configure(order, calibration)
-        self.learning.attend(channel, labels, order, loaded.info.sha256, loaded.lane.shape.block_samples)
+        if not self.own.hold(channel):
+            self.learning.attend(channel, labels, order, loaded.info.sha256, loaded.lane.shape.block_samples)
 
     async def _listen(self) -> str:
         settings = self.config.http

@@ -18,8 +18,9 @@ def lost_baselines(config: Config, config_file: Path) -> Iterator[str]:
     Raises:
         ArtefactError: a model cannot be used.
     """
+    config = with_own_place(config, config_file)
     hashes = set(model_hashes(config, config_file).values())
-    store = Store(with_own_place(config, config_file).state_dir, time.time)
+    store = Store(config.state_dir, time.time)
     judging = [(history, history.baseline) for history in store.histories if history.baseline is not None]
     lost = [(history, why) for history, baseline in judging if (why := _why_lost(store, history, baseline, hashes))]
     if not lost:

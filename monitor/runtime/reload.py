@@ -7,13 +7,15 @@ swaps the finished parts in. Does not handle: the swap.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from ssl import SSLContext
 
 from monitor.config import Config
 from monitor.config_file import read_config, with_own_place
 from monitor.core.messages.topics import TopicPattern
-from monitor.errors import ConfigurationError
+from monitor.errors import ConfigurationError, MonitorError
 from monitor.runtime.baselines.calibrations import Calibrations
-from monitor.runtime.certificates import certificate_expiries, server_context
+from monitor.runtime.certificates import certificate_expiries, load_server_certificate, server_context
+from monitor.runtime.intake.channel import Channel
 from monitor.runtime.intake.direct_client import client_options
 from monitor.runtime.lanes.loading import Lanes, LoadedLane
 from monitor.runtime.preflight import preflight
@@ -36,40 +38,67 @@ class Prepared:
     """Expiry of its certificates, UNIX seconds by file."""
 
 
-def prepare(
-    file: Path,
-    running: Config,
-    loader: Lanes,
-    present: dict[str, LoadedLane],
-    calibrations: Calibrations,
-    channels: Iterable[tuple[str, str]],
-) -> Prepared:
-    """Read, check and load a configuration; on an error no new lane is left running.
+@dataclass(frozen=True)
+class Running:
+    """What runs while a configuration is prepared."""
+
+    loader: Lanes
+    """Starts lanes."""
+    lanes: dict[str, LoadedLane]
+    """The running lanes by model."""
+    calibrations: Calibrations
+    """The calibrations in use."""
+    channels: list[Channel]
+    """The present channels."""
+
+
+def prepare(file: Path, config: Config, running: Running) -> Prepared:
+    """Read, check and load a configuration file that is to follow a ``config``; see :func:`load`.
+
+    Raises:
+        MonitorError: why it cannot run.
+    """
+    fresh = with_own_place(read_config(file), file)
+    for key in UNCHANGEABLE:
+        if getattr(fresh, key) != getattr(config, key):
+            raise ConfigurationError(f"{key}: cannot be changed by a reload; restart the service")
+    return load(fresh, file, running)
+
+
+def load(config: Config, file: Path | None, running: Running) -> Prepared:
+    """Check and load a configuration; on an error no new lane is left running.
 
     Args:
-        file: the configuration file.
-        running: the running configuration.
-        loader: starts lanes.
-        present: the running lanes by model.
-        calibrations: the calibrations in use.
-        channels: topic and axis of the present channels.
+        config: the configuration.
+        file: the file that it is from; None: there is none.
+        running: what runs meanwhile.
 
     Raises:
         MonitorError: why the configuration cannot run.
     """
-    config = with_own_place(read_config(file), file)
-    for key in UNCHANGEABLE:
-        if getattr(config, key) != getattr(running, key):
-            raise ConfigurationError(f"{key}: cannot be changed by a reload; restart the service")
     certificates = check_files(config, file)
-    lanes = loader.load(config, file, present)
+    lanes = running.loader.load(config, file, running.lanes)
     try:
-        fresh = calibrations.renewed()
-        _read_calibrations(fresh, config, lanes, channels)
+        fresh = running.calibrations.renewed()
+        _read_calibrations(fresh, config, lanes, running.channels)
     except BaseException:
-        stop_new(lanes, present)
+        stop_new(lanes, running.lanes)
         raise
     return Prepared(config, lanes, fresh, certificates)
+
+
+def renew_certificate(tls: SSLContext | None, prepared: Prepared, present: dict[str, LoadedLane]) -> None:
+    """Load the HTTP server's certificate, which may have been renewed in place; on the event loop, which uses it.
+
+    Raises:
+        ConfigurationError: it cannot be used; no new lane is left running.
+    """
+    if tls is not None:
+        try:
+            load_server_certificate(tls, prepared.config.http)
+        except MonitorError:
+            stop_new(prepared.lanes, present)
+            raise
 
 
 def check_files(config: Config, file: Path | None) -> dict[str, float]:
@@ -80,6 +109,8 @@ def check_files(config: Config, file: Path | None) -> dict[str, float]:
     """
     if config.learning.enabled and config.state_dir is None:
         raise ConfigurationError("learning.enabled: needs a state_dir, where what was learned is kept; name one")
+    if config.learning.model == "own" and config.state_dir is None:
+        raise ConfigurationError("learning.model: own needs a state_dir, where the plant's own model is kept; name one")
     if file is not None:
         preflight(config, file)
     if config.kafka is None:
@@ -96,13 +127,13 @@ def stop_new(lanes: dict[str, LoadedLane], present: dict[str, LoadedLane]) -> No
 
 
 def _read_calibrations(
-    calibrations: Calibrations, config: Config, lanes: dict[str, LoadedLane], channels: Iterable[tuple[str, str]]
+    calibrations: Calibrations, config: Config, lanes: dict[str, LoadedLane], channels: Iterable[Channel]
 ) -> None:
     patterns = [(TopicPattern.parse(sensor.topic), sensor) for sensor in config.sensors]
-    for topic, axis in channels:
+    for channel in channels:
         for pattern, sensor in patterns:
-            labels = pattern.match(topic)
+            labels = pattern.match(channel.topic)
             if labels is not None:
-                names = {"axis": axis, **labels, **sensor.labels}
+                names = {"axis": channel.labels[-1], **labels, **sensor.labels}
                 calibrations.of(sensor, names, lanes[sensor.model].info.sha256)
                 break

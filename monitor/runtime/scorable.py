@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from monitor.config import Config
-from monitor.config_file import resolve, resolve_model
+from monitor.config_file import resolve
 from monitor.config_sensors import SPEED, Sensor
 from monitor.core.messages.topics import TopicPattern
 from monitor.core.units import same_rate
@@ -19,6 +19,7 @@ from monitor.errors import ArtefactError
 from monitor.extras import installed, missing
 from monitor.model.artefact.artefact import load_artefact
 from monitor.model.calibration_file import load_calibrations
+from monitor.runtime.models_in_use import model_in_use
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def model_hashes(config: Config, config_file: Path) -> dict[str, str]:
     Raises:
         ArtefactError: a model cannot be used.
     """
-    return {name: load_artefact(resolve_model(path, config_file)).sha256 for name, path in config.models.items()}
+    return {name: load_artefact(model_in_use(config, name, config_file)).sha256 for name in config.models}
 
 
 def doubts(config: Config) -> Iterator[str]:
@@ -89,6 +90,8 @@ def doubts(config: Config) -> Iterator[str]:
     engine = config.inference.engine
     if engine in {"tensorflow", "jax"} and not installed(engine):
         yield missing(engine, f"inference.engine: {engine}")
+    if config.learning.model == "own" and config.learning.enabled and not installed("tensorflow"):
+        yield missing("tensorflow", "learning.model: own: the configured model is used; to train the plant's own")
     if config.evidence.enabled and config.state_dir and not installed("matplotlib"):
         yield missing("matplotlib", "evidence: samples around alarms are kept, but a figure of them")
 

@@ -54,7 +54,8 @@ class Progress:
     learned_s: float
     """Seconds of running that it has learned from."""
     phase: str
-    """What it does: opening, settling, turn, fitting or gathering."""
+    """What it does: sampling or training, while it waits for the plant's own model; then opening, settling, turn,
+    fitting or gathering."""
     unsteady: bool
     """Whether it keeps moving away."""
     curve: tuple[float, ...]

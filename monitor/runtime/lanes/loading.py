@@ -13,7 +13,6 @@ from functools import cache, partial
 from pathlib import Path
 
 from monitor.config import Config
-from monitor.config_file import resolve_model
 from monitor.config_sensors import Sensor
 from monitor.core.learning.gather import Gathered
 from monitor.core.scoring.alarm import Changes
@@ -23,6 +22,7 @@ from monitor.model.engines.engines import ON_GPU, EngineName, chosen, load_engin
 from monitor.runtime.lanes.lane import Lane, LaneShape
 from monitor.runtime.lanes.orders import Batches, HeadBlocks
 from monitor.runtime.lanes.workers import Inference, WorkerError
+from monitor.runtime.models_in_use import model_in_use
 
 LOG = logging.getLogger(__name__)
 
@@ -81,8 +81,8 @@ class Lanes:
 
     def __init__(
         self,
-        on_changes: Callable[[Lane, Changes], None],
-        on_failure: Callable[[WorkerError], None],
+        on_changes: Callable[[Lane, Changes], object],
+        on_failure: Callable[[WorkerError], object],
         on_learning: Callable[[Gathered | HeadBlocks], None] = lambda _: None,
     ) -> None:
         self._on_changes = on_changes
@@ -100,7 +100,7 @@ class Lanes:
         new: dict[str, tuple[LaneKey, Artefact, Inference]] = {}
         try:
             for name in dict.fromkeys(sensor.model for sensor in config.sensors):
-                artefact = load_artefact(resolve_model(config.models[name], config_file))
+                artefact = load_artefact(model_in_use(config, name, config_file))
                 key = lane_key(config, name, artefact)
                 if name in present and present[name].key == key:
                     lanes[name] = present[name]

@@ -64,8 +64,8 @@ class Inference:
         engine: EngineName,
         batches: Batches,
         *,
-        on_changes: Callable[[Lane, Changes], None] = lambda _lane, _changes: None,
-        on_failure: Callable[[WorkerError], None] = lambda _: None,
+        on_changes: Callable[[Lane, Changes], object] = lambda _lane, _changes: None,
+        on_failure: Callable[[WorkerError], object] = lambda _: None,
         on_learning: Callable[[Gathered | HeadBlocks], None] = lambda _: None,
     ) -> None:
         """Start the processes; :meth:`wait_until_ready` waits until they have loaded the model.

@@ -6,9 +6,11 @@ import time
 from collections.abc import Callable
 
 from monitor.config import Config
+from monitor.runtime.intake.channel import Channel
 from monitor.runtime.intake.ingest import Ingest
 from monitor.runtime.internal_errors import InternalErrors, Where
 from monitor.runtime.lanes.workers import Inference
+from monitor.runtime.state import absent
 from monitor.runtime.state.memory import SAVE_PERIOD_S, Memory
 
 SAVE_REST = 4.0
@@ -25,7 +27,7 @@ class Saving:
         ingest: Ingest,
         config: Callable[[], Config],
         lanes: Callable[[], dict[str, Inference]],
-        forget: Callable[[], None],
+        forget: Callable[[Channel], None],
         errors: InternalErrors,
     ) -> None:
         """Save nothing yet.
@@ -35,7 +37,7 @@ class Saving:
             ingest: has the channels.
             config: returns the running configuration.
             lanes: returns the workers of each model.
-            forget: removes the channels that are gone for good; called before each save.
+            forget: removes a channel that is gone for good.
             errors: counts unexpected errors.
         """
         self._memory, self._ingest, self._config, self._lanes = memory, ingest, config, lanes
@@ -52,7 +54,8 @@ class Saving:
             rest = SAVE_REST * self.wanted.is_set()
             self.wanted.clear()
             began_s = time.monotonic()
-            self._forget()
+            for gone in absent.forget(self._ingest, self._config(), began_s):
+                self._forget(gone)
             await self.save()
             await asyncio.sleep(rest * (time.monotonic() - began_s))
 

@@ -19,6 +19,7 @@ from monitor.runtime.intake.source import SourceState
 from monitor.runtime.internal_errors import Where
 from monitor.runtime.lanes.lane import Lane
 from monitor.runtime.lanes.loading import ModelInfo
+from monitor.runtime.own_model.one_model import OwnShown
 from monitor.runtime.web.connections import Dropped
 
 
@@ -58,6 +59,8 @@ class View:
     """How often channels had to learn from the beginning, by reason."""
     learning_lost: int = 0
     """Intervals that were not learned because they could not be kept."""
+    own_models: Sequence[OwnShown] = ()
+    """What becomes of the plant's own models."""
     events_dropped: int = 0
     """Alarm events that could not be published."""
     workers: Mapping[str, Sequence[int]] = field(default_factory=dict)

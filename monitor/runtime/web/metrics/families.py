@@ -26,6 +26,7 @@ from monitor.runtime.web.metrics.exposition import MetricsPage, label_text
 from monitor.runtime.web.metrics.faults import write_faults
 from monitor.runtime.web.metrics.how_far import write_how_far, write_wording
 from monitor.runtime.web.metrics.learned import write_learned
+from monitor.runtime.web.metrics.own_model import write_own_models
 from monitor.runtime.web.metrics.usual import write_usual
 from monitor.runtime.web.table import ChannelTable, read_table
 from monitor.runtime.web.view import View, oldest_s
@@ -281,6 +282,7 @@ def write_service(page: MetricsPage, view: View) -> None:
         "Intervals that were not learned because they could not be written, or the learner was behind.",
         [("", view.learning_lost)],
     )
+    write_own_models(page, view)
     page.family("vibration_events_dropped_total", "counter", "Alarm events not published.", [("", view.events_dropped)])
     page.family(
         "vibration_certificate_expiry_timestamp_seconds",

@@ -182,6 +182,7 @@ def service_document(fleet: Fleet, view: View, service: Service) -> dict[str, An
         "unready": service.unready(),
         "grafana": service.config.http.grafana_url,
         "models": [asdict(model) for model in view.models],
+        "own_models": [asdict(own) for own in view.own_models],
     }
 
 

@@ -6,6 +6,7 @@ described here, both ways.
 
 from monitor.runtime.intake.channel import Acknowledgement, ChannelState, Progress
 from monitor.runtime.lanes.loading import ModelInfo
+from monitor.runtime.own_model.one_model import OwnShown
 from monitor.runtime.web.api import Shape
 
 
@@ -36,6 +37,8 @@ class ServiceState(Shape):
     """URL of Grafana (``http.grafana_url``); null: none is configured."""
     models: list[ModelInfo]
     """The models in use: name in the configuration, hash of the manifest, engine and device."""
+    own_models: list[OwnShown]
+    """What becomes of the plant's own models: phase, share of the time that was sampled, and what each would gain."""
 
 
 class Measured(Shape):

@@ -269,6 +269,8 @@ function remarks({ silent, refusal, picture, learning, without_conditions: missi
   else if (refusal) found.push(`Not scored: ${words(refusal)}.`);
   if (!picture) found.push("Waiting for enough uninterrupted samples to forecast from.");
   else if (picture.no_forecast) found.push("No forecast: the model gives none of this signal, or one far louder than it. Such blocks are not scored.");
+  if (learning?.phase === "sampling") found.push("Waits for the plant's own model: the first hour of running is sampled. Learning begins after that.");
+  if (learning?.phase === "training") found.push("Waits for the plant's own model, which is trained. Learning begins after that.");
   if (learning?.unsteady) found.push("Keeps moving away while it learns: a fault that grows, or running-in. It is not locked.");
   if (missing.length && !silent) found.push(`Scored without ${missing.map(words).join(", ")}: no present value.`);
   return found;

@@ -1,0 +1,1 @@
+"""A plant's own model: the daemon samples its channels, has it trained, and forecasts with it if it is better."""
