@@ -31,6 +31,7 @@ ONE = {"channels": ["pump/x"], **WHO}
 
 UNSEEN = {
     ("get", "/api/v1/stream", "503"), ("get", "/api/v1/channels/stream", "503"),  # 64 viewers
+    ("post", "/api/v1/diagnosis", "503"),  # 16 channels wait
 }  # fmt: skip
 """What is described and not provoked here; tests of the page do."""
 
@@ -97,6 +98,15 @@ def questions(daemon: RunningDaemon) -> Iterator[Asked]:
     for path in ("/api/v1/history", "/api/v1/history/alarms", "/api/v1/history/healthy"):
         yield path, f"{path}?channel=fan/x", None, "200"
         yield path, f"{path}?channel=nobody", None, "404"
+    path, asked, nobody = (
+        "/api/v1/diagnosis",
+        "/api/v1/diagnosis?machine=fan&axis=x",
+        "/api/v1/diagnosis?machine=nobody",
+    )
+    yield path, asked, None, "200"
+    yield path, nobody, None, "404"
+    yield path, asked, {}, "200"
+    yield path, nobody, {}, "404"
     yield "/api/v1/history", "/api/v1/history?channel=fan/x&over=years", None, "400"
     yield "/api/v1/evidence", "/api/v1/evidence?channel=fan/x", None, "200"
     yield "/api/v1/evidence/{name}", f"/api/v1/evidence/{files[0]['name']}", None, "200"
