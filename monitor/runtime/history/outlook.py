@@ -62,11 +62,17 @@ def told(
     verb = "rises" if found.rate > 0 else "falls"
     rate = f"{abs(found.rate) * scale:.2g}{unit} {window.unit} ({low:.2g} to {high:.2g} at 95 %)"
     text = f"The {what} {verb} by {rate} over the last {over}"
-    for mark in marks:
-        if mark > found.level and (reached := found.reaches(mark)) is not None:
-            when, earliest, latest = map(span, reached)
-            return f"{text}; at this rate it reaches {mark * factor:g}{unit} in {when} ({earliest} to {latest})"
-    return text
+    mark = next_mark(found, marks)
+    if mark is None or (reached := found.reaches(mark)) is None:
+        return text
+    when, earliest, latest = map(span, reached)
+    times = f"in {when} ({earliest} to {latest}), sooner if it accelerates"
+    return f"{text}; at this rate it reaches {mark * factor:g}{unit} {times}"
+
+
+def next_mark(found: Trend, marks: Sequence[float]) -> float | None:
+    """The first of the rising marks that the figure has not reached; None: there is none."""
+    return next((mark for mark in marks if mark > max(found.level, found.latest)), None)
 
 
 def span(seconds: float) -> str:

@@ -7,7 +7,10 @@ Pope, Biometrika 41, 1954). A line that bends leaves residuals that resemble eac
 In simulated courses without any trend, the 95 % interval excluded zero in 3 to 6 % of them up to a correlation of 0.99
 from cell to cell, and in 10 % of random walks.
 
-A rate is not extrapolated further than the window is long, and never where its interval holds zero.
+A rate is not extrapolated further than the window is long, and never where its interval holds zero. The interval is of
+the rate, and faults accelerate: on two bearings that were run to failure (FEMTO 1_1 and 1_2) the next mark came before
+the earliest time in 37 of 41 cases, after a median of 0.43 and 0.69 of the time said. So the words say "sooner if it
+accelerates".
 """
 
 import math
@@ -45,8 +48,10 @@ class Trend:
     """Upper end."""
     level: float
     """The figure at the end of the window, by the line."""
+    latest: float
+    """The last cell with data."""
     end_s: float
-    """UNIX seconds of that end."""
+    """UNIX seconds of the end of the window."""
 
     @property
     def known(self) -> bool:
@@ -58,7 +63,7 @@ class Trend:
 
         None where the interval holds zero, the mark is passed already, or is further than the window is long.
         """
-        left = mark - self.level
+        left = mark - max(self.level, self.latest)
         if self.low <= 0.0 or left <= 0.0 or left / self.rate > self.over_s:
             return None
         return left / self.rate, left / self.high, left / self.low
@@ -97,7 +102,7 @@ def trend(at_s: Float64, values: Floats) -> Trend | None:
     reach = student(independent - 2.0) * deviation
     end_s = float(at_s[-1]) + period_s / 2
     level = float(y.mean() + rate * (period_s / 2 - x.mean()))
-    return Trend(over_s, rate, rate - reach, rate + reach, level, end_s)
+    return Trend(over_s, rate, rate - reach, rate + reach, level, float(values[-1]), end_s)
 
 
 def _independent(residual: Float64, neighbours: Floats, squares: float) -> float:

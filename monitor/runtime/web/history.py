@@ -17,7 +17,7 @@ from monitor.core.arrays import Floats
 from monitor.runtime.history.cells import QUANTITIES, TIERS
 from monitor.runtime.history.desk import identity_of
 from monitor.runtime.history.healthy import SAMPLES
-from monitor.runtime.history.outlook import SCORE_MARKS, WINDOWS, over_window, told
+from monitor.runtime.history.outlook import SCORE_MARKS, WINDOWS, next_mark, over_window, told
 from monitor.runtime.history.store import Series
 from monitor.runtime.intake.channel import Channel
 from monitor.runtime.web.api import Answer, Operation, Parameter, Shape, add_route
@@ -47,7 +47,7 @@ class Course(Shape):
 
 
 class Reach(Shape):
-    """When a figure reaches a mark, if it goes on as it does."""
+    """When a figure reaches a mark if its rate stays as it is. Faults accelerate, so it is often sooner."""
 
     mark: float
     """The mark: for the score 1, 3, 10 or 30; for the velocity the user's limits of zones."""
@@ -238,8 +238,8 @@ def _trends(channel: Channel, series: Series, over: str) -> dict[str, dict[str, 
         seen = over_window(series, name, window)
         if seen is not None:
             text = told(seen, what, window, marks, factor=factor, unit=unit)
-            reached = ((mark, seen.reaches(mark)) for mark in marks if mark > seen.level)
-            mark, when = next(reached, (0.0, None))
+            mark = next_mark(seen, marks)
+            when = None if mark is None else seen.reaches(mark)
             fields = ("rate", "low", "high", "level", "over_s", "end_s")
             found[name] = {field: getattr(seen, field) for field in fields} | {
                 "text": f"{text}.",

@@ -175,7 +175,7 @@ def test_where_a_high_score_goes_is_known_before_anybody_asks(tmp_path: Path) ->
     plant.history._look_ahead()
     assert re.fullmatch(
         r"The score rises by 0\.24 an hour \(0\.24 to 0\.24 at 95 %\) over the last 90 min; "
-        r"at this rate it reaches 1 in 3\d min \(3\d min to 3\d min\)",
+        r"at this rate it reaches 1 in 3\d min \(3\d min to 3\d min\), sooner if it accelerates",
         plant.history.outlook_of(fan),
     )
     assert plant.history.outlook_of(pump) == ""

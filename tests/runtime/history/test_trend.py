@@ -60,7 +60,7 @@ def test_growth_beyond_the_noise_is_found_with_its_end() -> None:
     assert seen.over_s == pytest.approx(3 * 86400)
     when_s, earliest_s, latest_s = seen.reaches(3.0) or (0.0, 0.0, 0.0)
     assert earliest_s < when_s < latest_s
-    assert when_s == pytest.approx((3.0 - seen.level) / seen.rate)
+    assert when_s == pytest.approx((3.0 - max(seen.level, seen.latest)) / seen.rate)
     assert seen.reaches(1.0) is None  # passed
     assert seen.reaches(10.0) is None  # further than the window is long
 
@@ -115,22 +115,22 @@ def test_only_the_last_part_of_a_history_counts() -> None:
     ("found", "text"),
     [
         (
-            Trend(259200.0, 0.5 / 86400, 0.4 / 86400, 0.7 / 86400, 2.0, 0.0),
+            Trend(259200.0, 0.5 / 86400, 0.4 / 86400, 0.7 / 86400, 2.0, 2.0, 0.0),
             (
                 "The score rises by 0.5 a day (0.4 to 0.7 at 95 %) over the last 3.0 days; at this rate it reaches 3 "
-                "in 2.0 days (34 h to 2.5 days)"
+                "in 2.0 days (34 h to 2.5 days), sooner if it accelerates"
             ),
         ),
         (
-            Trend(259200.0, -0.5 / 86400, -0.7 / 86400, -0.4 / 86400, 2.0, 0.0),
+            Trend(259200.0, -0.5 / 86400, -0.7 / 86400, -0.4 / 86400, 2.0, 2.0, 0.0),
             "The score falls by 0.5 a day (0.4 to 0.7 at 95 %) over the last 3.0 days",
         ),
         (
-            Trend(259200.0, 0.1 / 86400, -0.2 / 86400, 0.4 / 86400, 2.0, 0.0),
+            Trend(259200.0, 0.1 / 86400, -0.2 / 86400, 0.4 / 86400, 2.0, 2.0, 0.0),
             "No trend of the score over the last 3.0 days: -0.2 to 0.4 a day, at 95 %",
         ),
         (
-            Trend(259200.0, 0.1 / 86400, 0.09 / 86400, 0.11 / 86400, 3.5, 0.0),
+            Trend(259200.0, 0.1 / 86400, 0.09 / 86400, 0.11 / 86400, 2.9, 3.5, 0.0),
             "The score rises by 0.1 a day (0.09 to 0.11 at 95 %) over the last 3.0 days",
         ),
     ],
@@ -140,7 +140,7 @@ def test_in_words(found: Trend, text: str) -> None:
 
 
 def test_velocity_is_told_in_its_unit() -> None:
-    found = Trend(259200.0, 1e-3 / 86400, 0.8e-3 / 86400, 1.2e-3 / 86400, 4e-3, 0.0)
+    found = Trend(259200.0, 1e-3 / 86400, 0.8e-3 / 86400, 1.2e-3 / 86400, 4e-3, 4e-3, 0.0)
     text = told(found, "velocity", DAYS, (2.3e-3, 4.5e-3, 7.1e-3), factor=1000.0, unit=" mm/s")
-    assert text.endswith("; at this rate it reaches 4.5 mm/s in 12 h (10 h to 15 h)")
+    assert text.endswith("; at this rate it reaches 4.5 mm/s in 12 h (10 h to 15 h), sooner if it accelerates")
     assert span(90.0) == "90 s"
