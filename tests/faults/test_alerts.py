@@ -26,6 +26,7 @@ from tests.faults.alert_plant import CONFIGURATION, INTERVAL_S, Feed, calibrate_
 from tests.faults.recorded_pages import RULES, Alert, Page, Phase, firing, pages, scrape
 from tests.support.authority import Authority
 from tests.support.daemons import RunningDaemon, running_daemon
+from tests.support.kafka.broker import kafka
 from tests.support.programs import ROOT
 from tests.support.servers import free_port, mosquitto, wait_for
 
@@ -96,6 +97,12 @@ LOAD: dict[str, set[Alert]] = {
     "more than a worker can do": {("Overload", WARNING, ""), ("CalibrationMissing", WARNING, "")},
     # Under systemd the watchdog ends this within a minute.
     "the worker hangs": {("MessagesRejected", WARNING, ""), ("CalibrationMissing", WARNING, "")},
+}
+
+KAFKA: dict[str, set[Alert]] = {
+    "records come as fast as they are scored": {("CalibrationMissing", WARNING, "")},
+    "the worker hangs, and records wait": {("KafkaBehind", WARNING, ""), ("CalibrationMissing", WARNING, "")},
+    "the cluster is gone": {("BrokerDisconnected", CRITICAL, ""), ("CalibrationMissing", WARNING, "")},
 }
 
 OVERLOADED = "inference: {mode: windowed, workers: 1, max_batch: 1}\nlimits: {channels: 50}\nscoring: {interval: 10s}\n"
@@ -351,16 +358,63 @@ def test_overload(overload: dict[str, Phase], tmp_path: Path) -> None:
     assert not different, different
 
 
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Phase]:
+    """What a daemon at a Kafka cluster showed."""
+    folder = tmp_path_factory.mktemp("kafka")
+    seen: dict[str, Phase] = {}
+    with contextlib.ExitStack() as running:
+        broker = running.enter_context(kafka(folder))
+        broker.create("samples")
+        text = f"kafka: {{bootstrap: '{broker.bootstrap}', topic: samples}}\nlimits: {{buffer: 4s}}\n"
+        text += "inference: {workers: 1}\n"
+        daemon = running.enter_context(running_daemon(folder, 0, text))
+
+        def take() -> Page:
+            if broker.log.exists() and sending:
+                broker.send("samples", [("plant/fan/x", bytes(4 * 2400))])
+            return scrape(daemon.address)
+
+        def behind_s(page: Page) -> float:
+            return page.value("vibration_kafka_behind_seconds") or 0.0
+
+        sending = False
+        pages(take, lambda page: page.value("vibration_kafka_connected") == 1, "the group", 1, 0.0)
+        sending = True
+        names = iter(KAFKA)
+        seen[next(names)] = pages(
+            take, lambda page: behind_s(page) < 1 and page.value("vibration_channels") == 1, "samples"
+        )
+        (worker,) = procfs.children(daemon.process.pid)
+        os.kill(worker, signal.SIGSTOP)
+        try:
+            seen[next(names)] = pages(take, lambda page: behind_s(page) > 12, "records that wait", 10, 2.0)
+        finally:
+            os.kill(worker, signal.SIGCONT)
+        sending = False
+        pages(take, lambda page: behind_s(page) == 0, "the daemon to have caught up", 1, 0.0)
+        broker.kill()
+        seen[next(names)] = pages(take, lambda page: page.value("vibration_kafka_connected") == 0, "the loss", 5)
+    return seen
+
+
+def test_what_befalls_a_daemon_at_kafka(cluster: dict[str, Phase], tmp_path: Path) -> None:
+    different = firing(tmp_path, list(cluster.values()), list(KAFKA.values()), by_machine=False)
+    assert not different, different
+
+
 def test_every_alert_is_raised_by_a_real_daemon() -> None:
-    stories = (PLANT, SERVICE, LOAD)
+    stories = (PLANT, SERVICE, LOAD, KAFKA)
     raised = {(name, severity) for story in stories for alerts in story.values() for name, severity, _ in alerts}
     groups = yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]
     rules = [rule for group in groups for rule in group["rules"] if "alert" in rule]
     assert raised == {(rule["alert"].removeprefix("Vibration"), rule["labels"]["severity"]) for rule in rules}
 
 
-def test_every_metric_of_the_rules_is_on_a_real_page(plant: dict[str, Phase], service: dict[str, Phase]) -> None:
-    recorded = [phase.last for phase in (*plant.values(), *service.values())]
+def test_every_metric_of_the_rules_is_on_a_real_page(
+    plant: dict[str, Phase], service: dict[str, Phase], cluster: dict[str, Phase]
+) -> None:
+    recorded = [phase.last for phase in (*plant.values(), *service.values(), *cluster.values())]
     exported = {series.split("{")[0] for page in recorded for series in page.series}
     text = re.sub(r"\b(?:channel|instance):\w+:\w+", "", RULES.read_text(encoding="utf-8"))
     assert set(re.findall(r"\b(?:vibration|process)_[a-z_]+\b", text)) - exported == set()

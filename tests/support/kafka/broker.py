@@ -66,12 +66,18 @@ class KafkaBroker:
 
     port: int
     log: Path
+    process: "subprocess.Popen[str]"
     options: dict[str, str | int | float | bool] = field(default_factory=dict)
     """What clients need beside its address."""
 
     @property
     def bootstrap(self) -> str:
         return f"127.0.0.1:{self.port}"
+
+    def kill(self) -> None:
+        """End it without a warning."""
+        self.process.kill()
+        self.process.wait(10)
 
     def create(self, topic: str, partitions: int = 1, **config: str) -> None:
         """Create a topic, and wait until it is there."""
@@ -168,7 +174,7 @@ def kafka(
     with log.open("a") as stream, process(*command, "kafka.Kafka", settings, stdout=stream, stderr=stream) as child:
         wait_for(lambda: listening(port) or child.poll() is not None, "Kafka to listen", 60)
         assert child.poll() is None, log.read_text()[-4000:]
-        yield KafkaBroker(port, log)
+        yield KafkaBroker(port, log, child)
 
 
 def libraries() -> Path:

@@ -8,9 +8,10 @@ partition is behind its end, the time in the record stands for its arrival; at t
 sender has. Does not handle: which partitions are read.
 """
 
+import math
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -22,11 +23,16 @@ from monitor.runtime.intake.source import Receiver
 from monitor.runtime.kafka_client import ErrorTold
 
 if TYPE_CHECKING:
-    from confluent_kafka import Consumer, Message
+    from confluent_kafka import Consumer, Message, TopicPartition
 
 RECORDS_A_TURN = 64
 """Records handed on in one iteration of the event loop, about 1 ms. Fewer: more overhead. More: page and scrape wait
 longer."""
+
+STALL_S = 1.0
+"""After so long without room the consumer is paused, so that it can be asked for its callbacks without taking more
+records. Shorter: what is fetched ahead is thrown away more often. Longer: the metrics stand still for longer, and a
+rebalance waits."""
 
 PAUSE_S = 0.005
 """Pause after a turn that took all there was. Shorter: an idle daemon works more. Longer: scores are later."""
@@ -44,6 +50,8 @@ class Position:
     """Of the last record handed on; -1: none yet."""
     at_end_s: float = float("-inf")
     """Monotonic instant at which its end was last reached."""
+    since_s: float = 0.0
+    """Monotonic instant since which it is read."""
 
 
 class Records:
@@ -65,6 +73,9 @@ class Records:
         self._receiver = receiver
         self._on_error = on_error
         self._waiting: deque[Message] = deque()
+        self._room_s = math.inf
+        """Monotonic instant at which there was last room, while records wait."""
+        self._paused: list[TopicPartition] = []
         self._clock: Callable[[], float] = time.monotonic
         self._wall_clock: Callable[[], float] = time.time
 
@@ -87,6 +98,7 @@ class Records:
             if topic is not None and not self._receiver.has_room(topic):
                 full = False
                 break
+            self._room_s = now_s
             waiting.popleft()
             place = (record.topic() or "", record.partition() or 0)
             position = self.positions.get(place)
@@ -96,15 +108,35 @@ class Records:
             position.offset = done[place] = record.offset() or 0
         if done:
             self._reached(consumer, done, now_s)
+        self._stall(consumer, now_s)
         return full
+
+    def behind_s(self, lagging: Iterable[Place]) -> float:
+        """Longest time in seconds since the end of one of these partitions was reached; 0 for none."""
+        positions = [self.positions[place] for place in lagging if place in self.positions]
+        return max((self._clock() - max(each.at_end_s, each.since_s) for each in positions), default=0.0)
+
+    def _stall(self, consumer: "Consumer", now_s: float) -> None:
+        """Pause the consumer while there has been no room for long, and let its callbacks go on."""
+        if self._waiting and now_s - self._room_s > STALL_S:
+            if not self._paused:
+                self._paused = consumer.assignment()
+                consumer.pause(self._paused)
+            if len(self._waiting) < 2 * RECORDS_A_TURN:  # partitions that came meanwhile are not paused
+                self._waiting.extend(consumer.consume(1, 0))
+        elif self._paused and not self._waiting:
+            paused, self._paused = self._paused, []
+            ours = [each for each in paused if (each.topic, each.partition) in self.positions]
+            consumer.resume(ours)
 
     def add(self, place: Place) -> None:
         """Note a partition that is read from now on."""
-        self.positions[place] = Position()
+        self.positions[place] = Position(since_s=self._clock())
 
     def end(self) -> list[str]:
         """Forget everything, with a consumer that has ended; returns the topics with channels."""
         self._waiting.clear()
+        self._paused = []
         return self.forget(set(self.positions))
 
     def forget(self, places: set[Place]) -> list[str]:

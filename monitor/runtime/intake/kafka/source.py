@@ -54,6 +54,8 @@ class KafkaState(SourceState):
     """How often partitions came or went."""
     lag_records: int = 0
     """Records of our partitions that are still to be read."""
+    behind_s: float = 0.0
+    """Seconds since all records of a partition were last read, of the one that is furthest behind; 0: all are read."""
     protocol: str = ""
     """Protocol that the group speaks."""
     missing: list[str] = field(default_factory=list)
@@ -219,7 +221,8 @@ class KafkaSource:
     def _counted(self, text: str) -> None:
         """Take librdkafka's report."""
         statistics = read_statistics(text)
-        self.state.lag_records = statistics.lag_records(self._records.positions)
+        lags = statistics.lags(self._records.positions)
+        self.state.lag_records, self.state.behind_s = sum(lags.values()), self._records.behind_s(lags)
         self._brokers_up = statistics.brokers_up > 0
         connected = statistics.in_group and self._brokers_up
         if connected and not self.state.connected:

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 
 import msgspec
 
+from monitor.runtime.intake.kafka.places import Place
+
 
 class _Broker(msgspec.Struct):
     state: str
@@ -44,16 +46,17 @@ class Statistics(msgspec.Struct):
         """Whether the group is joined and its partitions are known."""
         return self.cgrp is not None and self.cgrp.join_state == "steady"
 
-    def lag_records(self, places: Iterable[tuple[str, int]]) -> int:
-        """Records of partitions that are there and were not handed on yet."""
-        lag = 0
+    def lags(self, places: Iterable[Place]) -> dict[Place, int]:
+        """Records that are there and were not handed on yet, of the partitions that have some."""
+        lags: dict[Place, int] = {}
         for topic, number in places:
             found = self.topics.get(topic)
             partition = found and found.partitions.get(str(number))
             if partition and partition.hi_offset >= 0:
                 read = partition.app_offset if partition.app_offset >= 0 else partition.next_offset
-                lag += max(0, partition.hi_offset - read)
-        return lag
+                if partition.hi_offset > read:
+                    lags[topic, number] = partition.hi_offset - read
+        return lags
 
 
 def read_statistics(text: str) -> Statistics:

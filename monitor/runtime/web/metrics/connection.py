@@ -19,6 +19,12 @@ def write_connection(page: MetricsPage, source: SourceState, ingest: Ingest) -> 
             ),
             ("vibration_kafka_rebalances_total", "counter", "How often partitions came or went.", source.rebalances),
             ("vibration_kafka_lag_records", "gauge", "Records of our partitions still to be read.", source.lag_records),
+            (
+                "vibration_kafka_behind_seconds",
+                "gauge",
+                "Time since a partition was last read to its end; 0 if all are.",
+                source.behind_s,
+            ),
             ("vibration_kafka_records_received_total", "counter", "Records that were read.", ingest.messages),
             ("vibration_kafka_bytes_received_total", "counter", "Bytes of their values.", ingest.payload_bytes),
         ]

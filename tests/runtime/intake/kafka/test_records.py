@@ -7,7 +7,7 @@ from confluent_kafka import KafkaError, TopicPartition
 
 from monitor.config_kafka import Kafka
 from monitor.core.messages.rejection import Reason, Rejected
-from monitor.runtime.intake.kafka.records import BEHIND_S, RECORDS_A_TURN, Records
+from monitor.runtime.intake.kafka.records import BEHIND_S, RECORDS_A_TURN, STALL_S, Records
 
 START_AT_S = 1_700_000_000.0
 
@@ -40,9 +40,12 @@ class Cluster:
         self.records = list(records)
         self.end = 0
         self.stored: dict[int, int] = {}
+        self.paused: list[TopicPartition] = []
+        self.asked = 0
 
     def consume(self, count: int, timeout: float) -> list[Record]:
         assert timeout == 0
+        self.asked += 1
         taken, self.records = self.records[:count], self.records[count:]
         return taken
 
@@ -50,6 +53,17 @@ class Cluster:
         assert cached
         assert partition.topic == "v"
         return 0, self.end
+
+    def assignment(self) -> list[TopicPartition]:
+        return [TopicPartition("v", 0)]
+
+    def pause(self, partitions: list[TopicPartition]) -> None:
+        assert not self.paused
+        self.paused = partitions
+
+    def resume(self, partitions: list[TopicPartition]) -> None:
+        assert partitions == self.paused
+        self.paused = []
 
     def store_offsets(self, offsets: list[TopicPartition]) -> None:
         self.stored |= {each.partition: each.offset for each in offsets}
@@ -89,11 +103,11 @@ class Reader:
     def __init__(self, *records: Record, partitions: int = 1, **settings: Any) -> None:
         self.taken, self.cluster, self.errors = Taken(), Cluster(*records), list[KafkaError]()
         self.records = Records(Kafka(**settings), self.taken, self.errors.append)
-        for number in range(partitions):
-            self.records.add(("v", number))
         self.now_s = 1000.0
         self.records._clock = lambda: self.now_s
         self.records._wall_clock = lambda: START_AT_S - 1000.0 + self.now_s
+        for number in range(partitions):
+            self.records.add(("v", number))
 
     def turn(self) -> bool:
         consumer: Any = self.cluster
@@ -145,6 +159,30 @@ def test_records_wait_while_a_buffer_is_half_full_and_none_is_lost() -> None:
         pass
     reader.turn()
     assert [int(payload) for _, payload in reader.taken.messages] == list(range(2 * RECORDS_A_TURN))
+
+
+def test_a_consumer_without_room_for_long_is_paused_and_its_callbacks_go_on() -> None:
+    reader = Reader(*(Record(b"fan/x", i) for i in range(10)))
+    reader.turn()
+    reader.cluster.records = [Record(b"fan/x", i) for i in range(10, 20)]
+    reader.cluster.end = 20
+    reader.taken.full = {"fan/x"}
+    reader.turn()
+    asked = reader.cluster.asked
+    reader.now_s += STALL_S / 2
+    reader.turn()
+    assert (reader.cluster.paused, reader.cluster.asked) == ([], asked)
+    reader.now_s += STALL_S
+    for _ in range(3):
+        reader.turn()
+    assert reader.cluster.paused
+    assert reader.cluster.asked == asked + 3
+    assert reader.records.behind_s([("v", 0), ("v", 1)]) == 1.5 * STALL_S
+    assert reader.records.behind_s([]) == 0
+    reader.taken.full = set()
+    reader.turn()
+    assert reader.cluster.paused == []
+    assert len(reader.taken.messages) == 20
 
 
 def test_a_full_batch_means_that_there_may_be_more() -> None:
