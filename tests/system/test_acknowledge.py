@@ -163,6 +163,7 @@ def test_a_machines_alarms_are_acknowledged_together(tmp_path: Path, calibration
         await browser.open(f"{address}#/channel?machine=fan-2&sensor=de&axis=x")
         await browser.until(f"{link}.href.endsWith('/d/vibration-machine?var-machine=fan-2&var-sensor=de&var-axis=x')")
         await browser.until("/^✓ acknowledged by anna/.test(document.querySelector('.acknowledged').innerText)")
+        await pictures(browser, tmp_path, "acknowledged-channel")
 
     async def main() -> None:
         settings = Http.model_validate({"grafana_url": "https://grafana.example.com/"})
