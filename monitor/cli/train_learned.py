@@ -109,6 +109,8 @@ def _train(
     try:
         with training_shown() as bar:
             own = train_own(sampled, base, candidate, partial(show, bar), recipe, warn)
+        if own.manifest.training["interrupted"]:
+            raise MonitorError("train --learned: the training was stopped, nothing is decided; run it again")
         judged = judge(sampled, own, base, partial(click.echo, err=True))
         if judged.better:
             target = folder / f"model-{own.sha256[:12]}"

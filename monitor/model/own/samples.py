@@ -9,7 +9,7 @@ import contextlib
 import io
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -134,7 +134,7 @@ class Samples:
 
     def index(self) -> bytes:
         """The contents of the index."""
-        return json.dumps({slug: asdict(about) for slug, about in self.abouts.items()}).encode()
+        return json.dumps({slug: vars(about) for slug, about in self.abouts.items()}).encode()
 
     def save(self, index: bytes) -> None:
         """Write the index.

@@ -308,7 +308,12 @@ def _tell(one: OneModel) -> None:
         case Phase.DECLINED:
             LOG.info("own model not taken, the model in use stays: model=%s; %s", name, state.judged)
         case Phase.FAILED:
-            LOG.warning("own model not trained, the model in use stays: model=%s reason=%s", name, state.reason)
+            LOG.warning(
+                "own model not trained, the model in use stays: model=%s reason=%s; %s",
+                name,
+                state.reason,
+                _by_hand(one),
+            )
         case Phase.OFFERED:
             LOG.warning(
                 "own model ready: model=%s; %s. Channels have baselines of the model in use and would learn anew; to "

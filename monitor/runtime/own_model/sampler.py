@@ -17,8 +17,8 @@ from monitor.core.scoring.plausibility import CLIPPED_SHARE, FLAT_SHARE, IMPLAUS
 from monitor.model.own.samples import FEWEST_STRETCHES, PLANT_BYTES, About, Samples, share
 from monitor.runtime.intake.channel import Channel
 
-MOST_AT_ONCE = 40
-"""Most stretches that one look copies, in 2 ms. Fewer: with a thousand channels some wait long. More: the event loop
+MOST_AT_ONCE = 20
+"""Most stretches that one look copies, in 3 ms. Fewer: with a thousand channels some wait long. More: the event loop
 waits."""
 
 PATIENCE = 4.0

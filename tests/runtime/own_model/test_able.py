@@ -42,7 +42,7 @@ def test_no_limit(tmp_path: Path, unit: tuple[Path, Path]) -> None:
 def test_it_says_what_to_do(unit: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(able, "room_bytes", lambda: room_bytes(*unit))
     assert unable(0) == (
-        "training takes up to 1200 MiB, the limits of this service leave 468 MiB: raise MemoryHigh and MemoryMax "
+        "training takes up to 1000 MiB, the limits of this service leave 468 MiB: raise MemoryHigh and MemoryMax "
         "(systemd/vibration-monitor.service.d/own-model.conf)"
     )
     monkeypatch.setattr(able, "room_bytes", lambda: None)
