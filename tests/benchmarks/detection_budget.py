@@ -17,6 +17,7 @@ from monitor.core.learning.fit import calibrate, calibrate_sums
 from monitor.core.learning.head_fit import Fitted
 from monitor.core.scoring.alarm import Alarm, State
 from monitor.core.scoring.calibration import SECONDS_PER_MONTH, Calibration
+from monitor.core.scoring.combine import MEMORY
 from tests.benchmarks import detection_data as data
 from tests.benchmarks.detection_figures import own_surprise
 
@@ -131,10 +132,10 @@ def counted(
 
 
 def episodes(scores: Floats) -> int:
-    """Alarms raised by the default rule over (channels, intervals)."""
+    """Alarms raised by the default rule over (channels, intervals), not before a majority can agree."""
     channels = np.arange(len(scores))
     alarm = Alarm(len(scores))
     raised = 0
-    for column in scores.T.astype(np.float32):
+    for column in scores[:, MEMORY // 2 :].T.astype(np.float32):
         raised += int((alarm.update(channels, column).after == State.ALARM).sum())
     return raised

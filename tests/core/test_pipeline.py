@@ -151,6 +151,28 @@ def test_a_calibration_in_the_middle_of_an_interval_starts_a_new_one() -> None:
     assert later == pytest.approx([calibration.gap_ratio] * len(later), rel=0.3)
 
 
+def test_an_alarm_waits_until_a_majority_of_intervals_can_agree() -> None:
+    healthy = Stretch(signal(1, 1)[0], signal(2000, 1), np.zeros((2000, BLOCK), np.float32))
+    calibration = calibrate(
+        [[healthy]], interval_blocks=INTERVAL, warmup_blocks=WARMUP, sampling_rate_hz=1000.0, candidates=(NO_NETWORK,)
+    )
+    for loud, expected in ((INTERVAL // 2, [0, 0, 0, 0, 0]), (5 * INTERVAL, [0, 0, 2, 2, 2])):
+        blocks = signal(6 * INTERVAL, 2)
+        first = WARMUP + 1  # the first interval begins here
+        blocks[first : first + loud] = signal(loud, 3, fault=3.0)
+        pipeline = made(NumpyEngine(BLOCK))
+        pipeline.assign(np.zeros(1, np.intp), calibration, calibration.limit(1.0))
+        rings = Rings(1, len(blocks) + 1, BLOCK)
+        rings.append(0, blocks.reshape(-1), 1.0, 0.0)
+        scores, states = [], []
+        while (due := rings.take()) is not None:
+            if (intervals := pipeline.process(due).intervals) is not None:
+                scores += intervals.judgements.score.tolist()
+                states += intervals.judgements.alarm_state.tolist()
+        assert scores[0] > 1.0  # nothing is hidden
+        assert states[:5] == expected
+
+
 def test_a_forecast_is_unusable_if_it_is_not_finite_or_far_louder_than_the_level() -> None:
     forecasts = np.ones((6, 100), np.float32)
     assert unusable(forecasts) is None

@@ -148,7 +148,9 @@ class Judge:
         accepted = calibrated & (refusal == ACCEPTED)
         own = None if measured is None else measured[accepted]
         scores = self.scorer.score(rows[accepted], _chosen(seen, accepted), _chosen(gaps, accepted), own)
-        changes = self.alarm.update(rows[accepted], scores.score)
+        # Right after the start one odd interval has the score to itself.
+        heard = np.where(self.scorer.majority(rows[accepted]), scores.score, np.float32(np.nan))
+        changes = self.alarm.update(rows[accepted], heard)
         n = rows.size
         score = np.full(n, np.nan, np.float32)
         evidence = np.full((n, len(KINDS)), np.nan, np.float32)

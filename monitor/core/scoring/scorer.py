@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from monitor.core.arrays import Float32, Int64, Numbers, Rows
+from monitor.core.arrays import Bool, Float32, Int64, Numbers, Rows
 from monitor.core.gap import GapFigures
 from monitor.core.scoring.bands import layout
 from monitor.core.scoring.calibration import Calibration
@@ -106,6 +106,10 @@ class Scorer:
         self._mean[rows] = 0.0
         self._count[rows] = 0
         self._last[rows] = np.nan
+
+    def majority(self, rows: Rows) -> Bool:
+        """(n,) True where so many intervals were scored that a majority of :data:`MEMORY` can agree."""
+        return np.asarray(np.isfinite(self._last[rows]).sum(axis=1) > MEMORY // 2)
 
     def export(self, rows: Rows) -> dict[str, Numbers]:
         """The accumulated evidence of ``rows``, to be stored for a restart."""
