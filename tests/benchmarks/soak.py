@@ -56,9 +56,9 @@ CONFIGURATION = """\
 models: {{default: models/demo}}
 sensors:
   - {{topic: 'plant/{{machine}}/{{sensor}}/acceleration', payload: {{format: float32}}, sampling_rate_hz: 12000,
-     labels: {{axis: x}}, calibration: '{folder}/{{machine}}-{{sensor}}.calibration'}}
+     labels: {{axis: x}}}}
   - {{topic: 'gateway/{{machine}}/{{sensor}}/acceleration', payload: {{format: json}}, sampling_rate_hz: 12000,
-     labels: {{axis: x}}, calibration: '{folder}/{{machine}}-{{sensor}}.calibration'}}
+     labels: {{axis: x}}}}
 scoring: {{silent_after: 5s}}
 limits: {{channels: 64}}
 evidence: {{max_size: 5MB, before: 500ms, after: 500ms}}
@@ -159,7 +159,9 @@ def plant(sensors: int, seed: int) -> Iterator[tuple[RunningDaemon, Feed]]:
     stop = threading.Event()
     with tempfile.TemporaryDirectory(prefix="vibration-monitor-soak-") as name, contextlib.ExitStack() as stack:
         folder = Path(name)
-        calibrate_plant(folder)
+        state = folder / "state"
+        state.mkdir()
+        calibrate_plant(state)
         broker = Broker(folder)
         stack.callback(broker.stop)
         daemon = stack.enter_context(running_daemon(folder, broker.port, CONFIGURATION.format(folder=folder)))

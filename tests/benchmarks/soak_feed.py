@@ -23,7 +23,7 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
 from monitor.core.messages.encode import packed_samples
-from monitor.demo.plant import PlantChannel, plant_channels
+from monitor.demo.plant import NEWCOMER, PlantChannel, plant_channels
 from monitor.simulation.machine import Fault, FaultKind
 from monitor.simulation.simulator import Simulation
 from tests.support.programs import program
@@ -112,7 +112,7 @@ class Feed:
         self.done: Counter[str] = Counter()
         self._broker = broker
         self._dice = random.Random(seed)
-        channels = [channel for channel in plant_channels(None, seed) if channel.machine != "gearbox-1"]
+        channels = [channel for channel in plant_channels(None, seed) if channel.machine not in ("gearbox-1", NEWCOMER)]
         self.sensors = [
             Sensor(channel, random.Random(seed + number), as_json=number % 2 == 1)
             for number, channel in enumerate(channels[:sensors])

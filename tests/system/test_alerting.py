@@ -170,18 +170,20 @@ def check_text(told: dict[str, str], address: str, captures: Path) -> None:
     about = wait_for(
         lambda: [json.loads(file.read_text()) for file in captures.glob("*drive-end*.json")], "the capture"
     )
-    assert about[0]["text"].startswith("fan-2/drive-end/x: alarm. RMS ")
+    # The fault grows, so the alarm may have been captured again.
+    assert any(one["text"].startswith("fan-2/drive-end/x: alarm. RMS ") for one in about)
 
 
 def test_a_fault_a_silent_sensor_and_a_dead_broker(tmp_path: Path) -> None:
-    calibrate_plant(tmp_path)
+    state = tmp_path / "state"
+    state.mkdir()
+    calibrate_plant(state)
     sensor = (
         "{topic: 'plant/{machine}/{sensor}/acceleration', payload: {format: float32}, sampling_rate_hz: 12000, "
-        f"labels: {{axis: x}}, calibration: '{tmp_path}/{{machine}}-{{sensor}}.calibration'}}"
+        "labels: {axis: x}}"
     )
     text = (
-        f"sensors: [{sensor}]\nmodels: {{default: models/demo}}\nscoring: {{silent_after: 5s}}\n"
-        f"state_dir: '{tmp_path / 'state'}'\n"
+        f"sensors: [{sensor}]\nmodels: {{default: models/demo}}\nscoring: {{silent_after: 5s}}\nstate_dir: '{state}'\n"
     )
     with contextlib.ExitStack() as stack:
         broker_life = stack.enter_context(contextlib.ExitStack())
