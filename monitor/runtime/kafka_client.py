@@ -27,6 +27,10 @@ FETCH_BYTES = 8 * 2**20
 """Most bytes in one answer of a broker, though at least one batch of records. Fewer: more requests. More: a daemon that
 falls behind takes more memory."""
 
+ERROR_S = 0.05
+"""Seconds before a failed fetch is tried again. Shorter: a cluster in trouble gets more requests. Longer: the records
+of a batch that cannot be read are passed over more slowly."""
+
 METADATA_S = 10.0
 """Seconds between two looks of librdkafka at the topics. Longer: new partitions are noticed later."""
 
@@ -73,6 +77,7 @@ def consumer_options(settings: Kafka) -> dict[str, Any]:
         "queued.max.messages.kbytes": READY_KIB,
         "fetch.max.bytes": FETCH_BYTES,
         "max.partition.fetch.bytes": FETCH_BYTES,
+        "fetch.error.backoff.ms": round(ERROR_S * 1000),
         "topic.metadata.refresh.interval.ms": round(METADATA_S * 1000),
         **client_options(settings),
         "allow.auto.create.topics": False,

@@ -85,6 +85,21 @@ def test_records_are_scored_and_bad_ones_are_counted(broker: KafkaBroker, tmp_pa
         assert daemon.values("vibration_mqtt_connected") == []
 
 
+def test_a_batch_that_cannot_be_read_costs_itself_only(broker: KafkaBroker, tmp_path: Path) -> None:
+    broker.create("bomb")
+    # librdkafka unpacks no more than this, and would by itself ask for the batch again for ever.
+    text = settings(broker, "bomb", ", start: earliest, options: {receive.message.max.bytes: 10000000}")
+    one_batch: dict[str, str | int] = {"compression.type": "zstd", "batch.size": 20_000_000, "linger.ms": 500}
+    one_batch["message.max.bytes"] = 20_000_000
+    bombs: list[tuple[str | bytes | None, bytes | None]] = [("plant/fan/x", bytes(4_000_000))] * 3
+    broker.send("bomb", bombs, options=one_batch)
+    broker.send("bomb", [("plant/fan/x", packed(1200))])
+    with running_daemon(tmp_path, 0, text) as daemon:
+        wait_for(lambda: daemon.value("vibration_samples_received_total") == 1200, "the record behind it")
+        assert rejections(daemon) == {"undecodable": 3}
+        assert "Decompression" in daemon.log.read_text()
+
+
 def test_what_was_sent_while_it_stood_still_is_scored_without_a_loss(broker: KafkaBroker, tmp_path: Path) -> None:
     broker.create("later", 2)
     signal = messages(packed(25 * 12_000))

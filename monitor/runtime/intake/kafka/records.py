@@ -20,7 +20,7 @@ from monitor.config_kafka import Kafka
 from monitor.core.messages.rejection import Reason, Rejected
 from monitor.runtime.intake.kafka.places import Place
 from monitor.runtime.intake.source import Receiver
-from monitor.runtime.kafka_client import ErrorTold
+from monitor.runtime.kafka_client import ErrorTold, said
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, Message, TopicPartition
@@ -50,6 +50,10 @@ class Position:
     """Of the last record handed on; -1: none yet."""
     at_end_s: float = float("-inf")
     """Monotonic instant at which its end was last reached."""
+    unreadable: int = -1
+    """Offset of the last batch that could not be read."""
+    step: int = 0
+    """Records that were passed over from there on."""
     since_s: float = 0.0
     """Monotonic instant since which it is read."""
 
@@ -92,6 +96,7 @@ class Records:
             error = record.error()
             if error is not None:
                 waiting.popleft()
+                self._pass_over(consumer, record)
                 self._on_error(error)
                 continue
             topic = self._topic_of(record)
@@ -110,6 +115,25 @@ class Records:
             self._reached(consumer, done, now_s)
         self._stall(consumer, now_s)
         return full
+
+    def _pass_over(self, consumer: "Consumer", record: "Message") -> None:
+        """Go on behind a batch that librdkafka cannot read; by itself it would ask for it again for ever.
+
+        It names the first record of the batch, not how many there are. So one more is passed over each time that it
+        comes back, and none behind it is lost.
+        """
+        from confluent_kafka import KafkaError, KafkaException, TopicPartition
+
+        error, topic, number, offset = record.error(), record.topic(), record.partition(), record.offset()
+        unreadable = {KafkaError._BAD_COMPRESSION, KafkaError._BAD_MSG}  # noqa: SLF001 - its names
+        position = self.positions.get((topic or "", number if number is not None else -1))
+        if error is None or error.code() not in unreadable or position is None or offset is None or offset < 0:
+            return
+        position.step = position.step + 1 if position.unreadable == offset else 1
+        position.unreadable = offset
+        with suppress(KafkaException):  # taken from us a moment ago
+            consumer.seek(TopicPartition(topic or "", number or 0, offset + position.step))
+        self._receiver.reject(f"{topic}[{number}]@{offset}", Rejected(Reason.UNDECODABLE, said(error)))
 
     def behind_s(self, lagging: Iterable[Place]) -> float:
         """Longest time in seconds since the end of one of these partitions was reached; 0 for none."""

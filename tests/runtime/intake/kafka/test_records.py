@@ -42,6 +42,7 @@ class Cluster:
         self.stored: dict[int, int] = {}
         self.paused: list[TopicPartition] = []
         self.asked = 0
+        self.sought: list[tuple[str, int, int]] = []
 
     def consume(self, count: int, timeout: float) -> list[Record]:
         assert timeout == 0
@@ -53,6 +54,9 @@ class Cluster:
         assert cached
         assert partition.topic == "v"
         return 0, self.end
+
+    def seek(self, partition: TopicPartition) -> None:
+        self.sought.append((partition.topic, partition.partition, partition.offset))
 
     def assignment(self) -> list[TopicPartition]:
         return [TopicPartition("v", 0)]
@@ -145,6 +149,16 @@ def test_an_error_in_the_place_of_a_record_is_told_and_costs_nothing_else() -> N
     reader.turn()
     assert reader.errors == [error]
     assert len(reader.taken.messages) == 2
+
+
+def test_a_batch_that_cannot_be_read_is_passed_over_record_by_record() -> None:
+    error = KafkaError(KafkaError._BAD_COMPRESSION, "Decompression failed")
+    bad = [Record(None, offset, error=error) for offset in (5, 5, 5, 30)]
+    reader = Reader(*bad, Record(None, 7, partition=1, error=error))  # of a partition that is not ours
+    reader.turn()
+    assert reader.cluster.sought == [("v", 0, 6), ("v", 0, 7), ("v", 0, 8), ("v", 0, 31)]
+    assert [each.reason for each in reader.taken.rejected] == [Reason.UNDECODABLE] * 4
+    assert len(reader.errors) == 5
 
 
 def test_records_wait_while_a_buffer_is_half_full_and_none_is_lost() -> None:
