@@ -46,7 +46,10 @@ if TYPE_CHECKING:
     help="Model of the calibration, if it counts.",
 )
 @click.option(
-    "--baseline", multiple=True, metavar="RECORDING", help="Healthy recording: faults of the shaft are looked for."
+    "--baseline",
+    multiple=True,
+    metavar="RECORDING",
+    help="Healthy recording: faults of the shaft are looked for, and no part is named that shows as much there.",
 )
 @click.option(
     "--plot",

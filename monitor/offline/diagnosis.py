@@ -13,7 +13,6 @@ from monitor.core.arrays import Float32, Float64
 from monitor.core.diagnosis.bearings import Bearing, above_half_the_rate
 from monitor.core.diagnosis.diagnose import Diagnosis, Facts, Healthy, UndiagnosableError, Whitening, mean_hz
 from monitor.core.diagnosis.diagnose import diagnose as core_diagnose
-from monitor.core.diagnosis.shaft_faults import levels
 from monitor.core.diagnosis.whitening import filtered, whitened
 from monitor.core.forecaster import CarriedForecaster, Engine
 from monitor.core.recompute import recompute
@@ -75,7 +74,8 @@ def diagnose(
         facts: of the machine.
         fixed_rpm: speed of the shaft; None: not known.
         whitening: makes a record white.
-        healthy: recordings of the same channel, healthy, for faults of the shaft.
+        healthy: recordings of the same channel, healthy: for faults of the shaft, and so that no part is named that
+            shows as much when it is healthy.
 
     Raises:
         ConfigurationError: the speed is impossible, or given twice.
@@ -89,7 +89,7 @@ def diagnose(
         _refuse_aliases(recording.address, facts.bearings, mean_hz(speeds), rate)
     before = None
     if healthy and speeds is not None:
-        before = _healthy(recording, healthy, fixed_rpm, mean_hz(speeds))
+        before = _healthy(recording, healthy, facts, whitening, fixed_rpm, mean_hz(speeds))
     try:
         found = core_diagnose(
             recording.name,
@@ -108,9 +108,16 @@ def diagnose(
     return found
 
 
-def _healthy(recording: Recording, healthy: Sequence[Described], fixed_rpm: float | None, shaft_hz: float) -> Healthy:
-    """The velocity of the healthy machine at multiples of its shaft's frequency."""
-    before, rate = [], recording.sampling_rate_hz
+def _healthy(
+    recording: Recording,
+    healthy: Sequence[Described],
+    facts: Facts,
+    whitening: Whitening,
+    fixed_rpm: float | None,
+    shaft_hz: float,
+) -> Healthy:
+    """What the healthy machine shows: velocity at multiples of the shaft's frequency, and the depth of each part."""
+    before, rate = list[Diagnosis](), recording.sampling_rate_hz
     for one in healthy:
         if one.recording.sampling_rate_hz != rate:
             raise RecordingError(
@@ -119,15 +126,19 @@ def _healthy(recording: Recording, healthy: Sequence[Described], fixed_rpm: floa
             )
         if (one.recording.unit is None) != (recording.unit is None):
             raise RecordingError(f"{one.recording.address}: the unit of only one of baseline and recording is known")
-        loaded = one.recording.load()
-        speeds = _speeds(one, fixed_rpm, [record.size for record in loaded])
-        doubles = [record.astype(np.float64) for record in loaded]
-        found = levels(doubles, rate, shaft_hz if speeds is None else mean_hz(speeds))
-        if found is not None:
-            before.append(found)
-    if not before:
-        return Healthy(too_short=True)
-    return Healthy(before[0]._replace(db=np.concatenate([one.db for one in before])))
+        loaded = one.recording.load()[-MOST_RECORDS:]
+        sizes = [record.size for record in loaded]
+        speeds = _speeds(one, fixed_rpm, sizes) or [np.full(size, 60 * shaft_hz) for size in sizes]
+        try:
+            before.append(core_diagnose(one.recording.name, loaded, rate, speeds, facts, whitening))
+        except UndiagnosableError as error:
+            raise RecordingError(f"{one.recording.address}: {error}") from error
+    levels = [found.levels for found in before if found.levels is not None]
+    parts = {part for found in before for part in found.depths}
+    depths = {part: max(found.depths.get(part, 0.0) for found in before) for part in parts}
+    if not levels:
+        return Healthy(None, depths, too_short=True)
+    return Healthy(levels[0]._replace(db=np.concatenate([one.db for one in levels])), depths)
 
 
 def _refuse_aliases(address: str, bearings: Sequence[Bearing], shaft_hz: float, rate: float) -> None:

@@ -11,7 +11,7 @@ within 40 s, in records of a minute.
 
 import argparse
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +19,7 @@ import numpy as np
 
 from monitor.core.arrays import Float32
 from monitor.core.diagnosis.bearings import PUBLIC, Bearing, from_geometry, public_bearing
-from monitor.core.diagnosis.naming import P_LIMIT, name_faults
+from monitor.core.diagnosis.naming import P_LIMIT, Named, Part, name_faults
 from monitor.core.diagnosis.whitening import whitened
 from monitor.model.artefact.artefact import load_artefact
 from monitor.model.engines.engines import load_engine
@@ -54,12 +54,24 @@ def public(designation: str) -> Bearing:
     return found
 
 
+def named(
+    samples: list[Float32],
+    rate_hz: float,
+    rpm: float,
+    bearing: Bearing,
+    gears: tuple[int, ...] = (),
+    healthy: Mapping[Part, float] | None = None,
+) -> Named:
+    """What comes out of records."""
+    white = [whitened(record) for record in samples]
+    return name_faults(white, rate_hz, rpm / 60, [bearing], gears, healthy=healthy)
+
+
 def names(
     samples: list[Float32], rate_hz: float, rpm: float, bearing: Bearing, gears: tuple[int, ...] = ()
 ) -> list[str]:
     """What is named of records."""
-    white = [whitened(record) for record in samples]
-    return [finding.fault for finding in name_faults(white, rate_hz, rpm / 60, [bearing], gears).findings]
+    return [finding.fault for finding in named(samples, rate_hz, rpm, bearing, gears).findings]
 
 
 def pieces(samples: Float32, size: int) -> Iterator[Float32]:
@@ -101,7 +113,8 @@ def noise(trials: int) -> None:
 def healthy(trials: int) -> None:
     """Pieces of 3 s of healthy recordings at random places, with the shipped bearings in turn.
 
-    Only at CWRU is it the machine's own; elsewhere a rate of the machine may match by accident.
+    Only at CWRU is it the machine's own; elsewhere a rate of the machine may match by accident. The same is tried in
+    comparison with a healthy baseline, as in the daemon.
     """
     rng = np.random.default_rng(0)
     sources: dict[str, tuple[Float32, float, float]] = {
@@ -112,16 +125,26 @@ def healthy(trials: int) -> None:
         sources[f"UESTC {speed} rpm"] = (data.uestc(f"healthy_{speed}rpm"), 20_000.0, float(speed))
     for load in (0, 20, 40, 50, 60, 80):
         sources[f"gearbox {load} %"] = (data.gearbox("h", load)[:, 0], 10_000.0, 1800.0)
-    named: dict[str, Counter[str]] = {name: Counter() for name in sources}
+    alone: dict[str, Counter[str]] = {name: Counter() for name in sources}
+    compared: dict[str, Counter[str]] = {name: Counter() for name in sources}
+    before: dict[tuple[str, str], dict[Part, float]] = {}
     for trial in range(trials):
         name = list(sources)[trial % len(sources)]
         samples, rate, rpm = sources[name]
         size = min(samples.size, round(3 * rate))
-        start = int(rng.integers(0, samples.size - size + 1))
+        # The first half is the baseline, two pieces as in the daemon; pieces of the second half are tried.
+        start = int(rng.integers(samples.size // 2, max(samples.size // 2 + 1, samples.size - size + 1)))
         bearing = public(list(PUBLIC)[(trial // len(sources)) % len(PUBLIC)])
-        named[name].update(names([samples[start : start + size]], rate, rpm, bearing) or ["not named"])
-    for name, counted in named.items():
-        print(f"healthy {name}: {dict(counted)}", flush=True)
+        key = name, bearing.name
+        if key not in before:
+            two = [named([samples[at : at + size]], rate, rpm, bearing).depths for at in (0, samples.size // 4)]
+            before[key] = {part: max(one.get(part, 0.0) for one in two) for part in {**two[0], **two[1]}}
+        piece = [samples[start : start + size]]
+        alone[name].update(names(piece, rate, rpm, bearing) or ["not named"])
+        found = named(piece, rate, rpm, bearing, healthy=before[key]).findings
+        compared[name].update([one.fault for one in found] or ["not named"])
+    for name in sources:
+        print(f"healthy {name}: {dict(alone[name])}, compared with a baseline {dict(compared[name])}", flush=True)
 
 
 def simulator(_: int) -> None:

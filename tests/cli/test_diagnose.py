@@ -85,6 +85,15 @@ def test_the_healthy_machine_of_a_calibration_whitens(outer: Path, healthy: Path
     assert document("diagnose", healthy, *facts)["faults"] == []
 
 
+def test_what_the_healthy_machine_shows_as_deep_is_not_named(outer: Path, healthy: Path) -> None:
+    arguments = "--speed-rpm", RPM, "--bearing", FAN
+    [fault] = document("diagnose", outer, *arguments, "--baseline", healthy)["faults"]
+    assert fault["fault"] == "outer race"
+    same = document("diagnose", outer, *arguments, "--baseline", healthy, "--baseline", outer)
+    assert same["faults"] == []
+    assert "outer race of bearing: no more than on the healthy machine" in same["reason"]
+
+
 def test_imbalance_needs_a_healthy_baseline(healthy: Path, tmp_path: Path) -> None:
     faulty = recording(tmp_path / "unbalanced.npz", FaultKind.UNBALANCE, 3.0, seconds=8.0)
     assert document("diagnose", faulty, "--speed-rpm", RPM)["faults"] == []
