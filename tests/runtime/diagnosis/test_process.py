@@ -7,13 +7,17 @@ import signal
 import numpy as np
 import pytest
 
-from monitor.core.diagnosis.bearings import from_geometry
+from monitor.core.diagnosis.bearings import from_geometry, public_bearing
 from monitor.core.diagnosis.diagnose import Facts
+from monitor.recording.options import RecordingOptions
+from monitor.recording.source import open_recording
 from monitor.runtime.diagnosis import process as side
+from monitor.runtime.diagnosis.diagnoser import answer
 from monitor.runtime.diagnosis.messages import Look, Seen, Unable
 from monitor.runtime.diagnosis.process import DiagnosisProcess
 from monitor.simulation.machine import Fault, FaultKind, catalogue
 from monitor.simulation.simulator import Simulation
+from tests.support.recordings import recording_file
 
 RATE = 12000
 FACTS = Facts((from_geometry("drive end", 9, 0.2, 1),))
@@ -55,6 +59,31 @@ async def _story() -> None:
 
 def test_looks_are_done_in_a_process_whose_end_costs_one() -> None:
     asyncio.run(_story())
+
+
+def recorded(name: str, rate: int) -> Look:
+    """Ten seconds of a drive end of the CWRU rig at 12 kHz, whose bearing is known."""
+    options = RecordingOptions(sampling_rate_hz=rate, unit="g", decimate=rate // RATE)
+    file, _, key = name.partition("#")
+    [samples] = open_recording(f"{recording_file(f'cwru/{file}')}#{key}", options).load()
+    known = public_bearing("6205")
+    assert known is not None
+    return Look("rig", [samples[: 10 * RATE]], RATE, [np.full(10 * RATE, 1796.0)], Facts((known,)), None)
+
+
+@pytest.mark.parametrize(
+    ("name", "rate", "fault"),
+    [
+        ("OR021at6_0.mat#X234_DE_time", 12000, "outer race"),
+        ("IR021_0.mat#X209_DE_time", 12000, "inner race"),
+        ("Normal_0.mat#X097_DE_time", 48000, None),
+    ],
+)
+def test_real_recordings_are_named_as_the_command_names_them(name: str, rate: int, fault: str | None) -> None:
+    found = answer(recorded(name, rate))
+    assert isinstance(found, Seen)
+    assert [one.fault for one in found.diagnosis.faults] == ([fault] if fault else [])
+    assert found.diagnosis.velocity_rms_mps is not None
 
 
 def test_a_look_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
