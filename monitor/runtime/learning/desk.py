@@ -33,7 +33,6 @@ from monitor.runtime.lanes.settings import row_order
 from monitor.runtime.lanes.workers import Inference
 from monitor.runtime.learning.due import AT_A_TIME, Due, few_at_a_time
 from monitor.runtime.learning.messages import (
-    CHANGED,
     Answer,
     Calibrated,
     Close,
@@ -232,6 +231,9 @@ class LearningDesk:
                 self._inference_of(one.channel).learn(order)
             for one in due.calibrations:
                 one.busy = self._process is not None and self._process.send(one.calibrate())
+            if not self._by_number and self._process is not None:
+                process, self._process = self._process, None
+                await asyncio.to_thread(process.stop)  # nothing learns, and it takes 80 MB
 
     async def keep(self) -> None:
         """Store calibrations as they come, until cancelled."""
@@ -303,12 +305,8 @@ class LearningDesk:
                 one.phase, one.until_s = Phase.OPENING, self._clock()
 
     def _opened(self, one: ChannelLearning, answer: Opened) -> None:
-        if one.extending and not answer.known:
-            LOG.warning("nothing to extend is kept, it is learned anew: channel=%s", one.channel.name)
+        self.restarts.opened(one, answer)
         one.opened(answer, self.settings)
-        if answer.problem:
-            why = Restart.CHANGED if answer.problem == CHANGED else Restart.UNREADABLE
-            self.restarts.add(one.channel, why, answer.problem)
         if answer.head is None and one.fitted is not None:
             one.until_s = self._clock() + RETRY_S  # its file could not be written
             return

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from monitor.core.learning.bursts import Burst
 from monitor.runtime.intake.channel import Channel, ChannelState
-from monitor.runtime.learning.messages import Calibrated
+from monitor.runtime.learning.messages import CHANGED, Calibrated, Opened
 from monitor.runtime.learning.one_channel import ChannelLearning, Restart
 
 LOG = logging.getLogger(__name__)
@@ -74,6 +74,14 @@ class Restarts:
         """Count and log one."""
         self._count[why] += 1
         LOG.warning("learning starts again: channel=%s reason=%s %s", channel.name, why, more)
+
+    def opened(self, one: ChannelLearning, answer: Opened) -> None:
+        """Count and log if what was kept of a channel is not used, or not there."""
+        if one.extending and not answer.known:
+            LOG.warning("nothing to extend is kept, it is learned anew: channel=%s", one.channel.name)
+        if answer.problem:
+            why = Restart.CHANGED if answer.problem == CHANGED else Restart.UNREADABLE
+            self.add(one.channel, why, answer.problem)
 
     def counted(self) -> dict[str, int]:
         """How often that was, by every reason."""
