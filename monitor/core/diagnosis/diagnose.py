@@ -19,6 +19,7 @@ from monitor.core.diagnosis.figures import Figures, usual_figures, velocity_refu
 from monitor.core.diagnosis.naming import LEAST_TURNS, UNKNOWN_SEGMENT_S, Finding, Part, name_faults
 from monitor.core.diagnosis.rates import repetition_rates
 from monitor.core.diagnosis.shaft_faults import Levels, levels, shaft_fault
+from monitor.core.diagnosis.shaft_speed import changed_speed
 from monitor.core.diagnosis.whitening import transformable, whitened, without_lines
 
 STRETCH_S = 20.0
@@ -172,6 +173,8 @@ def diagnose(
     if not result.faults:
         looked = facts.bearings or facts.gears
         result.reasons.insert(0, named.reason if looked else "no bearing or gear is given, so only rates are reported")
+        if not varies:
+            _tell_of_changing_speed(result, records, rate, shaft_hz)
     return result
 
 
@@ -213,6 +216,17 @@ def _shaft(
         frequency = evidence.order * shaft_hz
         found = evidence.fault, "shaft", frequency, evidence.order, evidence.harmonics, evidence.p_value
         result.faults.append(Finding(*found, 0.0))
+
+
+def _tell_of_changing_speed(result: Diagnosis, records: Sequence[Float32], rate: float, shaft_hz: float) -> None:
+    changed = changed_speed([record.astype(np.float64) for record in records], rate, shaft_hz)
+    if changed is not None:
+        low, high = changed
+        result.reasons.insert(
+            0,
+            f"the speed of the shaft changes from {60 * low:.0f} to {60 * high:.0f} rpm within the record, which "
+            "smears all lines; give the measured speed",
+        )
 
 
 def _stretches(

@@ -5,10 +5,12 @@ the shaft's multiples is looked for near the stated frequency. Where it stands o
 lines are known; where it does not, the stated speed holds, with its error.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from monitor.core.arrays import Float64
 from monitor.core.diagnosis.chance import log_tail
 from monitor.core.diagnosis.envelope import EnvelopeSpectra
 
@@ -48,3 +50,44 @@ def locate_shaft(spectra: EnvelopeSpectra, stated_hz: float) -> Shaft:
     if not degrees or float(log_tail(degrees, np.array([best]))[0]) + np.log(offsets.size) > LOCATED:
         return Shaft(stated_hz, located=False)
     return Shaft(stated_hz * (1.0 + float(offsets[total >= best - 2.0].mean())), located=True)
+
+
+SEGMENT_TURNS = 40.0
+"""Turns in which a speed is looked for. Fewer: it is not told from its neighbours. More: a change smears it."""
+
+REACH = 0.15
+"""Relative change of the speed that is looked for."""
+
+CLEAR = 30.0
+"""Power of the shaft's line over the median around it. Lower: noise changes its speed. Higher: quiet shafts do not."""
+
+CHANGED = 0.03
+"""Relative change from which a speed is not constant."""
+
+
+def changed_speed(records: Sequence[Float64], sampling_rate_hz: float, stated_hz: float) -> tuple[float, float] | None:
+    """The lowest and highest frequency of a shaft whose speed changes though it is stated to be constant.
+
+    Args:
+        records: acceleration in any unit, (n,) each.
+        sampling_rate_hz: their rate.
+        stated_hz: stated frequency of the shaft.
+
+    Returns:
+        None if the shaft's line is steady, or not clear in most segments.
+    """
+    size = round(SEGMENT_TURNS / stated_hz * sampling_rate_hz)
+    padded = 4 * size
+    lines = np.arange(int((1 - REACH) * 4 * SEGMENT_TURNS), int((1 + REACH) * 4 * SEGMENT_TURNS) + 1)
+    found, segments, window = [], 0, np.hanning(size)
+    for record in records:
+        for start in range(0, record.size - size + 1, size):
+            piece = record[start : start + size]
+            power = np.abs(np.fft.rfft((piece - piece.mean()) * window, padded)[lines]) ** 2
+            segments += 1
+            if power.max() >= CLEAR * np.median(power):
+                found.append(float(lines[power.argmax()]) * sampling_rate_hz / padded)
+    if len(found) < max(3, 0.75 * segments):
+        return None
+    low, high = float(np.quantile(found, 0.05)), float(np.quantile(found, 0.95))
+    return (low, high) if high - low > CHANGED * stated_hz else None
