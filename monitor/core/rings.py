@@ -161,11 +161,10 @@ class Rings:
             self._complete[row] = complete
         return 0
 
-    def has_room(self, row: int) -> bool:
-        """Whether the ring of ``row`` is less than half full, so that no backlog of it is given up."""
-        return 2 * (self._head[row] - int(self._taken[row]) * self.block_samples) < (
-            self.capacity_blocks * self.block_samples
-        )
+    def has_room(self, row: int, coming: int) -> bool:
+        """Whether the ring of ``row`` is less than half full with ``coming`` samples, so no backlog is given up."""
+        waiting = self._head[row] - int(self._taken[row]) * self.block_samples
+        return 2 * (waiting + coming) < self.capacity_blocks * self.block_samples
 
     def backlog(self) -> Int64:
         """(channels,) complete blocks not yet taken."""

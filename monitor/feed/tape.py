@@ -181,7 +181,7 @@ class Tape:
         """The index in its stream that the next sample of a row gets."""
         return self._next_sample[row]
 
-    def has_room(self, row: int) -> bool:  # noqa: ARG002 - a disk waits for nobody
+    def has_room(self, row: int, coming: int) -> bool:  # noqa: ARG002 - a disk waits for nobody
         """All fit."""
         return True
 

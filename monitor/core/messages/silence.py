@@ -31,6 +31,11 @@ class Silence(Generic[Item]):
         """Whether the last pause is undecided; every message must then go to :meth:`take`."""
         return bool(self._kept)
 
+    @property
+    def kept_samples(self) -> int:
+        """Samples of each axis in the held messages, which come all at once."""
+        return sum(piece.count for piece in self._kept)
+
     def begin(self, piece: Piece[Item], open_samples: int, *, may_keep: bool = True) -> list[Verdict[Item]]:
         """Take the first message after a pause.
 

@@ -209,9 +209,10 @@ class Ingest:
         return topic in self._routes
 
     def has_room(self, topic: str) -> bool:
-        """Whether the buffers of all channels of a topic are at most half full; also without channels."""
+        """Whether the buffers of all channels of a topic are less than half full; also without channels."""
         route = self._routes.get(topic)
-        return route is None or all(route.rings.has_room(channel.row) for channel in route.channels.values())
+        held = 0 if route is None else route.silence.kept_samples
+        return route is None or all(route.rings.has_room(channel.row, held) for channel in route.channels.values())
 
     def leave(self, topics: Iterable[str]) -> None:
         """Let go of the channels of topics: another daemon has them from now on."""

@@ -24,5 +24,5 @@ class SampleSink(Protocol):
     def append(self, row: int, samples: Numbers, factor: float, arrived_s: float) -> int:
         """Take contiguous samples, (n,), times ``factor`` in m/s²; returns how many do not fit."""
 
-    def has_room(self, row: int) -> bool:
-        """Whether the next message of a row may come; False: whoever can wait with it should."""
+    def has_room(self, row: int, coming: int) -> bool:
+        """Whether the next message of a row may come, after ``coming`` samples; False: who can wait with it should."""

@@ -392,3 +392,32 @@ def test_a_channel_can_be_made_before_its_first_message() -> None:
     due = bench.rings.take()
     assert due is not None
     assert due.first.tolist() == [True]
+
+
+def test_messages_that_are_held_after_a_silence_need_room_too() -> None:
+    bench = Bench(config())  # the ring holds 640 samples
+
+    def deliver() -> bool:
+        if not bench.ingest.has_room("plant/fan/x"):
+            return False
+        bench.ingest.deliver("plant/fan/x", message(100))
+        return True
+
+    def scored() -> None:
+        row = bench.channel("fan", "x").row
+        bench.rings.skip_until(row, int(bench.rings.blocks_received()[row]))
+
+    for _ in range(30):
+        assert deliver()
+        bench.clock.now_s += 0.1
+        scored()
+    bench.clock.now_s += 5.0
+    assert [deliver() for _ in range(10)] == [True] * 4 + [False] * 6
+    assert bench.ingest.rejected == {}
+    bench.clock.now_s += 0.6
+    bench.ingest.release_overdue()
+    assert not deliver()
+    assert bench.channel("fan", "x").samples_received == 3400
+    scored()
+    assert deliver()
+    assert bench.ingest.rejected == {}
