@@ -111,6 +111,7 @@ def test_another_rate_is_measured_and_not_scored(tmp_path: Path) -> None:
         async with fed(daemon) as feed:
             await until(daemon, "vibration_sampling_rate_measured_hertz", 0.95 * RATE_HZ, 1.05 * RATE_HZ)
             await until(daemon, "vibration_anomaly_score", 0)
+            await until(daemon, "vibration_alarm_state", 2)
             state = figures(daemon)["vibration_alarm_state"]
             feed.speed = 2.0
             await until(daemon, "vibration_sampling_rate_measured_hertz", 1.9 * RATE_HZ, 2.1 * RATE_HZ)
