@@ -30,7 +30,8 @@ from tests.support.daemons import running_daemon
 from tests.support.servers import mosquitto, wait_for
 
 LONGEST_S = 0.5
-"""Processor time of a message of a few kilobytes; it takes less than a millisecond where nothing else runs."""
+"""Processor time of a message of a few kilobytes; it takes less than a millisecond where nothing else runs. Of this
+thread: threads that an earlier test left do not count."""
 
 
 class Plant:
@@ -53,9 +54,9 @@ class Plant:
         """Send one message; whether its samples were used."""
         ingest = self.ingest
         rejected, received = ingest.rejected.copy(), self.received()
-        began_s = time.process_time()
+        began_s = time.thread_time()
         ingest.deliver(topic, payload)
-        assert time.process_time() - began_s < LONGEST_S
+        assert time.thread_time() - began_s < LONGEST_S
         refused = ingest.rejected - rejected
         used = self.received() - received
         self.reasons += refused
@@ -217,9 +218,9 @@ def test_whatever_fills_a_message_costs_in_proportion(parts: list[object]) -> No
     plant = Plant()
     for number, (kind, payload) in enumerate(repeated(parts)):
         for count in hostile.AXES:
-            began_s = time.process_time()
+            began_s = time.thread_time()
             plant.ingest.deliver(f"{kind}/{count}/{kind}-{count}-{number}", payload)
-            assert time.process_time() - began_s < MOST_S * (1 + len(payload) / 1e6)
+            assert time.thread_time() - began_s < MOST_S * (1 + len(payload) / 1e6)
             tracemalloc.start()
             plant.ingest.deliver(f"{kind}/{count}/{kind}-{count}-{number}", payload)
             peak_bytes = tracemalloc.get_traced_memory()[1]

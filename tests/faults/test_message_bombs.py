@@ -116,9 +116,9 @@ def explode(name: str) -> dict[str, object]:
     # What the first message of a format loads is not its cost.
     ingest.deliver("plant/pump", b"\x80")
     ingest.rejected.clear()
-    began_s = time.process_time()
+    began_s = time.thread_time()
     ingest.deliver("plant/fan", payload)
-    took_s = time.process_time() - began_s
+    took_s = time.thread_time() - began_s
     rejected = ingest.rejected.total()
     tracemalloc.start()
     ingest.deliver("plant/fan", payload)

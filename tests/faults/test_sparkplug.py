@@ -86,12 +86,12 @@ def test_mutated_messages_of_other_encoders_are_samples_or_counted() -> None:
             topic, data = messages[number // 5 % len(messages)]
             received = sum(channel.samples_received for channel in ingest.channels.values())
             rejected = ingest.rejected.total()
-            began_s = time.process_time()
+            began_s = time.thread_time()
             if number % 5:
                 topic, data = rng.choice(messages)
                 topic, data = hostile_topic(rng, topic), mutated(rng, data, rng.choice(messages)[1])
             ingest.deliver(topic, data)
-            assert time.process_time() - began_s < 0.5
+            assert time.thread_time() - began_s < 0.5
             totals["used"] += sum(channel.samples_received for channel in ingest.channels.values()) > received
             totals["rejected"] += ingest.rejected.total() > rejected
             if number % 50 == 0:
@@ -156,9 +156,9 @@ def explode() -> None:
         ingest.deliver(DEVICE, b"")
         Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
         before = peak_bytes()
-        began_s = time.process_time()
+        began_s = time.thread_time()
         ingest.deliver(topic, data)
-        took_s = time.process_time() - began_s
+        took_s = time.thread_time() - began_s
         found = {"name": name, "took_s": took_s, "grew_bytes": peak_bytes() - before, "size": len(data)}
         print(json.dumps({**found, "errors": sum(ingest._errors.counts.values())}), flush=True)
 
