@@ -11,7 +11,7 @@ from tests.faults.alarming import calibrated, raise_alarm
 from tests.support.daemons import RunningDaemon, running_daemon
 from tests.support.servers import get, mosquitto, wait_for
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.long]
 
 
 def asked(daemon: RunningDaemon, path: str) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from tests.support.browser import chromium
 from tests.support.daemons import RunningDaemon, running_daemon
 from tests.support.servers import get, mosquitto, wait_for
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.long]
 
 CONFIGURATION = """\
 mqtt: {{url: 'mqtt://127.0.0.1:{port}', events_topic: events}}

@@ -100,6 +100,7 @@ def test_a_batch_that_cannot_be_read_costs_itself_only(broker: KafkaBroker, tmp_
         assert "Decompression" in daemon.log.read_text()
 
 
+@pytest.mark.long
 def test_what_was_sent_while_it_stood_still_is_scored_without_a_loss(broker: KafkaBroker, tmp_path: Path) -> None:
     broker.create("later", 2)
     signal = messages(packed(25 * 12_000))
@@ -121,6 +122,7 @@ def test_what_was_sent_while_it_stood_still_is_scored_without_a_loss(broker: Kaf
         wait_for(lambda: daemon.value("vibration_kafka_lag_records") == 0, "no lag")
 
 
+@pytest.mark.long
 def test_two_daemons_share_the_channels_and_one_takes_them_over(broker: KafkaBroker, tmp_path: Path) -> None:
     broker.create("shared", 4)
     signal = messages(packed(12_000))
@@ -178,6 +180,7 @@ def test_an_alarm_is_written_to_its_topic(broker: KafkaBroker, tmp_path: Path) -
         assert daemon.value("vibration_events_dropped_total") == 0
 
 
+@pytest.mark.long
 def test_a_frozen_daemon_lets_go_when_it_wakes(broker: KafkaBroker, tmp_path: Path) -> None:
     broker.create("frozen", 4)
     payload = packed(1200)
@@ -205,6 +208,7 @@ def test_a_frozen_daemon_lets_go_when_it_wakes(broker: KafkaBroker, tmp_path: Pa
             assert rejections(daemon) == {}
 
 
+@pytest.mark.long
 def test_a_topic_may_come_later_and_grow(broker: KafkaBroker, tmp_path: Path) -> None:
     with running_daemon(tmp_path, 0, settings(broker, "missing")) as daemon:
         reason = f"broker kafka://{broker.bootstrap}: no topic missing; create it, allow the account to read it"
@@ -232,6 +236,7 @@ def unready(daemon: RunningDaemon) -> str:
     return ""
 
 
+@pytest.mark.long
 def test_measured_quantities_come_from_a_topic_that_every_daemon_reads(broker: KafkaBroker, tmp_path: Path) -> None:
     broker.create("signals")
     broker.create("speeds", 3)

@@ -16,7 +16,7 @@ from tests.support.daemons import RunningDaemon, running_daemon
 from tests.support.kafka.broker import KafkaBroker, kafka
 from tests.support.servers import free_port, get, wait_for
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.long]
 
 MODULE = "org.apache.kafka.common.security.scram.ScramLoginModule"
 PASSWORD = "correct horse"  # noqa: S105 - of a broker on loopback

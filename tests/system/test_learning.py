@@ -189,6 +189,7 @@ def saved(daemon: RunningDaemon, broker: int, folder: Path, names: list[str]) ->
         assert time.monotonic() < begun + LONG_S
 
 
+@pytest.mark.long
 def test_kills_while_learning_lose_seconds_only(tmp_path: Path, broker: int) -> None:
     moments = random.Random(5)
     names = [f"m-{n}" for n in range(4)]
@@ -220,6 +221,7 @@ def test_kills_while_learning_lose_seconds_only(tmp_path: Path, broker: int) -> 
     assert not list((tmp_path / "state" / "learning").glob("*.bad"))
 
 
+@pytest.mark.long
 def test_a_changed_sensor_starts_again_and_loses_nothing_else(tmp_path: Path, broker: int) -> None:
     """A unit changed by a reload; a standstill at first; a clock that jumps has nothing to change."""
     with running_daemon(tmp_path, broker, text(tmp_path, duration="1h", minimum="1h")) as daemon:

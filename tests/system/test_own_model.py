@@ -22,6 +22,7 @@ from tests.support.own_model import RATE_HZ, rig, unknowing
 from tests.support.servers import mosquitto, until, wait_for
 
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.system,
     # Keras converts its variables in a way that is deprecated in NumPy 2.
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),

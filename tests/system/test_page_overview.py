@@ -123,6 +123,7 @@ async def click(browser: Browser, selector: str) -> None:
     await browser.value(f"document.querySelector({selector!r}).click()")
 
 
+@pytest.mark.long
 def test_the_worst_of_a_thousand_channels_stand_first(tmp_path: Path, calibration: Calibration) -> None:
     plant = plant_of(calibration, 250, ("de", "nde", "gear", "base"))
     worst = one_of_each(plant)
@@ -340,6 +341,7 @@ def test_bars_tell_5_from_12(calibration: Calibration) -> None:
     shown(plant, story)
 
 
+@pytest.mark.long
 def test_blindness_cannot_be_overlooked(tmp_path: Path) -> None:
     broker_port = free_port()
     banner = "document.querySelector('#banner')"

@@ -14,7 +14,7 @@ from tests.support.daemons import running_daemon
 from tests.support.recordings import recording_file
 from tests.support.servers import get, mosquitto, publish, wait_for
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.long]
 
 RATE = 12000
 SENSORS = """
