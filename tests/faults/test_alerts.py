@@ -398,6 +398,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Phase]:
     return seen
 
 
+@pytest.mark.long
 def test_what_befalls_a_daemon_at_kafka(cluster: dict[str, Phase], tmp_path: Path) -> None:
     different = firing(tmp_path, list(cluster.values()), list(KAFKA.values()), by_machine=False)
     assert not different, different
@@ -411,6 +412,7 @@ def test_every_alert_is_raised_by_a_real_daemon() -> None:
     assert raised == {(rule["alert"].removeprefix("Vibration"), rule["labels"]["severity"]) for rule in rules}
 
 
+@pytest.mark.long
 def test_every_metric_of_the_rules_is_on_a_real_page(
     plant: dict[str, Phase], service: dict[str, Phase], cluster: dict[str, Phase]
 ) -> None:

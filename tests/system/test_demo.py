@@ -21,7 +21,7 @@ from monitor.simulation.machine import POINTS
 from tests.support.browser import chromium
 from tests.support.servers import free_port, get, process, until, wait_for
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.long]
 
 LONG_S = 300.0
 """Longest wait for what takes less than a minute where nothing else runs: the learner has the lowest priority."""
