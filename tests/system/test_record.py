@@ -185,7 +185,7 @@ def test_missing_samples_begin_a_further_file(tmp_path: Path, broker: int) -> No
         seq = 0
         while child.poll() is None:
             samples = list(range(seq * 100, (seq + 1) * 100))
-            if seq % 25 != 20:
+            if seq % 15 != 10:  # pieces of more than a second, wherever the recording begins
                 publish(broker, [("numbered", json.dumps({"samples": samples, "seq": seq}))])
             seq += 1
             time.sleep(0.05)
