@@ -17,6 +17,7 @@ import numpy as np
 
 from monitor.core.arrays import Float32, Float64, Rows
 from monitor.core.scoring.alarm import State
+from monitor.runtime.channel_rows import ChannelRows
 from monitor.runtime.history.cells import QUANTITIES
 from monitor.runtime.history.episodes import Episode, Episodes
 from monitor.runtime.history.healthy import CALM, SAMPLES, Healthy, HealthyPictures
@@ -63,12 +64,10 @@ class Grown:
 
 @dataclass(frozen=True, slots=True)
 class _Placed:
-    """The channels of one look, in the order of their rows in each lane."""
+    """The channels of one look."""
 
-    channels: tuple[Channel, ...]
+    rows: ChannelRows
     label_names: tuple[str, ...]
-    lanes: tuple[tuple[Lane, Rows, Rows], ...]
-    """Lane, positions in ``channels``, rows."""
     identities: list[Identity]
     places: Rows
     seen_s: Float64
@@ -196,15 +195,11 @@ class HistoryDesk:
         """Take the intervals that closed since the last look: who is calm and due for a picture, and who has grown."""
         now_s = self._wall_s()
         placed = self._place(channels, lanes, label_names, now_s)
-        count = len(channels)
-        values: Float32 = np.full((count, len(QUANTITIES)), np.nan, np.float32)
-        state, fresh = np.full(count, -1, np.int64), np.zeros(count, np.bool_)
-        for lane, positions, rows in placed.lanes:
-            seen = lane.board.read((*QUANTITIES, "scored_at_s", "alarm_state"), rows)
-            values[positions] = np.stack([seen[name] for name in QUANTITIES], axis=1)
-            state[positions] = seen["alarm_state"]
-            fresh[positions] = (seen["scored_at_s"] != placed.seen_s[positions]) & (seen["scored_at_s"] > 0)
-            placed.seen_s[positions] = seen["scored_at_s"]
+        seen = placed.rows.read((*QUANTITIES, "scored_at_s", "alarm_state"))
+        values: Float32 = np.stack([seen[name] for name in QUANTITIES], axis=1).astype(np.float32)
+        state, at_s = seen["alarm_state"], seen["scored_at_s"]
+        fresh = (at_s != placed.seen_s) & (at_s > 0)
+        placed.seen_s[:] = at_s
         values[~fresh] = np.nan
         try:
             self._store.add(placed.places, values, now_s)
@@ -235,18 +230,8 @@ class HistoryDesk:
     ) -> _Placed:
         """The places of the channels, worked out anew only when channels, lanes or labels change."""
         old = self._placed
-        if (
-            old is not None
-            and old.label_names == label_names
-            and len(old.channels) == len(channels)
-            and all(before is now for before, now in zip(old.channels, channels, strict=True))
-            and [lane for lane, _, _ in old.lanes] == list(lanes.values())
-        ):
+        if old is not None and old.label_names == label_names and old.rows.hold(channels, lanes):
             return old
-        by_lane = []
-        for name, lane in lanes.items():
-            own = sorted((at for at, one in enumerate(channels) if one.model == name), key=lambda at: channels[at].row)
-            by_lane.append((lane, np.array(own, np.intp), np.array([channels[at].row for at in own], np.intp)))
         identities = [identity_of(label_names, channel.labels) for channel in channels]
         places = np.full(len(channels), -1, np.intp)
         try:
@@ -255,11 +240,11 @@ class HistoryDesk:
             self._log.warning("places", f"history not written: reason={error.strerror or error}")
         seen_s = np.zeros(len(channels))
         if old is not None:
-            before = {id(channel): at for at, channel in enumerate(old.channels)}
+            before = {id(channel): at for at, channel in enumerate(old.rows.channels)}
             for at, channel in enumerate(channels):
                 if id(channel) in before:
                     seen_s[at] = old.seen_s[before[id(channel)]]
-        self._placed = _Placed(channels, label_names, tuple(by_lane), identities, places, seen_s)
+        self._placed = _Placed(ChannelRows(channels, lanes), label_names, identities, places, seen_s)
         return self._placed
 
     def _keep_healthy(self, taken: list[tuple[Channel, int, Float32]]) -> None:
@@ -271,13 +256,13 @@ class HistoryDesk:
                     self._due_s[place, key] = self._healthy.take(place, key, rate_hz, samples, now_s)
             except OSError as error:
                 self._log.warning("healthy", f"healthy spectrum not written: reason={error.strerror or error}")
-        if len(self._due_s) > 4 * max(1, len(self._placed.channels if self._placed else ())):
+        if len(self._due_s) > 4 * max(1, len(self._placed.rows.channels if self._placed else ())):
             self._due_s.clear()  # of calibrations that are gone
 
     def _look_ahead(self) -> None:
         """Make the outlooks of the channels with the highest scores."""
         placed, scores = self._placed, self._scores
-        if placed is None or scores.size != len(placed.channels):
+        if placed is None or scores.size != len(placed.rows.channels):
             return
         high = np.flatnonzero(scores >= CALM)
         found: dict[Identity, str] = {}

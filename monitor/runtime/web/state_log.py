@@ -10,8 +10,9 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from monitor.runtime.channel_rows import ChannelRows
 from monitor.runtime.intake.channel import ChannelState
-from monitor.runtime.web.table import Places, read_states
+from monitor.runtime.web.table import read_states
 from monitor.runtime.web.view import View
 
 LOG = logging.getLogger(__name__)
@@ -63,7 +64,7 @@ class StateLog:
             view: returns the channels and their lanes.
         """
         self._view = view
-        self._places = Places((), {})
+        self._places = ChannelRows((), {})
         self._states: dict[tuple[str, ...], tuple[ChannelState, str | None]] = {}
         self._untold: dict[tuple[str, ...], _Change] = {}
         self._lines = LINES_AT_ONCE
@@ -80,7 +81,7 @@ class StateLog:
         view = self._view()
         channels = tuple(view.ingest.channels.values())
         if not self._places.hold(channels, view.lanes):
-            self._places = Places(channels, view.lanes)
+            self._places = ChannelRows(channels, view.lanes)
             present = {channel.labels for channel in channels}
             self._states = {labels: state for labels, state in self._states.items() if labels in present}
         states = read_states(view, self._places)

@@ -6,19 +6,19 @@ sensor died is still in alarm.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from monitor.core.arrays import AnyArray, Bool, Float32, Float64, Rows
+from monitor.core.arrays import AnyArray, Bool, Float32, Float64
 from monitor.core.diagnosis.figures import zone
 from monitor.core.scoring.alarm import State
 from monitor.core.scoring.conditions import MOST_PROTOTYPES
 from monitor.core.scoring.kinds import KINDS
 from monitor.core.scoring.plausibility import REFUSALS, Refusal
+from monitor.runtime.channel_rows import ChannelRows
 from monitor.runtime.intake.channel import Channel, ChannelState
-from monitor.runtime.lanes.lane import Lane
 from monitor.runtime.web.view import View
 
 FIGURES = (
@@ -32,64 +32,6 @@ REASONS = (None, *REFUSALS)
 
 NO_CALIBRATION = "no_calibration"
 """Why a channel is unusable that has none and learns none; the other reasons are refusals."""
-
-
-class Places:
-    """Rows of channels in the lanes; valid while :meth:`hold` is true."""
-
-    def __init__(self, channels: Sequence[Channel], lanes: Mapping[str, Lane]) -> None:
-        self.channels = tuple(channels)
-        self._places: list[tuple[Lane, Rows, Rows]] = []
-        by_model: dict[str, list[int]] = {name: [] for name in lanes}
-        for place, channel in enumerate(self.channels):
-            by_model[channel.model].append(place)
-        for name, lane in lanes.items():
-            # A board is read in the order of its rows.
-            own = sorted(by_model[name], key=lambda place: self.channels[place].row)
-            rows = [self.channels[place].row for place in own]
-            self._places.append((lane, np.array(own, np.intp), np.array(rows, np.intp)))
-
-    def hold(self, channels: Sequence[Channel], lanes: Mapping[str, Lane]) -> bool:
-        """Whether these are the same channels in the same lanes."""
-        mine = [lane for lane, _, _ in self._places]
-        if (len(channels), len(lanes)) != (len(self.channels), len(mine)):
-            return False
-        if any(lanes.get(lane.name) is not lane for lane in mine):
-            return False
-        return all(before is now for before, now in zip(self.channels, channels, strict=True))
-
-    def lane_row(self, place: int) -> tuple[Lane, int]:
-        """The lane of the channel at ``place``, and its row there."""
-        for lane, places, rows in self._places:
-            found = np.flatnonzero(places == place)
-            if found.size:
-                return lane, int(rows[found[0]])
-        raise KeyError(place)
-
-    def conditions(self, at_s: float) -> tuple[dict[str, Float64], dict[str, Bool]]:
-        """Measured quantities at a monotonic instant: (channels,) values by name, and whether they are too old.
-
-        A value that is unknown or too old is NaN.
-        """
-        value: dict[str, Float64] = {}
-        stale: dict[str, Bool] = {}
-        for lane, places, rows in self._places:
-            found, old = lane.conditions.of(rows, at_s), lane.conditions.stale(rows, at_s)
-            for column, name in enumerate(lane.conditions.names):
-                value.setdefault(name, np.full(len(self.channels), np.nan))[places] = found[:, column]
-                stale.setdefault(name, np.zeros(len(self.channels), np.bool_))[places] = old[:, column]
-        return value, stale
-
-    def read(self, names: Sequence[str]) -> dict[str, AnyArray]:
-        """Columns of the boards, and ``blocks_received`` of the rings: (channels, ...) by name."""
-        found: dict[str, AnyArray] = {}
-        for lane, places, rows in self._places:
-            columns = lane.board.read(names, rows) | {"blocks_received": lane.rings.blocks_received()[rows]}
-            for name, values in columns.items():
-                if name not in found:
-                    found[name] = np.zeros((len(self.channels), *values.shape[1:]), values.dtype)
-                found[name][places] = values
-        return found
 
 
 @dataclass(frozen=True)
@@ -150,7 +92,7 @@ EMPTY = ChannelTable(
 """A table without channels."""
 
 
-def read_table(view: View, places: Places | None = None, more: Sequence[str] = ()) -> ChannelTable:
+def read_table(view: View, places: ChannelRows | None = None, more: Sequence[str] = ()) -> ChannelTable:
     """Read the boards.
 
     Args:
@@ -158,7 +100,7 @@ def read_table(view: View, places: Places | None = None, more: Sequence[str] = (
         places: rows of the wanted channels; None: all channels.
         more: names of further columns of the boards to read.
     """
-    places = places or Places(tuple(view.ingest.channels.values()), view.lanes)
+    places = places or ChannelRows(tuple(view.ingest.channels.values()), view.lanes)
     channels = places.channels
     seen = places.read((*FIGURES, "evidence", "band", "times_healthy", "refusal", *more))
     figures = {name: seen[name].astype(np.float64) for name in FIGURES}
@@ -192,7 +134,7 @@ def read_table(view: View, places: Places | None = None, more: Sequence[str] = (
     )
 
 
-def read_states(view: View, places: Places) -> tuple[list[ChannelState], list[str | None]]:
+def read_states(view: View, places: ChannelRows) -> tuple[list[ChannelState], list[str | None]]:
     """What each channel does, and why it is unusable; the same as in a table, for less work."""
     refusal = [REASONS[code] for code in places.read(("refusal",))["refusal"].tolist()] if places.channels else []
     silent = _silence(view, places.channels)[1].tolist()
@@ -218,7 +160,7 @@ def read_weights(view: View, channels: Sequence[Channel]) -> list[list[float] | 
     """The same of some channels now."""
     if not channels:
         return []
-    weights = Places(channels, view.lanes).read(("weights",))["weights"]
+    weights = ChannelRows(channels, view.lanes).read(("weights",))["weights"]
     return weights_of(channels, _silence(view, channels)[1], weights)
 
 

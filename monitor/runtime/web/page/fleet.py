@@ -7,8 +7,9 @@ to browsers are made from these arrays, so their number does not affect the work
 import numpy as np
 
 from monitor.core.arrays import Float32, Floats, Rows
+from monitor.runtime.channel_rows import ChannelRows
 from monitor.runtime.lanes.lane import Lane
-from monitor.runtime.web.table import EMPTY, ChannelTable, Places, read_table
+from monitor.runtime.web.table import EMPTY, ChannelTable, read_table
 from monitor.runtime.web.view import View
 
 HISTORY_SAMPLES = 300
@@ -31,7 +32,7 @@ class Fleet:
         self.beyond_limit = 0
         """Number of channels that are not shown because of the limit."""
         self._size = size
-        self._places = Places((), {})
+        self._places = ChannelRows((), {})
         self._score: Float32 = np.full((HISTORY_SAMPLES, size), np.nan, np.float32)
         self._ratio: Float32 = np.full((HISTORY_SAMPLES, size), np.nan, np.float32)
         self._alarm: Float32 = np.full((HISTORY_SAMPLES, size), np.nan, np.float32)
@@ -96,7 +97,7 @@ class Fleet:
             moved[:, new] = np.nan
             history[:, count:] = np.nan
             history[:, :count] = moved
-        self._places = Places(channels, view.lanes)
+        self._places = ChannelRows(channels, view.lanes)
         self.generation += 1
         self.places = {channel.labels: place for place, channel in enumerate(channels)}
 
