@@ -58,6 +58,10 @@ class MetricsPage:
         if rows:
             self.lines += (*_head(name, kind, text), *rows)
 
+    def single(self, name: str, kind: str, text: str, value: float) -> None:
+        """Add a family of one sample without labels."""
+        self.family(name, kind, text, [("", float(value))])
+
     def histogram(self, name: str, text: str, parts: Iterable[tuple[str, list[tuple[str, int]], float]]) -> None:
         """Add a histogram family; ``parts`` are triples of label text, cumulative buckets and sum."""
         self.lines += _head(name, "histogram", text)

@@ -249,14 +249,14 @@ def write_service(page: MetricsPage, view: View) -> None:
         ),
     )
     for name, kind, text, value in singles:
-        page.family(name, kind, text, [("", float(value))])
+        page.single(name, kind, text, value)
     write_wording(page, view)
     page.family("vibration_build_info", "gauge", "The version that runs.", [(f'version="{__version__}"', 1)])
-    page.family(
+    page.single(
         "vibration_evidence_files_written_total",
         "counter",
         "Captures of alarms written.",
-        [("", view.evidence_written)],
+        view.evidence_written,
     )
     page.family(
         "vibration_evidence_write_failures_total",
@@ -264,11 +264,11 @@ def write_service(page: MetricsPage, view: View) -> None:
         "Captures of alarms that failed, by reason.",
         ((f'reason="{reason}"', count) for reason, count in view.evidence_failures.items()),
     )
-    page.family(
+    page.single(
         "vibration_state_write_failures_total",
         "counter",
         "Failed saves of the state.",
-        [("", view.state_write_failures)],
+        view.state_write_failures,
     )
     page.family(
         "vibration_learning_restarts_total",
@@ -276,14 +276,14 @@ def write_service(page: MetricsPage, view: View) -> None:
         "Channels that had to learn from the beginning, by reason.",
         ((f'reason="{reason}"', count) for reason, count in view.learning_restarts.items()),
     )
-    page.family(
+    page.single(
         "vibration_learning_intervals_lost_total",
         "counter",
         "Intervals that were not learned because they could not be written, or the learner was behind.",
-        [("", view.learning_lost)],
+        view.learning_lost,
     )
     write_own_models(page, view)
-    page.family("vibration_events_dropped_total", "counter", "Alarm events not published.", [("", view.events_dropped)])
+    page.single("vibration_events_dropped_total", "counter", "Alarm events not published.", view.events_dropped)
     page.family(
         "vibration_certificate_expiry_timestamp_seconds",
         "gauge",

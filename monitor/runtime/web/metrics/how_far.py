@@ -71,9 +71,9 @@ def write_wording(page: MetricsPage, view: View) -> None:
         "The URL at which a person opens the live page (http.public_url).",
         ((label_text(("url",), (url,)), 1) for url in (view.url,) if url),
     )
-    page.family(
+    page.single(
         "vibration_false_alarms_per_month",
         "gauge",
         "Accepted false alarms of a healthy channel (scoring.false_alarms_per_month).",
-        [("", view.false_alarms_per_month)],
+        view.false_alarms_per_month,
     )
