@@ -3,6 +3,7 @@
 import contextlib
 import subprocess
 import sys
+import urllib.error
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,14 @@ class RunningDaemon:
         found = self.values(name, **labels)
         assert len(found) <= 1
         return found[0] if found else 0.0
+
+    def unready(self) -> str:
+        """Why it is not ready; empty if it is."""
+        try:
+            get(f"{self.address}/-/ready")
+        except urllib.error.HTTPError as error:
+            return error.read().decode()
+        return ""
 
 
 @contextlib.contextmanager

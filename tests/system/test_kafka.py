@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.error
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from tests.faults.alarming import calibrated, noise
 from tests.support.commands import document, refusal
 from tests.support.daemons import RunningDaemon, running_daemon
 from tests.support.kafka.broker import KafkaBroker, kafka
-from tests.support.servers import get, wait_for
+from tests.support.servers import wait_for
 
 pytestmark = pytest.mark.system
 
@@ -212,9 +211,9 @@ def test_a_frozen_daemon_lets_go_when_it_wakes(broker: KafkaBroker, tmp_path: Pa
 def test_a_topic_may_come_later_and_grow(broker: KafkaBroker, tmp_path: Path) -> None:
     with running_daemon(tmp_path, 0, settings(broker, "missing")) as daemon:
         reason = f"broker kafka://{broker.bootstrap}: no topic missing; create it, allow the account to read it"
-        wait_for(lambda: reason in unready(daemon), "the reason", 60)
+        wait_for(lambda: reason in daemon.unready(), "the reason", 60)
         broker.create("missing", 1)
-        wait_for(lambda: unready(daemon) == "", "the topic to be found", 60)
+        wait_for(lambda: daemon.unready() == "", "the topic to be found", 60)
         broker.send("missing", [("plant/fan/x", packed(1200))])
         wait_for(lambda: daemon.value("vibration_channels") == 1, "a channel")
         broker.grow("missing", 2)
@@ -225,15 +224,6 @@ def test_a_topic_may_come_later_and_grow(broker: KafkaBroker, tmp_path: Path) ->
             return daemon.value("vibration_channels") == 2
 
         wait_for(came, "a channel of the new partition")
-
-
-def unready(daemon: RunningDaemon) -> str:
-    """Why the daemon is not ready; empty if it is."""
-    try:
-        get(f"{daemon.address}/-/ready")
-    except urllib.error.HTTPError as error:
-        return error.read().decode()
-    return ""
 
 
 @pytest.mark.long

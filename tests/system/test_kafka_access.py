@@ -1,7 +1,6 @@
 """A Kafka that wants TLS and an account, lacks the group protocol of KIP-848, and is killed."""
 
 import time
-import urllib.error
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,9 +11,9 @@ from monitor.simulation.machine import catalogue
 from monitor.simulation.simulator import Simulation
 from tests.support.authority import Authority
 from tests.support.commands import refusal
-from tests.support.daemons import RunningDaemon, running_daemon
+from tests.support.daemons import running_daemon
 from tests.support.kafka.broker import KafkaBroker, kafka
-from tests.support.servers import free_port, get, wait_for
+from tests.support.servers import free_port, wait_for
 
 pytestmark = [pytest.mark.system, pytest.mark.long]
 
@@ -66,15 +65,6 @@ def guarded(tmp_path: Path) -> Iterator[Guarded]:
     made.stop()
 
 
-def unready(daemon: RunningDaemon) -> str:
-    """Why the daemon is not ready; empty if it is."""
-    try:
-        get(f"{daemon.address}/-/ready")
-    except urllib.error.HTTPError as error:
-        return error.read().decode()
-    return ""
-
-
 def test_a_refused_account_is_told_and_a_lost_broker_is_found_again(guarded: Guarded, tmp_path: Path) -> None:
     broker = guarded.start()
     broker.create("guarded")
@@ -92,9 +82,9 @@ def test_a_refused_account_is_told_and_a_lost_broker_is_found_again(guarded: Gua
         f"  sasl: {{user: monitor, password_file: {guarded.password_file}}}\n"
     )
     with running_daemon(folder, 0, text) as daemon:
-        wait_for(lambda: "Authentication failed" in unready(daemon), "the refusal to be told")
+        wait_for(lambda: "Authentication failed" in daemon.unready(), "the refusal to be told")
         guarded.password_file.write_text(f"{PASSWORD}\n")
-        wait_for(lambda: unready(daemon) == "", "the group", 60)
+        wait_for(lambda: daemon.unready() == "", "the group", 60)
         log = daemon.log.read_text()
         assert "the brokers lack the group protocol 'consumer' (KIP-848); taking 'classic'" in log
         assert "protocol=classic" in log
@@ -104,9 +94,9 @@ def test_a_refused_account_is_told_and_a_lost_broker_is_found_again(guarded: Gua
         wait_for(lambda: daemon.value("vibration_samples_received_total") == 1200, "samples")
         guarded.stop()
         wait_for(lambda: daemon.value("vibration_kafka_connected") == 0, "the loss")
-        assert "Connection refused" in unready(daemon)
+        assert "Connection refused" in daemon.unready()
         guarded.start()
-        wait_for(lambda: unready(daemon) == "", "the broker to be found again", 90)
+        wait_for(lambda: daemon.unready() == "", "the broker to be found again", 90)
         send()
         wait_for(lambda: daemon.value("vibration_samples_received_total") == 2400, "samples", 60)
         assert "ERROR" not in daemon.log.read_text()

@@ -91,17 +91,7 @@ class Diagnosis:
     def document(self) -> dict[str, Any]:
         """JSON, with the names that users rely on."""
         return {
-            "faults": [
-                {
-                    "fault": one.fault,
-                    "part": one.part,
-                    "frequency_hz": one.frequency_hz,
-                    "order": one.order,
-                    "harmonics": one.harmonics,
-                    "p_value": one.p_value,
-                }
-                for one in self.faults
-            ],
+            "faults": [one.document() for one in self.faults],
             "repetition_rates_hz": self.rates_hz,
             "velocity_rms_mps": self.velocity_rms_mps,
             "reason": "; ".join(self.reasons) or None,

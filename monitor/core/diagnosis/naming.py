@@ -95,6 +95,11 @@ class Finding:
             f"{self.harmonics} harmonics, p {self.p_value:.0e}"
         )
 
+    def document(self) -> dict[str, str | float]:
+        """JSON, with the names that users rely on."""
+        names = ("fault", "part", "frequency_hz", "order", "harmonics", "p_value")
+        return {name: getattr(self, name) for name in names}
+
 
 class Named(NamedTuple):
     """What came out."""

@@ -4,11 +4,7 @@ It knows nothing between two looks. An error in one costs that look.
 """
 
 import contextlib
-import os
-import signal
-import sys
 from collections.abc import Sequence
-from multiprocessing.connection import Connection
 
 import numpy as np
 
@@ -16,6 +12,7 @@ from monitor.core.arrays import Float32, Float64
 from monitor.core.diagnosis.diagnose import Diagnosis, UndiagnosableError, diagnose
 from monitor.core.diagnosis.envelope import EnvelopeSpectra
 from monitor.runtime.diagnosis.messages import Answer, Look, Seen, Spectrum, Unable
+from monitor.runtime.lanes import child
 
 NICENESS = 19
 """Nice value. Lower: with all cores busy it takes time from scores."""
@@ -67,11 +64,7 @@ def envelope_drawn(found: Diagnosis, spectra: EnvelopeSpectra) -> tuple[Spectrum
 
 def main() -> None:
     """Run the process; its argument is a file descriptor of the connection to the daemon."""
-    for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(one, signal.SIG_IGN)  # the daemon ends this process
-    with contextlib.suppress(PermissionError):
-        os.nice(NICENESS)
-    connection = Connection(int(sys.argv[1]))
+    connection = child.join(NICENESS)
     with contextlib.suppress(EOFError, ConnectionError):
         while True:
             look: Look = connection.recv()

@@ -67,15 +67,7 @@ def orders(channel: Channel) -> dict[str, float]:
 
 
 def _fault(case: Case, one: Finding) -> dict[str, Any]:
-    return {
-        "fault": one.fault,
-        "part": one.part,
-        "frequency_hz": one.frequency_hz,
-        "order": one.order,
-        "harmonics": one.harmonics,
-        "p_value": one.p_value,
-        "named_looks": sum((one.fault, one.part) in look.faults for look in case.kept),
-    }
+    return {**one.document(), "named_looks": sum((one.fault, one.part) in look.faults for look in case.kept)}
 
 
 def _spectrum(spectrum: Spectrum | None) -> dict[str, Any] | None:

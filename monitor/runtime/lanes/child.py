@@ -1,12 +1,15 @@
-"""Starts and ends a process of this package that the daemon exchanges messages with.
+"""Starts, joins and ends a process of this package that the daemon exchanges messages with.
 
 The process gets one end of a connection, and uses one thread for arrays, since such processes share the cores. Does not
 handle: the messages (``workers``, and the learner's ``process``).
 """
 
+import contextlib
 import os
+import signal
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
@@ -38,6 +41,18 @@ def start(module: str, *arguments: str, inherited: Sequence[int] = ()) -> tuple[
             env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
         )
     return process, connection
+
+
+def join(niceness: int) -> Connection:
+    """In the started process: get out of the daemon's way, and take the connection to it.
+
+    A terminal's interrupt and systemd's TERM reach all processes; the daemon ends this one when it is done.
+    """
+    for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(one, signal.SIG_IGN)
+    with contextlib.suppress(PermissionError):
+        os.nice(niceness)
+    return Connection(int(sys.argv[1]))
 
 
 def accompany(process: subprocess.Popen[bytes], threads: Sequence[threading.Thread]) -> None:

@@ -6,9 +6,6 @@ skipped, and the channel starts a new context. So every channel loses its share,
 never stale.
 """
 
-import contextlib
-import os
-import signal
 import sys
 import time
 import traceback
@@ -30,6 +27,7 @@ from monitor.core.scoring.alarm import Changes
 from monitor.core.scoring.calibration import Calibration
 from monitor.core.scoring.plausibility import Skip
 from monitor.errors import MonitorError
+from monitor.runtime.lanes import child
 from monitor.runtime.lanes.lane import Lane
 from monitor.runtime.lanes.orders import (
     Answer,
@@ -306,12 +304,7 @@ class Worker:
 
 def main() -> None:
     """Run the process; its arguments are two file descriptors: the connection to the daemon, and the lane's memory."""
-    # A terminal's interrupt and systemd's TERM reach all processes; the daemon ends this one when it is done.
-    for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(one, signal.SIG_IGN)
-    with contextlib.suppress(PermissionError):
-        os.nice(NICENESS)
-    connection, descriptor = Connection(int(sys.argv[1])), int(sys.argv[2])
+    connection, descriptor = child.join(NICENESS), int(sys.argv[2])
     try:
         _serve(connection, descriptor)
     except (EOFError, ConnectionError):

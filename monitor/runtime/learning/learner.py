@@ -8,13 +8,10 @@ So a kill loses seconds. Does not handle: when what is to be done (``desk``).
 
 import contextlib
 import json
-import os
-import signal
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +25,7 @@ from monitor.core.learning.thinning import every
 from monitor.core.scoring.bands import layout
 from monitor.core.scoring.conditions import logarithms
 from monitor.errors import RecordingError
+from monitor.runtime.lanes import child
 from monitor.runtime.learning.kept_file import About, KeptFile, Records
 from monitor.runtime.learning.messages import (
     CHANGED,
@@ -270,11 +268,7 @@ def _stretches(aside: Bool, at_s: Float64) -> tuple[tuple[float, float, int], ..
 
 def main() -> None:
     """Run the process; its arguments: a file descriptor of the connection to the daemon, and the folder."""
-    for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(one, signal.SIG_IGN)  # the daemon ends this process
-    with contextlib.suppress(PermissionError):
-        os.nice(NICENESS)
-    connection = Connection(int(sys.argv[1]))
+    connection = child.join(NICENESS)
     with contextlib.suppress(EOFError, ConnectionError):
         learner = Learner(Path(sys.argv[2]), connection.send, time.monotonic)
         job: Job | None
