@@ -94,7 +94,7 @@ def test_a_refused_account_is_told_and_a_lost_broker_is_found_again(guarded: Gua
         wait_for(lambda: daemon.value("vibration_samples_received_total") == 1200, "samples")
         guarded.stop()
         wait_for(lambda: daemon.value("vibration_kafka_connected") == 0, "the loss")
-        wait_for(lambda: "Connection refused" in daemon.unready(), "the reason")  # first it is that the connection ended
+        wait_for(lambda: "Connection refused" in daemon.unready(), "the reason")  # after that of the end
         guarded.start()
         wait_for(lambda: daemon.unready() == "", "the broker to be found again", 90)
         send()
