@@ -17,7 +17,7 @@ from monitor.bench.alone import bench_calibration
 from monitor.model.artefact.artefact import load_artefact
 from monitor.runtime.baselines.history import Source
 from monitor.runtime.baselines.store import Store
-from monitor.runtime.web.api import PATH
+from monitor.runtime.web.api.openapi import PATH
 from monitor.shipped import shipped
 from tests.faults.alarming import MODEL, RATE_HZ, calibrated, noise, raise_alarm
 from tests.support.daemons import SENSOR, RunningDaemon, running_daemon

@@ -1,1 +1,1 @@
-"""The HTTP server: metrics, health checks, the live page."""
+"""The HTTP server: metrics, health checks, the API, the live page."""

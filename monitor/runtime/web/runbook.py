@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from aiohttp import web
 
-from monitor.runtime.web.api import Answer, Operation, add_route
+from monitor.runtime.web.api.openapi import Answer, Operation, add_route
 from monitor.shipped import shipped
 
 PATH = "/runbook"

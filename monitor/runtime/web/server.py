@@ -9,13 +9,13 @@ from monitor.config import Http
 from monitor.errors import MonitorError
 from monitor.runtime.internal_errors import InternalErrors
 from monitor.runtime.web import runbook
-from monitor.runtime.web.alarms import add_alarms
-from monitor.runtime.web.api import Answer, Operation, add_document, add_route
+from monitor.runtime.web.api.alarms import add_alarms
+from monitor.runtime.web.api.baselines import add_baselines
+from monitor.runtime.web.api.diagnosis import add_diagnosis
+from monitor.runtime.web.api.history import add_history
+from monitor.runtime.web.api.openapi import Answer, Operation, add_document, add_route
 from monitor.runtime.web.auth import auth_middleware, auth_scheme
-from monitor.runtime.web.baselines import add_baselines
 from monitor.runtime.web.connections import Connections, Dropped
-from monitor.runtime.web.diagnosis import add_diagnosis
-from monitor.runtime.web.history import add_history
 from monitor.runtime.web.metrics.scrape import Scrapes
 from monitor.runtime.web.page.routes import add_page
 from monitor.runtime.web.permission import TOKEN_SCHEME, Permission

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from monitor.runtime.web.api import Answer, Operation, add_route
+from monitor.runtime.web.api.openapi import Answer, Operation, add_route
 from monitor.runtime.web.negotiation import accepts_gzip
 
 KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}

@@ -12,7 +12,7 @@ from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
 from monitor.runtime.alarms.capture_names import NAME, evidence_dir, is_of_channel
-from monitor.runtime.web.api import Answer, Operation, Parameter, add_route
+from monitor.runtime.web.api.openapi import Answer, Operation, Parameter, add_route
 from monitor.runtime.web.page.shapes import EvidenceFiles
 from monitor.runtime.web.page.stream import compact
 from monitor.runtime.web.view import Service

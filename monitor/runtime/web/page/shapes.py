@@ -7,7 +7,7 @@ described here, both ways.
 from monitor.runtime.intake.channel import Acknowledgement, ChannelState, Progress
 from monitor.runtime.lanes.loading import ModelInfo
 from monitor.runtime.own_model.one_model import OwnShown
-from monitor.runtime.web.api import Shape
+from monitor.runtime.web.api.openapi import Shape
 
 
 class ServiceState(Shape):

@@ -20,12 +20,10 @@ from monitor.runtime.history.healthy import SAMPLES
 from monitor.runtime.history.outlook import SCORE_MARKS, WINDOWS, next_mark, over_window, told
 from monitor.runtime.history.store import Series
 from monitor.runtime.intake.channel import Channel
-from monitor.runtime.web.api import Answer, Operation, Parameter, Shape, add_route
+from monitor.runtime.web.api.answers import HEADERS
+from monitor.runtime.web.api.openapi import Answer, Operation, Parameter, Shape, add_route
 from monitor.runtime.web.negotiation import accepts_gzip
 from monitor.runtime.web.view import Service
-
-HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store"}
-"""Headers of every answer."""
 
 FRESH_S = 5.0
 """Age up to which an answer is given again. Shorter: many viewers of one channel cost many readings. Longer: the last

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from monitor.errors import ArtefactError, ConfigurationError
 from monitor.runtime.baselines.changes import Action, Outcome, Parcel, Wish, chosen, why
 from monitor.runtime.baselines.documents import Summary, detailed, details, summaries
-from monitor.runtime.web.answers import HEADERS, json_answer, json_body, text_answer
-from monitor.runtime.web.api import MANY, Answer, Operation, Parameter, Shape, add_route
+from monitor.runtime.web.api.answers import HEADERS, json_answer, json_body, text_answer
+from monitor.runtime.web.api.openapi import MANY, Answer, Operation, Parameter, Shape, add_route
 from monitor.runtime.web.permission import Permission
 from monitor.runtime.web.table import read_weights
 from monitor.runtime.web.view import Service

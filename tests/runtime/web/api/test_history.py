@@ -16,7 +16,7 @@ from aiohttp.test_utils import TestServer
 from monitor.config import Http
 from monitor.runtime.history.cells import QUANTITIES
 from monitor.runtime.history.desk import identity_of
-from monitor.runtime.web.history import KEPT, Answers, Healthy, History
+from monitor.runtime.web.api.history import KEPT, Answers, Healthy, History
 from monitor.runtime.web.server import make_app
 from tests.support.page_plant import Plant
 

@@ -10,7 +10,7 @@ from aiohttp.test_utils import TestServer
 from openapi_spec_validator import validate
 
 from monitor.config import Http
-from monitor.runtime.web.api import PATH
+from monitor.runtime.web.api.openapi import PATH
 from monitor.runtime.web.permission import TOKEN_HEADER
 from monitor.runtime.web.server import make_app
 from tests.support.page_plant import Plant
@@ -43,7 +43,7 @@ def served(settings: Http) -> tuple[set[tuple[str, str]], dict[str, Any]]:
 def test_every_route_stands_in_the_document(page: bool, reload: bool) -> None:
     routes, document = served(Http(page=page, reload=reload))
     described = {(path, method) for path, methods in document["paths"].items() for method in methods}
-    assert routes - described == set(), "add these routes with add_route of monitor.runtime.web.api"
+    assert routes - described == set(), "add these routes with add_route of monitor.runtime.web.api.openapi"
     assert described == routes
     assert ("/-/reload" in document["paths"]) == reload
     assert ("/api/v1/channels" in document["paths"]) == page

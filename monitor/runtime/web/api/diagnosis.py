@@ -11,7 +11,7 @@ from aiohttp import web
 
 from monitor.runtime.diagnosis.case import Case
 from monitor.runtime.diagnosis.documents import whole
-from monitor.runtime.web.api import ANY_NAMES, Answer, Operation, Parameter, Shape, add_route
+from monitor.runtime.web.api.openapi import ANY_NAMES, Answer, Operation, Parameter, Shape, add_route
 from monitor.runtime.web.view import Service
 
 PATH = "/api/v1/diagnosis"

@@ -1,0 +1,1 @@
+"""The HTTP API: alarms, baselines, diagnosis and history, and the document that describes every route."""
