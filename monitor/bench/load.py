@@ -17,7 +17,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from monitor.config import Mqtt
 from monitor.core.messages.encode import packed_samples
 from monitor.errors import MonitorError
-from monitor.runtime.intake.direct_client import client_options
+from monitor.runtime.intake.mqtt.direct_client import client_options
 
 STEPS = 10
 """Parts of one round of all channels, sent at different times. Fewer: messages arrive in bursts. More: more calls."""

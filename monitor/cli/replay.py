@@ -85,7 +85,7 @@ def command(
     from monitor.feed.kafka import kafka_publisher
     from monitor.feed.replay import Replay, ReplayPlan
     from monitor.recording.source import open_recording
-    from monitor.runtime.intake.direct_client import client_options
+    from monitor.runtime.intake.mqtt.direct_client import client_options
 
     source = open_recording(recording, options)
     if source.records > 1 and payload_format != "json":

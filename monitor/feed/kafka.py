@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from monitor.config_kafka import Kafka
 from monitor.core.messages.rejection import Rejected
 from monitor.errors import MonitorError
-from monitor.runtime.intake.direct_client import Deliver
+from monitor.runtime.intake.mqtt.direct_client import Deliver
 from monitor.runtime.kafka_client import client_options, partitions_of, said
 
 if TYPE_CHECKING:

@@ -28,9 +28,9 @@ from monitor.feed.tape import Tape, Track
 from monitor.feed.wanted import Wanted
 from monitor.runtime.intake.channel import Channel
 from monitor.runtime.intake.conditions import Conditions
-from monitor.runtime.intake.direct_client import DirectClient, client_options
 from monitor.runtime.intake.ingest import Ingest
 from monitor.runtime.intake.kafka.whole_topics import WholeTopics
+from monitor.runtime.intake.mqtt.direct_client import DirectClient, client_options
 
 SILENCE_S = 30.0
 """Seconds without a message after which a channel is not waited for. Lower: sensors that send rarely cannot be

@@ -16,7 +16,7 @@ from monitor.errors import ConfigurationError, MonitorError
 from monitor.runtime.baselines.calibrations import Calibrations
 from monitor.runtime.certificates import certificate_expiries, load_server_certificate, server_context
 from monitor.runtime.intake.channel import Channel
-from monitor.runtime.intake.direct_client import client_options
+from monitor.runtime.intake.mqtt.direct_client import client_options
 from monitor.runtime.lanes.loading import Lanes, LoadedLane
 from monitor.runtime.preflight import preflight
 

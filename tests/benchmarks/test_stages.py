@@ -18,8 +18,8 @@ from monitor.core.scoring.plausibility import Skip
 from monitor.model.artefact.artefact import load_artefact
 from monitor.model.engines.engines import load_engine
 from monitor.runtime.intake.channel import Channel
-from monitor.runtime.intake.connection import MqttState
 from monitor.runtime.intake.ingest import Ingest
+from monitor.runtime.intake.mqtt.connection import MqttState
 from monitor.runtime.lanes.lane import Lane, LaneShape
 from monitor.runtime.lanes.worker import Worker
 from monitor.runtime.web.metrics import families

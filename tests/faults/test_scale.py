@@ -11,8 +11,8 @@ from monitor.config import Config
 from monitor.core.arrays import Int64, Rows
 from monitor.core.rings import Rings
 from monitor.runtime.daemon import Daemon
-from monitor.runtime.intake.connection import MqttState
 from monitor.runtime.intake.ingest import Ingest
+from monitor.runtime.intake.mqtt.connection import MqttState
 from monitor.runtime.lanes.lane import Lane, LaneShape
 from monitor.runtime.lanes.orders import Collect, Order
 from monitor.runtime.lanes.workers import _Process

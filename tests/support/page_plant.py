@@ -15,8 +15,8 @@ from monitor.core.scoring.alarm import State
 from monitor.core.scoring.kinds import KINDS
 from monitor.runtime.intake.channel import Channel
 from monitor.runtime.intake.conditions import Conditions
-from monitor.runtime.intake.connection import MqttState
 from monitor.runtime.intake.ingest import Ingest
+from monitor.runtime.intake.mqtt.connection import MqttState
 from monitor.runtime.lanes.lane import Lane, LaneShape
 from monitor.runtime.lanes.loading import ModelInfo
 from monitor.runtime.lanes.orders import Clear, Configure

@@ -1,1 +1,1 @@
-"""From the broker to the rings: connection, messages, channels."""
+"""From the broker to the rings: sources, messages, channels."""

@@ -12,7 +12,7 @@ from monitor.config_sensors import Sensor
 from monitor.core.messages.decode import SPARKPLUG
 from monitor.core.messages.sparkplug.addresses import message_filters
 from monitor.core.messages.topics import TopicPattern, covers
-from monitor.runtime.intake.connection import MqttSource
+from monitor.runtime.intake.mqtt.connection import MqttSource
 from monitor.runtime.intake.source import Receiver, Source, SourceState
 from monitor.runtime.internal_errors import InternalErrors, supervised
 

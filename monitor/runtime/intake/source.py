@@ -1,7 +1,8 @@
 """What the daemon needs of the connection that its messages come from, whatever is at the other end.
 
-:class:`monitor.runtime.intake.connection.MqttSource` and :class:`monitor.runtime.intake.kafka.source.KafkaSource` are
-sources. Does not handle: which of them a configuration wants (``broker``).
+:class:`monitor.runtime.intake.mqtt.connection.MqttSource` and
+:class:`monitor.runtime.intake.kafka.source.KafkaSource` are sources. Does not handle: which of them a configuration
+wants (``broker``).
 """
 
 from collections.abc import Iterable

@@ -19,8 +19,8 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from monitor.config import Mqtt
 from monitor.errors import MonitorError
-from monitor.runtime.intake.direct_client import Deliver, DirectClient, PublishRefusedError, client_options
-from monitor.runtime.intake.loss import in_words
+from monitor.runtime.intake.mqtt.direct_client import Deliver, DirectClient, PublishRefusedError, client_options
+from monitor.runtime.intake.mqtt.loss import in_words
 from monitor.runtime.intake.source import SourceState
 from monitor.runtime.logs import RepeatedLog
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from monitor.runtime.intake.direct_client import HEAD_BYTES, DirectClient
+from monitor.runtime.intake.mqtt.direct_client import HEAD_BYTES, DirectClient
 
 MAX_PAYLOAD = 1000
 

@@ -18,7 +18,7 @@ from paho.mqtt.properties import Properties
 
 from monitor.config import Mqtt
 from monitor.runtime.certificates import broker_context
-from monitor.runtime.intake.loss import in_words
+from monitor.runtime.intake.mqtt.loss import in_words
 from monitor.runtime.secret import read_secret
 
 Deliver = Callable[[str, bytes, bool], None]

@@ -12,9 +12,9 @@ import aiomqtt
 import pytest
 
 from monitor.config import Mqtt
-from monitor.runtime.intake.connection import MqttSource
-from monitor.runtime.intake.direct_client import MESSAGES_A_TURN, DirectClient
-from monitor.runtime.intake.loss import in_words
+from monitor.runtime.intake.mqtt.connection import MqttSource
+from monitor.runtime.intake.mqtt.direct_client import MESSAGES_A_TURN, DirectClient
+from monitor.runtime.intake.mqtt.loss import in_words
 from tests.support.servers import free_port, mosquitto, until
 
 pytestmark = pytest.mark.system
