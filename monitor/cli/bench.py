@@ -10,7 +10,7 @@ import click
 from monitor.bench.load import Load
 from monitor.cli.broker_options import FILE, broker_settings
 from monitor.cli.model_argument import named_model
-from monitor.config import Mqtt
+from monitor.config_mqtt import Mqtt
 from monitor.errors import ConfigurationError
 
 

@@ -9,7 +9,8 @@ import ssl
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from monitor.config import Config, Http, Mqtt
+from monitor.config import Config, Http
+from monitor.config_mqtt import Mqtt
 from monitor.errors import ConfigurationError
 from monitor.runtime.secret import credential
 

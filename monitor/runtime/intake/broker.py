@@ -6,8 +6,9 @@ Does not handle: losses and retries (``connection``, ``kafka.source``).
 import asyncio
 from collections.abc import Iterable
 
-from monitor.config import Config, Mqtt
+from monitor.config import Config
 from monitor.config_kafka import Kafka
+from monitor.config_mqtt import Mqtt
 from monitor.config_sensors import Sensor
 from monitor.core.messages.decode import SPARKPLUG
 from monitor.core.messages.sparkplug.addresses import message_filters
