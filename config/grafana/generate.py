@@ -1,8 +1,8 @@
 # ruff: noqa: INP001 - scripts beside their output, not a package
 """Writes the Grafana dashboards: Fleet (which machine?), Machine (how is it?), Service (is the monitor healthy?).
 
-``panels.py`` beside this file defines their content; this script adds the JSON around it that Grafana needs. The
-committed JSON is exactly its output: ``python config/grafana/generate.py [FOLDER]``.
+``fleet.py``, ``machine.py`` and ``service.py`` define their content; this script adds the JSON around it that Grafana
+needs. The committed JSON is exactly its output: ``python config/grafana/generate.py [FOLDER]``.
 """
 
 import json
@@ -10,8 +10,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import fleet
+import machine
+import service
 from panel import Dashboard, Panel, Variable
-from panels import ALARMS, BASELINE_AT_MS, CHANNELS, DASHBOARDS
+from queries import ALARMS, BASELINE_AT_MS, CHANNELS
+
+DASHBOARDS = {"fleet": fleet.DASHBOARD, "machine": machine.DASHBOARD, "service": service.DASHBOARD}
 
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 

@@ -1,5 +1,9 @@
 # ruff: noqa: INP001 - scripts beside their output, not a package
-"""What a dashboard consists of: panels and selectors. Does not handle: their content (``panels.py``)."""
+"""What a dashboard consists of: panels and selectors.
+
+A panel whose description says "Empty ..." may have no data. Every other panel has data as soon as a daemon with a
+calibrated channel is scraped. Does not handle: their content (``fleet.py``, ``machine.py``, ``service.py``).
+"""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,7 +11,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Panel:
-    """One panel; if its ``description`` says "Empty ...", it may have no data."""
+    """One panel."""
 
     title: str
     """Heading."""
