@@ -1,6 +1,6 @@
 """Every alert of the shipped rules, raised by pages that a real daemon gave in the state that the alert is about.
 
-Daemon, broker and promtool are the real ones. An alert in the rules file that no story here raises fails the suite: an
+Daemon, broker and promtool are the real ones. An alert in the rules file that no story raises fails the suite: an
 alert that nothing can raise is worse than none.
 """
 
@@ -23,7 +23,8 @@ import yaml
 from monitor.bench.load import Load
 from monitor.runtime.web import procfs
 from tests.faults.alert_plant import CONFIGURATION, INTERVAL_S, Feed, calibrate_fan, machines
-from tests.faults.recorded_pages import RULES, Alert, Page, Phase, firing, pages, scrape
+from tests.faults.alert_stories import CHANNELS, KAFKA, LOAD, NOT_SENDING, PLANT, SERVICE
+from tests.faults.recorded_pages import RULES, Page, Phase, firing, pages, scrape
 from tests.support.authority import Authority
 from tests.support.daemons import RunningDaemon, running_daemon
 from tests.support.kafka.broker import kafka
@@ -31,79 +32,6 @@ from tests.support.programs import ROOT
 from tests.support.servers import free_port, mosquitto, wait_for
 
 pytestmark = pytest.mark.system
-
-WARNING, CRITICAL = "warning", "critical"
-
-CHANNELS: set[Alert] = {
-    ("AnomalyAlarm", CRITICAL, "failing"),
-    ("AnomalyAlarm", CRITICAL, "torn"),
-    ("SilentInAlarm", CRITICAL, "torn"),
-    ("ChannelSilent", WARNING, "torn"),
-    ("ChannelSilent", WARNING, "silent"),
-    ("ScoreMissing", WARNING, "clipped"),
-    ("ScoreMissing", WARNING, "counts"),
-    ("ScoreMissing", WARNING, "slow"),
-    ("ConditionUnknown", WARNING, "fast"),
-    ("CoverageLow", WARNING, "lossy"),
-    ("VelocityZoneC", WARNING, "shaking"),
-    ("VelocityZoneD", CRITICAL, "shaking"),
-    ("CalibrationMissing", WARNING, "bare"),
-}
-LATE: Alert = ("AnomalyAlarm", CRITICAL, "late")
-NOT_SENDING = (
-    "failing", "torn", "silent", "late", "healthy", "clipped", "counts", "slow", "fast", "driven", "lossy",
-    "shaking", "bare",
-)  # fmt: skip
-
-PLANT: dict[str, set[Alert]] = {
-    "no channels yet": set(),
-    "a fault begins": CHANNELS
-    - {("SilentInAlarm", CRITICAL, "torn"), ("ChannelSilent", WARNING, "torn"), ("ChannelSilent", WARNING, "silent")}
-    - {("AnomalyAlarm", CRITICAL, "failing")}
-    | {("AnomalyWarning", WARNING, "failing")},
-    "alarms and silences": CHANNELS,
-    "nothing can be written, nothing can be read": CHANNELS
-    | {
-        LATE,
-        ("StateNotSaved", WARNING, ""),
-        ("EvidenceNotSaved", WARNING, ""),
-        ("MessagesRejected", WARNING, ""),
-        ("ReloadFailed", WARNING, ""),
-    },
-    "all of that repaired": CHANNELS | {LATE},
-    "the broker is gone": {("BrokerDisconnected", CRITICAL, ""), LATE}
-    | {alert for alert in CHANNELS if alert[0] in {"AnomalyAlarm", "SilentInAlarm"}}
-    | {("SilentInAlarm", CRITICAL, machine) for machine in ("failing", "late")}
-    | {("ChannelSilent", WARNING, machine) for machine in NOT_SENDING},
-    "the daemon is gone": {("DaemonDown", CRITICAL, "")},
-}
-"""What happens to one daemon, and what fires twenty minutes later."""
-
-SERVICE: dict[str, set[Alert]] = {
-    "an internal error": {("CertificateExpiring", CRITICAL, ""), ("InternalErrors", WARNING, "")},
-    "connections do not last": {("CertificateExpiring", CRITICAL, ""), ("BrokerUnstable", WARNING, "")},
-    "second start": {("CertificateExpiring", CRITICAL, ""), ("BrokerUnstable", WARNING, "")},
-    "third start": {("CertificateExpiring", CRITICAL, ""), ("BrokerUnstable", WARNING, "")},
-    "fourth start": {
-        ("CertificateExpiring", CRITICAL, ""),
-        ("BrokerUnstable", WARNING, ""),
-        ("DaemonRestarting", WARNING, ""),
-    },
-    "an hour later": {("CertificateExpiring", CRITICAL, ""), ("CertificateExpiring", WARNING, "")},
-}
-
-LOAD: dict[str, set[Alert]] = {
-    "no load": set(),
-    "more than a worker can do": {("Overload", WARNING, ""), ("CalibrationMissing", WARNING, "")},
-    # Under systemd the watchdog ends this within a minute.
-    "the worker hangs": {("MessagesRejected", WARNING, ""), ("CalibrationMissing", WARNING, "")},
-}
-
-KAFKA: dict[str, set[Alert]] = {
-    "records come as fast as they are scored": {("CalibrationMissing", WARNING, "")},
-    "the worker hangs, and records wait": {("KafkaBehind", WARNING, ""), ("CalibrationMissing", WARNING, "")},
-    "the cluster is gone": {("BrokerDisconnected", CRITICAL, ""), ("CalibrationMissing", WARNING, "")},
-}
 
 OVERLOADED = "inference: {mode: windowed, workers: 1, max_batch: 1}\nlimits: {channels: 50}\nscoring: {interval: 10s}\n"
 """A worker without what makes it fast, one window at a time. No interval is ever complete, so there is no coverage."""
@@ -160,7 +88,7 @@ def covered(page: Page) -> bool:
 
 @pytest.fixture(scope="module")
 def plant(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Phase]:
-    """What one daemon showed in each state of :data:`PLANT`."""
+    """What one daemon showed in each state of :data:`~tests.faults.alert_stories.PLANT`."""
     folder = tmp_path_factory.mktemp("plant")
     calibrate_fan(folder)
     seen: dict[str, Phase] = {}
@@ -258,7 +186,7 @@ def _shifted(page: Page, off_s: float) -> Page:
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Phase]:
-    """What a daemon showed in each state of :data:`SERVICE`."""
+    """What a daemon showed in each state of :data:`~tests.faults.alert_stories.SERVICE`."""
     folder = tmp_path_factory.mktemp("service")
     authority = Authority(folder / "authority")
     server, server_key = authority.sign("server")
