@@ -42,6 +42,12 @@ class CarriedState(Protocol):
     def reset(self, rows: Rows) -> None:
         """Set the state of these rows to zero, as at the start of a recording."""
 
+    def export(self, rows: Rows) -> Float32:
+        """Copy the state of these rows to host memory, (n, width)."""
+
+    def restore(self, rows: Rows, exported: Float32) -> None:
+        """Replace the state of these rows by the result of :meth:`export`, (n, width)."""
+
 
 class Engine(Protocol):
     """Runs one network. Deterministic; not thread-safe, so one caller at a time."""
@@ -79,9 +85,17 @@ class Forecaster(Protocol):
 
     mode: str
     """``carried`` or ``windowed``."""
+    engine: Engine
+    """Runs the network."""
 
     def reset(self, rows: Rows) -> None:
         """Forget the context of these channels."""
+
+    def export(self, rows: Rows) -> Float32:
+        """The context of these channels, (n, width), to be put in place elsewhere."""
+
+    def restore(self, rows: Rows, exported: Float32) -> None:
+        """Replace the context of these channels by the result of :meth:`export`, (n, width)."""
 
     def step(self, blocks: Float32, rows: Rows) -> Float32:
         """Take the next block of ``rows`` (n, block_samples), return the forecast of the block after it."""
@@ -99,6 +113,14 @@ class CarriedForecaster:
     def reset(self, rows: Rows) -> None:
         """Set the state of ``rows`` to zero."""
         self.state.reset(rows)
+
+    def export(self, rows: Rows) -> Float32:
+        """The state of ``rows``; see :class:`Forecaster`."""
+        return self.state.export(rows)
+
+    def restore(self, rows: Rows, exported: Float32) -> None:
+        """Replace the state of ``rows``; see :class:`Forecaster`."""
+        self.state.restore(rows, exported)
 
     def step(self, blocks: Float32, rows: Rows) -> Float32:
         """Run one step of the network for each row; see :class:`Forecaster`."""
@@ -120,6 +142,14 @@ class WindowedForecaster:
     def reset(self, rows: Rows) -> None:
         """Empty the windows of ``rows``."""
         self.windows[rows] = 0.0
+
+    def export(self, rows: Rows) -> Float32:
+        """The windows of ``rows``; see :class:`Forecaster`."""
+        return self.windows[rows].reshape(rows.size, -1)
+
+    def restore(self, rows: Rows, exported: Float32) -> None:
+        """Replace the windows of ``rows``; see :class:`Forecaster`."""
+        self.windows[rows] = exported.reshape(rows.size, *self.windows.shape[1:])
 
     def step(self, blocks: Float32, rows: Rows) -> Float32:
         """Run a whole window for each row; see :class:`Forecaster`."""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from monitor.core.arrays import Bool, Float32, Rows
+from monitor.core.arrays import Bool, Float32, Float64, Rows
 from monitor.core.rings import index_of
 
 TIME_CONSTANT_BLOCKS = 100
@@ -149,6 +149,16 @@ class Level:
         if spikes is not None and spikes.any():
             units[spikes] = np.clip(units[spikes], -CLIP_LEVELS, CLIP_LEVELS)
         return units
+
+    def export(self, rows: Rows) -> Float64:
+        """The whole level of ``rows``, (n, 7), to be put in place elsewhere; all of it fits into float64 exactly."""
+        figures = (self._blocks, self._mean, self._variance, self._near, self._rms, self._outside, self._outside_at)
+        return np.stack([each[rows].astype(np.float64) for each in figures], axis=1)
+
+    def restore(self, rows: Rows, exported: Float64) -> None:
+        """Replace the level of ``rows`` by the result of :meth:`export`, (n, 7)."""
+        self._blocks[rows], self._mean[rows], self._variance[rows], self._near[rows] = exported.T[:4]
+        self._rms[rows], self._outside[rows], self._outside_at[rows] = exported.T[4:]
 
     def mean(self, rows: Rows) -> Float32:
         """Running mean of ``rows``, (n,) float32 in the unit of the blocks; 0 before the first block."""

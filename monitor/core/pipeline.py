@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from monitor.core.arrays import Bool, Float32, Int64, Rows
+from monitor.core.arrays import Arrays, Bool, Float32, Int64, Rows
 from monitor.core.forecaster import Forecaster, unusable
 from monitor.core.gap import ComparedBlocks, GapFigures
 from monitor.core.learning.gather import Gatherer
 from monitor.core.level import TIME_CONSTANT_BLOCKS, Level
+from monitor.core.resume import Next, ResumePoints
 from monitor.core.rings import DueBlocks, index_of
 from monitor.core.scoring.calibration import Calibration
 from monitor.core.scoring.head import Head
@@ -79,6 +80,9 @@ class Pipeline:
         self.judge = Judge(channels, block_samples)
         self.listener: Callable[[ComparedBlocks], None] | None = None
         self.gatherer = Gatherer(channels, block_samples)
+        self.points: ResumePoints | None = None
+        """Where another process can go on with each channel; None: :meth:`keep_points` was not called."""
+        self._resuming: dict[int, tuple[int, Arrays]] = {}  # by row: where it is scored from, and a point or nothing
         self.unforeseen: Int64 = np.zeros(channels, np.int64)
         """(channels,) finite blocks after which the network had no usable forecast, needed or not."""
 
@@ -116,6 +120,28 @@ class Pipeline:
         """Set whether ``rows`` do without the network: a forecast that is unusable then costs them no context."""
         self._without_network[rows] = without
 
+    def keep_points(self) -> ResumePoints:
+        """Keep a point of every channel from now on, at the end of each interval."""
+        if self.points is None:
+            self.points = ResumePoints(self._context_blocks.size, self.level, self.forecaster)
+        return self.points
+
+    def resume(self, row: int, at: int, point: Arrays) -> None:
+        """Score ``row`` from the stream index ``at`` on, as its process before would have done.
+
+        Args:
+            row: the channel, at the start of a context; the blocks before ``at`` are a warm-up.
+            at: where the interval begins that was not scored.
+            point: one channel of :meth:`ResumePoints.export`; where it does not fit, what the warm-up left is used.
+        """
+        self._resuming[row] = at, point if self.keep_points().fits(point) else {}
+
+    def renew(self, row: int) -> None:
+        """Forget what belongs to the channel that had ``row`` before."""
+        self._resuming.pop(row, None)
+        if self.points is not None:
+            self.points.forget(np.array([row]))
+
     def reset(self, rows: Rows) -> None:
         """End the context of ``rows``: reset the state, the level, the warm-up and the open interval."""
         self.forecaster.reset(rows)
@@ -144,6 +170,7 @@ class Pipeline:
             self.gatherer.arrived(due)
         if due.first.any():
             self.reset(rows[due.first])
+        held = self._resume(due) if self._resuming else None
         high, low = samples.max(axis=1), samples.min(axis=1)
         spikes, renewed = self.level.outside(rows, high, low)
         if renewed.any():
@@ -154,6 +181,8 @@ class Pipeline:
         if no_forecast.any():
             self._no_forecast[rows] = False
         scored = (context >= self._warmup_blocks[rows]) & ~left_out
+        if held is not None:
+            scored &= ~held
         signal = self.level.centre(rows, samples)
         intervals = self._compare(due, signal, high, low, scored, conditions) if scored.any() else None
         if not scored.all():
@@ -168,9 +197,39 @@ class Pipeline:
             self._without_forecast(rows, bad, np.isfinite(high) & np.isfinite(low))
             forecast = np.where(bad[:, None], np.float32(0), forecast)
         self._forecast[index_of(rows)] = forecast
+        if self.points is not None and intervals is not None:
+            self._keep(self.points, intervals)
         warm_up = ~(scored | left_out | no_forecast)
         skipped = {Skip.WARM_UP: warm_up, Skip.SPIKE: left_out, Skip.NO_FORECAST: no_forecast}
         return Processed(scored, skipped, intervals)
+
+    def _resume(self, due: DueBlocks) -> Bool:
+        """(n,) True for blocks that were scored before; puts the points in place that are reached."""
+        held = np.zeros(due.rows.size, np.bool_)
+        for row, (at, point) in list(self._resuming.items()):
+            place = int(np.searchsorted(due.rows, row))
+            if place == due.rows.size or due.rows[place] != row:
+                continue
+            start = int(due.start_sample[place])
+            held[place] = start < at
+            if start >= at:
+                del self._resuming[row]
+                if point and start == at:
+                    self._put_in_place(row, point)
+        return held
+
+    def _put_in_place(self, row: int, point: Arrays) -> None:
+        assert self.points is not None  # noqa: S101 - resume() made it
+        found, rows = self.points.put_in_place(row, point), np.array([row])
+        self._forecast[rows], self._before[rows] = found.forecast, found.before
+        self._after_spike[rows], self._no_forecast[rows] = False, found.no_forecast
+        self._context_blocks[rows] = np.maximum(self._context_blocks[rows], self._warmup_blocks[rows])
+        self._follows[rows] = False
+
+    def _keep(self, points: ResumePoints, intervals: Intervals) -> None:
+        rows = intervals.rows
+        before = self.judge.observations.last(rows)
+        points.keep(rows, intervals.end_sample, Next(self._forecast[rows], before, self._no_forecast[rows]))
 
     def _without_forecast(self, rows: Rows, bad: Bool, finite: Bool) -> None:
         """Reset the rows whose forecast is ``bad``: a NaN would stay in the network's state for good.

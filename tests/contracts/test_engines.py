@@ -113,6 +113,21 @@ def test_reset_rows_start_anew_and_others_go_on(made: tuple[Engine, list[Float32
     close(found[:, [1, 3]], run(engine, blocks[5:])[:, [1, 3]])
 
 
+def test_a_state_goes_on_in_other_rows_and_in_another_engine(made: tuple[Engine, list[Float32], Shape]) -> None:
+    engine, weights, shape = made
+    blocks = blocks_for(shape, 3, 10)
+    expected = run(engine, blocks)
+    before = engine.new_state(3)
+    for block in blocks[:5]:
+        engine.step(block, before, np.arange(3))
+    exported = before.export(np.array([2, 0]))
+    for other in (engine, NumpyNetwork(shape, weights)):
+        after = other.new_state(5)
+        after.restore(np.array([1, 4]), exported)
+        found = np.stack([other.step(block[[2, 0]], after, np.array([1, 4])) for block in blocks[5:]])
+        close(found, expected[5:, [2, 0]])
+
+
 def test_nan_stays_in_its_row_until_the_reset(made: tuple[Engine, list[Float32], Shape]) -> None:
     engine, _, shape = made
     blocks = blocks_for(shape, 5, 4)

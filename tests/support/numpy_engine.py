@@ -13,6 +13,12 @@ class NumpyState:
     def reset(self, rows: Rows) -> None:
         self.values[rows] = 0.0
 
+    def export(self, rows: Rows) -> Float32:
+        return self.values[rows].reshape(len(rows), -1)
+
+    def restore(self, rows: Rows, exported: Float32) -> None:
+        self.values[rows] = exported.reshape(len(rows), *self.values.shape[1:])
+
 
 class NumpyEngine:
     name = "numpy"

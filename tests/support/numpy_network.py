@@ -21,6 +21,15 @@ class NumpyNetworkState:
             for part in self.values[row]:
                 part[:] = 0.0
 
+    def export(self, rows: Rows) -> Float32:
+        return np.stack([np.concatenate(self.values[row]) for row in rows]).astype(np.float32)
+
+    def restore(self, rows: Rows, exported: Float32) -> None:
+        for row, values in zip(rows, exported, strict=True):
+            borders = np.cumsum([part.size for part in self.values[row]])[:-1]
+            for part, own in zip(self.values[row], np.split(values, borders), strict=True):
+                part[:] = own
+
 
 class NumpyNetwork:
     name = "numpy"

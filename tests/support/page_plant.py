@@ -163,6 +163,13 @@ class NoState:
     def reset(self, rows: Rows) -> None:
         """Nothing to forget."""
 
+    def export(self, rows: Rows) -> Float32:
+        """Nothing to copy."""
+        return np.zeros((rows.size, 0), np.float32)
+
+    def restore(self, rows: Rows, exported: Float32) -> None:
+        """Nothing to replace."""
+
 
 class EchoEngine:
     """Forecasts that the next block is as the last: right for a period that divides a block, wrong for the rest."""

@@ -83,6 +83,11 @@ class ObservationSums:
         self._count[rows] = 0
         self._full[rows] = self._first[rows]
 
+    def last(self, rows: Rows) -> Float32:
+        """The last block of ``rows`` right after :meth:`close`, (n, block_samples); meaningless without a head."""
+        found: Float32 = self._signal[rows, 0]
+        return found
+
     def add(self, batch: ComparedBlocks) -> None:
         """Add one block of each channel in the batch, all with a head; NaN makes the figures of its channel NaN."""
         rows = batch.rows

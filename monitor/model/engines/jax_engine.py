@@ -31,6 +31,15 @@ class JaxState:
         if len(rows):
             self.values = self._clear(self.values, padded_rows(rows, self.spare_row))
 
+    def export(self, rows: Rows) -> Float32:
+        """A copy of the state of ``rows`` in host memory, (n, width)."""
+        return np.array(self.values[padded_rows(rows, self.spare_row)], np.float32)[: len(rows)]
+
+    def restore(self, rows: Rows, exported: Float32) -> None:
+        """Replace the state of ``rows`` by the result of :meth:`export`."""
+        padded = padded_rows(rows, self.spare_row)
+        self.values = self.values.at[padded].set(padded_to(exported, len(padded)))
+
 
 class JaxEngine:
     """Runs the network on a GPU; see :class:`monitor.core.forecaster.Engine`."""

@@ -31,6 +31,14 @@ class HostState:
         """Set the state of ``rows`` to zero."""
         self.values[rows] = 0.0
 
+    def export(self, rows: Rows) -> Float32:
+        """A copy of the state of ``rows``, (n, width)."""
+        return self.values[rows]
+
+    def restore(self, rows: Rows, exported: Float32) -> None:
+        """Replace the state of ``rows`` by the result of :meth:`export`."""
+        self.values[rows] = exported
+
 
 class OnnxEngine:
     """Runs the network on one CPU core; see :class:`monitor.core.forecaster.Engine`."""

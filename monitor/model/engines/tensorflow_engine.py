@@ -30,6 +30,18 @@ class DeviceState:
         if len(rows):
             self._clear(self.values, padded_rows(rows, self.spare_row))
 
+    def export(self, rows: Rows) -> Float32:
+        """A copy of the state of ``rows`` in host memory, (n, width)."""
+        found: Float32 = self.values.sparse_read(padded_rows(rows, self.spare_row)).numpy()[: len(rows)]
+        return found
+
+    def restore(self, rows: Rows, exported: Float32) -> None:
+        """Replace the state of ``rows`` by the result of :meth:`export`."""
+        import tensorflow as tf
+
+        padded = padded_rows(rows, self.spare_row)
+        self.values.scatter_update(tf.IndexedSlices(padded_to(exported, len(padded)), padded))
+
 
 class TensorflowEngine:
     """Runs the network on a GPU; see :class:`monitor.core.forecaster.Engine`."""

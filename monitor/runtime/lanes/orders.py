@@ -139,6 +139,8 @@ class Restore:
     """State of one channel, from :class:`Collected`."""
     counters: bool
     """Whether to restore the board's counters too."""
+    resume_at: int | None = None
+    """Stream index up to which another process scored it: it goes on there; None: it begins anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,8 @@ class Collect:
     """The rows, in the worker's part."""
     last: bool = False
     """Whether the worker ends after its answer."""
+    points: bool = False
+    """Whether to answer also where another process can go on; the worker keeps it from the first such question on."""
 
 
 @dataclass(frozen=True, slots=True)

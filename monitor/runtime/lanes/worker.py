@@ -112,6 +112,7 @@ class Worker:
                 self.pipeline.judge.plausibility.measure(np.array([row]), wrong_rate=False)
                 self.pipeline.judge.alarm.reset(np.array([row]))
                 self.pipeline.gatherer.end(row)
+                self.pipeline.renew(row)
                 self._records.configure(row, 0.0)
             case Keep(number, calibration):
                 self._keep(number, calibration)
@@ -126,8 +127,8 @@ class Worker:
                 self._gather(order)
             case Restore():
                 self._restore(order)
-            case Collect(number, rows, last):
-                self._tell(Collected(number, self._collect(np.array(rows, np.intp))))
+            case Collect(number, rows, last, points):
+                self._tell(Collected(number, self._collect(np.array(rows, np.intp), points=points)))
                 return not last
             case Batches():
                 self.batches = order
@@ -183,6 +184,8 @@ class Worker:
 
     def _restore(self, order: Restore) -> None:
         row, arrays, board, judge = np.array([order.row]), order.arrays, self.lane.board, self.pipeline.judge
+        if order.resume_at is not None:
+            self.pipeline.resume(order.row, order.resume_at, arrays)
         counts = arrays.get("board")
         if order.counters and counts is not None and counts.shape == board.counts(row)[0].shape:
             board.restore(order.row, counts.astype(np.int64))
@@ -197,10 +200,11 @@ class Worker:
             with board.writing():
                 board.alarm_state[row] = judge.alarm.state(row)
 
-    def _collect(self, rows: Rows) -> Arrays:
+    def _collect(self, rows: Rows, *, points: bool) -> Arrays:
         judge = self.pipeline.judge
+        kept = self.pipeline.keep_points().export(rows) if points else {}
         arrays = {f"scorer.{name}": values for name, values in judge.scorer.export(rows).items()}
-        return {**arrays, "alarm": judge.alarm.export(rows), "board": self.lane.board.counts(rows)}
+        return {**arrays, **kept, "alarm": judge.alarm.export(rows), "board": self.lane.board.counts(rows)}
 
     def round(self, received: Int64 | None = None) -> bool:
         """Process one batch if a block is due; returns whether one was.

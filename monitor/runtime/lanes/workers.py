@@ -153,18 +153,19 @@ class Inference:
         """Use new limits of a batch from now on."""
         self._order_all(batches)
 
-    def collect(self, part: int, rows: Sequence[int], *, last: bool = False) -> "Future[Arrays]":
+    def collect(self, part: int, rows: Sequence[int], *, last: bool = False, points: bool = False) -> "Future[Arrays]":
         """Ask for the state of ``rows`` of one part; the answer keeps their order.
 
         Args:
             part: number of the part.
             rows: row numbers in the whole lane.
             last: whether the worker ends after its answer.
+            points: whether to answer also where another process can go on.
         """
         first = self.lane.rings.borders[part]
         number = next(self._next_number)
         answer = self._questions[number] = Future()
-        self._workers[part].send(Collect(number, tuple(row - first for row in rows), last))
+        self._workers[part].send(Collect(number, tuple(row - first for row in rows), last, points))
         return answer
 
     async def obeyed(self) -> None:
