@@ -88,8 +88,11 @@ class Kafka(Section):
     events_topic: str | None = Field(default=None, examples=["vibration.events"])
     """Topic for alarm events as JSON, keyed by the channel's labels with ``/`` between them; without it, none are
     written. If the topic is compacted, it keeps the last event of each channel."""
+    scores_topic: str | None = Field(default=None, examples=["vibration.scores"])
+    """Topic for the score and the figures of every interval of a channel with a calibration as JSON, keyed likewise;
+    ``scores.schema.json`` beside this file describes it. Without it, none are written."""
     baselines_topic: str | None = Field(default=None, examples=["vibration.baselines"])
-    """Topic for changes of baselines as JSON, likewise."""
+    """Topic for changes of baselines as JSON, as alarm events."""
     protocol: Literal["auto", "consumer", "classic"] = "auto"
     """Protocol of the group: ``auto`` is ``consumer`` (KIP-848, Kafka 4.0) where the brokers have it, else
     ``classic``."""
@@ -115,7 +118,7 @@ class Kafka(Section):
                 raise ValueError(f"'{broker.strip()}' is not the address of a broker; write for example localhost:9092")
         return bootstrap
 
-    @field_validator("topic", "conditions_topic", "events_topic", "baselines_topic")
+    @field_validator("topic", "conditions_topic", "events_topic", "scores_topic", "baselines_topic")
     @classmethod
     def _topics(cls, topic: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
         named = (topic,) if isinstance(topic, str) else topic
@@ -142,7 +145,8 @@ class Kafka(Section):
 
     @model_validator(mode="after")
     def _secured(self) -> Self:
-        named = [*self.topics, self.conditions_topic, self.events_topic, self.baselines_topic]
+        written = (self.events_topic, self.scores_topic, self.baselines_topic)
+        named = [*self.topics, self.conditions_topic, *written]
         if twice := next((topic for topic in named if topic is not None and named.count(topic) > 1), None):
             raise ValueError(f"the topic '{twice}' is named twice; what is read and what is written needs its own")
         if self.tls != Tls() and not self.secure:

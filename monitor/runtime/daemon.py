@@ -35,7 +35,7 @@ from monitor.runtime.intake.channel import Channel
 from monitor.runtime.intake.conditions import Conditions
 from monitor.runtime.intake.ingest import Ingest
 from monitor.runtime.intake.rates import RateWatch
-from monitor.runtime.internal_errors import InternalErrors, Where, supervised
+from monitor.runtime.internal_errors import InternalErrors, Where, beside
 from monitor.runtime.lanes.lane import Lane
 from monitor.runtime.lanes.loading import Lanes, LoadedLane
 from monitor.runtime.lanes.orders import Batches, Measured
@@ -45,6 +45,7 @@ from monitor.runtime.learning.desk import LearningDesk
 from monitor.runtime.notify import Notifier
 from monitor.runtime.own_model.desk import OwnModelDesk
 from monitor.runtime.reload import Prepared, Running, check_files, load, prepare, renew_certificate
+from monitor.runtime.scores.desk import ScoreDesk
 from monitor.runtime.state import absent
 from monitor.runtime.state.file import locked
 from monitor.runtime.state.memory import Memory
@@ -101,10 +102,12 @@ class Daemon:
             wall_offset_s=lambda: self._wall_clock.offset_s,
             errors=self._errors,
         )
+        self._scores = ScoreDesk(
+            lambda: self._broker.state, lambda: self.ingest.channels, self._wall_clock, self._errors
+        )
+        soon = partial(partial, loop.call_soon_threadsafe)
         self._loader = Lanes(
-            lambda lane, changes: loop.call_soon_threadsafe(self._alarms_changed, lane, changes),
-            lambda error: loop.call_soon_threadsafe(self._fail, error),
-            self.learning.gathered,
+            soon(self._alarms_changed), soon(self._fail), self.learning.gathered, soon(self._scores.closed)
         )
         self._lanes = self._loader.load(self.config, self._config_file, {})
         self._stack.callback(self._stop_lanes)
@@ -116,6 +119,8 @@ class Daemon:
             self.config, rings, self._new_channel, time.monotonic, self._errors, self._conditions, self._leave
         )
         self._broker = Broker(self.config, self.ingest, self._errors)
+        self._scores.configure(self.config, self._inference())
+        self._stack.push_async_callback(self._scores.close)
         self._evidence = EvidenceWriter(self.config.evidence, evidence_dir(self.config), asyncio.sleep, self._errors)
         self._stack.push_async_callback(self._evidence.close)
         self._events = EventPublisher(
@@ -163,7 +168,10 @@ class Daemon:
         self.acknowledgements = Acknowledgements(
             lambda: self.config.label_names, now_s, page, self._events.state, self._saving.wanted.set
         )
-        await self._bring_back()
+        absent.bring_back(self.ingest, self._memory, self.config, time.monotonic())
+        if self.ingest.channels:  # the first scrape has them
+            for loaded in self._lanes.values():
+                await loaded.inference.obeyed()
         self.address = await self._listen()
 
     async def serve(self) -> None:
@@ -183,15 +191,15 @@ class Daemon:
             "history": self.history.run,
             "diagnosis": self.diagnosis.run,
             "own model": self.own.run,
+            "scores": self._scores.run,
         }
-        helpers = [asyncio.create_task(supervised(run, name, self._errors), name=name) for name, run in runs.items()]
         try:
-            await self._failure
+            async with beside(runs, self._errors):
+                try:
+                    await self._failure
+                finally:
+                    self._notifier.stopping()
         finally:
-            self._notifier.stopping()
-            for task in helpers:
-                task.cancel()
-            await asyncio.gather(*helpers, return_exceptions=True)
             # State that may have made a worker fail must not reach the next run.
             sound = self._failure.cancelled() or isinstance(self._failure.exception(), MonitorError)
             if sound:
@@ -242,11 +250,10 @@ class Daemon:
         config, lanes = prepared.config, prepared.lanes
         before, gone = self.config, [old for name, old in self._lanes.items() if lanes.get(name) is not old]
         self._certificates, self._calibrations = prepared.certificates, prepared.calibrations
-        self._lanes = lanes
-        self.config = config
-        self._events.settings = config.broker
-        self.learning.settings = config.learning
+        self._lanes, self.config = lanes, config
+        self._events.settings, self.learning.settings = config.broker, config.learning
         self._alarm_desk.label_names = config.label_names
+        self._scores.configure(config, self._inference())
         self.own.configure(config, lanes)
         away = self.ingest.configure(config, {name: loaded.lane.rings for name, loaded in lanes.items()})
         self._conditions.configure(config, self._condition_values(), self.ingest.channels.values())
@@ -294,6 +301,7 @@ class Daemon:
             learning_lost=self.learning.unsaved_intervals,
             own_models=self.own.shown(),
             events_dropped=self._events.dropped,
+            scores=self._scores,
             workers={name: loaded.inference.pids for name, loaded in self._lanes.items()},
             certificates=self._certificates,
             internal_errors=dict(self._errors.counts),
@@ -312,13 +320,6 @@ class Daemon:
         """Remove a channel that is gone for good."""
         self._leave(channel)
         self._events.forget(dict(zip(self.config.label_names, channel.labels, strict=True)))
-
-    async def _bring_back(self) -> None:
-        """Create the known and the expected channels before the first scrape."""
-        absent.bring_back(self.ingest, self._memory, self.config, time.monotonic())
-        if self.ingest.channels:
-            for loaded in self._lanes.values():
-                await loaded.inference.obeyed()
 
     def _shared(self) -> dict[str, Lane]:
         return {name: loaded.lane for name, loaded in self._lanes.items()}

@@ -8,8 +8,8 @@ defect of the daemon. Background tasks run under :func:`supervised`, which resta
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from enum import StrEnum
 from typing import Any, Never
 
@@ -94,3 +94,15 @@ async def supervised(
         LOG.warning("background task ended, restarting it: task=%s wait_s=%.0f", name, wait_s)
         await sleep(wait_s)
         wait_s = min(2 * wait_s, RESTART_LONGEST_S)
+
+
+@asynccontextmanager
+async def beside(runs: Mapping[str, Callable[[], Awaitable[None]]], errors: InternalErrors) -> AsyncIterator[None]:
+    """Run background tasks, by name, for as long as the block takes; each as :func:`supervised` does."""
+    tasks = [asyncio.create_task(supervised(run, name, errors), name=name) for name, run in runs.items()]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

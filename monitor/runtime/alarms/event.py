@@ -175,5 +175,9 @@ class Capture:
 
 def event_topic(prefix: str, labels: dict[str, str]) -> str:
     """The topic of a channel's events: prefix and label values; characters that a topic cannot contain become ``_``."""
-    levels = [re.sub(r"[+#/\x00]", "_", value) for value in labels.values() if value]
-    return "/".join([prefix, *levels])
+    return f"{prefix}/{channel_key(labels)}"
+
+
+def channel_key(labels: dict[str, str]) -> str:
+    """The label values with ``/`` between them: what a topic, or the key of a record, says of a channel."""
+    return "/".join(re.sub(r"[+#/\x00]", "_", value) for value in labels.values() if value)

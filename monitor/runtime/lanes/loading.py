@@ -19,6 +19,7 @@ from monitor.core.scoring.alarm import Changes
 from monitor.errors import MonitorError
 from monitor.model.artefact.artefact import Artefact, load_artefact
 from monitor.model.engines.engines import ON_GPU, EngineName, chosen, load_engine
+from monitor.runtime.lanes.closed import Closed
 from monitor.runtime.lanes.lane import Lane, LaneShape
 from monitor.runtime.lanes.orders import Batches, HeadBlocks
 from monitor.runtime.lanes.workers import Inference, WorkerError
@@ -77,17 +78,19 @@ class LoadedLane:
 
 
 class Lanes:
-    """Starts lanes, which report changed alarm states and workers that failed."""
+    """Starts lanes, which report changed alarm states, closed intervals and workers that failed."""
 
     def __init__(
         self,
         on_changes: Callable[[Lane, Changes], object],
         on_failure: Callable[[WorkerError], object],
         on_learning: Callable[[Gathered | HeadBlocks], None] = lambda _: None,
+        on_closed: Callable[[Inference, Closed], object] = lambda _inference, _closed: None,
     ) -> None:
         self._on_changes = on_changes
         self._on_failure = on_failure
         self._on_learning = on_learning
+        self._on_closed = on_closed
 
     def load(self, config: Config, config_file: Path | None, present: dict[str, LoadedLane]) -> dict[str, LoadedLane]:
         """The lanes of a configuration by model name; lanes of ``present`` stay where nothing changed.
@@ -128,6 +131,7 @@ class Lanes:
                 on_changes=self._on_changes,
                 on_failure=self._on_failure,
                 on_learning=self._on_learning,
+                on_closed=self._on_closed,
             )
         except (OSError, RuntimeError) as error:
             raise MonitorError(f"models.{key.shape.name}: cannot start a worker process: {error}") from error

@@ -14,6 +14,7 @@ from monitor.core.scoring.calibration import Calibration
 from monitor.core.scoring.head import Head
 from monitor.model.artefact.artefact import Artefact
 from monitor.model.engines.engines import EngineName
+from monitor.runtime.lanes.closed import Closed
 from monitor.runtime.lanes.lane import LaneShape
 
 
@@ -158,11 +159,19 @@ class Collect:
 
 
 @dataclass(frozen=True, slots=True)
+class Report:
+    """Hand over every interval that a channel with a calibration closes from now on, as :class:`Closed`; or end it."""
+
+    wanted: bool
+    """Whether they are wanted."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """End the worker."""
 
 
-Order = Clear | Keep | Configure | Measured | Gather | TakeTurn | Restore | Collect | Batches | Stop
+Order = Clear | Keep | Configure | Measured | Gather | TakeTurn | Restore | Collect | Report | Batches | Stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,4 +222,4 @@ class HeadBlocks:
     """Whether the network had a usable forecast of all of them."""
 
 
-Answer = Ready | Refused | Collected | Failed | Changes | Gathered | HeadBlocks
+Answer = Ready | Refused | Collected | Failed | Changes | Gathered | HeadBlocks | Closed

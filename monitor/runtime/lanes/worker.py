@@ -28,6 +28,7 @@ from monitor.core.scoring.calibration import Calibration
 from monitor.core.scoring.plausibility import Skip
 from monitor.errors import MonitorError
 from monitor.runtime.lanes import child
+from monitor.runtime.lanes.closed import ClosedIntervals
 from monitor.runtime.lanes.lane import Lane
 from monitor.runtime.lanes.orders import (
     Answer,
@@ -44,6 +45,7 @@ from monitor.runtime.lanes.orders import (
     Order,
     Ready,
     Refused,
+    Report,
     Restore,
     Start,
     Stop,
@@ -97,6 +99,7 @@ class Worker:
         forecaster = make_forecaster(engine, shape.mode, shape.channels)
         self.pipeline = Pipeline(forecaster, shape.channels, shape.block_samples, shape.level_blocks)
         self._records = Records(shape.channels, shape.block_samples)
+        self._closed = ClosedIntervals(shape.channels, lane.first_row, tell)
         self._clock = clock
         self._tell = tell
         self._calibrations: dict[int, Calibration] = {}
@@ -114,6 +117,7 @@ class Worker:
                 self.pipeline.gatherer.end(row)
                 self.pipeline.renew(row)
                 self._records.configure(row, 0.0)
+                self._closed.cleared(row)
             case Keep(number, calibration):
                 self._keep(number, calibration)
             case Configure():
@@ -128,15 +132,22 @@ class Worker:
             case Restore():
                 self._restore(order)
             case Collect(number, rows, last, points):
+                self._closed.hand_over()  # whoever asks knows of all that the state contains
                 self._tell(Collected(number, self._collect(np.array(rows, np.intp), points=points)))
                 return not last
-            case Batches():
-                self.batches = order
+            case Batches() | Report():
+                self._set(order)
             case Stop():
                 return False
             case _:
                 assert_never(order)
         return True
+
+    def _set(self, order: Batches | Report) -> None:
+        if isinstance(order, Batches):
+            self.batches = order
+        else:
+            self._closed.want(order.wanted)
 
     def _keep(self, number: int, calibration: Calibration | None) -> None:
         self._calibrations.pop(number, None)
@@ -235,6 +246,8 @@ class Worker:
             if intervals is not None:
                 closed = np.searchsorted(due.rows, intervals.rows)
                 board.post(intervals, due.arrived_s[closed], rings.blocks_taken(intervals.rows))
+                self._closed.add(intervals, due.arrived_s[closed], board)
+        self._closed.hand_over_due(ended_s)
         if intervals is not None:
             if intervals.judgements.changes.rows.size:
                 self._changed(intervals.judgements.changes)
@@ -302,6 +315,7 @@ class Worker:
             self.lane.beat_s[0] = self._clock()
             if going_on and not self.round(received):
                 self._hand_over()
+                self._closed.hand_over_due(self._clock())
                 self.measure_record()
                 connection.poll(max(self.batches.max_delay_s, SHORTEST_PAUSE_S))
 

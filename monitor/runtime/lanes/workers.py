@@ -14,7 +14,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 
-from monitor.core.arrays import Arrays
+import numpy as np
+
+from monitor.core.arrays import Arrays, Int64
 from monitor.core.learning.gather import Gathered
 from monitor.core.scoring.alarm import Changes
 from monitor.core.scoring.calibration import Calibration
@@ -22,6 +24,7 @@ from monitor.errors import ArtefactError, MonitorError
 from monitor.model.artefact.artefact import Artefact
 from monitor.model.engines.engines import EngineName
 from monitor.runtime.lanes import child
+from monitor.runtime.lanes.closed import Closed
 from monitor.runtime.lanes.lane import Lane, LaneShape
 from monitor.runtime.lanes.orders import (
     Answer,
@@ -38,6 +41,7 @@ from monitor.runtime.lanes.orders import (
     Order,
     Ready,
     Refused,
+    Report,
     Restore,
     Start,
     Stop,
@@ -67,6 +71,7 @@ class Inference:
         on_changes: Callable[[Lane, Changes], object] = lambda _lane, _changes: None,
         on_failure: Callable[[WorkerError], object] = lambda _: None,
         on_learning: Callable[[Gathered | HeadBlocks], None] = lambda _: None,
+        on_closed: Callable[["Inference", Closed], object] = lambda _inference, _closed: None,
     ) -> None:
         """Start the processes; :meth:`wait_until_ready` waits until they have loaded the model.
 
@@ -78,6 +83,7 @@ class Inference:
             on_changes: called with changed alarm states, on the worker's listening thread.
             on_failure: called on the same thread when a worker ends unexpectedly after it was ready.
             on_learning: called on the same thread with what channels learn from.
+            on_closed: called on the same thread with closed intervals, once :meth:`report` asked for them.
 
         Raises:
             OSError, RuntimeError: the system refuses another process or thread; none is left running.
@@ -87,6 +93,9 @@ class Inference:
         self._on_changes = on_changes
         self._on_failure = on_failure
         self._on_learning = on_learning
+        self._on_closed = on_closed
+        self.clears: Int64 = np.zeros(shape.channels, np.int64)
+        """(rows,) how often each row was cleared."""
         self._numbers: weakref.WeakKeyDictionary[Calibration, int] = weakref.WeakKeyDictionary()
         self._next_number = itertools.count()
         self._questions: dict[int, Future[Arrays]] = {}
@@ -130,6 +139,7 @@ class Inference:
 
     def clear(self, row: int, received: int) -> None:
         """Reset a row before the blocks that arrive from now on; see :class:`Clear`."""
+        self.clears[row] += 1
         self._order(row, Clear(row, received))
 
     def configure(self, order: Configure, calibration: Calibration | None) -> None:
@@ -148,6 +158,10 @@ class Inference:
     def restore(self, order: Restore) -> None:
         """Restore what an earlier run saved of a row."""
         self._order(order.row, order)
+
+    def report(self, wanted: bool) -> None:
+        """Have all closed intervals of channels with a calibration handed over from now on, or no longer."""
+        self._order_all(Report(wanted))
 
     def rebatch(self, batches: Batches) -> None:
         """Use new limits of a batch from now on."""
@@ -205,6 +219,8 @@ class Inference:
                 question.set_result(answer.arrays)
         elif isinstance(answer, Gathered | HeadBlocks):
             self._on_learning(answer)
+        elif isinstance(answer, Closed):
+            self._on_closed(self, answer)
         elif isinstance(answer, WorkerError):
             self._on_failure(answer)
 

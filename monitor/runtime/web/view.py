@@ -20,6 +20,7 @@ from monitor.runtime.internal_errors import Where
 from monitor.runtime.lanes.lane import Lane
 from monitor.runtime.lanes.loading import ModelInfo
 from monitor.runtime.own_model.one_model import OwnShown
+from monitor.runtime.scores.desk import ScoreDesk
 from monitor.runtime.web.connections import Dropped
 
 
@@ -63,6 +64,8 @@ class View:
     """What becomes of the plant's own models."""
     events_dropped: int = 0
     """Alarm events that could not be published."""
+    scores: ScoreDesk | None = None
+    """Writes the scores of intervals; live."""
     workers: Mapping[str, Sequence[int]] = field(default_factory=dict)
     """Process identifiers of the workers, by model."""
     certificates: Mapping[str, float] = field(default_factory=dict)

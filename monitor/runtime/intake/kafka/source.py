@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Never
 
 from monitor.config_kafka import Kafka
 from monitor.errors import MonitorError
+from monitor.runtime.intake.kafka.generation import NONE, generation_of
 from monitor.runtime.intake.kafka.places import KeptPlaces
 from monitor.runtime.intake.kafka.records import PAUSE_S, Records
 from monitor.runtime.intake.kafka.statistics import read_statistics
@@ -58,6 +59,8 @@ class KafkaState(SourceState):
     """Seconds since all records of a partition were last read, of the one that is furthest behind; 0: all are read."""
     protocol: str = ""
     """Protocol that the group speaks."""
+    generation: int = NONE
+    """Generation of the group when our present partitions were assigned."""
     missing: list[str] = field(default_factory=list)
     """Configured topics that the cluster does not have, or does not show us."""
 
@@ -203,8 +206,9 @@ class KafkaSource:
             options["partition.assignment.strategy"] = "cooperative-sticky"
         return make_consumer({**options, **consumer_options(settings)})
 
-    def _assigned(self, consumer: "Consumer", partitions: "list[TopicPartition]") -> None:  # noqa: ARG002
+    def _assigned(self, consumer: "Consumer", partitions: "list[TopicPartition]") -> None:
         self.state.rebalances += 1
+        self.state.generation = self._writer.generation = generation_of(consumer)
         self._writer.owner_since_s = time.time()
         for each in partitions:
             self._records.add((each.topic, each.partition))

@@ -1,8 +1,9 @@
 """Records that the daemon writes: alarm events and changes of baselines, each keyed by its channel.
 
-The producer is idempotent, so a retry writes no record twice. Each record says who wrote it, and since when that one
-had its present partitions. Of two records about one channel the owner's has the later instant, so what a frozen daemon
-writes when it wakes is recognised. Does not handle: what waits and what is dropped (``alarms.publisher``).
+The producer is idempotent, so a retry writes no record twice. Each record says who wrote it, since when that one had
+its present partitions, and the ``generation`` of the group at that time. Of two records about one channel the owner's
+has the higher generation, so what a frozen daemon writes when it wakes is recognised. Does not handle: what waits and
+what is dropped (``alarms.publisher``).
 """
 
 import asyncio
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from monitor.config_kafka import Kafka
 from monitor.errors import ConfigurationError
+from monitor.runtime.intake.kafka.generation import NONE
 from monitor.runtime.kafka_client import client_options, said
 from monitor.runtime.logs import RepeatedLog
 
@@ -37,6 +39,8 @@ class Writer:
     def __init__(self, settings: Kafka) -> None:
         self.owner_since_s = 0.0
         """UNIX seconds at which our present partitions were assigned; 0: none were."""
+        self.generation = NONE
+        """Generation of the group at which they were."""
         self._settings = settings
         self._producer: Producer | None = None
         self._log = RepeatedLog(LOG, time.monotonic)
@@ -51,6 +55,7 @@ class Writer:
         headers: list[tuple[str, str | bytes | None]] = [
             ("writer", self._settings.client_id or ""),
             ("owner-since", f"{self.owner_since_s:.3f}"),
+            ("generation", str(self.generation)),
         ]
         try:
             if self._producer is None:

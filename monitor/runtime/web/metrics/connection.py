@@ -1,8 +1,10 @@
-"""The families about the connection that messages come from: those of MQTT, or those of Kafka."""
+"""The families about the connection: those of MQTT or of Kafka, and of what is written to a topic."""
 
 from monitor.runtime.intake.ingest import Ingest
 from monitor.runtime.intake.kafka.source import KafkaState
+from monitor.runtime.intake.kafka.stream_writer import Reason
 from monitor.runtime.intake.source import SourceState
+from monitor.runtime.scores.desk import ScoreDesk
 from monitor.runtime.web.metrics.exposition import MetricsPage
 
 
@@ -26,3 +28,16 @@ def write_connection(page: MetricsPage, source: SourceState, ingest: Ingest) -> 
         page.single("vibration_mqtt_messages_received_total", "counter", "Messages that arrived.", ingest.messages)
         text = "Payload bytes that arrived."
         page.single("vibration_mqtt_bytes_received_total", "counter", text, ingest.payload_bytes)
+
+
+def write_scores(page: MetricsPage, scores: ScoreDesk | None) -> None:
+    """Write the families of the topic of scores, if there is one."""
+    if scores is None or scores.written is None:
+        return
+    page.single("vibration_scores_written_total", "counter", "Intervals written to kafka.scores_topic.", scores.written)
+    page.family(
+        "vibration_scores_dropped_total",
+        "counter",
+        "Intervals not written to kafka.scores_topic, by reason.",
+        ((f'reason="{reason}"', scores.dropped[reason]) for reason in Reason),
+    )

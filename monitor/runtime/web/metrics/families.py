@@ -21,7 +21,7 @@ from monitor.runtime.lanes.histogram import Histogram
 from monitor.runtime.lanes.lane import Lane
 from monitor.runtime.web import procfs
 from monitor.runtime.web.connections import Dropped
-from monitor.runtime.web.metrics.connection import write_connection
+from monitor.runtime.web.metrics.connection import write_connection, write_scores
 from monitor.runtime.web.metrics.exposition import MetricsPage, label_text
 from monitor.runtime.web.metrics.faults import write_faults
 from monitor.runtime.web.metrics.how_far import write_how_far, write_wording
@@ -284,6 +284,7 @@ def write_service(page: MetricsPage, view: View) -> None:
     )
     write_own_models(page, view)
     page.single("vibration_events_dropped_total", "counter", "Alarm events not published.", view.events_dropped)
+    write_scores(page, view.scores)
     page.family(
         "vibration_certificate_expiry_timestamp_seconds",
         "gauge",

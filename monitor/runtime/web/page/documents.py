@@ -21,7 +21,8 @@ from monitor.core.scoring.calibration import Calibration
 from monitor.core.scoring.kinds import IN_WORDS
 from monitor.quantities import spoken_duration
 from monitor.runtime.intake.channel import Acknowledgement, Channel
-from monitor.runtime.web.page.fleet import Fleet, significant
+from monitor.runtime.rounding import significant
+from monitor.runtime.web.page.fleet import Fleet
 from monitor.runtime.web.page.stream import Feed, event
 from monitor.runtime.web.table import ChannelTable, weights_of
 from monitor.runtime.web.view import Service, View

@@ -6,7 +6,7 @@ to browsers are made from these arrays, so their number does not affect the work
 
 import numpy as np
 
-from monitor.core.arrays import Float32, Floats, Rows
+from monitor.core.arrays import Float32, Rows
 from monitor.runtime.channel_rows import ChannelRows
 from monitor.runtime.lanes.lane import Lane
 from monitor.runtime.web.table import EMPTY, ChannelTable, read_table
@@ -100,16 +100,3 @@ class Fleet:
         self._places = ChannelRows(channels, view.lanes)
         self.generation += 1
         self.places = {channel.labels: place for place, channel in enumerate(channels)}
-
-
-def significant(values: Floats, digits: int = 3) -> list[float | None]:
-    """Values rounded to ``digits`` significant digits; None for values that are not finite."""
-    numbers = values.astype(np.float64)
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        exponent = np.floor(np.log10(np.abs(numbers)))
-        scale = 10.0 ** (digits - 1 - np.where(np.isfinite(exponent), exponent, 0.0))
-        rounded = np.round(numbers * scale) / scale
-    finite = np.isfinite(rounded)
-    if finite.all():
-        return list(rounded.tolist())
-    return [value if known else None for value, known in zip(rounded.tolist(), finite.tolist(), strict=True)]

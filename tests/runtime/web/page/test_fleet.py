@@ -1,12 +1,10 @@
-import math
-
 import numpy as np
 
 from monitor.bench.alone import bench_calibration
 from monitor.runtime.web.metrics.exposition import MetricsPage
 from monitor.runtime.web.metrics.families import write_channels
 from monitor.runtime.web.page.documents import FleetMessages, figures_documents
-from monitor.runtime.web.page.fleet import HISTORY_SAMPLES, Fleet, significant
+from monitor.runtime.web.page.fleet import HISTORY_SAMPLES, Fleet
 from tests.support.page_plant import Plant
 
 RATE_HZ = 800
@@ -132,13 +130,6 @@ def test_a_channel_tells_its_measured_quantities_until_they_are_too_old() -> Non
     plant.silent_after_s = 10.0
     assert exported() == []
     assert shown() == [{"speed_rpm": unknown, "load": unknown}, *others]
-
-
-def test_significant_digits() -> None:
-    values = np.array([0.0, 1234.5, -0.00123456, math.nan, math.inf, 9.999, 1e-9], np.float64)
-    assert significant(values) == [0.0, 1230.0, -0.00123, None, None, 10.0, 1e-9]
-    assert significant(np.array([0.30624, 2.0], np.float32)) == [0.306, 2.0]
-    assert significant(np.array([], np.float32)) == []
 
 
 def test_a_fleet_without_channels_has_a_table() -> None:
