@@ -6,12 +6,14 @@ per process.
 
 import json
 import os
+import re
 import subprocess
 import tempfile
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.request import urlopen
@@ -20,6 +22,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from monitor.bench.alone import bench_calibration
 from monitor.bench.load import Load, Sent, send_load
+from monitor.bench.load_kafka import own_topic, send_load_kafka
+from monitor.config_kafka import Kafka
 from monitor.config_mqtt import Mqtt
 from monitor.errors import MonitorError
 from monitor.model.artefact.artefact import load_artefact
@@ -28,11 +32,19 @@ from monitor.runtime.lanes import interpreter
 from monitor.runtime.web import procfs
 from monitor.shipped import shipped
 
+BLOCK_SAMPLES = 100
+"""Samples of a block of the shipped model."""
+
 QUIET_S = 0.5
 """Seconds without change after which everything has arrived. Shorter: the last messages of a slow broker are missed.
 Longer: the benchmark takes longer."""
 
 CALIBRATION = "bench.calibration"
+
+OWN_NAME = "vibration-monitor-bench-{}"
+"""Name of the benchmark's clients, its group and its topic, with the process in it."""
+
+LAG = re.compile(r"^vibration_kafka_lag_records (\S+)$", re.MULTILINE)
 
 Samples = dict[str, list[tuple[dict[str, str], float]]]
 
@@ -71,19 +83,35 @@ class EndToEnd:
     """Memory of the daemon and its workers, shared memory counted once; sampled every second during the load."""
     scrape_s: list[float] = field(default_factory=list)
     """Duration of each scrape during the load, in seconds."""
+    lag_records_max: int = 0
+    """From Kafka: most records that were still to be read at a scrape."""
     recovered_s: float = 0.0
     """Seconds from the end of the load until the backlog was empty."""
 
+    @property
+    def cpu_ms_per_million(self) -> float:
+        """Processor time of daemon and workers a million samples that arrived, in ms; NaN: none did."""
+        used_s = sum(seconds for name, seconds in self.cpu_s.items() if name != "generator")
+        return 1e9 * used_s / self.samples_received if self.samples_received else float("nan")
+
+    @property
+    def scored_per_s(self) -> float:
+        """Samples a second that were scored, from the beginning of the load until the backlog was empty."""
+        return self.blocks_scored * BLOCK_SAMPLES / (self.sent.seconds + self.recovered_s)
+
 
 def run_end_to_end(
-    broker: Mqtt, load: Load, *, workers: int = 0, buffer_s: float = 2.0, calibrated: bool = False
+    broker: Mqtt | Kafka, load: Load, *, workers: int = 0, buffer_s: float = 2.0, calibrated: bool = False
 ) -> EndToEnd:
     """Run a daemon and a load against a broker; with ``calibrated``, every channel also gets a score.
 
     Raises:
         MonitorError: the broker or the daemon fails.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        if isinstance(broker, Kafka):
+            broker = stack.enter_context(own_topic(broker, OWN_NAME.format(os.getpid())))
         config = Path(folder) / "config.yaml"
         if calibrated:
             sha256 = load_artefact(shipped("models/reference")).sha256
@@ -100,13 +128,14 @@ def run_end_to_end(
         ) as daemon:
             try:
                 address = _address(daemon)
-                _wait(lambda: _value(_scrape(address), "vibration_mqtt_connected") == 1, 20, "the daemon to connect")
+                connected = f"vibration_{broker.section}_connected"
+                _wait(lambda: _value(_scrape(address), connected) == 1, 20, "the daemon to connect")
                 return _observe(address, daemon.pid, broker, load)
             finally:
                 daemon.terminate()
 
 
-def _observe(address: str, pid: int, broker: Mqtt, load: Load) -> EndToEnd:
+def _observe(address: str, pid: int, broker: Mqtt | Kafka, load: Load) -> EndToEnd:
     ended = threading.Event()
     before = _cpu_s(pid)
     result = EndToEnd(Sent(0, 0, 0.0, 0.0))
@@ -114,14 +143,16 @@ def _observe(address: str, pid: int, broker: Mqtt, load: Load) -> EndToEnd:
     def watch() -> None:
         while not ended.wait(1.0):
             began_s = time.monotonic()
-            _fetch(address)
+            page = _fetch(address)
             result.scrape_s.append(time.monotonic() - began_s)
+            lag = LAG.search(page)
+            result.lag_records_max = max(result.lag_records_max, int(float(lag[1])) if lag else 0)
             result.resident_memory_bytes.append(sum(map(procfs.proportional_bytes, [pid, *procfs.children(pid)])))
 
     watcher = threading.Thread(target=watch)
     watcher.start()
     try:
-        result.sent = send_load(broker, load)
+        result.sent = send_load_kafka(broker, load) if isinstance(broker, Kafka) else send_load(broker, load)
     finally:
         ended.set()
         watcher.join()
@@ -188,17 +219,16 @@ def _quantile(page: Samples, name: str, q: float) -> float:
     return min((bound for bound, value in buckets if total and value >= q * total), default=float("nan"))
 
 
-def _config(broker: Mqtt, load: Load, workers: int, buffer_s: float, calibrated: bool) -> str:
+def _config(broker: Mqtt | Kafka, load: Load, workers: int, buffer_s: float, calibrated: bool) -> str:
     calibration = f", calibration: {CALIBRATION}" if calibrated else ""
-    own: dict[str, object] = {
-        "client_id": f"vibration-monitor-bench-{os.getpid()}",
-        "version": "3.1.1",
-        "status_topic": f"vibration-monitor-bench/{os.getpid()}",
-        "events_topic": None,
-        "homeassistant": {},
-    }
+    name = OWN_NAME.format(os.getpid())
+    own: dict[str, object] = {"client_id": name, "events_topic": None, "baselines_topic": None}
+    if isinstance(broker, Kafka):
+        own |= {"group": name, "start": "earliest", "conditions_topic": None, "scores_topic": None}
+    else:
+        own |= {"version": "3.1.1", "status_topic": f"vibration-monitor-bench/{os.getpid()}", "homeassistant": {}}
     return (
-        f"mqtt: {json.dumps(broker.model_dump(mode='json') | own)}\n"
+        f"{broker.section}: {json.dumps(broker.model_dump(mode='json') | own)}\n"
         "sensors: [{topic: 'load/{machine}/{axis}', payload: {format: float32}, "
         f"sampling_rate_hz: {load.sampling_rate_hz}{calibration}}}]\n"
         f"limits: {{channels: {load.channels}, buffer: {buffer_s}}}\n"

@@ -1,12 +1,13 @@
-"""An MQTT load generator with very low CPU use: packets are built once and sent repeatedly.
+"""A load of messages at a constant rate, and its generator over MQTT, which uses very little processor time.
 
 paho opens the connection. The prebuilt PUBLISH packets (MQTT 3.1.1, QoS 0) of many channels are then written to its
-socket in one call.
+socket in one call. Does not handle: the same over Kafka (``load_kafka``).
 """
 
 import itertools
 import struct
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,37 +66,58 @@ def send_load(broker: Mqtt, load: Load) -> Sent:
         ConfigurationError: a password or certificate cannot be read.
         MonitorError: there is no broker, or the connection was lost.
     """
-    rounds = [_round(load, seed) for seed in range(4)]
-    period_s = load.message_samples / load.sampling_rate_hz / load.factor
-    count = max(1, round(load.seconds / period_s))
+    packets = [
+        [publish_packet(topic(channel), payload) for channel in range(load.channels)] for payload in payloads(load)
+    ]
+    rounds = [[b"".join(each[first:last]) for first, last in steps(load)] for each in packets]
     try:
         client = _connect(broker)
         connection: Any = client.socket()
         connection.setblocking(True)
-        cpu_s = time.process_time()
-        began_s = time.monotonic()
-        for number in range(count):
-            for step, packets in enumerate(rounds[number % len(rounds)]):
-                due_s = began_s + (number + step / STEPS) * period_s
-                time.sleep(max(0.0, due_s - time.monotonic()))
-                connection.sendall(packets)
-        seconds = time.monotonic() - began_s
-        cpu_s = time.process_time() - cpu_s
+        sent = paced(load, lambda number, step: connection.sendall(rounds[number % len(rounds)][step]))
         connection.sendall(b"\xe0\x00")  # DISCONNECT
         connection.close()
     except OSError as error:
         raise MonitorError(f"load: sending to the broker at {broker.url} failed: {error}") from error
+    return sent
+
+
+def payloads(load: Load) -> list[bytes]:
+    """What the messages hold, in turn."""
+    found = []
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        base = np.sin(0.1 * np.arange(load.message_samples)) + 0.3 * rng.normal(size=load.message_samples)
+        found.append(packed_samples(base.astype(np.float32)))
+    return found
+
+
+def steps(load: Load) -> list[tuple[int, int]]:
+    """The channels of each step of a round: number of the first, and of the one after the last."""
+    bounds = np.linspace(0, load.channels, STEPS + 1).astype(int).tolist()
+    return list(itertools.pairwise(bounds))
+
+
+def paced(load: Load, send: Callable[[int, int], object], finish: Callable[[], object] = lambda: None) -> Sent:
+    """Send a load at its rate, or as fast as it goes.
+
+    Args:
+        load: the load.
+        send: called with the number of a round and that of its step; sends them.
+        finish: called at the end; waits until all is sent.
+    """
+    period_s = load.message_samples / load.sampling_rate_hz / load.factor
+    count = max(1, round(load.seconds / period_s))
+    cpu_s = time.process_time()
+    began_s = time.monotonic()
+    for number in range(count):
+        for step in range(STEPS):
+            due_s = began_s + (number + step / STEPS) * period_s
+            time.sleep(max(0.0, due_s - time.monotonic()))
+            send(number, step)
+    finish()
     messages = count * load.channels
-    return Sent(messages, messages * load.message_samples, seconds, cpu_s)
-
-
-def _round(load: Load, seed: int) -> list[bytes]:
-    rng = np.random.default_rng(seed)
-    base = np.sin(0.1 * np.arange(load.message_samples)) + 0.3 * rng.normal(size=load.message_samples)
-    payload = packed_samples(base.astype(np.float32))
-    packets = [publish_packet(topic(channel), payload) for channel in range(load.channels)]
-    bounds = np.linspace(0, load.channels, STEPS + 1).astype(int)
-    return [b"".join(packets[first:last]) for first, last in itertools.pairwise(bounds)]
+    return Sent(messages, messages * load.message_samples, time.monotonic() - began_s, time.process_time() - cpu_s)
 
 
 def publish_packet(name: str, payload: bytes) -> bytes:

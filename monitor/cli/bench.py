@@ -10,6 +10,7 @@ import click
 from monitor.bench.load import Load
 from monitor.cli.broker_options import FILE, broker_settings
 from monitor.cli.model_argument import named_model
+from monitor.config_kafka import Kafka
 from monitor.config_mqtt import Mqtt
 from monitor.errors import ConfigurationError
 
@@ -23,18 +24,23 @@ from monitor.errors import ConfigurationError
 )
 @click.option("--workers", type=click.IntRange(0, 256), default=0, show_default=True, help="0: one for each core.")
 @click.option("--sampling-rate-hz", "rates_hz", type=float, multiple=True, default=(12800.0,), show_default=True)
-@click.option("--mqtt", "url", help="Measure end to end over the broker at this address.")
+@click.option("--mqtt", "mqtt_url", help="Measure end to end over the MQTT broker at this address.")
+@click.option(
+    "--kafka",
+    "kafka_url",
+    help="Measure end to end over the Kafka cluster at this address (kafka://host:9092), in a topic of its own.",
+)
 @click.option(
     "--config",
     "config_file",
     type=FILE,
-    help="With --mqtt: take user, password and TLS from the section mqtt of this file.",
+    help="End to end: take accounts and TLS from the section mqtt or kafka of this file.",
 )
-@click.option("--channels", type=click.IntRange(1, 1_000_000), default=1000, show_default=True, help="With --mqtt.")
+@click.option("--channels", type=click.IntRange(1, 1_000_000), default=1000, show_default=True, help="End to end.")
 @click.option(
     "--message-samples", type=click.IntRange(1, 1_000_000), default=1000, show_default=True, help="With --mqtt."
 )
-@click.option("--seconds", type=click.FloatRange(1, 3600), default=60.0, show_default=True, help="With --mqtt.")
+@click.option("--seconds", type=click.FloatRange(1, 3600), default=60.0, show_default=True, help="End to end.")
 @click.option(
     "--load",
     "factor",
@@ -43,14 +49,15 @@ from monitor.errors import ConfigurationError
     show_default=True,
     help="Multiple of the sampling rate that is sent.",
 )
-@click.option("--calibrated", is_flag=True, help="With --mqtt: every channel has a calibration, and so a score.")
+@click.option("--calibrated", is_flag=True, help="End to end: every channel has a calibration, and so a score.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(
     model: Path | None,
     engine: str,
     workers: int,
     rates_hz: tuple[float, ...],
-    url: str | None,
+    mqtt_url: str | None,
+    kafka_url: str | None,
     config_file: Path | None,
     channels: int,
     message_samples: int,
@@ -63,12 +70,9 @@ def command(
 
     Example: vibration-monitor bench --json
     """
-    if url is not None:
+    if mqtt_url is not None or kafka_url is not None:
         load = Load(channels, rates_hz[0], message_samples, seconds, factor)
-        broker = broker_settings(config_file, {"url": url}, {})
-        if not isinstance(broker, Mqtt):
-            raise ConfigurationError(f"--mqtt: '{url}' is the address of a Kafka cluster; write mqtt://host:1883")
-        _end_to_end(broker, load, workers, calibrated=calibrated, as_json=as_json)
+        _end_to_end(_broker(config_file, mqtt_url, kafka_url), load, workers, calibrated=calibrated, as_json=as_json)
         return
     from monitor.bench import alone
     from monitor.model.artefact.artefact import load_artefact
@@ -105,12 +109,29 @@ def command(
         click.echo(f"one block against Keras predict: {ratio:,.0f} times faster")
 
 
-def _end_to_end(broker: Mqtt, load: Load, workers: int, *, calibrated: bool, as_json: bool) -> None:
+def _broker(config_file: Path | None, mqtt_url: str | None, kafka_url: str | None) -> Mqtt | Kafka:
+    """The broker to measure over.
+
+    Raises:
+        ConfigurationError: the options contradict each other, or the settings are invalid.
+    """
+    if mqtt_url is not None and kafka_url is not None:
+        raise ConfigurationError("--mqtt and --kafka are both given; measure one after the other")
+    broker = broker_settings(config_file, {"url": mqtt_url or kafka_url}, {})
+    if mqtt_url is not None and not isinstance(broker, Mqtt):
+        raise ConfigurationError(f"--mqtt: '{mqtt_url}' is the address of a Kafka cluster; write --kafka {mqtt_url}")
+    if kafka_url is not None and not isinstance(broker, Kafka):
+        raise ConfigurationError(f"--kafka: '{kafka_url}' is no Kafka cluster; write kafka://host:9092")
+    return broker
+
+
+def _end_to_end(broker: Mqtt | Kafka, load: Load, workers: int, *, calibrated: bool, as_json: bool) -> None:
     from monitor.bench.end_to_end import run_end_to_end
 
     result = run_end_to_end(broker, load, workers=workers, calibrated=calibrated)
     if as_json:
-        click.echo(json.dumps(asdict(result)))
+        rates = {"scored_per_s": result.scored_per_s, "cpu_ms_per_million": result.cpu_ms_per_million}
+        click.echo(json.dumps(asdict(result) | rates))
         return
     sent = result.sent
     lines = {
@@ -124,7 +145,11 @@ def _end_to_end(broker: Mqtt, load: Load, workers: int, *, calibrated: bool, as_
         "scrape": f"max {max(result.scrape_s, default=0) * 1e3:.0f} ms",
         "memory": f"{max(result.resident_memory_bytes, default=0) / 1e6:.0f} MB at most",
         "recovered": f"{result.recovered_s:.1f} s after the end",
+        "rate": f"{result.scored_per_s / 1e6:.2f} million samples/s scored, until the backlog was empty",
+        "processor": f"{result.cpu_ms_per_million:.1f} ms a million samples, without generator and broker",
     }
+    if isinstance(broker, Kafka):
+        lines["lag"] = f"max {result.lag_records_max} records still to be read at a scrape"
     for name, text in lines.items():
         click.echo(f"{name:10} {text}")
     for name, cpu_s in sorted(result.cpu_s.items(), key=lambda item: -item[1]):

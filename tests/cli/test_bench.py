@@ -7,11 +7,13 @@ import pytest
 from monitor.bench import alone
 from monitor.bench.end_to_end import run_end_to_end
 from monitor.bench.load import Load
+from monitor.config_kafka import Kafka
 from monitor.config_mqtt import Mqtt
 from monitor.model.artefact.artefact import load_artefact
 from monitor.shipped import shipped
 from tests.support.authority import Authority
-from tests.support.commands import document
+from tests.support.commands import document, refusal
+from tests.support.kafka.broker import kafka
 from tests.support.servers import mosquitto
 from tests.system.test_tls import PASSWORD, closed_broker
 
@@ -77,3 +79,32 @@ def test_a_broker_that_asks_for_everything_takes_a_load(tmp_path: Path) -> None:
         keys = {"url": f"mqtts://127.0.0.1:{port}", "user": "monitor", "password_file": tmp_path / "password"}
         result = run_end_to_end(Mqtt.model_validate({**keys, "tls": tls}), Load(2, 12800.0, 1000, 1.0), workers=1)
     assert result.samples_received == result.sent.samples > 0
+
+
+@pytest.mark.system
+def test_a_load_over_kafka_is_scored_completely_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    load = Load(20, 12800.0, 1000, 3.0)
+    with kafka(tmp_path) as broker:
+        result = run_end_to_end(Kafka(bootstrap=broker.bootstrap), load, workers=2, calibrated=True)
+        assert result.channels_with_score == 20
+        assert result.sent.samples == result.samples_received == 20 * 38 * 1000
+        assert result.blocks_skipped == {"warm_up": 20 * 25}
+        assert result.blocks_scored == 20 * (380 - 25)
+        assert result.messages_rejected == {}
+        assert min(result.cpu_s.values()) > 0
+        assert result.cpu_ms_per_million > 0
+        assert 0 < result.scored_per_s < 1.1 * 20 * 12800
+        left = broker.topics()
+    assert [topic for topic in left if "bench" in topic] == []
+
+
+def test_the_broker_is_named_once_and_rightly() -> None:
+    assert str(refusal("bench", "--mqtt", "kafka://a:9092")) == (
+        "--mqtt: 'kafka://a:9092' is the address of a Kafka cluster; write --kafka kafka://a:9092"
+    )
+    assert str(refusal("bench", "--kafka", "mqtt://a")) == (
+        "--kafka: 'mqtt://a' is no Kafka cluster; write kafka://host:9092"
+    )
+    assert str(refusal("bench", "--kafka", "kafka://a", "--mqtt", "mqtt://a")) == (
+        "--mqtt and --kafka are both given; measure one after the other"
+    )

@@ -86,6 +86,10 @@ class KafkaBroker:
             done.result(20)
         wait_for(lambda: topic in admin.list_topics(timeout=10).topics, f"topic {topic}")
 
+    def topics(self) -> list[str]:
+        """The names of all topics."""
+        return list(self._admin().list_topics(timeout=10).topics)
+
     def grow(self, topic: str, partitions: int) -> None:
         """Give a topic more partitions."""
         admin = self._admin()  # it must live until the answer
