@@ -93,6 +93,10 @@ class Kafka(Section):
     ``scores.schema.json`` beside this file describes it. Without it, none are written."""
     baselines_topic: str | None = Field(default=None, examples=["vibration.baselines"])
     """Topic for changes of baselines as JSON, as alarm events."""
+    state_topic: str | None = Field(default=None, examples=["vibration.state"])
+    """Compacted topic with the state of every channel, so that a channel goes on where the daemon before it stopped;
+    without it, a channel that moves to another daemon begins anew. All daemons of a group name the same one, and every
+    group its own."""
     protocol: Literal["auto", "consumer", "classic"] = "auto"
     """Protocol of the group: ``auto`` is ``consumer`` (KIP-848, Kafka 4.0) where the brokers have it, else
     ``classic``."""
@@ -118,7 +122,7 @@ class Kafka(Section):
                 raise ValueError(f"'{broker.strip()}' is not the address of a broker; write for example localhost:9092")
         return bootstrap
 
-    @field_validator("topic", "conditions_topic", "events_topic", "scores_topic", "baselines_topic")
+    @field_validator("topic", "conditions_topic", "events_topic", "scores_topic", "baselines_topic", "state_topic")
     @classmethod
     def _topics(cls, topic: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
         named = (topic,) if isinstance(topic, str) else topic
@@ -145,7 +149,7 @@ class Kafka(Section):
 
     @model_validator(mode="after")
     def _secured(self) -> Self:
-        written = (self.events_topic, self.scores_topic, self.baselines_topic)
+        written = (self.events_topic, self.scores_topic, self.baselines_topic, self.state_topic)
         named = [*self.topics, self.conditions_topic, *written]
         if twice := next((topic for topic in named if topic is not None and named.count(topic) > 1), None):
             raise ValueError(f"the topic '{twice}' is named twice; what is read and what is written needs its own")

@@ -75,6 +75,10 @@ def sensor(**changes: str) -> str:
             "kafka: the topic 'a' is named twice; what is read and what is written needs its own",
         ),
         (
+            SENSOR + "kafka: {events_topic: a, state_topic: a}",
+            "kafka: the topic 'a' is named twice; what is read and what is written needs its own",
+        ),
+        (
             SENSOR + "kafka: {options: {group.id: x}}",
             "kafka.options: 'group.id' is set by the daemon itself, from its own keys; leave it out",
         ),

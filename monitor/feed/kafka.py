@@ -12,6 +12,7 @@ from monitor.config_kafka import Kafka
 from monitor.core.messages.rejection import Rejected
 from monitor.errors import MonitorError
 from monitor.runtime.intake.mqtt.direct_client import Deliver
+from monitor.runtime.intake.source import Reached
 from monitor.runtime.kafka_client import client_options, partitions_of, said
 
 if TYPE_CHECKING:
@@ -111,6 +112,10 @@ class HandedOn:
     def knows(self, topic: str) -> bool:  # noqa: ARG002
         """Nothing is let go of."""
         return False
+
+    def reached(self, topic: str) -> Reached | None:  # noqa: ARG002
+        """Nothing is read again."""
+        return None
 
     def reject(self, topic: str, rejected: Rejected) -> None:
         """A record without a topic is nobody's."""

@@ -106,9 +106,7 @@ class Daemon:
             lambda: self._broker.state, lambda: self.ingest.channels, self._wall_clock, self._errors
         )
         soon = partial(partial, loop.call_soon_threadsafe)
-        self._loader = Lanes(
-            soon(self._alarms_changed), soon(self._fail), self.learning.gathered, soon(self._scores.closed)
-        )
+        self._loader = Lanes(soon(self._alarms_changed), soon(self._fail), self.learning.gathered, self._scores.heard)
         self._lanes = self._loader.load(self.config, self._config_file, {})
         self._stack.callback(self._stop_lanes)
         self._stack.callback(self.learning.close)
@@ -118,7 +116,9 @@ class Daemon:
         self.ingest = Ingest(
             self.config, rings, self._new_channel, time.monotonic, self._errors, self._conditions, self._leave
         )
-        self._broker = Broker(self.config, self.ingest, self._errors)
+        memory = self._memory = Memory(self.config.state_dir, self._wall_clock, self.config.limits.channels)
+        self._saving = Saving(memory, self.ingest, lambda: self.config, self._inference, self._forget, self._errors)
+        self._broker = Broker(self.config, self.ingest, self._errors, self._saving.moving(self._scores))
         self._scores.configure(self.config, self._inference())
         self._stack.push_async_callback(self._scores.close)
         self._evidence = EvidenceWriter(self.config.evidence, evidence_dir(self.config), asyncio.sleep, self._errors)
@@ -161,10 +161,6 @@ class Daemon:
             self.config.state_dir, self._shared, lambda: self.ingest.channels, now_s, named, self._errors
         )
         self._stack.callback(self.diagnosis.close)
-        memory = self._memory = Memory(
-            self.config.state_dir, time.monotonic, lambda: self._wall_clock.offset_s, self.config.limits.channels
-        )
-        self._saving = Saving(memory, self.ingest, lambda: self.config, self._inference, self._forget, self._errors)
         self.acknowledgements = Acknowledgements(
             lambda: self.config.label_names, now_s, page, self._events.state, self._saving.wanted.set
         )

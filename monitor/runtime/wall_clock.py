@@ -39,6 +39,10 @@ class WallClock:
             self._offset_s = offset_s
         return self._offset_s
 
+    def monotonic_s(self) -> float:
+        """Monotonic seconds now."""
+        return self._monotonic()
+
     def now_s(self) -> float:
         """UNIX seconds now."""
         return self.unix_s(self._monotonic())

@@ -7,13 +7,11 @@ import pytest
 
 from monitor.core.arrays import Arrays, Float32
 from monitor.core.forecaster import make_forecaster
-from monitor.core.learning.fit import calibrate
-from monitor.core.learning.head_fit import Stretch
 from monitor.core.pipeline import Pipeline
 from monitor.core.resume import NOWHERE
 from monitor.core.rings import Rings
 from monitor.core.scoring.calibration import Calibration
-from tests.support.healthy import BLOCK, INTERVAL, RATE, signal
+from tests.support.healthy import BLOCK, INTERVAL, network_calibration, signal
 from tests.support.numpy_engine import NumpyEngine
 
 WARMUP = 5
@@ -70,21 +68,7 @@ class Process:
 
 @pytest.fixture(scope="module")
 def calibration() -> Calibration:
-    """Of a head that uses the forecasts of the network."""
-    process = Process(None)
-    seen: list[tuple[Float32, Float32]] = []
-    process.pipeline.listener = lambda batch: seen.append((batch.signal[0].copy(), batch.forecast[0].copy()))
-    process.take(signal(2000, 1).reshape(-1), 0)
-    signals, forecasts = (np.stack([each[i] for each in seen]) for i in (0, 1))
-    found = calibrate(
-        [[Stretch(signals[0], signals[1:], forecasts[1:])]],
-        interval_blocks=INTERVAL,
-        warmup_blocks=WARMUP,
-        sampling_rate_hz=RATE,
-        block_samples=BLOCK,
-    )
-    assert isinstance(found, Calibration)
-    return found
+    return network_calibration(NumpyEngine(BLOCK), 20, WARMUP)
 
 
 def stream() -> Float32:

@@ -6,9 +6,12 @@ import numpy as np
 from scipy.signal import lfilter
 
 from monitor.core.arrays import Bool, Float32, Floats, Rows
+from monitor.core.forecaster import Engine, make_forecaster
 from monitor.core.gap import ComparedBlocks, GapFigures, GapSums
 from monitor.core.learning.fit import calibrate
 from monitor.core.learning.head_fit import Stretch
+from monitor.core.pipeline import Pipeline
+from monitor.core.rings import Rings
 from monitor.core.scoring.calibration import Calibration
 from monitor.core.scoring.kinds import Kind
 from monitor.core.scoring.observations import Observations, ObservationSums
@@ -57,6 +60,26 @@ def calibrated(
         block_samples=BLOCK,
         recordings=range(len(stretches)),
         quantities=quantities,
+    )
+
+
+def network_calibration(engine: Engine, level_blocks: int, warmup_blocks: int) -> Calibration:
+    """Of a channel whose head uses what a network forecasts of it."""
+    row = np.zeros(1, np.intp)
+    pipeline, rings = Pipeline(make_forecaster(engine, "carried", 1), 1, BLOCK, level_blocks), Rings(1, 2000, BLOCK)
+    pipeline.configure(row, INTERVAL, warmup_blocks)
+    seen: list[tuple[Float32, Float32]] = []
+    pipeline.listener = lambda batch: seen.append((batch.signal[0].copy(), batch.forecast[0].copy()))
+    rings.append(0, signal(2000, 1).reshape(-1), 1.0, 0.0)
+    while (due := rings.take()) is not None:
+        pipeline.process(due)
+    signals, forecasts = (np.stack([each[i] for each in seen]) for i in (0, 1))
+    return calibrate(
+        [[Stretch(signals[0], signals[1:], forecasts[1:])]],
+        interval_blocks=INTERVAL,
+        warmup_blocks=warmup_blocks,
+        sampling_rate_hz=RATE,
+        block_samples=BLOCK,
     )
 
 

@@ -13,6 +13,7 @@ from monitor.config_sensors import Sensor
 from monitor.core.messages.decode import SPARKPLUG
 from monitor.core.messages.sparkplug.addresses import message_filters
 from monitor.core.messages.topics import TopicPattern, covers
+from monitor.runtime.intake.kafka.ownership import Owner
 from monitor.runtime.intake.mqtt.connection import MqttSource
 from monitor.runtime.intake.source import Receiver, Source, SourceState
 from monitor.runtime.internal_errors import InternalErrors, supervised
@@ -25,15 +26,16 @@ seconds for which the longest-lived quantity of Kafka holds."""
 class Broker:
     """The connection to the broker of the running configuration."""
 
-    def __init__(self, config: Config, receiver: Receiver, errors: InternalErrors) -> None:
+    def __init__(self, config: Config, receiver: Receiver, errors: InternalErrors, owner: Owner | None = None) -> None:
         """Prepare a connection; :meth:`start` connects.
 
         Args:
             config: has the broker's address and the topics of the sensors and of their conditions.
             receiver: takes each message, on the event loop.
             errors: counts unexpected errors.
+            owner: has the state that moves with the channels of a consumer group.
         """
-        self._receiver = receiver
+        self._receiver, self._owner = receiver, owner
         self._state_dir = config.state_dir  # a reload cannot change it
         self._errors = errors
         self._wanted = _wanted(config)
@@ -77,7 +79,7 @@ class Broker:
         if isinstance(settings, Kafka):
             from monitor.runtime.intake.kafka.source import KafkaSource
 
-            return KafkaSource(settings, self._receiver, longest_age_s, self._state_dir)
+            return KafkaSource(settings, self._receiver, longest_age_s, self._state_dir, self._owner)
         return MqttSource(settings, samples + conditions, self._deliver, conditions)
 
     def _deliver(self, topic: str, payload: bytes, retained: bool) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from monitor.config_sensors import Sensor
+from monitor.core.arrays import Numbers
 from monitor.core.learning.bursts import Burst
 from monitor.core.scoring.alarm import State
 from monitor.core.scoring.calibration import Calibration
@@ -116,6 +117,8 @@ class Channel:
     """Monotonic instant of the last samples."""
     hole_samples: int = 0
     """Samples of messages rejected since the last message that was used."""
+    lead_samples: int = 0
+    """Samples to leave out of the next messages, so that blocks begin where they began in the worker before."""
     measured_from_s: float = 0.0
     """Monotonic instant since which samples came without interruption; 0: none came in this run."""
     measured_from_samples: int = 0
@@ -162,6 +165,12 @@ class Channel:
     def name(self) -> str:
         """The label values as one text: ``machine/sensor/axis``."""
         return "/".join(value for value in self.labels if value)
+
+    def without_lead(self, samples: Numbers) -> Numbers:
+        """The samples of a message, (n,), without those of them that are to be left out."""
+        left_out = min(self.lead_samples, len(samples))
+        self.lead_samples -= left_out
+        return samples[left_out:]
 
     def restart_measurement(self, now_s: float, coming: int = 0) -> None:
         """Measure the rate from ``now_s`` on, without the ``coming`` samples that are about to be received."""

@@ -20,6 +20,7 @@ from monitor.runtime.intake.conditions import Conditions
 from monitor.runtime.intake.matching import Matching
 from monitor.runtime.intake.route import NO_HOLE, REFUSALS, Axes, Route, require_label, size_bytes
 from monitor.runtime.intake.sink import SampleSink
+from monitor.runtime.intake.source import Reached
 from monitor.runtime.intake.sparkplug import Order, Sparkplug
 from monitor.runtime.internal_errors import InternalErrors, Where
 from monitor.runtime.logs import RepeatedLog
@@ -85,7 +86,7 @@ class Ingest:
         label_names, self._matching = self._matching.label_names, Matching(config)
         kept_lanes = {name for name, lane in rings.items() if self._rings.get(name) is lane}
         self._rings = rings
-        kept = [c for c in self.channels.values() if c.model in kept_lanes and self._keeps(c, label_names)]
+        kept = [c for c in self.channels.values() if c.model in kept_lanes and self._matching.keeps(c, label_names)]
         kept_labels = {channel.labels for channel in kept}
         gone = [channel for labels, channel in self.channels.items() if labels not in kept_labels]
         self.channels.clear()
@@ -109,14 +110,6 @@ class Ingest:
             route.sensor = next(iter(route.channels.values())).sensor
         self._kept_bytes = sum(route.kept_bytes for route in self._keeping.values())
         return gone
-
-    def _keeps(self, channel: Channel, label_names: tuple[str, ...]) -> bool:
-        sensor, labels = self._matching.match(channel.topic)
-        if sensor is None or sensor.samples_only != channel.sensor.samples_only:
-            return False
-        before = {name: value for name, value in zip(label_names, channel.labels, strict=True) if value}
-        now = {"axis": channel.labels[-1], **labels}
-        return before == {name: value for name, value in now.items() if value}
 
     def deliver(self, topic: str, payload: bytes, *, retained: bool = False, arrived_s: float | None = None) -> None:
         """Process one message; any error in it is counted and costs this message only.
@@ -207,6 +200,11 @@ class Ingest:
     def knows(self, topic: str) -> bool:
         """Whether a topic has channels."""
         return topic in self._routes
+
+    def reached(self, topic: str) -> Reached | None:
+        """How far the stream of a topic is; None: it has no channels."""
+        route = self._routes.get(topic)
+        return None if route is None else route.reached()
 
     def has_room(self, topic: str) -> bool:
         """Whether the buffers of all channels of a topic are less than half full; also without channels."""
@@ -338,6 +336,8 @@ class Ingest:
             if starts or channel.hole_samples or now_s - channel.last_sample_s > pause_s:
                 silent_after_s = self._config.scoring.silent_after
                 route.interrupt(channel, now_s, silent_after_s, starts=starts, missing=missing)
+            if channel.lead_samples:
+                samples = channel.without_lead(samples)  # noqa: PLW2901
             unfitting = rings.append(row, samples, factor, now_s)
             channel.samples_received += count - unfitting
             channel.last_sample_s = now_s

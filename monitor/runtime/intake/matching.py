@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from monitor.config import Config
 from monitor.config_sensors import Sensor
 from monitor.core.messages.topics import TopicPattern
+from monitor.runtime.intake.channel import Channel
 
 
 class Matching:
@@ -29,3 +30,12 @@ class Matching:
     def values(self, labels: Mapping[str, str]) -> tuple[str, ...]:
         """The values of all label names; a label that a sensor lacks is empty."""
         return tuple(labels.get(name, "") for name in self.label_names)
+
+    def keeps(self, channel: Channel, label_names: tuple[str, ...]) -> bool:
+        """Whether a channel has the sensor and the labels that it had; ``label_names``: those that it had."""
+        sensor, labels = self.match(channel.topic)
+        if sensor is None or sensor.samples_only != channel.sensor.samples_only:
+            return False
+        before = {name: value for name, value in zip(label_names, channel.labels, strict=True) if value}
+        now = {"axis": channel.labels[-1], **labels}
+        return before == {name: value for name, value in now.items() if value}

@@ -13,6 +13,7 @@ from monitor.core.messages.decode import Decoder, Reason, Rejected, decoder
 from monitor.core.messages.silence import Silence
 from monitor.runtime.intake.channel import Channel
 from monitor.runtime.intake.sink import SampleSink
+from monitor.runtime.intake.source import Reached
 
 Axes = Mapping[str, Numbers]
 """The samples of a message by axis."""
@@ -84,6 +85,11 @@ class Route:
     def kept_bytes(self) -> int:
         """Memory of the messages that wait."""
         return self.continuity.kept_bytes + self.silence.kept_bytes
+
+    def reached(self) -> Reached:
+        """How far the stream is."""
+        following = {axis: self.rings.next_sample(channel.row) for axis, channel in self.channels.items()}
+        return Reached(self.count, following, self.keeps)
 
     def measure_pause(self, count: int) -> None:
         """Set the samples of a message, and the longest pause that follows from it."""

@@ -5,9 +5,9 @@
 wants (``broker``).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from monitor.core.messages.rejection import Rejected
 
@@ -51,6 +51,17 @@ class Source(Protocol):
         """Say goodbye while still connected; :meth:`run` is cancelled afterwards."""
 
 
+class Reached(NamedTuple):
+    """How far the stream of a topic is."""
+
+    samples: int
+    """Samples of each axis in the last message that was used."""
+    next_samples: Mapping[str, int]
+    """Stream index of the next sample, by axis."""
+    waits: bool
+    """Whether messages wait for an earlier one."""
+
+
 class Receiver(Protocol):
     """Takes the messages of a source: :class:`monitor.runtime.intake.ingest.Ingest`."""
 
@@ -62,6 +73,9 @@ class Receiver(Protocol):
 
     def knows(self, topic: str) -> bool:
         """Whether a topic has channels."""
+
+    def reached(self, topic: str) -> Reached | None:
+        """How far the stream of a topic is; None: it has no channels."""
 
     def reject(self, topic: str, rejected: Rejected) -> None:
         """Count a message that is not used."""

@@ -35,6 +35,10 @@ PIECE = 64
 PERIOD_S = 0.05
 """Seconds between two looks for intervals that came. Shorter: more work. Longer: records are written later."""
 
+SETTLED_S = 2.0
+"""Longest wait for the brokers' answers. Shorter: what a busy cluster takes is not waited for. Longer: where the topic
+of scores is missing, channels move to other daemons later."""
+
 MOST_WAITING = 100_000
 """Most intervals that wait for the event loop. Fewer: a busy second loses some. More: memory, 0.2 kB each."""
 
@@ -74,6 +78,7 @@ class ScoreDesk:
         self._told: weakref.WeakKeyDictionary[Inference, bool] = weakref.WeakKeyDictionary()
         self._settings: Kafka | None = None
         self._writer: StreamWriter | None = None
+        self._heard: deque[tuple[Inference, Closed]] = deque()
         self._waiting: deque[_Piece] = deque()
         self._waiting_count = 0
         self._wake = asyncio.Event()
@@ -98,6 +103,35 @@ class ScoreDesk:
                 self._told[inference] = wanted
                 inference.report(wanted)
         self._wake.set()
+
+    def heard(self, inference: Inference, closed: Closed) -> None:
+        """Take intervals that a worker closed; on any thread."""
+        self._heard.append((inference, closed))
+
+    def take_heard(self) -> None:
+        """Find the channels of the intervals that were taken; on the event loop."""
+        while self._heard:
+            self.closed(*self._heard.popleft())
+
+    async def settled(self) -> None:
+        """Wait until what was taken up to now is answered for, so that who knows what was scored finds it written."""
+        self.take_heard()
+        writer = self._writer
+        if writer is not None:
+            await self._write_waiting(writer)
+            handed = writer.handed
+            for _ in range(round(SETTLED_S / PERIOD_S)):
+                if writer.is_answered(handed):
+                    return
+                writer.serve()
+                await asyncio.sleep(PERIOD_S)
+
+    def settle(self) -> None:
+        """The same, blocking."""
+        self.take_heard()
+        if self._writer is not None:
+            self._write_all(self._writer)
+            self._writer.flush(SETTLED_S)
 
     def closed(self, inference: Inference, closed: Closed) -> None:
         """Take intervals that a worker closed; on the event loop."""
@@ -126,19 +160,28 @@ class ScoreDesk:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
+            self.take_heard()
             if await writer.open():
                 writer.serve()
-                while self._waiting:
-                    self._write(writer, self._waiting.popleft())
-                    await asyncio.sleep(0)
+                await self._write_waiting(writer)
             await asyncio.sleep(PERIOD_S)
 
     async def close(self) -> None:
         """Write what is left, but not for long."""
+        self.take_heard()
         if self._writer is not None:
-            while self._waiting:
-                self._write(self._writer, self._waiting.popleft())
+            self._write_all(self._writer)
             await self._writer.close()
+
+    async def _write_waiting(self, writer: StreamWriter) -> None:
+        """Write what waits, and let messages be taken meanwhile."""
+        while self._waiting:
+            self._write(writer, self._waiting.popleft())
+            await asyncio.sleep(0)
+
+    def _write_all(self, writer: StreamWriter) -> None:
+        while self._waiting:
+            self._write(writer, self._waiting.popleft())
 
     async def _present_writer(self) -> StreamWriter | None:
         """The writer of the present settings."""

@@ -21,10 +21,12 @@ from monitor.core.arrays import Arrays, Int64
 from monitor.core.scoring.alarm import State
 from monitor.runtime.intake.channel import COUNTERS as SERIES
 from monitor.runtime.intake.channel import RARE, Channel
+from monitor.runtime.intake.ingest import Ingest
 from monitor.runtime.lanes.lane import Lane
 from monitor.runtime.lanes.orders import Restore
 from monitor.runtime.logs import RepeatedLog
 from monitor.runtime.state.file import Known, Table, load, save
+from monitor.runtime.wall_clock import WallClock
 
 LOG = logging.getLogger(__name__)
 
@@ -59,7 +61,7 @@ class Workers(Protocol):
     def restore(self, order: Restore) -> None:
         """Restore what an earlier run saved of a row."""
 
-    def collect(self, part: int, rows: Sequence[int], *, last: bool = False) -> "Future[Arrays]":
+    def collect(self, part: int, rows: Sequence[int], *, last: bool = False, points: bool = False) -> "Future[Arrays]":
         """Ask for the state of rows of one part."""
 
 
@@ -70,25 +72,21 @@ Question = tuple[Workers, int, list[Channel]]
 class Memory:
     """The state on disk and in the daemon."""
 
-    def __init__(
-        self, folder: Path | None, clock: Callable[[], float], wall_offset_s: Callable[[], float], most: int
-    ) -> None:
+    def __init__(self, folder: Path | None, clock: WallClock, most: int) -> None:
         """Load the saved state; without a folder nothing is saved.
 
         Args:
             folder: the state directory.
-            clock: returns monotonic seconds.
-            wall_offset_s: returns the offset from monotonic to UNIX seconds.
+            clock: maps monotonic to UNIX seconds.
             most: limit for the channels in the file; channels that have been away longest are dropped first.
         """
         self._clock = clock
-        self._wall_offset_s = wall_offset_s
         self._most = most
         self.write_failures = 0
         self.clean = False
         """Whether the previous run stopped cleanly, so that the broker's retained events agree with the state."""
         self._path = folder / FILE_NAME if folder is not None else None
-        self._log = RepeatedLog(LOG, clock)
+        self._log = RepeatedLog(LOG, clock.monotonic_s)
         self._writing = threading.Lock()
         self._waiting: dict[tuple[str, ...], Place] = {}
         """Channels that are saved but do not exist in the daemon, by their labels."""
@@ -115,7 +113,7 @@ class Memory:
         for channel in channels:
             if not _was_heard(channel):
                 continue
-            known = self._known(channel, label_names, key="")
+            known = self.known(channel, label_names, key="")
             self._waiting[known.labels] = known, Table([known.line()], {}), 0
         for labels in list(self._waiting)[: -self._most]:
             del self._waiting[labels]
@@ -148,12 +146,31 @@ class Memory:
             for name, value in zip(COUNTERS, counts.tolist(), strict=False):
                 setattr(channel, name, int(value))
             channel.first_block -= int(counts[-1])
-        inference.restore(Restore(channel.row, arrays, goes_on))
+        resume_at = int(arrays["resume.at"]) if "resume.at" in arrays else None
+        inference.restore(Restore(channel.row, arrays, goes_on, resume_at))
         return State(int(arrays["alarm"][0])) if calibrated and "alarm" in arrays else fresh
+
+    def move_in(self, known: Known, table: Table, ingest: Ingest) -> Channel | None:
+        """Create a channel that another daemon had, with its state; None if the configuration has no place for it.
+
+        Args:
+            known: the channel.
+            table: its state, of one channel.
+            ingest: makes the channel.
+        """
+        self._waiting[known.labels] = known, table, 0
+        channel = ingest.adopt(known.topic, known.axis)
+        if channel is None:
+            self._waiting.pop(known.labels, None)
+        return channel
+
+    def now_at_s(self) -> float:
+        """UNIX seconds now."""
+        return self._clock.now_s()
 
     def monotonic_s(self, known: Known) -> float:
         """Monotonic instant of a channel's last samples; at most now, even if the wall clock was set back."""
-        return min(known.last_sample_at_s - self._wall_offset_s(), self._clock())
+        return min(known.last_sample_at_s - self._clock.offset_s, self._clock.monotonic_s())
 
     async def save(
         self,
@@ -175,16 +192,16 @@ class Memory:
         """
         if self._path is None:
             return
-        self._forget(self._clock() + self._wall_offset_s() - forget_after_s)
+        self._forget(self.now_at_s() - forget_after_s)
         away = list(self._waiting.values())
-        questions = await asyncio.to_thread(_questions, list(channels.values()), dict(lanes), together=final)
+        asked_all = await asyncio.to_thread(questions, list(channels.values()), dict(lanes), together=final)
         fresh = []
         try:
-            for inference, part, asked in questions:
+            for inference, part, asked in asked_all:
                 # After a reload a row may belong to another channel.
                 current = [channel for channel in asked if channels.get(channel.labels) is channel]
                 # Lines, not objects: so many objects would keep the garbage collector busy.
-                lines = [self._known(channel, label_names(), channel.key).line() for channel in current]
+                lines = [self.known(channel, label_names(), channel.key).line() for channel in current]
                 counters = _counters(current, inference.lane)
                 answer = inference.collect(part, [channel.row for channel in current], last=final)
                 async with asyncio.timeout(ANSWER_S):  # wait_for swallows a cancellation at the same moment
@@ -195,9 +212,10 @@ class Memory:
             return
         await asyncio.to_thread(self._write, self._path, fresh, away, final=final)
 
-    def _known(self, channel: Channel, label_names: tuple[str, ...], key: str) -> Known:
+    def known(self, channel: Channel, label_names: tuple[str, ...], key: str) -> Known:
+        """What identifies a channel in the saved state."""
         labels, axis = _identity(label_names, channel), channel.labels[-1]
-        last_sample_at_s = channel.last_sample_s + self._wall_offset_s()
+        last_sample_at_s = self._clock.unix_s(channel.last_sample_s)
         return Known(labels, key, channel.topic, axis, last_sample_at_s, channel.event)
 
     def _forget(self, before_s: float) -> None:
@@ -249,7 +267,7 @@ def _counters(channels: list[Channel], lane: Lane) -> Int64:
     return counters
 
 
-def _questions(channels: list[Channel], lanes: dict[str, Workers], *, together: bool) -> list[Question]:
+def questions(channels: list[Channel], lanes: Mapping[str, Workers], *, together: bool) -> list[Question]:
     """The questions to the workers about all channels; ``together``: one for each part, even if it has no channel."""
     found: list[Question] = []
     for name, inference in lanes.items():

@@ -12,6 +12,7 @@ from monitor.runtime.internal_errors import InternalErrors, Where
 from monitor.runtime.lanes.workers import Inference
 from monitor.runtime.state import absent
 from monitor.runtime.state.memory import SAVE_PERIOD_S, Memory
+from monitor.runtime.state.moving import Moving, Scores
 
 SAVE_REST = 4.0
 """Pause after a save that an alarm caused, in multiples of its duration, so saving takes at most a fifth of the time.
@@ -44,6 +45,10 @@ class Saving:
         self._forget, self._errors = forget, errors
         self.wanted = asyncio.Event()
         """Set when an alarm state changed since the last save."""
+
+    def moving(self, scores: Scores) -> Moving:
+        """The same state for channels that move to another worker; ``scores``: writes what was scored of them."""
+        return Moving(self._memory, self._ingest, self._lanes, self._config, scores)
 
     async def run(self) -> None:
         """Save until cancelled."""

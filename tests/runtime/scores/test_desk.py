@@ -113,6 +113,22 @@ def test_intervals_of_channels_that_are_gone_are_left_out() -> None:
     assert len(plant.write()) == 2
 
 
+@pytest.mark.parametrize("blocking", [True, False])
+def test_whoever_waits_finds_written_what_workers_have_said(blocking: bool) -> None:
+    plant = Desk()
+    plant.join("fan", 3)
+    plant.desk._writer = plant.writer
+    intervals = np.zeros(1, CLOSED)
+    intervals["row"], intervals["clears"] = 3, 1
+    plant.desk.heard(plant.inference, Closed(intervals))
+    assert plant.writer.noted == []
+    if blocking:
+        plant.desk.settle()
+    else:
+        asyncio.run(plant.desk.settled())
+    assert [document["channel"] for _, document, _ in plant.writer.noted] == ["fan/x"]
+
+
 def test_lanes_are_told_only_what_changes() -> None:
     plant = Desk()
     plant.configure(TEXT)
@@ -155,3 +171,21 @@ def test_a_queue_that_is_full_costs_the_newest_and_waits_for_nobody(monkeypatch:
     asyncio.run(story())
     assert dropped == {Reason.QUEUE_FULL: 2, Reason.REFUSED: 3}
     assert writer.written == 0
+
+
+def test_whoever_waits_for_answers_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(desk_module, "SETTLED_S", 0.1)
+    plant = Desk()
+    writer = StreamWriter(Kafka(bootstrap="127.0.0.1:9"), "scores", Counter())
+    plant.desk._writer = writer
+
+    async def story() -> None:
+        assert await writer.open()
+        writer.write(b"fan/x", b"1", 1000)
+        assert not writer.is_answered(writer.handed)
+        await plant.desk.settled()
+        plant.desk.settle()
+        await writer.close(0.01)
+        assert writer.is_answered(writer.handed)
+
+    asyncio.run(story())

@@ -11,13 +11,14 @@ import pytest
 
 from monitor.config_sensors import Sensor
 from monitor.core.arrays import Arrays
-from monitor.core.scoring.alarm import State
+from monitor.core.scoring.alarm import Changes, State
 from monitor.core.scoring.calibration import Calibration
 from monitor.runtime.intake.channel import Channel
 from monitor.runtime.lanes.lane import Lane, LaneShape
 from monitor.runtime.lanes.orders import Answer, Collect, Collected, Restore
 from monitor.runtime.lanes.worker import Worker
 from monitor.runtime.state.memory import Memory
+from monitor.runtime.wall_clock import WallClock
 from tests.support.daemons import SENSOR
 from tests.support.healthy import BLOCK, healthy_calibration
 from tests.support.numpy_engine import NumpyEngine
@@ -41,15 +42,16 @@ class Workers:
         self._answer: Future[Arrays] = Future()
 
     def _tell(self, answer: Answer) -> None:
-        assert isinstance(answer, Collected)
-        self._answer.set_result(answer.arrays)
+        if not isinstance(answer, Changes):
+            assert isinstance(answer, Collected)
+            self._answer.set_result(answer.arrays)
 
     def restore(self, order: Restore) -> None:
         assert self.worker.obey(order)
 
-    def collect(self, part: int, rows: Sequence[int], *, last: bool = False) -> Future[Arrays]:
+    def collect(self, part: int, rows: Sequence[int], *, last: bool = False, points: bool = False) -> Future[Arrays]:
         self._answer = Future()
-        assert self.worker.obey(Collect(part, tuple(rows), last)) is not last
+        assert self.worker.obey(Collect(part, tuple(rows), last, points)) is not last
         return self._answer
 
 
@@ -59,7 +61,7 @@ class Run:
     def __init__(self, folder: Path, calibration: Calibration | None, row: int = 1, most: int = 8) -> None:
         self.workers = Workers()
         self.lane, self.pipeline = self.workers.lane, self.workers.worker.pipeline
-        self.memory = Memory(folder, lambda: 0.0, lambda: NOW_S, most)
+        self.memory = Memory(folder, WallClock(lambda: NOW_S, lambda: 0.0), most)
         self.channels: list[Channel] = []
         self.row = row
         self.calibration = calibration

@@ -11,14 +11,15 @@ sender has. Does not handle: which partitions are read.
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from monitor.config_kafka import Kafka
 from monitor.core.messages.rejection import Reason, Rejected
 from monitor.runtime.intake.kafka.places import Place
+from monitor.runtime.intake.kafka.positions import Positions
 from monitor.runtime.intake.source import Receiver
 from monitor.runtime.kafka_client import ErrorTold, said
 
@@ -43,7 +44,7 @@ a short outage its records look as if they had come in a burst."""
 
 
 @dataclass(slots=True)
-class Position:
+class Reading:
     """How far one partition is read."""
 
     offset: int = -1
@@ -56,6 +57,10 @@ class Position:
     """Records that were passed over from there on."""
     since_s: float = 0.0
     """Monotonic instant since which it is read."""
+    starts: Mapping[str, int] = field(default_factory=dict)
+    """Offset from which on each topic of sensors is handed on; others are from the first record on."""
+    last_start: int = 0
+    """The largest of them."""
 
 
 class Records:
@@ -69,10 +74,13 @@ class Records:
             receiver: takes the messages.
             on_error: called with each error that comes in the place of a record.
         """
-        self.positions: dict[Place, Position] = {}
+        self.positions: dict[Place, Reading] = {}
         """The partitions that are read."""
         self.keys: dict[str, Place] = {}
         """Where the last record of each topic with channels came from."""
+        self.held: set[Place] = set()
+        """Partitions that are ours and not read yet."""
+        self._marks: Positions | None = None
         self._header = settings.topic_header
         self._receiver = receiver
         self._on_error = on_error
@@ -82,6 +90,11 @@ class Records:
         self._paused: list[TopicPartition] = []
         self._clock: Callable[[], float] = time.monotonic
         self._wall_clock: Callable[[], float] = time.time
+
+    def remember(self) -> Positions:
+        """Keep which record begins with which sample from now on; returns where."""
+        self._marks = self._marks or Positions()
+        return self._marks
 
     def turn(self, consumer: "Consumer") -> bool:
         """Hand on one batch, or the rest of the last one; returns whether there is more to do at once."""
@@ -100,13 +113,21 @@ class Records:
                 self._on_error(error)
                 continue
             topic = self._topic_of(record)
+            place = (record.topic() or "", record.partition() or 0)
+            position = self.positions.get(place)
+            if topic is not None and position is not None and position.starts:
+                offset = record.offset() or 0
+                if offset >= position.last_start:
+                    position.starts = {}
+                elif offset < position.starts.get(topic, 0):
+                    waiting.popleft()
+                    position.offset = done[place] = offset
+                    continue
             if topic is not None and not self._receiver.has_room(topic):
                 full = False
                 break
             self._room_s = now_s
             waiting.popleft()
-            place = (record.topic() or "", record.partition() or 0)
-            position = self.positions.get(place)
             if position is None:
                 continue  # it was taken from us while the record waited here
             self._hand_on(topic, record, position, place, now_s, now_at_s)
@@ -150,12 +171,14 @@ class Records:
                 self._waiting.extend(consumer.consume(1, 0))
         elif self._paused and not self._waiting:
             paused, self._paused = self._paused, []
-            ours = [each for each in paused if (each.topic, each.partition) in self.positions]
+            ours = [each for each in paused if (each.topic, each.partition) in self.positions.keys() - self.held]
             consumer.resume(ours)
 
-    def add(self, place: Place) -> None:
-        """Note a partition that is read from now on."""
-        self.positions[place] = Position(since_s=self._clock())
+    def add(self, place: Place, starts: Mapping[str, int] | None = None) -> None:
+        """Note a partition that is read from now on; ``starts``: see :class:`Reading`."""
+        starts = starts or {}
+        last = max(starts.values(), default=0)
+        self.positions[place] = Reading(since_s=self._clock(), starts=starts, last_start=last)
 
     def end(self) -> list[str]:
         """Forget everything, with a consumer that has ended; returns the topics with channels."""
@@ -170,6 +193,8 @@ class Records:
         topics = [topic for topic, place in self.keys.items() if place in places]
         for topic in topics:
             del self.keys[topic]
+        if self._marks is not None:
+            self._marks.forget(topics)
         return topics
 
     def elsewhere(self) -> list[str]:
@@ -193,7 +218,7 @@ class Records:
             return None
 
     def _hand_on(
-        self, topic: str | None, record: "Message", position: Position, place: Place, now_s: float, now_at_s: float
+        self, topic: str | None, record: "Message", position: Reading, place: Place, now_s: float, now_at_s: float
     ) -> None:
         if topic is None:
             where = "key" if self._header is None else f"header {self._header}"
@@ -207,6 +232,8 @@ class Records:
         self._receiver.deliver(topic, record.value() or b"", arrived_s=arrived_s)
         if self.keys.get(topic) != place and self._receiver.knows(topic):
             self.keys[topic] = place
+        if self._marks is not None:
+            self._marks.note(topic, place, record.offset() or 0, self._receiver.reached(topic))
 
     def _reached(self, consumer: "Consumer", done: dict[Place, int], now_s: float) -> None:
         """Note how far the partitions are read: for the group's positions, and whether the end is reached."""

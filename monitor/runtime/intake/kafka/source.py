@@ -9,6 +9,7 @@ import asyncio
 import logging
 import math
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Never
@@ -16,8 +17,10 @@ from typing import TYPE_CHECKING, Any, Never
 from monitor.config_kafka import Kafka
 from monitor.errors import MonitorError
 from monitor.runtime.intake.kafka.generation import NONE, generation_of
+from monitor.runtime.intake.kafka.ownership import Owner, Ownership
 from monitor.runtime.intake.kafka.places import KeptPlaces
 from monitor.runtime.intake.kafka.records import PAUSE_S, Records
+from monitor.runtime.intake.kafka.state_topic import StateTopic
 from monitor.runtime.intake.kafka.statistics import read_statistics
 from monitor.runtime.intake.kafka.whole_topics import ANSWER_S, WholeTopics
 from monitor.runtime.intake.kafka.writer import Writer
@@ -61,6 +64,8 @@ class KafkaState(SourceState):
     """Protocol that the group speaks."""
     generation: int = NONE
     """Generation of the group when our present partitions were assigned."""
+    ownership: Ownership | None = None
+    """What moves with the channels; None: nothing does."""
     missing: list[str] = field(default_factory=list)
     """Configured topics that the cluster does not have, or does not show us."""
 
@@ -82,7 +87,12 @@ class KafkaSource:
     """Keeps one membership in the group alive."""
 
     def __init__(
-        self, settings: Kafka, receiver: Receiver, longest_age_s: float = 0.0, state_dir: Path | None = None
+        self,
+        settings: Kafka,
+        receiver: Receiver,
+        longest_age_s: float = 0.0,
+        state_dir: Path | None = None,
+        owner: Owner | None = None,
     ) -> None:
         """Make a source; :meth:`run` connects.
 
@@ -91,6 +101,7 @@ class KafkaSource:
             receiver: takes the messages, on the event loop.
             longest_age_s: seconds for which the longest-lived measured quantity holds.
             state_dir: keeps which partition each channel is in; None: nothing is kept.
+            owner: has the state that moves with the channels, if there is a topic for it.
         """
         self.state = KafkaState()
         self._settings = settings
@@ -106,6 +117,11 @@ class KafkaSource:
         self._places = KeptPlaces(state_dir)
         self._records = Records(settings, receiver, self._told)
         self._ends: frozenset[int] = frozenset()
+        self._ownership: Ownership | None = None
+        if settings.state_topic is not None and owner is not None:
+            topic = StateTopic(settings, settings.state_topic)
+            self._ownership = Ownership(settings, topic, owner, receiver, self._records)
+        self.state.ownership = self._ownership
         self._quantities: WholeTopics | None = None
         if settings.conditions_topic is not None:
             self._quantities = WholeTopics(settings, [settings.conditions_topic], receiver, longest_age_s)
@@ -115,7 +131,11 @@ class KafkaSource:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._be_member(), name="kafka group")
             if self._quantities is not None:
-                tasks.create_task(self._read_quantities(self._quantities), name="kafka quantities")
+                again = self._again(self._quantities.run, "no measured quantities from Kafka")
+                tasks.create_task(again, name="kafka quantities")
+            if self._ownership is not None:
+                again = self._again(self._ownership.topic.run, "no states of channels from Kafka")
+                tasks.create_task(again, name="kafka states")
 
     async def _be_member(self) -> Never:
         self._records.keys.update(await asyncio.to_thread(self._places.load))
@@ -125,6 +145,8 @@ class KafkaSource:
                 await self._membership()
             except MonitorError as error:
                 self._receiver.leave(self._records.end())  # others may have the partitions by now
+                if self._ownership is not None:
+                    self._ownership.end()
                 if self._lacks_protocol():
                     LOG.info("the brokers lack the group protocol 'consumer' (KIP-848); taking 'classic'")
                     self._classic, pause_s = True, 0.0
@@ -156,12 +178,19 @@ class KafkaSource:
             MonitorError: why it ended.
         """
         self._fatal = None
+        self._require_states()
         consumer = await asyncio.to_thread(self._make_consumer)
+        moving = [] if self._ownership is None else [self._ownership.serve(consumer), self._ownership.write()]
+        beside = [asyncio.create_task(each, name="kafka ownership") for each in moving]
         try:
             consumer.subscribe(
-                list(self._settings.topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
+                list(self._settings.topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost
             )
             while True:
+                self._require_states()
+                for task in beside:
+                    if task.done():
+                        task.result()
                 more = self._records.turn(consumer)
                 if self._fatal is not None:
                     raise _LostError(said(self._fatal))
@@ -171,10 +200,26 @@ class KafkaSource:
                     await asyncio.to_thread(self._places.save, dict(self._records.keys))
                     await self._look_for_topics()
                 await asyncio.sleep(0 if more else PAUSE_S)
+        except asyncio.CancelledError:
+            if self._ownership is not None:
+                self._ownership.give_up(list(self._records.positions))
+            raise
         finally:
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
             self._closing = True
             await asyncio.shield(asyncio.to_thread(self._close, consumer))
             self._closing = False
+
+    def _require_states(self) -> None:
+        """Require that the states of the channels can be read.
+
+        Raises:
+            MonitorError: another version wrote them.
+        """
+        if self._ownership is not None and self._ownership.topic.problem:
+            raise MonitorError(self._ownership.topic.problem)
 
     def _close(self, consumer: "Consumer") -> None:
         self._places.save(dict(self._records.keys))
@@ -210,15 +255,30 @@ class KafkaSource:
         self.state.rebalances += 1
         self.state.generation = self._writer.generation = generation_of(consumer)
         self._writer.owner_since_s = time.time()
-        for each in partitions:
-            self._records.add((each.topic, each.partition))
-        LOG.info("partitions assigned: %s all=%d", _shown(partitions), len(self._records.positions))
+        if self._ownership is not None:
+            self._ownership.hold(consumer, partitions, self.state.generation)
+        else:
+            for each in partitions:
+                self._records.add((each.topic, each.partition))
+        LOG.info(
+            "partitions assigned: %s all=%d",
+            _shown(partitions),
+            len(self._records.positions.keys() | self._records.held),
+        )
 
-    def _revoked(self, consumer: "Consumer", partitions: "list[TopicPartition]") -> None:  # noqa: ARG002
+    def _revoked(self, consumer: "Consumer", partitions: "list[TopicPartition]") -> None:
+        if self._ownership is not None and not self._closing:
+            self._ownership.give_up([(each.topic, each.partition) for each in partitions])
+        self._lost(consumer, partitions)
+
+    def _lost(self, consumer: "Consumer", partitions: "list[TopicPartition]") -> None:  # noqa: ARG002
         if self._closing:  # on a thread; the daemon stops, or goes on with another consumer
             return
         self.state.rebalances += 1
-        topics = self._records.forget({(each.topic, each.partition) for each in partitions})
+        places = {(each.topic, each.partition) for each in partitions}
+        if self._ownership is not None:
+            self._ownership.lose(places)
+        topics = self._records.forget(places)
         LOG.info("partitions given up: %s channels of %d topics", _shown(partitions), len(topics))
         self._receiver.leave(topics)
 
@@ -258,7 +318,8 @@ class KafkaSource:
 
     async def _look_for_topics(self) -> None:
         """Find out which topics without a partition of ours do not exist; a group says nothing of them."""
-        without = tuple({*self._settings.topics} - {topic for topic, _ in self._records.positions})
+        read = self._records.positions.keys() | self._records.held
+        without = tuple({*self._settings.topics} - {topic for topic, _ in read})
         missing: list[str] = []
         if without and self._brokers_up:
             try:
@@ -268,18 +329,20 @@ class KafkaSource:
                 return
         if self._quantities is not None:
             missing += self._quantities.missing
+        if self._ownership is not None and self._ownership.topic.missing:
+            missing.append(self._settings.state_topic or "")
         if missing and missing != self.state.missing:
             named = ", ".join(missing)
             LOG.error("no topic %s in the cluster; records come once it is there: url=%s", named, self._settings.url)
         self.state.missing = missing
 
-    async def _read_quantities(self, quantities: WholeTopics) -> Never:
-        """Read the measured quantities until cancelled."""
+    async def _again(self, run: Callable[[], Awaitable[None]], without: str) -> Never:
+        """Read something beside the group until cancelled."""
         while True:
             try:
-                await quantities.run()
+                await run()
             except MonitorError as error:
-                self._log.warning("quantities", f"no measured quantities from Kafka: {error} next_try_s={RETRY_S:g}")
+                self._log.warning(without, f"{without}: {error} next_try_s={RETRY_S:g}")
             await asyncio.sleep(RETRY_S)
 
 

@@ -73,6 +73,20 @@ class StreamWriter:
         self._written = max(self._written, self._handed - self._lost - waiting)
         return self._written
 
+    @property
+    def handed(self) -> int:
+        """Records that were handed over."""
+        return self._handed
+
+    def is_answered(self, handed: int) -> bool:
+        """Whether the brokers have answered for so many of the records that were handed over, or there are none."""
+        return self._producer is None or self._handed - len(self._producer) >= handed
+
+    def flush(self, wait_s: float) -> None:
+        """Wait until everything is written, but at most so long; it blocks."""
+        if self._producer is not None:
+            self._producer.flush(wait_s)
+
     async def open(self) -> bool:
         """Make the producer if there is none; returns whether there is one."""
         if self._failed:

@@ -3,11 +3,13 @@
 from collections.abc import Iterable
 from typing import Any
 
+import pytest
 from confluent_kafka import KafkaError, TopicPartition
 
 from monitor.config_kafka import Kafka
 from monitor.core.messages.rejection import Reason, Rejected
 from monitor.runtime.intake.kafka.records import BEHIND_S, RECORDS_A_TURN, STALL_S, Records
+from monitor.runtime.intake.source import Reached
 
 START_AT_S = 1_700_000_000.0
 
@@ -92,6 +94,9 @@ class Taken:
 
     def knows(self, topic: str) -> bool:
         return topic.startswith("fan")
+
+    def reached(self, topic: str) -> Reached | None:
+        raise AssertionError(topic)
 
     def reject(self, topic: str, rejected: Rejected) -> None:
         assert topic.startswith("v[0]@")
@@ -241,3 +246,30 @@ def test_old_records_come_when_they_were_written_until_the_end_is_reached() -> N
     reader.cluster.records = [Record(b"fan/x", 5, START_AT_S + 2), Record(b"fan/x", 6, START_AT_S + 99)]
     reader.turn()
     assert reader.taken.arrived_s[5:] == [1002.0, reader.now_s]  # never in the future
+
+
+def test_records_before_the_start_of_their_topic_are_passed_over() -> None:
+    records = [Record(b"fan/x" if i % 2 else b"fan/y", i) for i in range(10)]
+    reader = Reader(*records, Record(b"fan/z", 10), partitions=0)
+    reader.records.add(("v", 0), {"fan/x": 5, "fan/y": 2})
+    reader.taken.full = {"fan/w"}
+    reader.turn()
+    assert [int(payload) for _, payload in reader.taken.messages] == [2, 4, 5, 6, 7, 8, 9, 10]
+    assert reader.cluster.stored == {0: 11}
+
+
+def test_a_partition_that_is_held_back_is_not_resumed_with_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = Reader(Record(b"fan/y", 0), *(Record(b"fan/x", i) for i in range(1, 4)))
+    reader.records.held = {("v", 1)}
+    reader.taken.full = {"fan/x"}
+    both, resumed = [TopicPartition("v", 0), TopicPartition("v", 1)], list[TopicPartition]()
+    monkeypatch.setattr(reader.cluster, "assignment", lambda: both)
+    monkeypatch.setattr(reader.cluster, "resume", resumed.extend)
+    reader.turn()
+    reader.now_s += 2 * STALL_S
+    reader.turn()
+    assert reader.cluster.paused == both
+    reader.taken.full = set()
+    reader.turn()
+    assert resumed == both[:1]
+    assert len(reader.taken.messages) == 4

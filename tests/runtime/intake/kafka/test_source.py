@@ -11,6 +11,7 @@ from monitor.core.messages.rejection import Rejected
 from monitor.runtime.intake.kafka.places import FILE_NAME, KeptPlaces
 from monitor.runtime.intake.kafka.source import SETTLED_S, KafkaSource
 from monitor.runtime.intake.kafka.statistics import read_statistics
+from monitor.runtime.intake.source import Reached
 
 
 class Channels:
@@ -26,6 +27,9 @@ class Channels:
         raise AssertionError(topic)
 
     def knows(self, topic: str) -> bool:
+        raise AssertionError(topic)
+
+    def reached(self, topic: str) -> Reached | None:
         raise AssertionError(topic)
 
     def reject(self, topic: str, rejected: Rejected) -> None:

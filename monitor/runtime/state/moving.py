@@ -1,0 +1,158 @@
+"""The state of channels that move between the workers of a Kafka consumer group, as documents of one channel each.
+
+A document is a state file with one channel (``file``), plus the point at which another worker goes on
+(:mod:`monitor.core.resume`). Counters do not move: each worker counts what it did itself. Does not handle: how a
+document travels and whose it is (``intake.kafka.ownership``).
+"""
+
+import asyncio
+from collections.abc import Callable, Collection, Iterator, Mapping
+from concurrent.futures import Future
+from functools import partial
+from typing import Protocol
+
+from monitor.config import Config
+from monitor.core.arrays import Arrays
+from monitor.core.resume import NOWHERE, PREFIX
+from monitor.runtime.intake.channel import Channel
+from monitor.runtime.intake.ingest import Ingest
+from monitor.runtime.intake.kafka.ownership import Document
+from monitor.runtime.intake.kafka.positions import Position
+from monitor.runtime.lanes.lane import Lane
+from monitor.runtime.state.file import Known, Table, pack, unpack
+from monitor.runtime.state.memory import ANSWER_S, COUNTED, Memory, Workers, questions
+
+WARMUP = 1.0
+"""Time constants of the level that are read again, beside a window. Fewer: where the network's state does not fit, the
+first scores elsewhere differ more. More: a channel that moves is scored again later."""
+
+AT = f"{PREFIX}at"
+"""Name of the array with the stream index of the point."""
+
+Asked = tuple[Workers, list[Channel], "Future[Arrays]"]
+
+
+class Scores(Protocol):
+    """Writes what was scored: :class:`monitor.runtime.scores.desk.ScoreDesk`."""
+
+    async def settled(self) -> None:
+        """Wait until everything is written that workers have said so far."""
+
+    def settle(self) -> None:
+        """The same, blocking."""
+
+
+class Moving:
+    """Gives and takes the state of a daemon's channels; see :class:`monitor.runtime.intake.kafka.ownership.Owner`."""
+
+    def __init__(
+        self,
+        memory: Memory,
+        ingest: Ingest,
+        lanes: Callable[[], Mapping[str, Workers]],
+        config: Callable[[], Config],
+        scores: Scores,
+    ) -> None:
+        """Move nothing yet.
+
+        Args:
+            memory: gives a new channel its state.
+            ingest: has the channels.
+            lanes: returns the workers of each model.
+            config: returns the running configuration.
+            scores: writes the scores, whose topic must have an interval before the state says that it was scored.
+        """
+        self._memory, self._ingest, self._lanes, self._config = memory, ingest, lanes, config
+        self._scores = scores
+
+    async def documents(self, topics: Collection[str]) -> list[Document]:
+        """The states of the channels of topics that another worker can go on with.
+
+        Raises:
+            TimeoutError: a worker does not answer.
+        """
+        found: list[Document] = []
+        for inference, channels, answer in self._ask(topics):
+            async with asyncio.timeout(ANSWER_S):
+                arrays = await asyncio.wrap_future(answer)
+            found += self._of(inference.lane, channels, arrays)
+        await self._scores.settled()
+        return found
+
+    def documents_now(self, topics: Collection[str]) -> list[Document]:
+        """The same, blocking.
+
+        Raises:
+            TimeoutError: a worker does not answer.
+        """
+        asked = list(self._ask(topics))
+        found = [
+            document
+            for inference, channels, answer in asked
+            for document in self._of(inference.lane, channels, answer.result(ANSWER_S))
+        ]
+        self._scores.settle()
+        return found
+
+    def take(self, value: bytes, position: Position, *, rewinds: bool) -> float | None:
+        """Create a channel with a state; see :class:`monitor.runtime.intake.kafka.ownership.Owner`.
+
+        Raises:
+            ValueError: the value is no state.
+        """
+        tables = unpack(value).tables
+        if len(tables) != 1 or len(tables[0].channels) != 1:
+            raise ValueError("it is not the state of one channel")
+        arrays = {name: array for name, array in tables[0].arrays.items() if name not in COUNTED}
+        at = int(arrays[AT][0]) if arrays.get(AT) is not None and arrays[AT].shape == (1,) else NOWHERE
+        if at == NOWHERE or not rewinds:
+            arrays = {name: array for name, array in arrays.items() if not name.startswith(PREFIX)}
+        known = Known.of_line(tables[0].channels[0])
+        if self._is_gone(known):
+            return None
+        channel = self._memory.move_in(known, Table(tables[0].channels, arrays), self._ingest)
+        if channel is None:
+            return None
+        rings = self._lanes()[channel.model].lane.rings
+        if at == NOWHERE or not rewinds:
+            rings.start_context(channel.row, max(0, position.next))
+            return 0.0
+        channel.lead_samples = (at - position.sample) % rings.block_samples
+        rings.start_context(channel.row, position.sample + channel.lead_samples)
+        return max(0, at - position.sample) / channel.sensor.sampling_rate_hz
+
+    def _is_gone(self, known: Known) -> bool:
+        """Whether a channel has sent nothing for so long that it is forgotten."""
+        return self._memory.now_at_s() - known.last_sample_at_s > self._config().scoring.forget_after
+
+    def _ask(self, topics: Collection[str]) -> Iterator[Asked]:
+        channels = [channel for channel in self._ingest.channels.values() if channel.topic in topics]
+        lanes = self._lanes()
+        for inference, part, asked in questions(channels, dict(lanes), together=False):
+            yield inference, asked, inference.collect(part, [channel.row for channel in asked], points=True)
+
+    def _of(self, lane: Lane, channels: list[Channel], arrays: Arrays) -> Iterator[Document]:
+        names = self._config().label_names
+        present = self._ingest.channels
+        kept = {name: array for name, array in arrays.items() if name not in COUNTED}
+        for i, channel in enumerate(channels):
+            at = int(arrays[AT][i])
+            if at == NOWHERE or present.get(channel.labels) is not channel:
+                continue
+            known = self._memory.known(channel, names, channel.key)
+            warmup = lane.shape.window_blocks + round(WARMUP * lane.shape.level_blocks)
+            yield Document(
+                channel.name,
+                channel.topic,
+                channel.labels[-1],
+                at,
+                warmup * lane.shape.block_samples,
+                known.last_sample_at_s,
+                (at, channel.event, channel.key),
+                partial(_packed, known, kept, i),
+            )
+
+
+def _packed(known: Known, arrays: Arrays, i: int) -> bytes:
+    head, data = pack([Table([known.line()], {name: array[i : i + 1] for name, array in arrays.items()})])
+    return head + data

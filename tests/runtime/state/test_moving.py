@@ -1,0 +1,185 @@
+"""A channel's state as another worker takes it: with a real intake and a real worker, in this process."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from monitor.config import Config
+from monitor.config_file import parse_config
+from monitor.core.arrays import Float32
+from monitor.core.scoring.alarm import State
+from monitor.core.scoring.calibration import Calibration
+from monitor.runtime.intake.channel import Channel
+from monitor.runtime.intake.ingest import Ingest
+from monitor.runtime.intake.kafka.ownership import Document
+from monitor.runtime.intake.kafka.positions import Position
+from monitor.runtime.lanes.orders import Configure, Keep
+from monitor.runtime.state.file import Known, Table, pack
+from monitor.runtime.state.memory import Memory
+from monitor.runtime.state.moving import Moving
+from monitor.runtime.wall_clock import WallClock
+from tests.runtime.state.test_memory import NOW_S, Workers
+from tests.support.healthy import BLOCK, INTERVAL, network_calibration, signal
+from tests.support.numpy_engine import NumpyEngine
+
+TEXT = """
+kafka: {state_topic: s}
+sensors: [{topic: 'plant/{machine}/{axis}', payload: {format: float32}, sampling_rate_hz: 2000, unit: m/s2}]
+scoring: {forget_after: 1h}
+"""
+MESSAGE = 73
+"""Samples of a message: blocks do not begin with messages."""
+WARMUP = 5
+
+
+@pytest.fixture(scope="module")
+def calibration() -> Calibration:
+    return network_calibration(NumpyEngine(BLOCK), 10, WARMUP)
+
+
+class Daemon:
+    """One worker of a group, as far as the state of its channels is concerned."""
+
+    def __init__(self, calibration: Calibration, text: str = TEXT) -> None:
+        self.config: Config = parse_config(text, Path("config.yaml"))
+        self.calibration = calibration
+        self.workers = Workers()
+        lane = self.workers.lane
+        self.memory = Memory(None, WallClock(lambda: NOW_S, lambda: 100.0), 8)
+        self.ingest = Ingest(self.config, {"default": lane.rings}, self._new, lambda: 100.0)
+        self.moving = Moving(self.memory, self.ingest, lambda: {"default": self.workers}, lambda: self.config, self)
+        self.scores: dict[int, float] = {}
+        self.workers.worker.obey(Keep(1, calibration))
+
+    def _new(self, channel: Channel) -> None:
+        channel.key, channel.calibration = "key", self.calibration
+        limit = self.calibration.limit(1.0)
+        self.workers.worker.obey(Configure(channel.row, INTERVAL, WARMUP, 1, limit, sampling_rate_hz=2000.0))
+        self.memory.restore(channel, self.workers, self.config.label_names)
+
+    async def settled(self) -> None:
+        """There is no topic of scores."""
+
+    def settle(self) -> None:
+        self.settled_at = len(self.scores)
+
+    def send(self, samples: Float32) -> None:
+        """Deliver messages, and score what is due after each."""
+        for at in range(0, samples.size, MESSAGE):
+            self.ingest.deliver("plant/fan/x", samples[at : at + MESSAGE].astype("<f4").tobytes())
+            while self.workers.worker.round():
+                board = self.workers.lane.board
+                if np.isfinite(board.score[self.channel.row]):
+                    taken = int(self.workers.lane.rings.blocks_taken(np.array([self.channel.row]))[0])
+                    self.scores[taken] = float(board.score[self.channel.row])
+
+    @property
+    def channel(self) -> Channel:
+        [channel] = self.ingest.channels.values()
+        return channel
+
+    def document(self) -> Document:
+        [found] = self.moving.documents_now({"plant/fan/x"})
+        return found
+
+
+def samples() -> Float32:
+    healthy, faulty = signal(200, 2), signal(200, 3, fault=3.0)
+    return np.concatenate([healthy, faulty]).reshape(-1)
+
+
+def position(sample: int, following: int = 0) -> Position:
+    return Position("v", 0, 5, sample, 7, following, "plant/fan/x", NOW_S)
+
+
+def begun(calibration: Calibration, blocks: int) -> Daemon:
+    """A worker that has scored the channel, and is asked for its state for the second time."""
+    first = Daemon(calibration)
+    first.send(samples()[:MESSAGE])
+    assert first.moving.documents_now({"plant/fan/x"}) == []  # from now on it keeps points
+    first.send(samples()[MESSAGE : blocks * BLOCK // MESSAGE * MESSAGE])
+    return first
+
+
+@pytest.mark.parametrize("blocks", [150, 250])
+def test_another_worker_goes_on_where_the_first_one_stopped(calibration: Calibration, blocks: int) -> None:
+    alone, first = begun(calibration, 400), begun(calibration, blocks)
+    document = first.document()
+    assert (document.key, document.topic, document.axis) == ("fan/x", "plant/fan/x", "x")
+    assert document.at % BLOCK == 0
+    assert document.warmup_samples == (6 + 10) * BLOCK
+    assert document.last_sample_at_s == NOW_S
+    second = Daemon(calibration)
+    begin = (document.at - 700) // MESSAGE * MESSAGE
+    assert (document.at - begin) % BLOCK
+    assert second.moving.take(document.value(), position(begin), rewinds=True) == (document.at - begin) / 2000.0
+    state = first.workers.worker.pipeline.judge.alarm.state(np.array([first.channel.row]))
+    assert second.workers.lane.board.alarm_state[second.channel.row] == state[0]
+    assert state[0] == (State.ALARM if blocks == 250 else State.OK)
+    second.send(samples()[begin : 400 * BLOCK // MESSAGE * MESSAGE])
+    assert second.document().at == alone.document().at
+    last = [each.workers.worker.pipeline.judge for each in (alone, second)]
+    rows = [np.array([each.channel.row]) for each in (alone, second)]
+    for name in ("mean", "count", "last"):
+        expected, found = [judge.scorer.export(row)[name] for judge, row in zip(last, rows, strict=True)]
+        assert np.allclose(found.astype(float), expected.astype(float), rtol=1e-5, equal_nan=True)
+    assert last[0].alarm.export(rows[0]).tolist() == last[1].alarm.export(rows[1]).tolist()
+
+
+def test_a_channel_that_was_silent_begins_a_context_behind_what_was_read(calibration: Calibration) -> None:
+    first = begun(calibration, 250)
+    second = Daemon(calibration)
+    value = first.document().value()
+    assert second.moving.take(value, position(0, 5_000), rewinds=False) == 0.0
+    assert second.workers.lane.board.alarm_state[second.channel.row] == State.ALARM
+    second.send(samples()[5_000:6_000])
+    second.moving.documents_now({"plant/fan/x"})
+    second.send(samples()[6_000 : 6_000 + 20 * MESSAGE])
+    assert (second.document().at - 5_000) % (INTERVAL * BLOCK) == WARMUP * BLOCK
+
+
+def test_a_document_changes_with_the_point_and_with_the_alarm(calibration: Calibration) -> None:
+    first = begun(calibration, 150)
+    before = first.document().version
+    assert first.document().version == before
+    first.channel.event = "an alarm"
+    assert first.document().version != before
+    first.channel.event = ""
+    first.send(samples()[-20 * MESSAGE :])
+    assert first.document().version != before
+
+
+def packed(
+    arrays: Mapping[str, Float32], *, last_sample_at_s: float = NOW_S, machine: str = "fan", count: int = 1
+) -> bytes:
+    known = Known((f"machine={machine}", "axis=x"), "key", f"plant/{machine}/x", "x", last_sample_at_s, "")
+    head, data = pack([Table([known.line()] * count, dict(arrays))])
+    return head + data
+
+
+def test_a_channel_that_is_forgotten_or_has_no_place_here_is_not_created(calibration: Calibration) -> None:
+    second = Daemon(calibration)
+    assert second.moving.take(packed({}, last_sample_at_s=NOW_S - 3601), position(0), rewinds=True) is None
+    elsewhere = TEXT.replace("'plant/", "'hall/")
+    assert Daemon(calibration, elsewhere).moving.take(packed({}), position(0), rewinds=True) is None
+    assert second.ingest.channels == {}
+    assert second.memory.waiting() == []
+    assert second.moving.take(packed({}), position(0), rewinds=True) == 0.0
+
+
+@pytest.mark.parametrize("value", [b"", b"vibration-monitor state 1 x\n", packed({}, count=2), packed({})[:-10]])
+def test_bytes_that_are_no_state_are_refused(calibration: Calibration, value: bytes) -> None:
+    second = Daemon(calibration)
+    with pytest.raises(ValueError, match=r"."):
+        second.moving.take(value, position(0), rewinds=True)
+    assert second.ingest.channels == {}
+
+
+def test_arrays_of_other_sizes_leave_the_channel_with_its_warm_up(calibration: Calibration) -> None:
+    odd = {"resume.at": np.array([500], np.int64), "resume.level": np.zeros((1, 3), np.float32)}
+    second = Daemon(calibration)
+    assert second.moving.take(packed(odd), position(0), rewinds=True) == 0.25  # type: ignore[arg-type]
+    second.send(samples()[: 100 * BLOCK])
+    assert second.workers.lane.board.blocks_scored[second.channel.row] == 100 - 25
