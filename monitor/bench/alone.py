@@ -29,6 +29,7 @@ from monitor.runtime.lanes.lane import Lane, LaneShape
 from monitor.runtime.lanes.orders import Batches, Configure
 from monitor.runtime.lanes.worker import BACKLOG_SHARE
 from monitor.runtime.lanes.workers import Inference
+from monitor.runtime.web import procfs
 
 MEASURE_S = 1.0
 """Seconds of one measurement. Shorter: noisy results. Longer: the benchmark takes minutes."""
@@ -55,6 +56,8 @@ class Result:
     """Median time of a call; for ``pipeline``, from block to score at half the throughput (upper bound of a bucket)."""
     latency_s_p99: float
     """99th percentile of the same time."""
+    cpu_ms_per_million: float = float("nan")
+    """For ``pipeline``: processor time of the workers a million samples, in ms."""
 
 
 def measure(call: Callable[[], object], batch: int, stage: str, engine: str, mode: str) -> Result:
@@ -120,9 +123,11 @@ def bench_pipeline(
         _configure(inference, channels, calibrations)
         source = _Source(inference.lane)
         _while(MEASURE_S / 2, source.fill)
-        before, began_s = source.scored(), time.monotonic()
+        before, used_s, began_s = source.scored(), _cpu_s(inference), time.monotonic()
         _while(MEASURE_S, source.fill)
-        rate = (source.scored() - before) / (time.monotonic() - began_s)
+        blocks = source.scored() - before
+        rate = blocks / (time.monotonic() - began_s)
+        cpu_ms = 1e9 * (_cpu_s(inference) - used_s) / (blocks * network.block_samples)
         source.drain()
         latencies = inference.lane.latencies
         counts = latencies.counts
@@ -132,7 +137,11 @@ def bench_pipeline(
         p50, p99 = (latencies.quantile(q, counts) for q in (0.5, 0.99))
     finally:
         inference.stop()
-    return Result("pipeline", ready.engine, mode, channels, rate, p50, p99)
+    return Result("pipeline", ready.engine, mode, channels, rate, p50, p99, cpu_ms)
+
+
+def _cpu_s(inference: Inference) -> float:
+    return sum(map(procfs.cpu_s, inference.pids))
 
 
 def _configure(inference: Inference, channels: int, calibrations: int) -> None:

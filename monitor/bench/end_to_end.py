@@ -167,11 +167,12 @@ def _observe(address: str, pid: int, broker: Mqtt | Kafka, load: Load) -> EndToE
 def _settle(address: str) -> float:
     """Wait until nothing more is received or scored; return the time of the last change."""
     settled_s, before = time.monotonic(), -1.0
-    deadline_s = settled_s + 60.0
-    while settled_s + QUIET_S > time.monotonic() < deadline_s:
+    deadline_s, lagging = settled_s + 60.0, True
+    while (lagging or settled_s + QUIET_S > time.monotonic()) and time.monotonic() < deadline_s:
         page = _scrape(address)
         names = ("vibration_samples_received_total", "vibration_blocks_scored_total", "vibration_queue_bytes")
         now = sum(value for name in names for _, value in page.get(name, []))
+        lagging = _value(page, "vibration_kafka_lag_records") > 0
         if now != before:
             settled_s, before = time.monotonic(), now
         time.sleep(0.05)

@@ -142,7 +142,12 @@ class KafkaBroker:
 
 @contextlib.contextmanager
 def kafka(
-    folder: Path, *lines: str, port: int | None = None, listener: str = "PLAINTEXT", formatting: Sequence[str] = ()
+    folder: Path,
+    *lines: str,
+    port: int | None = None,
+    listener: str = "PLAINTEXT",
+    formatting: Sequence[str] = (),
+    jvm: Sequence[str] = JVM,
 ) -> Iterator[KafkaBroker]:
     """A broker in a folder, which keeps its data if started there again.
 
@@ -152,9 +157,10 @@ def kafka(
         port: of its listener.
         listener: how clients talk to it.
         formatting: options of the formatting of a new folder.
+        jvm: options of the Java machine.
     """
     port = port or free_port()
-    command = [program("java"), *JVM, "-cp", f"{libraries()}/*"]
+    command = [program("java"), *jvm, "-cp", f"{libraries()}/*"]
     settings = folder / "server.properties"
     values = {"port": port, "controller": free_port(), "folder": folder, "listener": listener}
     settings.write_text(SETTINGS.format(**values) + "\n".join([*lines, ""]))
