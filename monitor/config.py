@@ -40,7 +40,8 @@ class Inference(Section):
     max_batch: int = Field(default=1024, ge=1, le=262_144)
     """Most blocks in one batch."""
     max_delay: Seconds = Field(default=0.005, ge=0, le=1)
-    """Longest wait for a fuller batch. Lower: less latency, but less throughput."""
+    """Wait for a fuller batch where no block is due, and of a worker that is busy with small batches while its oldest
+    block is younger than 50 ms. Lower: less latency, but less throughput."""
 
 
 class Scoring(Section):

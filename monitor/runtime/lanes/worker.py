@@ -64,6 +64,19 @@ NICENESS = 5
 """Nice value of a worker. The event loop goes first when cores are short: skipped blocks are counted, but messages that
 are not taken in time are lost at the broker, uncounted. Higher: other work on the machine goes before the scores."""
 
+BUSY_SHARE = 0.2
+"""Share of the time that a worker works above which it lets batches fill. Lower: scores of a plant that costs little
+are later. Higher: more of a processor goes into small batches."""
+
+BUSY_S = 1.0
+"""Seconds over which that share is averaged. Shorter: one long batch counts. Longer: a new load is met later."""
+
+FULL_BATCH = 256
+"""Blocks from which on waiting for more is not worth it: 50 at a time cost 1.6 times what 500 do, 10 at a time 5 times,
+250 at a time 1.07 times. Fewer: more processor time. More: scores are later for nothing."""
+
+YOUNG_S = 0.05
+"""Age of the oldest waiting block up to which a batch may fill. Less: smaller batches. More: scores are later."""
 
 HAND_OVER_S = 5.0
 """Seconds between two messages about what channels learn from. Shorter: more messages. Longer: a kill loses more, and
@@ -105,6 +118,11 @@ class Worker:
         self._calibrations: dict[int, Calibration] = {}
         self._unforeseen: dict[int, int] = {}
         self._hand_over_s = 0.0
+        self._busy = 0.0
+        """Share of the last second that went into batches."""
+        self._ended_s = clock()
+        self._batch = 0
+        """Blocks in the last batch."""
 
     def obey(self, order: Order) -> bool:
         """Carry out an order; returns whether the worker goes on after it."""
@@ -247,6 +265,9 @@ class Worker:
                 closed = np.searchsorted(due.rows, intervals.rows)
                 board.post(intervals, due.arrived_s[closed], rings.blocks_taken(intervals.rows))
                 self._closed.add(intervals, due.arrived_s[closed], board)
+        passed_s, self._ended_s, self._batch = ended_s - self._ended_s, ended_s, due.rows.size
+        if passed_s > 0:
+            self._busy += ((ended_s - began_s) / passed_s - self._busy) * min(1.0, passed_s / BUSY_S)
         self._closed.hand_over_due(ended_s)
         if intervals is not None:
             if intervals.judgements.changes.rows.size:
@@ -254,6 +275,13 @@ class Worker:
             self._learn(intervals, due)
         self.measure_record()
         return True
+
+    def lets_fill(self) -> bool:
+        """Whether the next batch should wait for more blocks: the last was small, and such batches take much time."""
+        if self._busy < BUSY_SHARE or self._batch >= min(FULL_BATCH, self.batches.max_batch):
+            return False
+        oldest_s = self.lane.rings.oldest_arrival_s()
+        return oldest_s is None or self._clock() - oldest_s < YOUNG_S
 
     def measure_record(self) -> None:
         """Post velocity and the usual figures of one record, if one is finished."""
@@ -318,6 +346,8 @@ class Worker:
                 self._closed.hand_over_due(self._clock())
                 self.measure_record()
                 connection.poll(max(self.batches.max_delay_s, SHORTEST_PAUSE_S))
+            elif going_on and self.batches.max_delay_s and self.lets_fill():
+                connection.poll(self.batches.max_delay_s)
 
 
 def main() -> None:
