@@ -1,18 +1,28 @@
 """Workers of a group whose channels move: every interval is scored, and as one worker alone would have scored it."""
 
+import os
+import signal
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from monitor.runtime.web import procfs
 from tests.support.daemons import RunningDaemon
 from tests.support.kafka.broker import KafkaBroker, kafka
-from tests.support.kafka.plant import Plant, assert_scored_as_alone, calibrate
+from tests.support.kafka.plant import MESSAGE, RATE_HZ, Plant, assert_scored_as_alone, calibrate
 from tests.support.servers import wait_for
 
 pytestmark = [pytest.mark.system, pytest.mark.long]
 
 MODEL = "models/reference"
+
+CHANNELS = 20
+
+SESSION_S = 6.0
+"""The group's session timeout, in the settings of the broker."""
 
 
 @pytest.fixture(scope="module")
@@ -30,10 +40,6 @@ def channels(*daemons: RunningDaemon) -> list[int]:
     return [int(each.value("vibration_channels")) for each in daemons]
 
 
-def scored(*daemons: RunningDaemon) -> int:
-    return int(sum(each.value("vibration_scores_written_total") for each in daemons))
-
-
 def assert_nothing_is_wrong(*daemons: RunningDaemon) -> None:
     """No message was rejected, nothing was lost, and no error was unforeseen."""
     for daemon in daemons:
@@ -45,8 +51,25 @@ def assert_nothing_is_wrong(*daemons: RunningDaemon) -> None:
             assert sum(daemon.values(name)) == 0, (name, daemon.log.read_text()[-3000:])
 
 
-def in_alarm(daemon: RunningDaemon) -> bool:
-    return daemon.values("vibration_alarm_state").count(2.0) == 1
+def go_on(plant: Plant, seconds: float) -> None:
+    """Let the plant send for so long."""
+    end = plant.sent + round(seconds * RATE_HZ / MESSAGE)
+    wait_for(lambda: plant.sent > end, f"{seconds:g} s more", 2 * seconds + 20)
+
+
+def in_alarm(plant: Plant, daemon: RunningDaemon) -> bool:
+    """Whether a worker has the loud channel, and says that it is in alarm."""
+    return daemon.values("vibration_alarm_state", machine=plant.loud) == [2.0]
+
+
+def saw_it_begin(plant: Plant, daemon: RunningDaemon) -> bool:
+    """Whether the alarm of the loud channel began with a worker, and did not come along with the channel."""
+    return f"alarm state: channel={plant.loud}/x from=ok to=alarm" in daemon.log.read_text()
+
+
+def all_score(daemon: RunningDaemon) -> bool:
+    """Whether every channel of a worker was scored there."""
+    return 0.0 not in daemon.values("vibration_blocks_scored_total")
 
 
 def test_channels_go_on_elsewhere_after_a_clean_stop(broker: KafkaBroker, calibration: Path, tmp_path: Path) -> None:
@@ -56,28 +79,99 @@ def test_channels_go_on_elsewhere_after_a_clean_stop(broker: KafkaBroker, calibr
             wait_for(lambda: two.value("vibration_kafka_rebalances_total"), "partitions of the second")
             with plant.sending():
                 wait_for(lambda: channels(one, two) == [4, 4], "four channels each")
-                wait_for(lambda: in_alarm(one) or in_alarm(two), "the alarm")
+                wait_for(lambda: in_alarm(plant, one) or in_alarm(plant, two), "the alarm")
                 wait_for(lambda: plant.sent > 90, "nine seconds")
                 assert_nothing_is_wrong(one, two)
-                loud = two if in_alarm(two) else one
+                loud = two if in_alarm(plant, two) else one
                 two.process.terminate()
                 assert two.process.wait(20) == 0
                 wait_for(lambda: channels(one) == [8], "the first to have all")
-                assert in_alarm(one)
-                wait_for(lambda: plant.sent > 120, "three seconds more")
-        wait_for(lambda: scored(one) >= plant.expected() // 2, "intervals")
-        wait_for(lambda: one.value("vibration_kafka_lag_records") == 0, "no lag")
+                wait_for(lambda: in_alarm(plant, one), "the alarm to go along")
+                go_on(plant, 3.0)
+        found = plant.intervals("stopped")
         assert 0.0 < one.value("vibration_kafka_replayed_seconds_total") < 4 * 5.0
         assert one.value("vibration_kafka_states_written_total") > 0
         assert one.value("vibration_kafka_state_write_failures_total") == 0
         assert_nothing_is_wrong(one)
-        # The alarm went along: it began with the worker that saw it begin.
-        assert one.log.read_text().count("to=alarm") == (0 if loud is two else 1)
-    alone = plant.scored_alone(tmp_path)
-    found = plant.intervals("stopped", plant.expected())
-    assert_scored_as_alone(found, alone)
+        assert saw_it_begin(plant, one) == (loud is one)
+    assert_scored_as_alone(found, plant.scored_alone(tmp_path))
     writers = {
-        name: {each["writer"] for (key, _), records in found.items() if key == name for each in records}
-        for name, _ in found
+        name: {each["writer"] for (key, _), records in found.intervals.items() if key == name for each in records}
+        for name, _ in found.intervals
     }
     assert sorted(len(each) for each in writers.values()) == [1] * 4 + [2] * 4
+
+
+def test_channels_of_a_killed_worker_go_on_elsewhere(broker: KafkaBroker, calibration: Path, tmp_path: Path) -> None:
+    plant = Plant(broker, "killed", channels=CHANNELS, partitions=6, calibration=calibration)
+    with ExitStack() as stack:
+        workers = [stack.enter_context(plant.worker(tmp_path, name)) for name in ("one", "two", "three")]
+        wait_for(lambda: workers[2].value("vibration_kafka_rebalances_total"), "partitions of the third")
+        with plant.sending():
+            wait_for(lambda: sum(channels(*workers)) == CHANNELS, "all channels", 30)
+            wait_for(lambda: any(in_alarm(plant, each) for each in workers), "the alarm", 30)
+            go_on(plant, 6.0)
+            victim = next(each for each in workers if in_alarm(plant, each))
+            left = [each for each in workers if each is not victim]
+            killed_s = time.monotonic()
+            victim.process.kill()
+            wait_for(lambda: sum(channels(*left)) == CHANNELS, "the others to have all", 30)
+            wait_for(lambda: any(in_alarm(plant, each) for each in left), "the alarm to go along")
+            wait_for(lambda: all(map(all_score, left)), "scores of all", 30)
+            assert time.monotonic() - killed_s < SESSION_S + 5.0
+            go_on(plant, 10.0)
+        found = plant.intervals("killed")
+        assert_nothing_is_wrong(*left)
+        assert not any(saw_it_begin(plant, each) for each in left)
+        victim.process.wait(10)
+    twice = assert_scored_as_alone(found, plant.scored_alone(tmp_path))
+    assert twice < len(found.intervals) / 4
+
+
+def test_a_worker_that_joins_takes_channels_over(broker: KafkaBroker, calibration: Path, tmp_path: Path) -> None:
+    plant = Plant(broker, "joined", channels=8, partitions=4, calibration=calibration)
+    with plant.worker(tmp_path, "one") as one:
+        with plant.sending():
+            wait_for(lambda: channels(one) == [8], "all channels")
+            wait_for(lambda: in_alarm(plant, one), "the alarm", 30)
+            with plant.worker(tmp_path, "two") as two:
+                wait_for(lambda: channels(one, two) == [4, 4], "four channels each", 30)
+                wait_for(lambda: in_alarm(plant, one) != in_alarm(plant, two), "the alarm to stay")
+                go_on(plant, 6.0)
+                assert_nothing_is_wrong(one, two)
+                assert two.value("vibration_kafka_replayed_seconds_total") > 0
+                assert not saw_it_begin(plant, two)
+            wait_for(lambda: channels(one) == [8], "the first to have all again")
+            go_on(plant, 2.0)
+        found = plant.intervals("joined")
+        assert_nothing_is_wrong(one)
+    assert_scored_as_alone(found, plant.scored_alone(tmp_path))
+    # The first one is alive when it lets go: what it has said was scored is written before, and only that.
+    moved = [each for each in found.intervals.values() if each[0]["generation"] == 1 and len(each) > 1]
+    assert not moved
+
+
+def test_a_frozen_worker_that_wakes_does_not_write_as_the_owner(
+    broker: KafkaBroker, calibration: Path, tmp_path: Path
+) -> None:
+    plant = Plant(broker, "frozen", channels=8, partitions=4, calibration=calibration)
+    with plant.worker(tmp_path, "one") as one, plant.worker(tmp_path, "two") as two:
+        wait_for(lambda: two.value("vibration_kafka_rebalances_total"), "partitions of the second")
+        with plant.sending():
+            wait_for(lambda: channels(one, two) == [4, 4], "four channels each", 30)
+            wait_for(lambda: plant.sent > 100, "ten seconds")
+            frozen = [two.process.pid, *procfs.children(two.process.pid)]
+            for pid in frozen:
+                os.kill(pid, signal.SIGSTOP)
+            try:
+                wait_for(lambda: channels(one) == [8], "the first to have all", 30)
+                go_on(plant, 7.0)  # it writes states
+            finally:
+                for pid in frozen:
+                    os.kill(pid, signal.SIGCONT)
+            wait_for(lambda: "partitions given up" in two.log.read_text(), "the second to let go", 30)
+            wait_for(lambda: channels(one, two) == [4, 4], "four channels each again", 60)
+            go_on(plant, 6.0)
+        found = plant.intervals("frozen")
+        assert_nothing_is_wrong(one, two)
+    assert_scored_as_alone(found, plant.scored_alone(tmp_path))

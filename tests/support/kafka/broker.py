@@ -119,6 +119,23 @@ class KafkaBroker:
         assert producer.flush(20) == 0
         assert not failed, failed
 
+    @contextlib.contextmanager
+    def following(self, topic: str, limit_s: float = 60.0) -> Iterator[Iterator[Message]]:
+        """The records of a topic from its beginning; ends when none has come for ``limit_s``."""
+        settings = {"group.id": f"follow-{topic}", "auto.offset.reset": "earliest", "enable.auto.commit": False}
+        consumer = Consumer({"bootstrap.servers": self.bootstrap, **settings, **self.options})
+        consumer.subscribe([topic])
+
+        def records() -> Iterator[Message]:
+            while (record := consumer.poll(limit_s)) is not None:
+                if record.error() is None:
+                    yield record
+
+        try:
+            yield records()
+        finally:
+            consumer.close()
+
     def read(self, topic: str, count: int) -> list[Message]:
         """The first records of a topic, once there are ``count`` of them."""
         settings = {"group.id": f"read-{topic}", "auto.offset.reset": "earliest", "enable.auto.commit": False}

@@ -41,6 +41,18 @@ def calibrate(folder: Path, model: str) -> Path:
 
 
 @dataclass
+class Scored:
+    """The records of the topic of scores."""
+
+    intervals: dict[tuple[str, int], list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
+    """Those of each interval, by channel and last sample, in the order in which they were written."""
+    generations: dict[str, int] = field(default_factory=dict)
+    """The highest generation of each channel."""
+    late: int = 0
+    """Records that were left out."""
+
+
+@dataclass
 class Plant:
     """Channels ``plant/m0/x`` and on, in the partitions of one topic."""
 
@@ -69,6 +81,11 @@ class Plant:
         loud[round(LOUD_S * RATE_HZ) :] *= 2.0
         loud += np.random.default_rng(1).normal(0.0, 0.5, loud.size).astype("<f4") * (loud != self._signals[0])
         self._signals.append(loud)
+
+    @property
+    def loud(self) -> str:
+        """The machine of the last channel, which is in alarm after :data:`LOUD_S`."""
+        return f"m{self.channels - 1}"
 
     @contextmanager
     def sending(self) -> Iterator[None]:
@@ -119,12 +136,23 @@ class Plant:
             wait_for(lambda: daemon.value("vibration_kafka_connected"), f"{name} to join", 30)
             yield daemon
 
-    def intervals(self, group: str, count: int) -> dict[tuple[str, int], list[dict[str, Any]]]:
-        """The records of scores by channel and end of the interval, in the order in which they were written."""
-        found: dict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
-        for record in self.broker.read(f"{group}.scores", count):
-            content = json.loads(record.value() or b"")
-            found[content["channel"], content["end_sample"]].append(content)
+    def intervals(self, group: str) -> Scored:
+        """What the topic of scores holds, once it has every interval, as a reader takes it.
+
+        A record of a lower generation than one before it of its channel is left out.
+        """
+        found, expected = Scored(), self.expected()
+        with self.broker.following(f"{group}.scores") as records:
+            for record in records:
+                content = json.loads(record.value() or b"")
+                channel, generation = content["channel"], content["generation"]
+                if generation < found.generations.get(channel, generation):
+                    found.late += 1
+                    continue
+                found.generations[channel] = generation
+                found.intervals[channel, content["end_sample"]].append(content)
+                if len(found.intervals) >= expected:
+                    return found
         return found
 
     def scored_alone(self, folder: Path) -> dict[tuple[str, int], dict[str, Any]]:
@@ -136,7 +164,7 @@ class Plant:
             wait_for(lambda: sum(daemon.values("vibration_blocks_scored_total")) == blocks, "all blocks", 120)
             count = self.expected()
             wait_for(lambda: daemon.value("vibration_scores_written_total") == count, "all intervals")
-        found = self.intervals(f"{self.topic}.alone", count)
+        found = self.intervals(f"{self.topic}.alone").intervals
         assert all(len(records) == 1 for records in found.values())
         return {key: records[0] for key, records in found.items()}
 
@@ -145,15 +173,13 @@ class Plant:
         return self.channels * ((self.sent * MESSAGE // 100 - 25) // 24)
 
 
-def assert_scored_as_alone(
-    found: dict[tuple[str, int], list[dict[str, Any]]], alone: dict[tuple[str, int], dict[str, Any]]
-) -> int:
+def assert_scored_as_alone(found: Scored, alone: dict[tuple[str, int], dict[str, Any]]) -> int:
     """Every interval was scored, and each time as one worker alone scores it; returns how many were scored twice.
 
     Of an interval that was scored twice the later record has the higher generation.
     """
-    assert found.keys() == alone.keys(), sorted(found.keys() ^ alone.keys())[:20]
-    for key, records in found.items():
+    assert found.intervals.keys() == alone.keys(), sorted(found.intervals.keys() ^ alone.keys())[:20]
+    for key, records in found.intervals.items():
         generations = [record["generation"] for record in records]
         assert generations == sorted(set(generations)), (key, generations)
         for record in records:
@@ -161,4 +187,4 @@ def assert_scored_as_alone(
             assert record["state"] == alone[key]["state"], key
             for name in ("score", "gap", "gap_ratio", "rms"):
                 assert abs(record[name] - alone[key][name]) <= 1e-4 * max(1.0, alone[key][name]), (key, name)
-    return sum(len(records) - 1 for records in found.values())
+    return sum(len(records) - 1 for records in found.intervals.values())
