@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from monitor.core.arrays import Bool, Float32
+from monitor.core.arrays import Bool, Float32, Rows
 from monitor.core.forecaster import Forecaster, unusable
 from monitor.core.level import UnitBlocks, unit_blocks
 from monitor.core.scoring.head import Head
@@ -29,17 +29,28 @@ class Recomputed:
     """Head of the channel, which makes the forecast from the network's; None: the network's is used as it is."""
 
     @property
-    def forecast(self) -> Float32:
-        """(n + ahead, block_samples) forecast of each block in the unit of the samples; NaN where there is none.
+    def network(self) -> Float32:
+        """(n + ahead, block_samples) the network's forecast about the running mean, in the unit of the samples.
 
         The scale is the level before the block; after the last block it stays constant.
         """
+        made: Float32 = self.units * self.level.rms[self._before, None]
+        return made
+
+    @property
+    def _before(self) -> Rows:
+        """The block whose level each forecast has."""
         before = np.minimum(np.arange(-1, len(self.units) - 1), len(self.level.mean) - 1)
         before[:1] = 0
-        forecast: Float32 = self.units * self.level.rms[before, None]
+        return before
+
+    @property
+    def forecast(self) -> Float32:
+        """(n + ahead, block_samples) forecast of each block in the unit of the samples; NaN where there is none."""
+        forecast = self.network
         if self.head is not None:
             forecast[1:] = self.head.forecast(self.signal[: len(forecast) - 1], forecast[1:])
-        forecast += self.level.mean[before, None]
+        forecast += self.level.mean[self._before, None]
         return forecast
 
     @property

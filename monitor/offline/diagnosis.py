@@ -52,10 +52,11 @@ def head_whitening(head: Head, engine: Engine | None, level_blocks: int) -> Whit
         if len(blocks) < 2:
             return np.empty(0)
         found = recompute(CarriedForecaster(engine, 1), blocks, level_blocks, head=head)
-        residual = (blocks - found.forecast)[1:].astype(np.float64)
         # Where there is no forecast, the model's place is taken by the mean: one loud block, not a hole.
-        residual = np.where(np.isfinite(residual), residual, 0.0)
-        return np.asarray((residual @ innovation_matrix(head.past)[size:] * head.position_scale).ravel())
+        network = np.nan_to_num(found.network[1:].astype(np.float64))
+        both = np.concatenate([found.signal[:-1], found.signal[1:]], axis=1).astype(np.float64)
+        innovations = both @ innovation_matrix(head.past) - network @ head.present
+        return np.asarray((innovations * head.position_scale).ravel())
 
     return by_head
 

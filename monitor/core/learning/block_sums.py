@@ -46,8 +46,9 @@ def context_sums(context: Context, head: Head) -> Float64:
         for first in range(0, len(stretch.signal), CHUNK_BLOCKS):
             part = slice(first, first + CHUNK_BLOCKS)
             signal = stretch.signal[part].astype(np.float64)
-            residual = signal - head.forecast(stretch.blocks_before(part), stretch.forecast[part])
-            bands = ((residual @ head.whitening) ** 2) @ of.pool
+            before, network = stretch.blocks_before(part), stretch.forecast[part]
+            residual = signal - head.forecast(before, network)
+            bands = (head.components(before, signal, network) ** 2) @ of.pool
             wide = bands @ of.wide
             squares = residual**2
             sums = [squares.sum(axis=1), (squares**2).sum(axis=1), (signal**2).sum(axis=1)]

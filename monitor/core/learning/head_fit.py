@@ -4,15 +4,18 @@ The candidates are a model without the network, one that takes the forecast near
 whole forecast of the block, as far as the data suffice. Each is fitted to three quarters of the data and judged on the
 fourth, in turn. What counts is the likelihood of the innovations, so every frequency counts alike. The gap ratio would
 not do: loud low frequencies dominate it, while the errors of an uncertain model fall on the quiet ones, where faults
-show. The network gets a weight only if that pays by a margin over chance, and costs no band much.
+show. The network gets a weight only if that pays by a margin over chance, and costs no band much. The forecast, whose
+gap ratio is what counts, is fitted apart from that (:mod:`monitor.core.learning.forecast_fit`).
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
 from monitor.core.arrays import Float32, Float64, Floats, Rows
+from monitor.core.learning.forecast_fit import Forecast, fit_forecast, window_products
 from monitor.core.scoring.bands import layout
 from monitor.core.scoring.head import Head, cosines, innovation_matrix
 
@@ -39,6 +42,10 @@ takes longer."""
 
 MOST_BLOCKS = 8192
 """Blocks that are used, evenly spread over the healthy data. Fewer: less precise. More: fits take minutes."""
+
+RUN_BLOCKS = 128
+"""Consecutive blocks of which the forecast uses all or none, if there are too many. Fewer: more pairs are cut apart.
+More: the chosen runs are less evenly spread."""
 
 LEAST_GAIN_DB = 0.05
 """Gain in likelihood, as a mean over frequency, below which the network gets no weight. Lower: networks with random
@@ -78,7 +85,7 @@ class Fitted(NamedTuple):
     trust: float
     """Share of the signal's energy that its forecast explains, 0 to 1."""
     linear_trust: float
-    """The same without the network."""
+    """The same for a forecast without the network."""
 
 
 class Candidate(NamedTuple):
@@ -122,18 +129,34 @@ def fit_head(stretches: list[Stretch], candidates: tuple[Candidate, ...] = CANDI
     grams = [blocks.gram(fold) for fold in folds]
     total = np.sum(grams, axis=0)
     losses = np.zeros((len(candidates), FOLDS, layout(blocks.size).bands))
-    errors = np.zeros(len(candidates))
     for number, (fold, gram) in enumerate(zip(folds, grams, strict=True)):
         others = np.concatenate([one for one in folds if one is not fold])
         for choice, candidate in enumerate(candidates):
             model = blocks.fit(candidate, total - gram, others)
-            innovations = blocks.innovations(model, fold)
-            losses[choice, number] = _loss(innovations)
-            errors[choice] += float(np.sum((blocks.signal[fold] - blocks.forecasts(model, fold)) ** 2))
-    trust = np.clip(1.0 - errors / energy, 0.0, 1.0)
-    choice = choose(losses)
-    model = blocks.fit(candidates[choice], total, np.arange(len(blocks.signal)))
-    return Fitted(_scaled(model, blocks), float(trust[choice]), float(trust[0]))
+            losses[choice, number] = _loss(blocks.innovations(model, fold))
+    model = blocks.fit(candidates[choose(losses)], total, np.arange(len(blocks.signal)))
+    borders = [0, *(int(blocks.number[fold[0]]) for fold in folds[1:]), int(blocks.number[-1]) + 1]
+    network = blocks.forecast if len(candidates) > 1 else None
+    ahead = fit_forecast(blocks.before, blocks.signal, network, folds, _products(stretches, borders))
+    return Fitted(_head(model, ahead, blocks), ahead.trust, ahead.linear_trust)
+
+
+def _products(stretches: list[Stretch], borders: list[int]) -> list[Float64]:
+    """:func:`window_products` of two blocks, summed over the blocks from one border to the next."""
+    size = stretches[0].signal.shape[1]
+    found = [np.zeros((2 * size, 2 * size)) for _ in borders[1:]]
+    every = -(-borders[-1] // MOST_BLOCKS)
+    first = 0
+    for stretch in stretches:
+        count = len(stretch.signal)
+        for part, (low, high) in enumerate(pairwise(borders)):
+            for begin in range(max(low - first, 0), min(high - first, count), RUN_BLOCKS):
+                if (first + begin) // RUN_BLOCKS % every == 0:
+                    run = slice(begin, min(begin + RUN_BLOCKS, high - first, count))
+                    samples = np.concatenate([stretch.blocks_before(run)[:1], stretch.signal[run]]).ravel()
+                    found[part] += window_products(samples.astype(np.float64), 2 * size)
+        first += count
+    return found
 
 
 def choose(losses: Float64) -> int:
@@ -162,14 +185,15 @@ def _loss(innovations: Float64) -> Float64:
     return np.asarray(np.mean(np.log(spread)) + 0.5 * np.log(energy))
 
 
-def _scaled(model: _Model, blocks: "_Blocks") -> Head:
-    """Scale the innovations of a model to mean square 1 at every position and frequency."""
+def _head(model: _Model, forecast: Forecast, blocks: "_Blocks") -> Head:
+    """The head with the innovations of a model, scaled to mean square 1 at every position and frequency."""
     innovations = blocks.innovations(model, np.arange(len(blocks.signal)))
     position = 1.0 / _position_spread(innovations)
     energy = np.mean((innovations * position @ cosines(blocks.size)) ** 2, axis=0)
     # Average over neighbours: with few blocks, the energy of a single component is uncertain.
     component = 1.0 / np.sqrt(_smoothed(energy, 3))
-    return Head(model.past, model.present.astype(np.float32), position, component)
+    present, gain = model.present.astype(np.float32), np.array(forecast.network_gain)
+    return Head(model.past, present, position, component, forecast.ahead, gain)
 
 
 def _ridge(power: Float64, coefficients: float) -> float:
@@ -204,6 +228,8 @@ class _Blocks(NamedTuple):
     before: Float64
     signal: Float64
     forecast: Float64
+    number: Rows
+    """(n,) number of each among all healthy blocks."""
 
     @classmethod
     def of(cls, stretches: list[Stretch]) -> "_Blocks":
@@ -219,7 +245,8 @@ class _Blocks(NamedTuple):
             before[at == 0] = stretch.before
             parts.append((before, stretch.signal[at], stretch.forecast[at]))
             first = end
-        return cls(*(np.concatenate(arrays).astype(np.float64) for arrays in zip(*parts, strict=True)))
+        columns = [np.concatenate(one).astype(np.float64) for one in zip(*parts, strict=True)]
+        return cls(columns[0], columns[1], columns[2], wanted)
 
     @property
     def size(self) -> int:
@@ -276,9 +303,3 @@ class _Blocks(NamedTuple):
         """What the model does not predict of each sample, (blocks, block_samples)."""
         both = np.concatenate([self.before[chosen], self.signal[chosen]], axis=1)
         return np.asarray(both @ innovation_matrix(model.past) - self.forecast[chosen] @ model.present)
-
-    def forecasts(self, model: _Model, chosen: Rows) -> Floats:
-        """The model's forecast of whole blocks, (blocks, block_samples)."""
-        ones = np.ones(self.size)
-        head = Head(model.past, model.present.astype(np.float32), ones, ones)
-        return head.forecast(self.before[chosen], self.forecast[chosen])

@@ -119,7 +119,7 @@ class Calibration:
 
     @cached_property
     def band_energy(self) -> Float64:
-        """(bands,) energy of the residual that a whitened energy of 1 in each band stands for."""
+        """(bands,) energy that must be added to a block for a whitened energy of 1 in each band."""
         of = layout(self.block_samples)
         return np.add.reduceat(self.head.component_energy, of.edges[:-1])
 
@@ -155,6 +155,7 @@ class Calibration:
         }
         size = self.block_samples
         of_head = {"past": (size,), "present": (size, size), "position_scale": (size,), "component_scale": (size,)}
+        of_head |= {"ahead": (size, size), "network_gain": ()}
         shapes = [(name, getattr(self, name).shape, shape) for name, shape in expected.items()]
         shapes += [(name, getattr(self.head, name).shape, shape) for name, shape in of_head.items()]
         for name, found, shape in shapes:
@@ -183,10 +184,10 @@ class Calibration:
         if not np.all(self.ranges[:, 0] <= self.ranges[:, 1]):
             raise ArtefactError(f"{where}: holds a range whose lowest value is above its highest; calibrate again")
         with np.errstate(over="ignore", invalid="ignore"):
-            head = copy(self.head)  # the matrices of the copy are given up again
-            usable = np.isfinite(head.prediction).all() and np.isfinite(head.whitening).all()
+            head = copy(self.head)  # the matrix of the copy is given up again
+            usable = np.isfinite(head.whitening).all()
         if not usable:
-            raise ArtefactError(f"{where}: its head forecasts numbers that are not finite; calibrate again")
+            raise ArtefactError(f"{where}: its head whitens to numbers that are not finite; calibrate again")
 
     @property
     def margins(self) -> Float64:

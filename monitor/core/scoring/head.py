@@ -1,17 +1,24 @@
-"""The head of a channel: its own linear correction of the network's forecast, and the whitening of what is left.
+"""The head of a channel: its own forecast of a block, and its own whitening, in which faults stand out.
 
-The network knows many machines; a head knows one. It predicts each sample y_t of a block from the samples before it and
-from the network's forecast f of the block that t lies in:
+The network knows many machines; a head knows one. It has two linear models, because they serve two purposes.
+
+The forecast of a block is what people see and what the gap is measured against. It takes the block before and the
+network's forecast f:
+
+    forecast = before · W + g f
+
+W and g are damped as far as the healthy data leave them uncertain, so that there the error is no larger than the
+signal.
+
+The whitening is what most of the score rests on. It must leave the same energy at every frequency, also where the
+signal is quiet, so nothing may be damped. It predicts each sample y_t of a block from the samples before it and f:
 
     y_t = Σ_i a_i y_(t-i) + Σ_s f_s B_st + e_t
 
 This is a linear model with an external input (ARX; L. Ljung, System Identification, chapter 4). The errors e, the
 innovations, are white on the healthy machine. Without the network B is zero, and the model is an autoregressive one.
-
-Iterated over a block, the same equation forecasts the whole block from the block before it and f: one matrix. The
-residual of that forecast, times a second matrix, gives the innovations, because inside the block nothing else is
-unknown: r A = e, with A a triangular Toeplitz matrix of the coefficients a. The second matrix also scales the
-innovations to mean square 1 and takes their cosine components.
+The innovations of a whole block are one matrix, which also scales them to mean square 1 and takes their cosine
+components.
 
 Does not handle: how a head is fitted (:mod:`monitor.core.learning.head_fit`).
 """
@@ -36,36 +43,41 @@ class Head:
     """(block_samples,) factor on the innovation at each position of a block, positive."""
     component_scale: Float64
     """(block_samples,) factor on each cosine component, positive."""
+    ahead: Float32
+    """(block_samples, block_samples) weights W of the block before in the forecast."""
+    network_gain: Float64
+    """() weight g of the network's forecast in the forecast; 0 if it earned none."""
 
     def __getstate__(self) -> dict[str, object]:
-        """Without the matrices, which take three times as much: a process makes those that it needs."""
+        """Without the matrix, which takes twice as much: a process makes those that it needs."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @property
     def uses_network(self) -> bool:
         """Whether the network's forecast has any weight."""
+        return self.whitens_with_network or bool(self.network_gain)
+
+    @cached_property
+    def whitens_with_network(self) -> bool:
+        """Whether the innovations depend on the network's forecast."""
         return bool(self.present.any())
 
     @cached_property
-    def prediction(self) -> Float32:
-        """(2 block_samples, block_samples): the row (block before, network's forecast) times it is the forecast."""
-        size = self.past.size
-        weights = np.concatenate([-innovation_matrix(self.past)[:size], self.present])
-        matrix: Float32 = (weights @ _inverse(self.past)).astype(np.float32)
-        return matrix
-
-    @cached_property
     def whitening(self) -> Float32:
-        """(block_samples, block_samples): a residual of the head times it is the scaled components."""
-        inside = innovation_matrix(self.past)[self.past.size :]
-        matrix: Float32 = (inside * self.position_scale @ cosines(self.past.size) * self.component_scale).astype(
-            np.float32
-        )
+        """(2 or 3 block_samples, block_samples): a row times it is the scaled components of a block.
+
+        The row is block before, block, and network's forecast; without the last if they do not depend on it.
+        """
+        rows = innovation_matrix(self.past)
+        if self.whitens_with_network:
+            rows = np.concatenate([rows, -self.present])
+        scaled = rows * self.position_scale @ cosines(self.past.size) * self.component_scale
+        matrix: Float32 = scaled.astype(np.float32)
         return matrix
 
     @property
     def component_energy(self) -> Float64:
-        """(block_samples,) energy of the residual in a block that a scaled component of size 1 stands for."""
+        """(block_samples,) energy of what must be added to a block for a scaled component of size 1."""
         size = self.past.size
         back = (cosines(size).T / self.position_scale) @ _inverse(self.past)
         energy: Float64 = np.square(back).sum(axis=1) / np.square(self.component_scale)
@@ -81,7 +93,18 @@ class Head:
         Returns:
             (n, block_samples) about the running mean, in the same unit. NaN in a row stays in it.
         """
-        return np.asarray(np.concatenate([before, network], axis=1) @ self.prediction)
+        return np.asarray(before @ self.ahead + network * network.dtype.type(self.network_gain))
+
+    def components(self, before: Floats, blocks: Floats, network: Floats) -> Floats:
+        """The scaled cosine components of the innovations of blocks, (n, block_samples) each.
+
+        Args:
+            before: as for :meth:`forecast`.
+            blocks: the blocks, about the running mean.
+            network: as for :meth:`forecast`.
+        """
+        known = [before, blocks, network] if self.whitens_with_network else [before, blocks]
+        return np.asarray(np.concatenate(known, axis=1) @ self.whitening)
 
 
 def innovation_matrix(past: Float64) -> Float64:

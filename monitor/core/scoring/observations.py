@@ -1,8 +1,8 @@
 """Measurements of an interval: energy and kurtosis of the head's residual, its whitened band energies, its burstiness.
 
-Head and whitening multiply by matrices of the channel, which are too large to read from memory for every block. Blocks
-and forecasts are therefore buffered, and several blocks of a channel go through one product. Only the sums of squares
-in about twenty bands are kept. For channels with a head only.
+Forecast and whitening multiply by matrices of the channel, which are too large to read from memory for every block.
+Blocks and forecasts are therefore buffered, and several blocks of a channel go through one product. Only the sums of
+squares in about twenty bands are kept. For channels with a head only.
 """
 
 from dataclasses import dataclass
@@ -145,18 +145,21 @@ class ObservationSums:
     def _take(self, rows: Rows, keys: Int64, count: int) -> None:
         """Add ``count`` buffered blocks of each of ``rows``, sorted by key, to the sums."""
         size = self.layout.block_samples
-        known = np.empty((rows.size, count, 2 * size), np.float32)
+        known = np.empty((rows.size, count, 3 * size), np.float32)
         known[:, :, :size] = self._signal[rows, :count]
-        known[:, :, size:] = self._forecast[rows, :count]
-        residual = self._signal[rows, 1 : count + 1]
+        known[:, :, size : 2 * size] = residual = self._signal[rows, 1 : count + 1]
+        known[:, :, 2 * size :] = network = self._forecast[rows, :count]
         components = np.empty_like(residual)
         border = [0, *(np.flatnonzero(np.diff(keys)) + 1).tolist(), rows.size]
         for first, end in pairwise(border):
             head = self._heads[int(keys[first])]
-            flat, product = residual[first:end].reshape(-1, size), components[first:end].reshape(-1, size)
-            np.matmul(known[first:end].reshape(-1, 2 * size), head.prediction, out=product)
-            flat -= product
-            np.matmul(flat, head.whitening, out=product)
+            flat, product = known[first:end].reshape(-1, 3 * size), components[first:end].reshape(-1, size)
+            np.matmul(flat[:, :size], head.ahead, out=product)
+            residual[first:end] -= components[first:end]
+            if head.network_gain:
+                network[first:end] *= np.float32(head.network_gain)
+                residual[first:end] -= network[first:end]
+            np.matmul(flat[:, : len(head.whitening)], head.whitening, out=product)
         residual *= residual
         self._second[rows] += np.einsum("ijk->i", residual)
         self._fourth[rows] += np.einsum("ijk,ijk->i", residual, residual)

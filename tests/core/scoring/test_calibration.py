@@ -21,5 +21,6 @@ FORESEEN = "of the healthy signal foreseen"
 def test_what_is_foreseen_is_said(trust: float, linear_trust: float, network: bool, text: str) -> None:
     made = healthy_calibration(400)
     assert made.head.uses_network
-    head = made.head if network else replace(made.head, present=np.zeros_like(made.head.present))
+    without = replace(made.head, present=np.zeros_like(made.head.present), network_gain=np.array(0.0))
+    head = made.head if network else without
     assert replace(made, head=head, trust=trust, linear_trust=linear_trust).foresight == text

@@ -1,12 +1,14 @@
 """The head of a channel against slow twins, and what its fit decides."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.fft import dct
 
 from monitor.core.arrays import Float32, Float64
 from monitor.core.learning.head_fit import NO_NETWORK, Stretch, choose, fit_head
-from monitor.core.scoring.head import Head, cosines, innovation_matrix
+from monitor.core.scoring.head import Head, cosines
 from tests.support.healthy import BLOCK, signal, stretch
 
 
@@ -14,32 +16,29 @@ def made_up(seed: int = 0, size: int = 12) -> Head:
     rng = np.random.default_rng(seed)
     past = rng.normal(size=size) * 0.5 ** np.arange(1, size + 1)
     present = (0.2 * rng.normal(size=(size, size))).astype(np.float32)
-    return Head(past, present, 0.5 + rng.random(size), 0.5 + rng.random(size))
+    ahead = (0.2 * rng.normal(size=(size, size))).astype(np.float32)
+    return Head(past, present, 0.5 + rng.random(size), 0.5 + rng.random(size), ahead, np.array(0.7))
 
 
-def one_by_one(head: Head, before: Float64, network: Float64) -> Float64:
-    """The forecast of a block, sample by sample."""
-    samples = list(before)
+def innovations(head: Head, before: Float64, block: Float64, network: Float64) -> Float64:
+    """What is left of a block when each sample is predicted from those before it, one after the other."""
+    samples, left = list(before), []
     for t in range(before.size):
-        expected = sum(weight * samples[-lag] for lag, weight in enumerate(head.past, 1))
-        samples.append(expected + network @ head.present[:, t])
-    return np.array(samples[before.size :])
+        predicted = sum(weight * samples[-lag] for lag, weight in enumerate(head.past, 1))
+        samples.append(block[t])
+        left.append(block[t] - predicted - network @ head.present[:, t])
+    return np.array(left)
 
 
-def test_the_forecast_of_a_block_is_that_of_one_sample_after_another() -> None:
+@pytest.mark.parametrize("with_network", [True, False])
+def test_the_components_are_the_scaled_spectrum_of_the_innovations(*, with_network: bool) -> None:
     head, rng = made_up(), np.random.default_rng(1)
-    before, network = rng.normal(size=(2, 5, 12))
-    expected = [one_by_one(head, *pair) for pair in zip(before, network, strict=True)]
-    np.testing.assert_allclose(head.forecast(before, network), expected, rtol=0, atol=1e-5)
-
-
-def test_the_whitened_residual_is_the_scaled_spectrum_of_the_innovations() -> None:
-    head, rng = made_up(), np.random.default_rng(1)
+    head = head if with_network else replace(head, present=np.zeros_like(head.present))
     before, block, network = rng.normal(size=(3, 5, 12))
-    innovations = np.concatenate([before, block], axis=1) @ innovation_matrix(head.past) - network @ head.present
-    expected = dct(innovations * head.position_scale, norm="ortho", axis=1) * head.component_scale
-    found = (block - head.forecast(before, network)) @ head.whitening
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
+    expected = np.array([innovations(head, *one) for one in zip(before, block, network, strict=True)])
+    expected = dct(expected * head.position_scale, norm="ortho", axis=1) * head.component_scale
+    np.testing.assert_allclose(head.components(before, block, network), expected, rtol=0, atol=1e-5)
+    assert len(head.whitening) == (36 if with_network else 24)
 
 
 @pytest.mark.parametrize("size", [1, 7, 100])
@@ -56,8 +55,7 @@ def test_the_fit_finds_the_model_that_made_the_data() -> None:
 def test_whitened_healthy_data_have_unit_energy_at_every_frequency_even_if_new() -> None:
     head = fit_head([stretch(signal(4000, 1))]).head
     new = stretch(signal(4000, 2))
-    residual = new.signal - head.forecast(new.blocks_before(slice(None)), new.forecast)
-    components = residual @ head.whitening
+    components = head.components(new.blocks_before(slice(None)), new.signal, new.forecast)
     assert np.mean(components**2, axis=0) == pytest.approx(1.0, abs=0.15)
     assert np.abs(np.corrcoef(components.T) - np.eye(BLOCK)).max() < 0.15
 
@@ -122,14 +120,18 @@ def test_stretches_that_join_are_fitted_as_one() -> None:
     blocks, hum = with_hum(400, 1.0, 1)
     whole = fit_head([Stretch(blocks[0], blocks[1:], hum[1:])])
     parts = [Stretch(blocks[at], blocks[at + 1 : end + 1], hum[at + 1 : end + 1]) for at, end in ((0, 120), (120, 399))]
-    np.testing.assert_allclose(fit_head(parts).head.prediction, whole.head.prediction, atol=1e-6)
+    found = fit_head(parts)
+    np.testing.assert_allclose(found.head.whitening, whole.head.whitening, atol=1e-6)
+    np.testing.assert_allclose(found.head.ahead, whole.head.ahead, atol=0.02)
+    assert found.trust == pytest.approx(whole.trust, abs=1e-3)
 
 
 def test_a_head_does_not_depend_on_the_gain() -> None:
     blocks, hum = with_hum(400, 1.0, 1)
     one = fit_head([Stretch(np.zeros(BLOCK, np.float32), blocks, hum)]).head
     loud = fit_head([Stretch(np.zeros(BLOCK, np.float32), 1000 * blocks, 1000 * hum)]).head
-    np.testing.assert_allclose(loud.prediction, one.prediction, atol=1e-5)
+    np.testing.assert_allclose(loud.ahead, one.ahead, atol=1e-5)
+    assert loud.network_gain == pytest.approx(float(one.network_gain))
     np.testing.assert_allclose(1000 * loud.whitening, one.whitening, rtol=1e-3, atol=1e-5)
 
 
@@ -143,8 +145,8 @@ def test_what_is_held_out_is_what_counts() -> None:
     assert used == 0
 
 
-def test_the_energy_of_a_component_is_that_of_the_residual_which_has_it_alone() -> None:
+def test_the_energy_of_a_component_is_that_of_what_gives_it_alone_when_added_to_a_block() -> None:
     blocks, hum = with_hum(400, 1.0, 1)
     head = fit_head([Stretch(np.zeros(BLOCK, np.float32), blocks, hum)]).head
-    alone = np.linalg.inv(head.whitening.astype(np.float64))
+    alone = np.linalg.inv(head.whitening[BLOCK : 2 * BLOCK].astype(np.float64))
     np.testing.assert_allclose(head.component_energy, (alone**2).sum(axis=1), rtol=1e-3)

@@ -14,14 +14,14 @@ from monitor.runtime.learning.kept_file import About, KeptFile, Records
 SIZE = 100
 RAW = 28
 ABOUT = About("key", ("speed_rpm",), RAW)
-MOST_BYTES = 256_000
+MOST_BYTES = 300_000
 """What a channel may take."""
 
 
 def head() -> Fitted:
     rng = np.random.default_rng(0)
     present: Float32 = rng.normal(size=(SIZE, SIZE)).astype(np.float32)
-    return Fitted(Head(rng.normal(size=SIZE), present, np.ones(SIZE), np.ones(SIZE)), 0.5, 0.4)
+    return Fitted(Head(rng.normal(size=SIZE), present, np.ones(SIZE), np.ones(SIZE), present, np.array(0.5)), 0.5, 0.4)
 
 
 def records(first: int, count: int) -> Records:
@@ -76,7 +76,7 @@ def test_it_stays_within_its_bound_and_keeps_what_thinning_keeps(tmp_path: Path)
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda data: data.replace(b"learning 1 ", b"learning 0 "), "not a learning file of this version"),
+        (lambda data: data.replace(b"learning 2 ", b"learning 1 "), "not a learning file of this version"),
         (lambda data: data[:200] + b"x" + data[201:], "its head is damaged"),
         (lambda data: data[:40], "not a learning file of this version"),
         (lambda _: b"", "not a learning file of this version"),
