@@ -65,6 +65,12 @@ class Moving:
         self._memory, self._ingest, self._lanes, self._config = memory, ingest, lanes, config
         self._scores = scores
 
+    def attend(self) -> None:
+        """Have the workers keep from now on where another one can go on, so that the first interval counts."""
+        for inference in self._lanes().values():
+            for part in range(inference.lane.shape.parts):
+                inference.collect(part, (), points=True)
+
     async def documents(self, topics: Collection[str]) -> list[Document]:
         """The states of the channels of topics that another worker can go on with.
 

@@ -95,10 +95,11 @@ def position(sample: int, following: int = 0) -> Position:
 
 
 def begun(calibration: Calibration, blocks: int) -> Daemon:
-    """A worker that has scored the channel, and is asked for its state for the second time."""
+    """A worker that has scored the channel."""
     first = Daemon(calibration)
+    first.moving.attend()
     first.send(samples()[:MESSAGE])
-    assert first.moving.documents_now({"plant/fan/x"}) == []  # from now on it keeps points
+    assert first.moving.documents_now({"plant/fan/x"}) == []
     first.send(samples()[MESSAGE : blocks * BLOCK // MESSAGE * MESSAGE])
     return first
 

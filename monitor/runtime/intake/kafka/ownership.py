@@ -80,6 +80,9 @@ class Document:
 class Owner(Protocol):
     """Gives and takes the state of channels: :class:`monitor.runtime.state.moving.Moving`."""
 
+    def attend(self) -> None:
+        """Note from now on what another worker needs."""
+
     async def documents(self, topics: Collection[str]) -> list[Document]:
         """The states of the channels of topics that another worker can go on with."""
 
@@ -205,6 +208,7 @@ class Ownership:
 
     async def _begin(self, consumer: "Consumer") -> None:
         places = set(self._held)
+        self._owner.attend()
         try:
             async with asyncio.timeout(HELD_S):
                 await self.topic.caught_up()

@@ -82,6 +82,9 @@ class Taking:
         self.meanwhile()
         return None if value == b"gone" else 0.5 * rewinds
 
+    def attend(self) -> None:
+        assert self.taken == []
+
     async def documents(self, topics: Collection[str]) -> list[Document]:
         return self.documents_now(topics)
 
