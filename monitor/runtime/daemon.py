@@ -118,7 +118,7 @@ class Daemon:
         )
         memory = self._memory = Memory(self.config.state_dir, self._wall_clock, self.config.limits.channels)
         self._saving = Saving(memory, self.ingest, lambda: self.config, self._inference, self._forget, self._errors)
-        self._broker = Broker(self.config, self.ingest, self._errors, self._saving.moving(self._scores))
+        self._broker = Broker(self.config, self.ingest, self._errors, self._saving.moving(self._scores, self._store))
         self._scores.configure(self.config, self._inference())
         self._stack.push_async_callback(self._scores.close)
         self._evidence = EvidenceWriter(self.config.evidence, evidence_dir(self.config), asyncio.sleep, self._errors)

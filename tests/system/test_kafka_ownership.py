@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from monitor.runtime.baselines.store import Asked, Store
 from monitor.runtime.web import procfs
 from tests.support.daemons import RunningDaemon
 from tests.support.kafka.broker import KafkaBroker, kafka
@@ -175,3 +176,31 @@ def test_a_frozen_worker_that_wakes_does_not_write_as_the_owner(
         found = plant.intervals("frozen")
         assert_nothing_is_wrong(one, two)
     assert_scored_as_alone(found, plant.scored_alone(tmp_path))
+
+
+def test_what_one_worker_knows_of_a_channel_is_known_to_the_next(
+    broker: KafkaBroker, calibration: Path, tmp_path: Path
+) -> None:
+    """A baseline of one worker's state directory, and no calibration in the configuration."""
+    plant = Plant(broker, "learned", channels=2, partitions=2, calibration=calibration, named=False)
+    store = Store(tmp_path / "one" / "state", time.time)
+    for i in range(plant.channels):
+        store.bring({"machine": f"m{i}", "axis": "x"}, calibration, Asked("ann", "from recordings"))
+    with ExitStack() as stack:
+        one = stack.enter_context(plant.worker(tmp_path, "one"))
+        with plant.sending():
+            wait_for(lambda: in_alarm(plant, one), "the alarm", 30)
+            go_on(plant, 6.0)
+            two = stack.enter_context(plant.worker(tmp_path, "two"))
+            one.process.terminate()
+            assert one.process.wait(20) == 0
+            wait_for(lambda: channels(two) == [2], "the second to have all")
+            wait_for(lambda: in_alarm(plant, two), "the alarm to go along")
+            go_on(plant, 3.0)
+        found = plant.intervals("learned")
+        assert_nothing_is_wrong(two)
+        assert not saw_it_begin(plant, two)
+    plant.named = True
+    assert_scored_as_alone(found, plant.scored_alone(tmp_path))
+    again = Store(tmp_path / "two" / "state", time.time).history({"machine": "m0", "axis": "x"})
+    assert again == store.history({"machine": "m0", "axis": "x"})

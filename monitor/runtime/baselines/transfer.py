@@ -1,14 +1,20 @@
 """Moves baselines between machines as files: each channel's calibration file, and its history beside it.
 
 An exported folder looks like that of the store, with the current baseline of each channel only. It comes from somewhere
-else, so it is checked like everything from outside.
+else, so it is checked like everything from outside. Between the daemons of a Kafka group the same two files travel as
+one document: the history in the first line, and the calibration file behind it.
 """
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from pydantic import ValidationError
 
 from monitor.atomic_file import write_atomically
 from monitor.errors import ArtefactError, MonitorError
+from monitor.model.calibration_file import load_calibrations
 from monitor.runtime.baselines.history import History, read_history
 from monitor.runtime.baselines.store import Asked, Store
 
@@ -77,3 +83,38 @@ def bring(store: Store, labels: dict[str, str], file: Path, asked: Asked, histor
     found = store.history(labels)
     assert found is not None  # noqa: S101 - it was just written
     return found
+
+
+def packed(store: Store, history: History) -> bytes:
+    """A channel's current baseline and its history as one document.
+
+    Raises:
+        ArtefactError: the calibration file cannot be read.
+    """
+    return json.dumps(json.loads(history.exported.text())).encode() + b"\n" + store.file_bytes(history)
+
+
+def take_over(store: Store, document: bytes) -> bool:
+    """Make what :func:`packed` wrote elsewhere that of this store; returns whether it was newer than what is there.
+
+    Raises:
+        ArtefactError: it is no such document, or damaged.
+        MonitorError: it cannot be written; nothing is changed.
+    """
+    line, _, calibration = document.partition(b"\n")
+    try:
+        history = History.model_validate_json(line)
+    except ValidationError as error:
+        raise ArtefactError(f"it is not a baseline ({error.errors()[0]['msg']})") from error
+    before = store.history(history.labels)
+    if history.baseline is None or not history.changes:
+        raise ArtefactError("it is not a baseline (its history is empty)")
+    if before is not None and before.changes and before.changes[-1].at_s >= history.changes[-1].at_s:
+        return False
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "calibration.npz"
+        file.write_bytes(calibration)
+        if load_calibrations(file).header.sha256 != history.baseline.arrays_sha256:
+            raise ArtefactError(f"its calibration is not that of baseline {history.current}")
+    store.replace(history, calibration)
+    return True

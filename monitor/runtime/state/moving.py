@@ -14,9 +14,11 @@ from typing import Protocol
 from monitor.config import Config
 from monitor.core.arrays import Arrays
 from monitor.core.resume import NOWHERE, PREFIX
+from monitor.runtime.baselines.store import Store
+from monitor.runtime.baselines.transfer import packed, take_over
 from monitor.runtime.intake.channel import Channel
 from monitor.runtime.intake.ingest import Ingest
-from monitor.runtime.intake.kafka.ownership import Document
+from monitor.runtime.intake.kafka.ownership import Baseline, Document
 from monitor.runtime.intake.kafka.positions import Position
 from monitor.runtime.lanes.lane import Lane
 from monitor.runtime.state.file import Known, Table, pack, unpack
@@ -52,6 +54,7 @@ class Moving:
         lanes: Callable[[], Mapping[str, Workers]],
         config: Callable[[], Config],
         scores: Scores,
+        store: Store,
     ) -> None:
         """Move nothing yet.
 
@@ -61,9 +64,10 @@ class Moving:
             lanes: returns the workers of each model.
             config: returns the running configuration.
             scores: writes the scores, whose topic must have an interval before the state says that it was scored.
+            store: has the baselines.
         """
         self._memory, self._ingest, self._lanes, self._config = memory, ingest, lanes, config
-        self._scores = scores
+        self._scores, self._store = scores, store
 
     def attend(self) -> None:
         """Have the workers keep from now on where another one can go on, so that the first interval counts."""
@@ -126,6 +130,26 @@ class Moving:
         channel.lead_samples = (at - position.sample) % rings.block_samples
         rings.start_context(channel.row, position.sample + channel.lead_samples)
         return max(0, at - position.sample) / channel.sensor.sampling_rate_hz
+
+    def baselines(self, topics: Collection[str]) -> list[Baseline]:
+        """The baselines of the channels of topics; on any thread."""
+        names, found = self._config().label_names, list[Baseline]()
+        for channel in list(self._ingest.channels.values()):
+            labels = dict(zip(names, channel.labels, strict=True))
+            history = self._store.history(labels) if channel.topic in topics else None
+            if history is not None and history.baseline is not None and channel.sensor.calibration_of(labels) is None:
+                mark = f"{history.changes[-1].at_s if history.changes else 0.0:.6f} {history.current}"
+                found.append(Baseline(channel.name, channel.topic, mark, partial(packed, self._store, history)))
+        return found
+
+    def learned(self, value: bytes) -> None:
+        """Keep a baseline that another worker has written; on a thread.
+
+        Raises:
+            MonitorError: it is none, or cannot be kept.
+        """
+        if self._config().state_dir is not None:
+            take_over(self._store, value)
 
     def _is_gone(self, known: Known) -> bool:
         """Whether a channel has sent nothing for so long that it is forgotten."""

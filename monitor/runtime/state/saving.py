@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from monitor.config import Config
+from monitor.runtime.baselines.store import Store
 from monitor.runtime.intake.channel import Channel
 from monitor.runtime.intake.ingest import Ingest
 from monitor.runtime.internal_errors import InternalErrors, Where
@@ -46,9 +47,14 @@ class Saving:
         self.wanted = asyncio.Event()
         """Set when an alarm state changed since the last save."""
 
-    def moving(self, scores: Scores) -> Moving:
-        """The same state for channels that move to another worker; ``scores``: writes what was scored of them."""
-        return Moving(self._memory, self._ingest, self._lanes, self._config, scores)
+    def moving(self, scores: Scores, store: Store) -> Moving:
+        """The same state, with their baselines, for channels that move to another worker.
+
+        Args:
+            scores: writes what was scored of them.
+            store: has the baselines.
+        """
+        return Moving(self._memory, self._ingest, self._lanes, self._config, scores, store)
 
     async def run(self) -> None:
         """Save until cancelled."""

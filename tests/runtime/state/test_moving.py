@@ -1,5 +1,6 @@
 """A channel's state as another worker takes it: with a real intake and a real worker, in this process."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from monitor.config_file import parse_config
 from monitor.core.arrays import Float32
 from monitor.core.scoring.alarm import State
 from monitor.core.scoring.calibration import Calibration
+from monitor.errors import ArtefactError
+from monitor.runtime.baselines.history import Source
+from monitor.runtime.baselines.store import Asked, Store
 from monitor.runtime.intake.channel import Channel
 from monitor.runtime.intake.ingest import Ingest
 from monitor.runtime.intake.kafka.ownership import Document
@@ -42,14 +46,17 @@ def calibration() -> Calibration:
 class Daemon:
     """One worker of a group, as far as the state of its channels is concerned."""
 
-    def __init__(self, calibration: Calibration, text: str = TEXT) -> None:
+    def __init__(self, calibration: Calibration, text: str = TEXT, folder: Path | None = None) -> None:
         self.config: Config = parse_config(text, Path("config.yaml"))
         self.calibration = calibration
         self.workers = Workers()
         lane = self.workers.lane
         self.memory = Memory(None, WallClock(lambda: NOW_S, lambda: 100.0), 8)
+        self.store = Store(folder, lambda: NOW_S)
         self.ingest = Ingest(self.config, {"default": lane.rings}, self._new, lambda: 100.0)
-        self.moving = Moving(self.memory, self.ingest, lambda: {"default": self.workers}, lambda: self.config, self)
+        self.moving = Moving(
+            self.memory, self.ingest, lambda: {"default": self.workers}, lambda: self.config, self, self.store
+        )
         self.scores: dict[int, float] = {}
         self.workers.worker.obey(Keep(1, calibration))
 
@@ -184,3 +191,63 @@ def test_arrays_of_other_sizes_leave_the_channel_with_its_warm_up(calibration: C
     assert second.moving.take(packed(odd), position(0), rewinds=True) == 0.25  # type: ignore[arg-type]
     second.send(samples()[: 100 * BLOCK])
     assert second.workers.lane.board.blocks_scored[second.channel.row] == 100 - 25
+
+
+def test_a_baseline_moves_with_its_history_and_the_newer_one_stays(calibration: Calibration, tmp_path: Path) -> None:
+    text = f"{TEXT}\nstate_dir: {tmp_path}"
+    folders = [tmp_path / "one", tmp_path / "two"]
+    first, second = (Daemon(calibration, text, folder) for folder in folders)
+    labels = {"machine": "fan", "axis": "x"}
+    first.send(samples()[:MESSAGE])
+    assert first.moving.baselines({"plant/fan/x"}) == []
+    first.store.learned(labels, calibration, model_sha256="0" * 64, source=Source(provisional=True))
+    [baseline] = first.moving.baselines({"plant/fan/x"})
+    assert (baseline.key, baseline.topic) == ("fan/x", "plant/fan/x")
+    assert first.moving.baselines({"plant/fan/y"}) == []
+    second.moving.learned(baseline.value())
+    for store in (second.store, Store(folders[1], lambda: NOW_S)):
+        history = store.history(labels)
+        assert history == first.store.history(labels)
+        found = store.current(labels, "0" * 64)
+        assert found is not None
+        assert np.array_equal(found.centre, calibration.centre)
+    # Whoever has the channel by then changes it; what comes late changes nothing.
+    second.store._now_s = lambda: NOW_S + 1
+    second.store.accept(labels, Asked("ann", "it is fine"))
+    second.moving.learned(baseline.value())
+    accepted = second.store.history(labels)
+    assert accepted is not None
+    assert accepted.changes[-1].what == "accepted"
+    second.send(samples()[:MESSAGE])
+    [newer] = second.moving.baselines({"plant/fan/x"})
+    assert newer.mark != baseline.mark
+    first.moving.learned(newer.value())
+    assert first.store.history(labels) == accepted
+
+
+@pytest.mark.parametrize("damage", ["empty", "nothing", "history", "calibration", "other"])
+def test_a_damaged_baseline_is_refused_and_changes_nothing(
+    calibration: Calibration, tmp_path: Path, damage: str
+) -> None:
+    first = Daemon(calibration, f"{TEXT}\nstate_dir: {tmp_path}", tmp_path / "one")
+    first.send(samples()[:MESSAGE])
+    labels = {"machine": "fan", "axis": "x"}
+    first.store.learned(labels, calibration, model_sha256="0" * 64, source=Source())
+    [baseline] = first.moving.baselines({"plant/fan/x"})
+    line, _, file = baseline.value().partition(b"\n")
+    damaged = {
+        "empty": b"",
+        "nothing": b'{"labels": {"machine": "fan"}}',
+        "history": line[:-9] + b"\n" + file,
+        "calibration": line + b"\n" + file[:-100],
+        "other": re.sub(rb'("arrays_sha256": ")....', rb"\g<1>0000", line) + b"\n" + file,
+    }
+    second = Daemon(calibration, f"{TEXT}\nstate_dir: {tmp_path}", tmp_path / "two")
+    with pytest.raises(ArtefactError):
+        second.moving.learned(damaged[damage])
+    assert second.store.history(labels) is None
+    assert not list(tmp_path.glob("two/**/*.npz"))
+
+
+def test_without_a_folder_for_baselines_none_are_kept(calibration: Calibration) -> None:
+    Daemon(calibration).moving.learned(b"whatever it is")

@@ -64,6 +64,8 @@ class Plant:
     model: str = "models/reference"
     seconds: float = 60.0
     """Most seconds that it can send."""
+    named: bool = True
+    """Whether the configuration names the calibration."""
     sent: int = 0
     """Messages of each channel."""
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -117,11 +119,12 @@ class Plant:
         """Of one worker, or of one that has a group of its own."""
         group = f"{self.topic}.alone" if alone else self.topic
         state = "" if alone else f", state_topic: {self.topic}.state"
+        calibration = f", calibration: {self.calibration}" if self.named else ""
         own = f"topic: {self.topic}, group: {group}, client_id: {name}, scores_topic: {group}.scores, start: earliest"
         return (
             f"kafka: {{bootstrap: '{self.broker.bootstrap}', {own}{state}{more}}}\n"
             f"sensors: [{{topic: 'plant/{{machine}}/{{axis}}', payload: {{format: float32}}, unit: m/s2, "
-            f"sampling_rate_hz: {RATE_HZ}, calibration: {self.calibration}}}]\n"
+            f"sampling_rate_hz: {RATE_HZ}{calibration}}}]\n"
             f"models: {{default: {self.model}}}\nlimits: {{buffer: 10s, channels: {self.channels}}}\n"
             "inference: {workers: 1}\n"
         )

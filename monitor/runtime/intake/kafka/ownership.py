@@ -36,6 +36,10 @@ LEAST_REST = 4.0
 """Pause after a writing, in multiples of its duration, so that it takes at most a fifth of the time. Lower: a large
 plant is kept busy with it. Higher: more is scored again after a kill."""
 
+MOST_BASELINES = 20
+"""Most baselines that are written at a time. Fewer: it takes longer until all of a plant are there. More: what is
+written at a time is more than 1.6 MB."""
+
 HELD_S = 30.0
 """Longest time for which partitions are held back while the state topic cannot be read. Shorter: a slow cluster costs
 the alarm states of the channels that come. Longer: they are not watched for longer."""
@@ -77,6 +81,20 @@ class Document:
     """Makes the bytes, on any thread."""
 
 
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """The baseline of a channel, to be written."""
+
+    key: str
+    """Name of the channel."""
+    topic: str
+    """Topic of its sensor."""
+    mark: str
+    """Equal where nothing has changed."""
+    value: Callable[[], bytes]
+    """Makes the bytes, on any thread; raises MonitorError if they cannot be read."""
+
+
 class Owner(Protocol):
     """Gives and takes the state of channels: :class:`monitor.runtime.state.moving.Moving`."""
 
@@ -88,6 +106,16 @@ class Owner(Protocol):
 
     def documents_now(self, topics: Collection[str]) -> list[Document]:
         """The same, blocking."""
+
+    def baselines(self, topics: Collection[str]) -> list[Baseline]:
+        """The baselines of the channels of topics."""
+
+    def learned(self, value: bytes) -> None:
+        """Keep a baseline that another worker has written; on a thread.
+
+        Raises:
+            MonitorError: it is none, or cannot be kept.
+        """
 
     def take(self, value: bytes, position: Position, *, rewinds: bool) -> float | None:
         """Create a channel with a state.
@@ -150,6 +178,17 @@ class Ownership:
                     self._log.warning("begin", f"channels that come wait: {error}")
                     await asyncio.sleep(RETRY_S)
 
+    async def learn(self) -> Never:
+        """Keep the baselines that other workers write, until cancelled."""
+        while True:
+            came = await self.topic.learned.get()
+            try:
+                await asyncio.to_thread(self._owner.learned, came.value)
+            except MonitorError as error:
+                self.topic.ignore(came.key, str(error))
+            finally:
+                self.topic.learned.task_done()
+
     async def write(self) -> Never:
         """Write what changed every few seconds, until cancelled."""
         while True:
@@ -159,6 +198,7 @@ class Ownership:
                     await self.topic.prepare()
                     changed = self._changed(await self._owner.documents(self._topics(self._generations)))
                     self._send(await asyncio.to_thread(_made, changed))
+                    await asyncio.to_thread(self._send_baselines, dict(self._generations), MOST_BASELINES)
                 except (MonitorError, TimeoutError) as error:
                     self._log.warning("write", f"states not written: {error}")
             took_s = time.monotonic() - began_s
@@ -170,6 +210,7 @@ class Ownership:
         if ours:
             try:
                 self._send(_made(self._changed(self._owner.documents_now(self._topics(ours)))))
+                self._send_baselines({place: self._generations[place] for place in ours})
                 self.topic.flush(GOODBYE_S)
             except (MonitorError, TimeoutError) as error:
                 LOG.warning("states not written before partitions go: %s", error)
@@ -206,12 +247,22 @@ class Ownership:
             if position.place in self._generations:  # else it was let go of while the document was made
                 self.topic.write([(key, position, value)], generation)
 
+    def _send_baselines(self, generations: Mapping[Place, int], most: int | None = None) -> None:
+        """Write the baselines that changed, of the channels of partitions; on any thread."""
+        places = dict(self._records.keys)
+        ours = {topic: generations[place] for topic, place in places.items() if place in generations}
+        known = self.topic.baselines
+        changed = [one for one in self._owner.baselines(ours) if known.get(one.key, (0, ""))[1] != one.mark]
+        for one in changed[:most]:
+            self.topic.write_baseline(one.key, one.mark, one.value(), ours[one.topic])
+
     async def _begin(self, consumer: "Consumer") -> None:
         places = set(self._held)
         self._owner.attend()
         try:
             async with asyncio.timeout(HELD_S):
                 await self.topic.caught_up()
+                await self.topic.learned.join()
         except TimeoutError:
             LOG.error(  # noqa: TRY400 - a traceback says nothing
                 "the state topic cannot be read, channels that come begin anew: topic=%s partitions=%d",
@@ -274,7 +325,7 @@ class Ownership:
         try:
             replayed_s = self._owner.take(kept.value, kept.position, rewinds=rewinds)
         except ValueError as error:
-            self.topic.ignore(kept, str(error))
+            self.topic.ignore(kept.position.sensor, str(error))
             return False
         self.replayed_s += replayed_s or 0.0
         return replayed_s is not None

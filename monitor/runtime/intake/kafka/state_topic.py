@@ -38,6 +38,12 @@ RECORDS_A_TURN = 256
 PAUSE_S = 0.02
 """Pause after a turn that took all there was. Shorter: more work. Longer: a channel that moves waits longer."""
 
+MOST_LEARNED = 64
+"""Most baselines that wait to be looked at. Fewer: a start takes longer. More: memory, 80 kB each."""
+
+BASELINE = "baseline"
+"""What stands in the header ``kind`` of a baseline, and behind the name of its channel in its key."""
+
 LOOK_S = 10.0
 """Seconds between two looks for partitions. Longer: they are read later."""
 
@@ -58,6 +64,16 @@ class Ignored(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Learned:
+    """The baseline of a channel, as it came."""
+
+    key: str
+    """Key of its record."""
+    value: bytes
+    """What was written of it."""
+
+
+@dataclass(frozen=True, slots=True)
 class KeptState:
     """The newest state of a channel."""
 
@@ -75,6 +91,10 @@ class StateTopic:
     def __init__(self, settings: Kafka, topic: str) -> None:
         self.latest: dict[str, KeptState] = {}
         """The newest state by the key of its channel."""
+        self.baselines: dict[str, tuple[int, str]] = {}
+        """Generation and mark of the newest baseline by the name of its channel."""
+        self.learned: asyncio.Queue[Learned] = asyncio.Queue()
+        """Baselines that came and were not looked at yet."""
         self.ignored: Counter[Ignored] = Counter()
         self.written = 0
         """Records that were accepted."""
@@ -118,6 +138,8 @@ class StateTopic:
                 for record in records:
                     self._take(record)
                 self._turned.set()
+                if self.learned.qsize() > MOST_LEARNED:
+                    await self.learned.join()
                 if self._producer is not None:
                     self._producer.poll(0)
                 if time.monotonic() - looked_s > LOOK_S:
@@ -155,30 +177,41 @@ class StateTopic:
 
     def write(self, states: Iterable[tuple[str, Position, bytes | None]], generation: int) -> None:
         """Write states by the key of their channel, None to delete one; :meth:`flush` waits for the answers."""
+        for key, position, value in states:
+            self._produce(key, value, generation, [("position", msgspec.json.encode(position))])
+
+    def write_baseline(self, name: str, mark: str, value: bytes, generation: int) -> None:
+        """Write the baseline of a channel, of which nothing changes while ``mark`` is the same."""
+        self.baselines[name] = generation, mark
+        self._produce(f"{name} {BASELINE}", value, generation, [("kind", BASELINE), ("mark", mark)])
+
+    def _produce(
+        self, key: str, value: bytes | None, generation: int, more: list[tuple[str, str | bytes | None]]
+    ) -> None:
+        headers: list[tuple[str, str | bytes | None]] = [
+            ("version", VERSION),
+            ("generation", str(generation)),
+            ("writer", self._settings.client_id or ""),
+            *more,
+        ]
         if self._producer is None:
             self._producer = self._make_producer()
-        for key, position, value in states:
-            headers: list[tuple[str, str | bytes | None]] = [
-                ("version", VERSION),
-                ("generation", str(generation)),
-                ("writer", self._settings.client_id or ""),
-                ("position", msgspec.json.encode(position)),
-            ]
-            try:
-                self._producer.produce(self._topic, value, key, headers=headers, on_delivery=self._delivered)
-            except BufferError:
-                self._failed("too many records wait for the cluster")
+        try:
+            self._producer.produce(self._topic, value, key, headers=headers, on_delivery=self._delivered)
+        except BufferError:
+            self._failed("too many records wait for the cluster")
 
     def flush(self, timeout_s: float) -> None:
         """Wait until the records are accepted, at most so long."""
         if self._producer is not None:
             self._producer.flush(timeout_s)
 
-    def _delivered(self, error: "KafkaError | None", record: "Message") -> None:  # noqa: ARG002 - librdkafka's
+    def _delivered(self, error: "KafkaError | None", record: "Message") -> None:
         if error is None:
             self.written += 1
         else:
             self._failed(said(error))
+            self.baselines.pop(_text(record.key()).removesuffix(f" {BASELINE}"), None)  # it is written again
 
     def _failed(self, reason: str) -> None:
         self.failures += 1
@@ -234,6 +267,9 @@ class StateTopic:
             return
         try:
             generation = int(_text(headers.get("generation")))
+            if headers.get("kind") == BASELINE.encode():
+                self._take_baseline(key, generation, _text(headers.get("mark")), record.value() or b"")
+                return
             position = msgspec.json.decode(headers.get("position") or b"", type=Position)
         except ValueError as error:
             self._ignored(Ignored.UNREADABLE, key, str(error))
@@ -244,9 +280,19 @@ class StateTopic:
             return
         self.latest[key] = KeptState(generation, position, record.value() or b"")
 
-    def ignore(self, kept: KeptState, detail: str) -> None:
-        """Count a state whose value cannot be read."""
-        self._ignored(Ignored.UNREADABLE, kept.position.sensor, detail)
+    def _take_baseline(self, key: str, generation: int, mark: str, value: bytes) -> None:
+        name = key.removesuffix(f" {BASELINE}")
+        before = self.baselines.get(name)
+        if before is not None and generation < before[0]:
+            self._ignored(Ignored.OLD_GENERATION, key, f"generation {generation}, seen was {before[0]}")
+            return
+        if before != (generation, mark):
+            self.baselines[name] = generation, mark
+            self.learned.put_nowait(Learned(key, value))
+
+    def ignore(self, what: str, detail: str) -> None:
+        """Count a record of ``what`` whose value cannot be read."""
+        self._ignored(Ignored.UNREADABLE, what, detail)
 
     def _ignored(self, reason: Ignored, key: str, detail: str) -> None:
         self.ignored[reason] += 1

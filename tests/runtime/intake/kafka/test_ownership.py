@@ -10,10 +10,10 @@ from confluent_kafka import TopicPartition
 from monitor.config_kafka import Kafka
 from monitor.errors import MonitorError
 from monitor.runtime.intake.kafka import ownership
-from monitor.runtime.intake.kafka.ownership import LIVE_S, Document, Ownership
+from monitor.runtime.intake.kafka.ownership import LIVE_S, MOST_BASELINES, Baseline, Document, Ownership
 from monitor.runtime.intake.kafka.positions import Position
 from monitor.runtime.intake.kafka.records import Records
-from monitor.runtime.intake.kafka.state_topic import Ignored, KeptState, StateTopic
+from monitor.runtime.intake.kafka.state_topic import Ignored, KeptState, Learned, StateTopic
 from monitor.runtime.intake.source import Reached
 from tests.runtime.intake.kafka.test_source import Channels
 
@@ -51,6 +51,7 @@ class Topic(StateTopic):
     def __init__(self, latest: dict[str, KeptState]) -> None:
         super().__init__(SETTINGS, "s")
         self.latest = latest
+        self.told: list[tuple[str, bytes, int]] = []
         self.sent: list[tuple[str, Position, bytes | None, int]] = []
         self.reads = True
         self.flushed = False
@@ -61,6 +62,10 @@ class Topic(StateTopic):
 
     def write(self, states: Any, generation: int) -> None:
         self.sent += [(*each, generation) for each in states]
+
+    def write_baseline(self, name: str, mark: str, value: bytes, generation: int) -> None:
+        self.baselines[name] = generation, mark
+        self.told.append((name, value, generation))
 
     def flush(self, timeout_s: float) -> None:
         assert timeout_s > 0
@@ -73,6 +78,8 @@ class Taking:
     def __init__(self) -> None:
         self.taken: list[tuple[str, bool]] = []
         self.kept: list[Document] = []
+        self.known: list[Baseline] = []
+        self.came: list[bytes] = []
         self.meanwhile: Callable[[], None] = lambda: None
 
     def take(self, value: bytes, position: Position, *, rewinds: bool) -> float | None:
@@ -84,6 +91,14 @@ class Taking:
 
     def attend(self) -> None:
         assert self.taken == []
+
+    def baselines(self, topics: Collection[str]) -> list[Baseline]:
+        return [each for each in self.known if each.topic in topics]
+
+    def learned(self, value: bytes) -> None:
+        if value == b"damaged":
+            raise MonitorError("it is not a baseline")
+        self.came.append(value)
 
     async def documents(self, topics: Collection[str]) -> list[Document]:
         return self.documents_now(topics)
@@ -321,3 +336,40 @@ def test_a_cluster_that_does_not_answer_is_asked_again(monkeypatch: pytest.Monke
     monkeypatch.setattr(ownership, "_committed", committed)
     member.gets()
     assert member.begins == (60, {"plant/fan": 60})
+
+
+def test_baselines_are_written_once_by_who_has_the_channel_some_at_a_time() -> None:
+    member = Member(state("fan", 60))
+    member.gets(7)
+    member.records.keys["plant/pump"] = ("v", 9)
+
+    def known(mark: str) -> list[Baseline]:
+        ours = [Baseline(f"fan/{i}", "plant/fan", mark, lambda: b"calibration") for i in range(MOST_BASELINES + 5)]
+        return [*ours, Baseline("pump/x", "plant/pump", mark, lambda: b"calibration")]
+
+    member.taking.known = known("a")
+    member.topic.baselines["fan/0"] = 3, "a"  # it came from the worker before
+    for count in (MOST_BASELINES, MOST_BASELINES + 4, MOST_BASELINES + 4):
+        member.ownership._send_baselines(member.ownership._generations, MOST_BASELINES)
+        assert len(member.topic.told) == count
+    names = {f"fan/{i}" for i in range(1, MOST_BASELINES + 1)}
+    assert set(member.topic.told[:MOST_BASELINES]) == {(name, b"calibration", 7) for name in names}
+    member.taking.known = known("b")
+    member.ownership.give_up([PLACE])
+    assert len(member.topic.told) == 2 * MOST_BASELINES + 9
+
+
+def test_baselines_of_others_are_kept_and_a_damaged_one_costs_itself_only() -> None:
+    member = Member()
+
+    async def story() -> None:
+        task = asyncio.create_task(member.ownership.learn())
+        for value in (b"first", b"damaged", b"second"):
+            member.topic.learned.put_nowait(Learned("fan/x baseline", value))
+        async with asyncio.timeout(5):
+            await member.topic.learned.join()
+        task.cancel()
+
+    asyncio.run(story())
+    assert member.taking.came == [b"first", b"second"]
+    assert member.topic.ignored == {Ignored.UNREADABLE: 1}

@@ -78,3 +78,17 @@ def test_the_end_of_a_partition_says_how_far_it_is_read() -> None:
     assert topic(Record(None, error=end, offset=9, partition=0))._reached == {0: 9}
     refused = KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)
     assert topic(Record(None, error=refused, offset=9))._reached == {0: 0}
+
+
+def baseline(value: bytes, generation: str = "4", mark: str = "a") -> Record:
+    headers = {**dict(Record(b"", generation).headers()), "kind": b"baseline", "mark": mark.encode()}
+    del headers["position"]
+    return Record(value, key=b"fan/x baseline", headers=list(headers.items()))
+
+
+def test_baselines_wait_to_be_looked_at_once_each() -> None:
+    found = topic(baseline(b"first"), baseline(b"first"), baseline(b"late", "3"), baseline(b"second", "5", "b"))
+    assert [found.learned.get_nowait().value for _ in range(found.learned.qsize())] == [b"first", b"second"]
+    assert found.ignored == {Ignored.OLD_GENERATION: 1}
+    assert found.baselines == {"fan/x": (5, "b")}
+    assert found.latest == {}
