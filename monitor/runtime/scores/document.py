@@ -7,8 +7,8 @@ their meanings are those of :class:`IntervalDocument`; ``config/scores.schema.js
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Literal
+from datetime import datetime
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -27,6 +27,12 @@ DIGITS = 6
 
 PLAIN = (*FIGURES, "coverage")
 """Figures that are written under the names that they have on the boards."""
+
+SINGLE = (*PLAIN, "rms_times_healthy", "band_times_healthy")
+"""Names of the figures that are one number each, in the order in which they are written."""
+
+BAND = len(SINGLE)
+"""Where the edges of the band follow; behind them follows the evidence."""
 
 STATES = {state.value: state.name.lower() for state in State}
 
@@ -114,37 +120,45 @@ def documents(
         ends_s: (n,) UNIX seconds of their ends.
         author: who writes.
     """
-    columns: dict[str, list[Any]] = {name: significant(intervals[name], DIGITS) for name in PLAIN}
-    columns["rms_times_healthy"] = significant(intervals["times_healthy"][:, 0], DIGITS)
-    columns["band_times_healthy"] = significant(intervals["times_healthy"][:, 1], DIGITS)
     nyquists_hz = np.array([channel.sensor.sampling_rate_hz / 2 for channel in channels])
-    low, high = (significant(edge * nyquists_hz, DIGITS) for edge in intervals["band"].T)
-    evidence = [significant(values, DIGITS) for values in intervals["evidence"].T]
-    places = (intervals["first_sample"].tolist(), intervals["end_sample"].tolist())
-    verdicts = (intervals["alarm_state"].tolist(), intervals["refusal"].tolist())
-    weights = np.round(intervals["weights"], 3).tolist()
+    table = np.column_stack(
+        [
+            *(intervals[name] for name in PLAIN),
+            intervals["times_healthy"],
+            intervals["band"] * nyquists_hz[:, None],
+            intervals["evidence"],
+        ]
+    )
+    width, figures = table.shape[1], significant(table.ravel(), DIGITS)  # all at once: each call takes 4 µs
     rows = zip(
-        channels, ends_s.tolist(), *places, *verdicts, zip(low, high, strict=True), zip(*evidence, strict=True),
-        weights, zip(*columns.values(), strict=True),
+        channels,
+        np.datetime_as_string(np.round(ends_s * 1000).astype("datetime64[ms]")).tolist(),
+        intervals["first_sample"].tolist(),
+        intervals["end_sample"].tolist(),
+        intervals["alarm_state"].tolist(),
+        intervals["refusal"].tolist(),
+        np.round(intervals["weights"], 3).tolist(),
+        range(0, len(figures), width),
         strict=True,
-    )  # fmt: skip
+    )
     made = []
-    for channel, end_s, first, end, state, refusal, band, kinds, weight, figures in rows:
-        own = [] if channel.calibration is None else weight[: len(channel.calibration.prototypes)]
+    for channel, time, first, end, state, refusal, weights, at in rows:
+        low, high = figures[at + BAND : at + BAND + 2]
+        own = [] if channel.calibration is None else weights[: len(channel.calibration.prototypes)]
         made.append(
             msgspec.json.encode(
                 {
                     "channel": channel.name,
                     "labels": dict(zip(label_names, channel.labels, strict=True)),
-                    "time": datetime.fromtimestamp(end_s, UTC).isoformat(timespec="milliseconds"),
+                    "time": time + "+00:00",
                     "first_sample": first,
                     "end_sample": end,
                     "refusal": REASONS[refusal],
                     "state": STATES[state],
                     "provisional": channel.provisional,
-                    **dict(zip(columns, figures, strict=True)),
-                    "band_hz": None if None in band else band,
-                    "evidence": dict(zip(KINDS, kinds, strict=True)),
+                    **dict(zip(SINGLE, figures[at : at + BAND], strict=True)),
+                    "band_hz": None if low is None or high is None else (low, high),
+                    "evidence": dict(zip(KINDS, figures[at + BAND + 2 : at + width], strict=True)),
                     "condition_weights": own if own and not math.isnan(own[0]) else None,
                     "writer": author.name,
                     "generation": author.generation,
