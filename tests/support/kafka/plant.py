@@ -69,6 +69,7 @@ class Plant:
     sent: int = 0
     """Messages of each channel."""
     _stop: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread = field(default_factory=threading.Thread)
 
     def __post_init__(self) -> None:
         self.broker.create(self.topic, self.partitions)
@@ -93,16 +94,24 @@ class Plant:
     def sending(self) -> Iterator[None]:
         """Send in real time while the block runs."""
         self._stop.clear()
-        thread = threading.Thread(target=self._send)
-        thread.start()
+        self._thread = threading.Thread(target=self._send)
+        self._thread.start()
         try:
             yield
         finally:
-            self._stop.set()
-            thread.join()
+            self.stop()
+
+    def stop(self) -> None:
+        """Stop sending, once the broker has everything."""
+        self._stop.set()
+        self._thread.join()
 
     def _send(self) -> None:
-        producer = Producer({"bootstrap.servers": self.broker.bootstrap, "linger.ms": 5})
+        options = {
+            "enable.idempotence": True,
+            "queue.buffering.max.kbytes": 2**20,
+        }  # neither twice nor in another order
+        producer = Producer({"bootstrap.servers": self.broker.bootstrap, "linger.ms": 5, **options})
         period_s, began_s, first = MESSAGE / RATE_HZ, time.monotonic(), self.sent
         while not self._stop.wait(max(0.0, began_s + (self.sent - first) * period_s - time.monotonic())):
             at = slice(self.sent * MESSAGE, (self.sent + 1) * MESSAGE)

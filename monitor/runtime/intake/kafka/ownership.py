@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 
-WRITE_S = 5.0
+WRITE_S = 3.0
 """Seconds between two writings of what changed. Shorter: more records, 6 kB a channel. Longer: after a kill more is
 scored again elsewhere."""
 
