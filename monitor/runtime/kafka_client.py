@@ -139,3 +139,17 @@ def partitions_of(
         raise MonitorError(f"{settings.url} does not answer: {(errors or [said(error)])[0]}") from error
     missing = [topic for topic in topics if topic not in known or known[topic].error is not None]
     return [(topic, number) for topic in topics if topic not in missing for number in known[topic].partitions], missing
+
+
+def is_compacted(settings: Kafka, topic: str, timeout_s: float) -> bool | None:
+    """Whether a topic is compacted; None: nobody answers within ``timeout_s``, or we may not know."""
+    from confluent_kafka import KafkaException
+    from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType  # type: ignore[attr-defined]
+
+    asked = [ConfigResource(ResourceType.TOPIC, topic)]
+    client = AdminClient(client_options(settings))  # it must live until the answer
+    try:
+        [answer] = client.describe_configs(asked, request_timeout=timeout_s).values()
+        return "compact" in str(answer.result()["cleanup.policy"].value)
+    except (KafkaException, KeyError):
+        return None

@@ -53,6 +53,7 @@ def test_records_that_cannot_be_used_are_counted_and_channels_begin_anew(broker:
         log = daemon.log.read_text()
         assert "state not used: topic=odd.state channel='fan/x' old_generation: generation 2, seen was 3" in log
         assert "state not used: topic=odd.state channel='fan/y' unreadable" in log
+        assert "not compacted" not in log
         assert sum(daemon.values("vibration_internal_errors_total")) == 0
         # Its own are above the generation that it found, so readers take them.
         wait_for(lambda: daemon.value("vibration_kafka_states_written_total") > 0, "a state", 30)
@@ -62,7 +63,7 @@ def test_records_that_cannot_be_used_are_counted_and_channels_begin_anew(broker:
 
 def test_a_topic_of_another_version_is_named_until_its_records_are_gone(broker: KafkaBroker, tmp_path: Path) -> None:
     broker.create("newer")
-    broker.create("newer.state", 1, **{"cleanup.policy": "compact"})
+    broker.create("newer.state")
     broker.send("newer.state", [("fan/x", b"a state of the future")], headers=[("version", b"2")])
     send(broker, "newer")
     reason = (
@@ -72,6 +73,7 @@ def test_a_topic_of_another_version_is_named_until_its_records_are_gone(broker: 
     with running_daemon(tmp_path, 0, settings(broker, "newer", tmp_path)) as daemon:
         wait_for(lambda: reason in daemon.unready(), "the reason", 30)
         assert daemon.value("vibration_channels") == 0
+        assert "the state topic is not compacted" in daemon.log.read_text()
         broker.send("newer.state", [("fan/x", None)])
         wait_for(lambda: daemon.unready() == "", "the group", 30)
         wait_for(lambda: daemon.value("vibration_blocks_scored_total") == 240 - 25, "blocks", 30)

@@ -88,6 +88,8 @@ class Memory:
         self._path = folder / FILE_NAME if folder is not None else None
         self._log = RepeatedLog(LOG, clock.monotonic_s)
         self._writing = threading.Lock()
+        self.elsewhere: Callable[[Channel], Place | None] = lambda _: None
+        """Returns the state of a channel that another daemon had, and that came with a message."""
         self._waiting: dict[tuple[str, ...], Place] = {}
         """Channels that are saved but do not exist in the daemon, by their labels."""
         if self._path is not None:
@@ -131,7 +133,7 @@ class Memory:
         """
         calibrated = channel.calibration is not None
         fresh = State.OK if calibrated else None
-        place = self._waiting.pop(_identity(label_names, channel), None)
+        place = self._waiting.pop(_identity(label_names, channel), None) or self.elsewhere(channel)
         if place is None:
             return fresh
         known, table, at = place

@@ -20,9 +20,10 @@ from monitor.runtime.intake.channel import Channel
 from monitor.runtime.intake.ingest import Ingest
 from monitor.runtime.intake.kafka.ownership import Baseline, Document
 from monitor.runtime.intake.kafka.positions import Position
+from monitor.runtime.intake.kafka.state_topic import KeptState
 from monitor.runtime.lanes.lane import Lane
 from monitor.runtime.state.file import Known, Table, pack, unpack
-from monitor.runtime.state.memory import ANSWER_S, COUNTED, Memory, Workers, questions
+from monitor.runtime.state.memory import ANSWER_S, COUNTED, Memory, Place, Workers, questions
 
 WARMUP = 1.0
 """Time constants of the level that are read again, beside a window. Fewer: where the network's state does not fit, the
@@ -69,6 +70,27 @@ class Moving:
         self._memory, self._ingest, self._lanes, self._config = memory, ingest, lanes, config
         self._scores, self._store = scores, store
 
+    def follow(self, latest: Callable[[str], KeptState | None]) -> None:
+        """Give a channel that comes with a message the evidence and the alarm state that are known of it.
+
+        Args:
+            latest: returns the newest state of a channel by its name.
+        """
+        self._memory.elsewhere = partial(self._elsewhere, latest)
+
+    def _elsewhere(self, latest: Callable[[str], KeptState | None], channel: Channel) -> Place | None:
+        kept = latest(channel.name)
+        if kept is None or kept.position.sensor != channel.topic:
+            return None
+        try:
+            known, table = _of_one(kept.value)
+        except ValueError:
+            return None  # it was told when its partition came
+        if self._is_gone(known):
+            return None
+        self._lanes()[channel.model].lane.rings.start_context(channel.row, max(0, kept.position.next))
+        return known, _without(table, PREFIX), 0
+
     def attend(self) -> None:
         """Have the workers keep from now on where another one can go on, so that the first interval counts."""
         for inference in self._lanes().values():
@@ -110,21 +132,16 @@ class Moving:
         Raises:
             ValueError: the value is no state.
         """
-        tables = unpack(value).tables
-        if len(tables) != 1 or len(tables[0].channels) != 1:
-            raise ValueError("it is not the state of one channel")
-        arrays = {name: array for name, array in tables[0].arrays.items() if name not in COUNTED}
-        at = int(arrays[AT][0]) if arrays.get(AT) is not None and arrays[AT].shape == (1,) else NOWHERE
-        if at == NOWHERE or not rewinds:
-            arrays = {name: array for name, array in arrays.items() if not name.startswith(PREFIX)}
-        known = Known.of_line(tables[0].channels[0])
+        known, table = _of_one(value)
+        at = int(table.arrays[AT][0]) if AT in table.arrays and table.arrays[AT].shape == (1,) else NOWHERE
         if self._is_gone(known):
             return None
-        channel = self._memory.move_in(known, Table(tables[0].channels, arrays), self._ingest)
+        resumes = rewinds and at != NOWHERE
+        channel = self._memory.move_in(known, table if resumes else _without(table, PREFIX), self._ingest)
         if channel is None:
             return None
         rings = self._lanes()[channel.model].lane.rings
-        if at == NOWHERE or not rewinds:
+        if not resumes:
             rings.start_context(channel.row, max(0, position.next))
             return 0.0
         channel.lead_samples = (at - position.sample) % rings.block_samples
@@ -181,6 +198,28 @@ class Moving:
                 (at, channel.event, channel.key),
                 partial(_packed, known, kept, i),
             )
+
+
+def _of_one(value: bytes) -> tuple[Known, Table]:
+    """The channel in a document, and its arrays without counters.
+
+    Raises:
+        ValueError: it is no document of one channel.
+    """
+    tables = unpack(value).tables
+    if len(tables) != 1 or len(tables[0].channels) != 1:
+        raise ValueError("it is not the state of one channel")
+    try:
+        known = Known.of_line(tables[0].channels[0])
+    except TypeError as error:
+        raise ValueError(f"its channel cannot be read: {error}") from error
+    return known, _without(tables[0], *COUNTED)
+
+
+def _without(table: Table, *beginnings: str) -> Table:
+    """A table without the arrays whose names begin so."""
+    arrays = {name: array for name, array in table.arrays.items() if not name.startswith(beginnings)}
+    return Table(table.channels, arrays)
 
 
 def _packed(known: Known, arrays: Arrays, i: int) -> bytes:

@@ -19,6 +19,7 @@ from monitor.runtime.intake.channel import Channel
 from monitor.runtime.intake.ingest import Ingest
 from monitor.runtime.intake.kafka.ownership import Document
 from monitor.runtime.intake.kafka.positions import Position
+from monitor.runtime.intake.kafka.state_topic import KeptState
 from monitor.runtime.lanes.orders import Configure, Keep
 from monitor.runtime.state.file import Known, Table, pack
 from monitor.runtime.state.memory import Memory
@@ -251,3 +252,25 @@ def test_a_damaged_baseline_is_refused_and_changes_nothing(
 
 def test_without_a_folder_for_baselines_none_are_kept(calibration: Calibration) -> None:
     Daemon(calibration).moving.learned(b"whatever it is")
+
+
+def test_a_channel_whose_key_changed_the_partition_keeps_its_alarm(calibration: Calibration) -> None:
+    first = begun(calibration, 250)
+    known = {"fan/x": KeptState(3, position(0, 5_000), first.document().value())}
+    second = Daemon(calibration)
+    second.moving.follow(known.get)
+    second.moving.attend()
+    second.send(samples()[5_000 : 5_000 + 15 * MESSAGE])
+    assert second.workers.lane.board.alarm_state[second.channel.row] == State.ALARM
+    assert second.workers.lane.board.blocks_scored[second.channel.row] == 15 * MESSAGE // BLOCK - WARMUP
+    assert second.document().at % BLOCK == 0
+    assert second.document().at > 5_000  # its stream goes on behind what was read
+    for odd in (
+        {"fan/x": KeptState(3, position(0), b"damaged")},
+        {"fan/x": KeptState(3, position(0), packed({}, last_sample_at_s=NOW_S - 3601))},
+        {},
+    ):
+        third = Daemon(calibration)
+        third.moving.follow(odd.get)
+        third.send(samples()[:MESSAGE])
+        assert third.workers.lane.rings.next_sample(third.channel.row) == MESSAGE

@@ -98,6 +98,9 @@ class Baseline:
 class Owner(Protocol):
     """Gives and takes the state of channels: :class:`monitor.runtime.state.moving.Moving`."""
 
+    def follow(self, latest: Callable[[str], KeptState | None]) -> None:
+        """Ask this for the state of a channel that comes with a message, by its name: its key changed the partition."""
+
     def attend(self) -> None:
         """Note from now on what another worker needs."""
 
@@ -151,6 +154,7 @@ class Ownership:
         """Seconds of samples that were read again, over all channels."""
         self._settings, self._owner, self._receiver, self._records = settings, owner, receiver, records
         self._positions = records.remember()
+        owner.follow(lambda name: topic.latest.get(name))  # noqa: PLW0108 - the table may be another one by then
         self._held: dict[Place, int] = {}  # and the generation at which each came
         self._generations: dict[Place, int] = {}
         self._written: dict[str, object] = {}

@@ -21,7 +21,14 @@ from monitor.config_kafka import Kafka
 from monitor.errors import MonitorError
 from monitor.runtime.intake.kafka.places import Place
 from monitor.runtime.intake.kafka.positions import Position
-from monitor.runtime.kafka_client import client_options, consumer_options, make_consumer, partitions_of, said
+from monitor.runtime.kafka_client import (
+    client_options,
+    consumer_options,
+    is_compacted,
+    make_consumer,
+    partitions_of,
+    said,
+)
 from monitor.runtime.logs import RepeatedLog
 
 if TYPE_CHECKING:
@@ -241,8 +248,19 @@ class StateTopic:
         self.missing = bool(missing)
         new = [number for _, number in places if number not in self._reached]
         if new:
+            if not self._reached:
+                await self._warn_unless_compacted()
             self._reached |= dict.fromkeys(new, 0)
             consumer.incremental_assign([TopicPartition(self._topic, number, OFFSET_BEGINNING) for number in new])
+
+    async def _warn_unless_compacted(self) -> None:
+        """Warn of a topic that deletes states by their age."""
+        if await asyncio.to_thread(is_compacted, self._settings, self._topic, ANSWER_S) is False:
+            LOG.warning(
+                "the state topic is not compacted, so channels that are silent for long are forgotten: topic=%s; set "
+                "its cleanup.policy to compact",
+                self._topic,
+            )
 
     def _take(self, record: "Message") -> None:
         from confluent_kafka import KafkaError

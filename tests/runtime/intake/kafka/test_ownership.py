@@ -89,6 +89,9 @@ class Taking:
         self.meanwhile()
         return None if value == b"gone" else 0.5 * rewinds
 
+    def follow(self, latest: Callable[[str], KeptState | None]) -> None:
+        assert latest("nobody") is None
+
     def attend(self) -> None:
         assert self.taken == []
 
