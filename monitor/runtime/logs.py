@@ -90,10 +90,9 @@ def configure_logging(style: str, level: str = "info") -> None:
     handler.setFormatter(JournalFormatter(formatter) if journald else formatter)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.getLogger("aiohttp").setLevel(logging.WARNING)
-    if level != "debug":
-        # We log failed connections ourselves, with the address.
-        logging.getLogger("mqtt").setLevel(logging.CRITICAL)
-        logging.getLogger("librdkafka").setLevel(logging.CRITICAL + 1)
+    # We log failed connections ourselves, with the address.
+    logging.getLogger("mqtt").setLevel(logging.NOTSET if level == "debug" else logging.CRITICAL)
+    logging.getLogger("librdkafka").setLevel(logging.NOTSET if level == "debug" else logging.CRITICAL + 1)
 
 
 class RepeatedLog:

@@ -109,7 +109,6 @@ def test_the_protocol_library_is_heard_on_request_only() -> None:
     with restored_logging():
         configure_logging("text", "info")
         assert not logging.getLogger("mqtt").isEnabledFor(logging.ERROR)
-    with restored_logging():
         configure_logging("text", "debug")
         assert logging.getLogger("mqtt").isEnabledFor(logging.ERROR)
 
