@@ -6,6 +6,7 @@ speed or a measured one gives the orders.
 
 import math
 from collections.abc import Sequence
+from functools import reduce
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from monitor.core.arrays import Float32, Float64
 from monitor.core.diagnosis.bearings import Bearing, above_half_the_rate
 from monitor.core.diagnosis.diagnose import Diagnosis, Facts, Healthy, UndiagnosableError, Whitening, mean_hz
 from monitor.core.diagnosis.diagnose import diagnose as core_diagnose
+from monitor.core.diagnosis.envelope import Lines
 from monitor.core.diagnosis.whitening import filtered, whitened
 from monitor.core.forecaster import CarriedForecaster, Engine
 from monitor.core.recompute import recompute
@@ -117,7 +119,7 @@ def _healthy(
     fixed_rpm: float | None,
     shaft_hz: float,
 ) -> Healthy:
-    """What the healthy machine shows: velocity at multiples of the shaft's frequency, and the depth of each part."""
+    """What the healthy machine shows: velocity at multiples of the shaft's frequency, and lines of the envelope."""
     before, rate = list[Diagnosis](), recording.sampling_rate_hz
     for one in healthy:
         if one.recording.sampling_rate_hz != rate:
@@ -135,11 +137,11 @@ def _healthy(
         except UndiagnosableError as error:
             raise RecordingError(f"{one.recording.address}: {error}") from error
     levels = [found.levels for found in before if found.levels is not None]
-    parts = {part for found in before for part in found.depths}
-    depths = {part: max(found.depths.get(part, 0.0) for found in before) for part in parts}
+    known = [found.lines for found in before if found.lines is not None]
+    lines = reduce(Lines.and_also, known) if known else None
     if not levels:
-        return Healthy(None, depths, too_short=True)
-    return Healthy(levels[0]._replace(db=np.concatenate([one.db for one in levels])), depths)
+        return Healthy(None, lines, too_short=True)
+    return Healthy(levels[0]._replace(db=np.concatenate([one.db for one in levels])), lines)
 
 
 def _refuse_aliases(address: str, bearings: Sequence[Bearing], shaft_hz: float, rate: float) -> None:

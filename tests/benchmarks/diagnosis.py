@@ -5,28 +5,27 @@
 A fault counts as right if it is named first, as wrong if anything else is named. Healthy pieces and noise are tried as
 often as ``--trials`` says; what is named of them is wrong.
 
-Simulated faults are tried at sizes relative to the smallest one at which the score of a calibration raises the alarm
-within 40 s, in records of a minute.
+Simulated faults are tried from the smallest size at which the score raises the alarm; see
+:mod:`tests.benchmarks.diagnosis_alarm`.
 """
 
 import argparse
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from monitor.core.arrays import Float32
-from monitor.core.diagnosis.bearings import PUBLIC, Bearing, from_geometry, public_bearing
-from monitor.core.diagnosis.naming import P_LIMIT, Named, Part, name_faults
+from monitor.core.diagnosis.bearings import PUBLIC, Bearing, public_bearing
+from monitor.core.diagnosis.envelope import Lines
+from monitor.core.diagnosis.naming import P_LIMIT, Named, name_faults
 from monitor.core.diagnosis.whitening import whitened
 from monitor.model.artefact.artefact import load_artefact
 from monitor.model.engines.engines import load_engine
-from monitor.simulation.machine import Fault, FaultKind, Machine, catalogue
-from monitor.simulation.simulator import Simulation
 from tests.benchmarks import detection_data as data
-from tests.benchmarks.detection_figures import Channel, own_surprise, raw_series
+from tests.benchmarks.diagnosis_alarm import NAMES, Counted, name_at_alarm, random_machine, sizes_at_alarm, verdict
 
 RATE = 12000.0
 CWRU = {
@@ -38,13 +37,11 @@ CWRU = {
     "B007_0": ("ball", 1796.0),
     "B021_0": ("ball", 1796.0),
 }
-SIMULATED = {
-    FaultKind.OUTER_RACE: "outer race",
-    FaultKind.INNER_RACE: "inner race",
-    FaultKind.BALL: "ball",
-    FaultKind.GEAR_TOOTH: "gear mesh",
-}
-SEEDS = range(10, 15)
+MACHINES = range(1, 13)
+"""Seeds of the simulated machines; the rules of naming were made on others."""
+
+DAYS = 1
+"""Days of each machine, fault and size; each has two looks."""
 
 
 def public(designation: str) -> Bearing:
@@ -60,7 +57,7 @@ def named(
     rpm: float,
     bearing: Bearing,
     gears: tuple[int, ...] = (),
-    healthy: Mapping[Part, float] | None = None,
+    healthy: Lines | None = None,
 ) -> Named:
     """What comes out of records."""
     white = [whitened(record) for record in samples]
@@ -78,13 +75,6 @@ def pieces(samples: Float32, size: int) -> Iterator[Float32]:
     """Consecutive pieces."""
     for start in range(0, samples.size - size + 1, size):
         yield samples[start : start + size]
-
-
-def verdict(found: list[str], fault: str | None) -> str:
-    """``right``, ``wrong`` or ``not named``."""
-    if not found:
-        return "not named"
-    return "right" if found == [fault] else "wrong"
 
 
 def cwru(_: int) -> None:
@@ -127,7 +117,7 @@ def healthy(trials: int) -> None:
         sources[f"gearbox {load} %"] = (data.gearbox("h", load)[:, 0], 10_000.0, 1800.0)
     alone: dict[str, Counter[str]] = {name: Counter() for name in sources}
     compared: dict[str, Counter[str]] = {name: Counter() for name in sources}
-    before: dict[tuple[str, str], dict[Part, float]] = {}
+    before: dict[tuple[str, str], Lines] = {}
     for trial in range(trials):
         name = list(sources)[trial % len(sources)]
         samples, rate, rpm = sources[name]
@@ -137,8 +127,8 @@ def healthy(trials: int) -> None:
         bearing = public(list(PUBLIC)[(trial // len(sources)) % len(PUBLIC)])
         key = name, bearing.name
         if key not in before:
-            two = [named([samples[at : at + size]], rate, rpm, bearing).depths for at in (0, samples.size // 4)]
-            before[key] = {part: max(one.get(part, 0.0) for one in two) for part in {**two[0], **two[1]}}
+            first, second = (named([samples[at : at + size]], rate, rpm, bearing) for at in (0, samples.size // 4))
+            before[key] = first.lines.and_also(second.lines)
         piece = [samples[start : start + size]]
         alone[name].update(names(piece, rate, rpm, bearing) or ["not named"])
         found = named(piece, rate, rpm, bearing, healthy=before[key]).findings
@@ -148,43 +138,20 @@ def healthy(trials: int) -> None:
 
 
 def simulator(_: int) -> None:
-    """Simulated faults from the smallest size that raises the alarm."""
+    """Simulated faults from the smallest size that raises the alarm, of random machines."""
     engine = load_engine(load_artefact(Path("models/reference")), "onnxruntime")
-    for machine in catalogue().values():
-        sound = Simulation(machine, RATE, 1).next(round(120 * RATE))
-        channel = Channel(data.forecast_each(engine, [sound]), RATE, 120)
-        limit = channel.calibration.limit(1.0)
-
-        def score(samples: Float32, channel: Channel = channel, limit: float = limit) -> float:
-            raw = raw_series(channel.calibration, data.forecast_each(engine, [samples]), [0])[0]
-            return float(np.median(own_surprise(channel.calibration, raw)[20:]) / limit)
-
-        for kind, fault in SIMULATED.items():
-            if kind is FaultKind.GEAR_TOOTH and not machine.teeth:
-                continue
-            size = at_alarm(machine, kind, score)
-            for times in (1.0, 1.5, 2.0, 3.0, 5.0):
-                counted = Counter(verdict(simulated(machine, kind, times * size, seed), fault) for seed in SEEDS)
-                print(f"{machine.name} {kind}, {times:g} x the size at the alarm: {dict(counted)}", flush=True)
-
-
-def at_alarm(machine: Machine, kind: FaultKind, score: Callable[[Float32], float]) -> float:
-    """The smallest size of a fault with a median score above 1."""
-    size = 0.03
-    while size < 20.0:
-        samples = Simulation(machine, RATE, 2, (Fault(kind, 0.0, 0.0, size),)).next(round(40 * RATE))
-        if score(samples) > 1.0:
-            break
-        size *= 1.25
-    return size
-
-
-def simulated(machine: Machine, kind: FaultKind, size: float, seed: int) -> list[str]:
-    """What is named of a minute of a simulated fault, in three records."""
-    samples = Simulation(machine, RATE, seed, (Fault(kind, 0.0, 0.0, size),)).next(round(60 * RATE))
-    bearing = from_geometry("bearing", machine.bearing.balls, machine.bearing.ball_to_pitch, 1.0)
-    gears = (machine.teeth,) if machine.teeth else ()
-    return names(list(samples.reshape(3, -1)), RATE, 60 * machine.shaft_hz, bearing, gears)
+    counted: Counted = {}
+    at_db: dict[str, list[float]] = {}
+    for seed in MACHINES:
+        machine = random_machine(seed)
+        found = sizes_at_alarm(engine, machine)
+        for kind, (_size, level_db) in found.items():
+            at_db.setdefault(NAMES[kind], []).append(level_db)
+        name_at_alarm(machine, {kind: size for kind, (size, _) in found.items()}, DAYS, counted)
+    for fault, levels_db in at_db.items():
+        print(f"{fault}: the alarm comes at {min(levels_db):.0f} to {max(levels_db):.0f} dB of the healthy signal")
+    for (fault, above_db, looks), verdicts in counted.items():
+        print(f"{fault}, {above_db:g} dB above the alarm, after {looks} looks: {dict(verdicts)}")
 
 
 def femto(_: int) -> None:

@@ -6,7 +6,7 @@ machine takes part: faults of the shaft are rises over it, and what it showed al
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from monitor.core.arrays import Float32, Float64
 from monitor.core.diagnosis.bearings import Bearing, above_half_the_rate
-from monitor.core.diagnosis.envelope import EnvelopeSpectra, envelope_spectra, make_bands
+from monitor.core.diagnosis.envelope import EnvelopeSpectra, Lines, envelope_spectra, make_bands
 from monitor.core.diagnosis.figures import Figures, usual_figures, velocity_refusal, velocity_rms
 from monitor.core.diagnosis.naming import LEAST_TURNS, UNKNOWN_SEGMENT_S, Finding, Part, name_faults
 from monitor.core.diagnosis.rates import repetition_rates
@@ -55,8 +55,8 @@ class Healthy:
 
     levels: Levels | None = None
     """Its velocity at multiples of the shaft's frequency; None: not known, so no fault of the shaft is named."""
-    depths: Mapping[Part, float] = field(default_factory=dict)
-    """Depth of modulation that each part showed, as in :attr:`Diagnosis.depths`."""
+    lines: Lines | None = None
+    """Lines of its envelope spectra, as in :attr:`Diagnosis.lines`; None: not known."""
     too_short: bool = False
     """Whether there are records of it that are too short for levels."""
 
@@ -87,6 +87,8 @@ class Diagnosis:
     """Velocity at multiples of the shaft's frequency."""
     depths: dict[Part, float] = field(default_factory=dict)
     """Depth of modulation at the rates of each part, named or not."""
+    lines: Lines | None = None
+    """Lines of the envelope spectra that stand out."""
 
     def document(self) -> dict[str, Any]:
         """JSON, with the names that users rely on."""
@@ -154,9 +156,9 @@ def diagnose(
         if problem := above_half_the_rate(bearing, shaft_hz, rate):
             raise UndiagnosableError(problem)
     known = healthy or Healthy()
-    named = name_faults(white, rate, shaft_hz, facts.bearings, facts.gears, turns if varies else None, known.depths)
+    named = name_faults(white, rate, shaft_hz, facts.bearings, facts.gears, turns if varies else None, known.lines)
     result.faults, result.spectra, result.shaft_hz = list(named.findings), named.spectra, named.shaft.frequency_hz
-    result.depths = named.depths
+    result.depths, result.lines = named.depths, named.lines
     result.rates_hz = repetition_rates(named.spectra)
     _shaft(result, records, rate, named.shaft.frequency_hz, healthy)
     result.faults.sort(key=lambda fault: (fault.p_value, -fault.depth))

@@ -14,8 +14,9 @@ With the shaft's angle, envelopes are first sampled evenly in angle instead of t
 sharp (computed order tracking; the ringing itself has nothing to do with the angle).
 """
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -41,11 +42,49 @@ MOST_SEGMENTS = 8
 """Segments that one record is cut into. Fewer: lines of slipping parts are sharper than they are. More: cage and
 sidebands are not told apart."""
 
+STRIDES = 60
+"""Samples of a segment are a multiple of this, so that any stride up to 6 divides them."""
+
 UNCORRELATED = 0.95
 """Independent segments for each half-overlapping Hann segment (Welch 1967)."""
 
 LOUD = 10.0
 """Most surprise (a natural logarithm) of one band that counts in all bands together. Higher: one band alone decides."""
+
+STANDS_OUT = 4.0
+"""Surprise from which a line of a healthy machine is kept, in its band and in all bands together. Lower: noise is kept
+too, and faults at these places are not named. Higher: what a healthy machine has is news later (a line of a healthy
+gearbox at 3.077 times its shaft is the outer race of two bearings that it does not have)."""
+
+STANDS_ALONE = 7.0
+"""The same in its band only."""
+
+MOST_LINES = 600
+"""Lines that are kept of a healthy machine. Fewer: those of a loud gearbox are missing. More: larger files."""
+
+NEAR_LINES = 2
+"""Lines by which a healthy line may be elsewhere now."""
+
+GROWN = 1.5
+"""Depth relative to that of a healthy line from which a line is news. Lower: healthy lines that wander are named.
+Higher: a part that was damaged when it was learned is named late."""
+
+
+class Lines(NamedTuple):
+    """Lines that stand out of the envelope spectra of a healthy machine."""
+
+    band: Rows
+    """(n,) number of the band of each."""
+    order: Float64
+    """(n,) multiple of the shaft's frequency."""
+    depth: Float64
+    """(n,) depth of modulation."""
+    error: Float64
+    """(n,) relative error of the order, where the shaft was not found in the spectra."""
+
+    def and_also(self, other: "Lines") -> "Lines":
+        """These and others."""
+        return Lines(*(np.concatenate(pair) for pair in zip(self, other, strict=True)))
 
 
 @dataclass(frozen=True)
@@ -60,11 +99,57 @@ class EnvelopeSpectra:
     """How many of them, the first ones, make the whole range together."""
     segments: int
     """Segments that were averaged."""
-    depth: Float64
-    """(bands, lines) depth of modulation, the amplitude of a line over the mean of the squared envelope, above the
-    floor: 0.1 is a modulation of the power by 10 per cent."""
-    surprise: Float64
-    """(bands + 1, lines) minus the logarithm of the probability of as much by chance; the last row is all bands."""
+    power: Float64
+    """(bands, lines) squared depth of modulation, which is the amplitude of a line over the mean of the envelope."""
+    floor: Float64
+    """(bands, lines) what the neighbourhood of a line has, and what a healthy machine has there."""
+    unevenness: Float64
+    """(bands, lines) how much more uneven than noise the neighbourhood is, at least 1."""
+
+    @cached_property
+    def depth(self) -> Float64:
+        """(bands, lines) depth of modulation above the floor: 0.1 is a modulation of the power by 10 per cent."""
+        return np.sqrt(np.maximum(self.power - self.floor, 0.0))
+
+    @cached_property
+    def surprise(self) -> Float64:
+        """(bands + 1, lines) minus the logarithm of the probability of as much by chance; the last row is all bands."""
+        shape = max(1, round(UNCORRELATED * self.segments))
+        median = quantile(shape, 0.5)
+        ratio = self.power / self.floor
+        ratio = np.where(ratio > median, median + (ratio - median) / self.unevenness, ratio)
+        alone = -log_tail(shape, shape * ratio)
+        loudest = quantile(shape, float(-np.expm1(-LOUD)))
+        together = -log_tail(shape * self.whole, shape * np.minimum(ratio[: self.whole], loudest).sum(axis=0))
+        surprise = np.vstack([alone, together])
+        surprise[:, :FIRST_LINE] = 0.0
+        return surprise
+
+    def standing_out(self, shaft_hz: float, speed_error: float) -> Lines:
+        """The lines that stand out, the most surprising ones; their orders are as wrong as the shaft's frequency."""
+        alone, together = self.surprise[:-1], self.near[-1]
+        band, line = np.nonzero((alone >= STANDS_ALONE) | ((alone >= STANDS_OUT) & (together >= STANDS_OUT)))
+        most = np.argsort(-self.surprise[band, line], kind="stable")[:MOST_LINES]
+        band, line = band[most], line[most]
+        order = line.astype(np.float64) * (self.resolution_hz / shaft_hz)
+        return Lines(band, order, self.depth[band, line], np.full(order.size, speed_error))
+
+    def above(self, healthy: Lines, shaft_hz: float, speed_error: float) -> "EnvelopeSpectra":
+        """The same with the lines of a healthy machine in the floor, each :data:`GROWN` times as deep.
+
+        Args:
+            healthy: lines of the same channel, in the same bands.
+            shaft_hz: frequency of the shaft now.
+            speed_error: relative error of it.
+        """
+        lines = self.power.shape[1]
+        at = np.rint(healthy.order * shaft_hz / self.resolution_hz).astype(np.intp)
+        reach = NEAR_LINES + np.ceil(np.maximum(speed_error, healthy.error) * at).astype(np.intp)
+        known = np.zeros_like(self.power)
+        for off in range(-int(reach.max(initial=0)), int(reach.max(initial=0)) + 1):
+            here = (np.abs(off) <= reach) & (at + off >= 0) & (at + off < lines) & (healthy.band < len(known))
+            np.maximum.at(known, (healthy.band[here], at[here] + off), healthy.depth[here])
+        return replace(self, floor=self.floor + (GROWN * known) ** 2)
 
     @cached_property
     def near(self) -> Float64:
@@ -129,7 +214,7 @@ def envelope_spectra(
             mean speed. None: the speed is constant.
     """
     size = round(segment_s * sampling_rate_hz)
-    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(size) / size)
+    size -= size % STRIDES if size >= 10 * STRIDES else 0
     lines = int(np.clip(highest_hz * size / sampling_rate_hz, FIRST_LINE + 2, size // 2)) + 1
     power = np.zeros((len(bands.edges_hz), lines))
     segments = 0
@@ -137,43 +222,39 @@ def envelope_spectra(
         if record.size < size:
             continue
         angle = None if turns is None else turns[number]
-        starts = range(0, record.size - size + 1, max(1, size // 2))
-        for band, squared in enumerate(_squared_envelopes(record, sampling_rate_hz, bands.edges_hz)):
+        stride = 1 if angle is not None else _stride(record.size, size, lines, bands.whole)
+        length = size // stride
+        window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length)
+        starts = range(0, record.size // stride - length + 1, max(1, length // 2))
+        for band, squared in enumerate(_squared_envelopes(record, sampling_rate_hz, bands.edges_hz, stride)):
             even = squared if angle is None else _evenly(squared, angle)
             for start in starts:
-                power[band] += _line_power(even[start : start + size], window)[:lines]
+                power[band] += _line_power(even[start : start + length], window)[:lines]
         segments += len(starts)
     power /= max(1, segments)
     shape = max(1, round(UNCORRELATED * segments))
-    floor, unevenness = _floor(power, shape)
-    median = quantile(shape, 0.5)
-    ratio = power / floor
-    ratio = np.where(ratio > median, median + (ratio - median) / unevenness, ratio)
-    alone = -log_tail(shape, shape * ratio)
-    loudest = quantile(shape, float(-np.expm1(-LOUD)))
-    together = -log_tail(shape * bands.whole, shape * np.minimum(ratio[: bands.whole], loudest).sum(axis=0))
-    surprise = np.vstack([alone, together])
-    surprise[:, :FIRST_LINE] = 0.0
-    return EnvelopeSpectra(
-        sampling_rate_hz / size,
-        bands.edges_hz,
-        bands.whole,
-        segments,
-        np.sqrt(np.maximum(power - floor, 0.0)),
-        surprise,
-    )
+    return EnvelopeSpectra(sampling_rate_hz / size, bands.edges_hz, bands.whole, segments, power, *_floor(power, shape))
+
+
+def _stride(samples: int, size: int, lines: int, bands: int) -> int:
+    """The largest stride of samples that loses nothing: the spectrum of a square is twice as wide as the band."""
+    fits = [one for one in range(1, bands + 1) if samples % one == 0 == size % one and lines <= size // one // 2]
+    return max(fits, default=1)
 
 
 def _squared_envelopes(
-    record: Float64, sampling_rate_hz: float, bands_hz: Sequence[tuple[float, float]]
+    record: Float64, sampling_rate_hz: float, bands_hz: Sequence[tuple[float, float]], stride: int
 ) -> list[Float64]:
-    """The squared envelope of each band, (n,) each."""
-    spectrum = np.fft.fft(record)
-    frequency = np.fft.fftfreq(record.size, 1.0 / sampling_rate_hz)
-    return [
-        np.abs(np.fft.ifft(np.where((frequency >= low) & (frequency < high), 2.0 * spectrum, 0.0))) ** 2
-        for low, high in bands_hz
-    ]
+    """The squared envelope of each band, (n / stride,) each.
+
+    A band is brought down to frequency 0, which leaves its envelope as it is; so a short transform does.
+    """
+    spectrum = np.fft.rfft(record) * (2.0 / stride)
+    found = []
+    for low, high in bands_hz:
+        first, end = (math.ceil(edge * record.size / sampling_rate_hz - 1e-6) for edge in (low, high))
+        found.append(np.abs(np.fft.ifft(spectrum[first : min(end, spectrum.size - 1)], record.size // stride)) ** 2)
+    return found
 
 
 def _evenly(values: Float64, turns: Float64) -> Float64:

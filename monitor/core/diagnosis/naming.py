@@ -1,12 +1,13 @@
 """Names the fault of a bearing or gear from white records, or says why none is named.
 
 What is named must pass three tests. It must be improbable by chance, counting every place that was looked at. It must
-be deep: a long record shows modulations by a few per cent in healthy machines too, significant and harmless. And it
-must be its own: lines that a stronger fault explains do not speak for another. A damaged ball strikes both races and
-carries the cage's rate; a damaged race does not do the reverse, so the cage is named only when nothing else is.
+be deep: a long record shows modulations by a few per cent in healthy machines too, significant and harmless; where the
+healthy machine is known, its lines are in the floor, and little depth is needed. And it must be its own: lines that a
+stronger fault explains do not speak for another. A damaged ball strikes both races and carries the cage's rate; a
+damaged race does not do the reverse, so the cage is named only when nothing else is.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -14,9 +15,9 @@ import numpy as np
 
 from monitor.core.arrays import Float64
 from monitor.core.diagnosis.bearings import Bearing
-from monitor.core.diagnosis.combs import Evidence, Hypothesis, Known, explained_by, hypotheses, look, narrowed
-from monitor.core.diagnosis.envelope import EnvelopeSpectra, envelope_spectra, make_bands
-from monitor.core.diagnosis.gears import gear_fault
+from monitor.core.diagnosis.combs import APART, Evidence, Hypothesis, Known, explained_by, hypotheses, look, narrowed
+from monitor.core.diagnosis.envelope import EnvelopeSpectra, Lines, envelope_spectra, make_bands
+from monitor.core.diagnosis.gears import gear_fault, shaft_lines
 from monitor.core.diagnosis.shaft_speed import SPEED_ERROR, Shaft, locate_shaft
 from monitor.core.diagnosis.whitening import transformable, without_lines
 
@@ -37,6 +38,10 @@ LEAST_DEPTH = 0.2
 """Depth below which nothing is named, however significant it is. Lower: healthy machines have rates of other shafts and
 bearings, which a bearing of the wrong geometry matches by accident (0.3 in a healthy gearbox). Higher: early faults are
 not named; where the score of a quiet simulated machine raises its alarm, the depth is about 0.05."""
+
+LEAST_NEWS = 0.04
+"""The same where the healthy machine is known, whose lines are in the floor. Lower: what the healthy machine showed too
+faintly to be kept is named. Higher: faults are named later than they raise the alarm."""
 
 TRACE = 0.01
 """Probability by chance below which another part of the bearing shows a trace, which forbids to name a shallow fault.
@@ -60,9 +65,8 @@ UNKNOWN_SEGMENT_S = 2.5
 """Seconds of a segment where no speed is known."""
 
 
-GROWN = 1.5
-"""Depth relative to what the healthy machine showed from which a part is named. Lower: lines of the healthy machine
-that match by accident are named once they wander. Higher: a part that was damaged when it was learned is named late."""
+NOTHING = "no order of a bearing stands out"
+"""Why nothing is named, if there is no better reason."""
 
 Part = tuple[str, str]
 """Names of a fault and a part."""
@@ -114,6 +118,8 @@ class Named(NamedTuple):
     """The spectra without lines, in which bearings are looked for."""
     depths: dict[Part, float]
     """Depth of modulation that each part shows, named or not."""
+    lines: Lines
+    """Lines that stand out, for comparison later if the machine is healthy."""
 
 
 def segment_s(longest_s: float, shaft_hz: float) -> float:
@@ -128,7 +134,7 @@ def name_faults(
     bearings: Sequence[Bearing],
     gears: Sequence[int] = (),
     turns: Sequence[Float64] | None = None,
-    healthy: Mapping[Part, float] | None = None,
+    healthy: Lines | None = None,
 ) -> Named:
     """Name the faults of bearings and gears.
 
@@ -139,9 +145,8 @@ def name_faults(
         bearings: on this shaft.
         gears: teeth of the gears on this shaft.
         turns: the shaft's angle at each sample of each record; None: the speed is constant.
-        healthy: depth that parts showed on the healthy machine; None: nothing is known of it.
+        healthy: lines of the healthy machine, which say nothing of a fault; None: nothing is known of it.
     """
-    healthy = healthy or {}
     every = [hypothesis for bearing in bearings for hypothesis in hypotheses(bearing)]
     records = [transformable(record) for record in records]
     turns = None if turns is None else [angle[-record.size :] for angle, record in zip(turns, records, strict=True)]
@@ -155,20 +160,30 @@ def name_faults(
     clean = envelope_spectra(smeared, sampling_rate_hz, bands, seconds, highest, turns)
     shaft = locate_shaft(raw, shaft_hz)
     known = Known(shaft.frequency_hz, shaft.located, 0.0 if shaft.located else SPEED_ERROR)
-    depths = {(one.fault, one.part): one.evidence.depth for one in _weigh(clean, known, every)}
-    findings, reason = _bearing_faults(clean, known, every, healthy)
+    own = clean.standing_out(shaft.frequency_hz, known.speed_error)
+    lines = own.and_also(shaft_lines(raw, shaft, known.speed_error))
+    seen = _weigh(clean, known, every, LEAST_DEPTH)
+    depths = {(one.fault, one.part): one.evidence.depth for one in seen}
+    if healthy is None:
+        findings, reason = _bearing_faults(clean, known, every, LEAST_DEPTH)
+    else:
+        news = healthy, shaft.frequency_hz, known.speed_error
+        findings, reason = _bearing_faults(clean.above(*news), known, every, LEAST_NEWS)
+        shown = ", ".join(f"{one.fault} of {one.part}" for one in seen if one.significant)
+        if shown and reason == NOTHING:
+            reason = f"{shown}: no more than on the healthy machine"
+        raw = raw.above(*news)
     trials = sum(len(each.combs) for each in every) + len(gears)
     for teeth in gears:
-        found = gear_fault(raw, shaft, teeth, trials)
+        found = gear_fault(raw, shaft, teeth, trials, with_healthy=healthy is not None)
         if found is None:
             continue
         gear = "gear mesh", f"gear with {teeth} teeth"
         depths[gear] = found.depth
-        deepest = found.depth >= max([GROWN * healthy.get(gear, 0.0), *(one.depth for one in findings)])
-        if found.p_value <= P_LIMIT and deepest:
+        if found.p_value <= P_LIMIT and all(found.depth >= one.depth for one in findings):
             findings.append(Finding(gear[0], gear[1], *found))
     findings.sort(key=lambda finding: (finding.p_value, -finding.depth))
-    return Named(findings, "" if findings else reason, shaft, clean, depths)
+    return Named(findings, "" if findings else reason, shaft, clean, depths, lines)
 
 
 _SIDEBANDS = {True: 9, False: 2}
@@ -180,6 +195,8 @@ class _Weighed(NamedTuple):
 
     evidence: Evidence
     p_value: float
+    least: float
+    """Depth below which it is not named."""
 
     @property
     def fault(self) -> str:
@@ -195,23 +212,21 @@ class _Weighed(NamedTuple):
 
     @property
     def significant(self) -> bool:
-        return self.p_value <= (P_LIMIT if self.deep else SHALLOW_P_LIMIT) and self.evidence.depth >= LEAST_DEPTH
+        return self.p_value <= (P_LIMIT if self.deep else SHALLOW_P_LIMIT) and self.evidence.depth >= self.least
 
 
-def _weigh(spectra: EnvelopeSpectra, known: Known, remaining: Sequence[Hypothesis]) -> list[_Weighed]:
+def _weigh(spectra: EnvelopeSpectra, known: Known, remaining: Sequence[Hypothesis], least: float) -> list[_Weighed]:
     found = [evidence for hypothesis in remaining if (evidence := look(spectra, known, hypothesis))]
     trials = np.log(max(1, sum(evidence.trials for evidence in found)))
-    return [_Weighed(evidence, float(np.exp(min(0.0, evidence.log_p + trials)))) for evidence in found]
+    return [_Weighed(evidence, float(np.exp(min(0.0, evidence.log_p + trials))), least) for evidence in found]
 
 
 def _bearing_faults(
-    spectra: EnvelopeSpectra, known: Known, every: Sequence[Hypothesis], healthy: Mapping[Part, float]
+    spectra: EnvelopeSpectra, known: Known, every: Sequence[Hypothesis], least: float
 ) -> tuple[list[Finding], str]:
     """Name the deepest significant fault, then what it does not explain."""
-    weighed = _weigh(spectra, known, every)
-    as_before = [one for one in weighed if one.evidence.depth < GROWN * healthy.get((one.fault, one.part), 0.0)]
-    remaining = [one for one in every if one not in {before.evidence.hypothesis for before in as_before}]
-    weighed = [one for one in weighed if one not in as_before]
+    remaining = list(every)
+    weighed = _weigh(spectra, known, remaining, least)
     findings, deepest = list[Finding](), 0.0
     while significant := [one for one in weighed if one.significant and one.evidence.depth >= SECOND * deepest]:
         parts = [one for one in significant if one.fault != "cage"]
@@ -224,18 +239,25 @@ def _bearing_faults(
         remaining.remove(best.evidence.hypothesis)
         explained = np.concatenate([known.explained, explained_by(best.evidence, _SIDEBANDS[best.deep])])
         known = replace(known, explained=explained)
-        weighed = _weigh(spectra, known, remaining)
+        weighed = _weigh(spectra, known, remaining, least)
         if not best.deep:
-            traces = [other.fault for other in remaining if _trace(spectra, known, best.evidence, other)]
+            elsewhere = [one.fault for one in weighed if one.part == best.part and one.p_value <= TRACE]
+            beside = [other.fault for other in remaining if _trace(spectra, known, best.evidence, other)]
+            traces = list(dict.fromkeys([*elsewhere, *beside]))
             if traces or findings:
                 shown = ", ".join([best.fault, *traces])
                 return findings, f"{best.part}: {shown} show faintly together, so none can be named"
         findings.append(_finding(best, known))
         deepest = max(deepest, best.evidence.depth)
-    shown = ", ".join(f"{one.fault} of {one.part}" for one in as_before if one.significant)
-    if shown and not findings:
-        return findings, f"{shown}: no more than on the healthy machine"
-    return findings, "no order of a bearing stands out"
+    return findings, _hidden(every, known, spectra) or NOTHING
+
+
+def _hidden(every: Sequence[Hypothesis], known: Known, spectra: EnvelopeSpectra) -> str:
+    """What cannot be seen because it is at a multiple of the shaft's frequency; empty if everything can."""
+    apart = APART * spectra.resolution_hz / known.shaft_hz
+    hidden = [one for one in every if known.located and abs(one.order - round(one.order)) < apart]
+    shown = ", ".join(f"{one.fault} of {one.part}" for one in hidden)
+    return f"{shown}: too near a multiple of the shaft's frequency to be told from it" if shown else ""
 
 
 def _trace(spectra: EnvelopeSpectra, known: Known, found: Evidence, other: Hypothesis) -> bool:
@@ -254,7 +276,7 @@ def _too_near(best: _Weighed, every: Sequence[Hypothesis], known: Known, spectra
 
 
 def _finding(weighed: _Weighed, known: Known) -> Finding:
-    evidence, p_value = weighed
+    evidence, p_value, _ = weighed
     hypothesis = evidence.hypothesis
     return Finding(
         hypothesis.fault,

@@ -16,6 +16,7 @@ import numpy as np
 from monitor.atomic_file import write_atomically
 from monitor.core.arrays import Float64
 from monitor.core.diagnosis.diagnose import Diagnosis, Healthy
+from monitor.core.diagnosis.envelope import Lines
 from monitor.core.diagnosis.shaft_faults import Levels
 from monitor.runtime.file_names import file_slug
 
@@ -29,6 +30,9 @@ MOST_FILES = 20_000
 
 MOST_SEGMENTS = 16
 """Segments of levels that are kept. Fewer: the spread of the healthy machine is not known. More: larger files."""
+
+MOST_ORDER = 1000.0
+"""Largest multiple of the shaft's frequency of a line that is believed."""
 
 SAME_SPEED = 0.05
 """Relative difference of the speed up to which levels of the shaft are compared. Lower: a speed that wanders is
@@ -61,28 +65,27 @@ class HealthyLooks:
         if found is None or found[0] != key:
             return None
         about = found[1]
-        depths = {(fault, part): depth for fault, part, depth in about["depths"]}
         near = shaft_hz and about["shaft_hz"] and abs(shaft_hz / about["shaft_hz"] - 1) <= SAME_SPEED
         levels = None
         if near and about["db"]:
             levels = Levels(np.array(about["db"], np.float64), np.array(about["above_db"], np.float64))
-        return Healthy(levels, depths)
+        return Healthy(levels, _lines(about["lines"]))
 
     def keep(self, channel: str, key: str, seen: Sequence[Diagnosis], at_s: float) -> None:
-        """Keep what a healthy channel showed in some looks: the deepest of each part.
+        """Keep what a healthy channel showed in some looks, together.
 
         Raises:
             OSError: the file cannot be written.
         """
         levels = [one.levels for one in seen if one.levels is not None]
-        parts = {part for one in seen for part in one.depths}
+        lines = [one.lines for one in seen if one.lines is not None]
         db = np.concatenate([one.db for one in levels])[-MOST_SEGMENTS:] if levels else np.zeros((0, 0))
         about = {
             "channel": channel,
             "key": key,
             "at_s": at_s,
             "shaft_hz": seen[-1].shaft_hz,
-            "depths": [[*part, max(one.depths.get(part, 0.0) for one in seen)] for part in sorted(parts)],
+            "lines": [_numbers(np.concatenate(column)) for column in zip(*lines, strict=True)] or [[], [], [], []],
             "db": [_numbers(row) for row in db],
             "above_db": _numbers(levels[-1].above_db) if levels else [],
         }
@@ -97,15 +100,28 @@ def _read(file: Path) -> tuple[str, tuple[str, dict[str, Any]]] | None:
     try:
         with file.open("rb") as stream:
             about = json.loads(stream.read(MOST_BYTES))
-        depths = [[str(fault), str(part), float(depth)] for fault, part, depth in about["depths"]]
+        _lines(about["lines"])
         db, above = np.array(about["db"], np.float64), np.array(about["above_db"], np.float64)
         if db.size and db.shape[1:] != above.shape:
             raise ValueError("levels of another shape")  # noqa: TRY301
         shaft_hz = None if about["shaft_hz"] is None else float(about["shaft_hz"])
-        return str(about["channel"]), (str(about["key"]), {**about, "depths": depths, "shaft_hz": shaft_hz})
+        return str(about["channel"]), (str(about["key"]), {**about, "shaft_hz": shaft_hz})
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         LOG.warning("a healthy look is not used, another will be made: file=%s error=%s", file.name, error)
         return None
+
+
+def _lines(columns: list[list[float]]) -> Lines:
+    """Lines from the numbers in a file.
+
+    Raises:
+        ValueError: they are none.
+    """
+    band, order, depth, error = np.array(columns, np.float64).reshape(4, -1)
+    within = (band >= 0) & (np.abs(order) < MOST_ORDER) & (depth >= 0) & (error >= 0) & (error < 1)
+    if not within.all():
+        raise ValueError("lines that cannot be")
+    return Lines(band.astype(np.intp), order, depth, error)
 
 
 def _numbers(values: Float64) -> list[float | None]:

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from monitor.core.arrays import Float64
-from monitor.core.diagnosis.bearings import Bearing, public_bearing
+from monitor.core.diagnosis.bearings import Bearing, from_geometry, public_bearing
 from monitor.core.diagnosis.combs import Known, hypotheses, look
-from monitor.core.diagnosis.envelope import envelope_spectra, make_bands
+from monitor.core.diagnosis.envelope import Lines, envelope_spectra, make_bands
 from monitor.core.diagnosis.naming import Named, name_faults
 from monitor.core.diagnosis.rates import repetition_rates
 from monitor.core.diagnosis.whitening import whitened, without_lines
@@ -41,11 +41,15 @@ def impacts(turns: Float64, order: float, load_order: float, size: float, seed: 
 
 
 def named(
-    samples: Float64, shaft_hz: float = SHAFT_HZ, turns: Float64 | None = None, gears: tuple[int, ...] = ()
+    samples: Float64,
+    shaft_hz: float = SHAFT_HZ,
+    turns: Float64 | None = None,
+    gears: tuple[int, ...] = (),
+    healthy: Lines | None = None,
 ) -> Named:
     white = whitened(samples)
     angle = None if turns is None else [turns[-white.size :]]
-    return name_faults([white], RATE, shaft_hz, [bearing()], gears, angle)
+    return name_faults([white], RATE, shaft_hz, [bearing()], gears, angle, healthy)
 
 
 CASES = [("outer race", "outer", 0.0), ("inner race", "inner", 1.0), ("ball", "ball", 0.398)]
@@ -69,6 +73,41 @@ def test_a_shallow_fault_is_named_if_nothing_else_of_the_bearing_shows() -> None
     [finding] = named(impacts(turns_at(SHAFT_HZ), bearing().outer, 0.0, 1.6, 2)).findings
     assert finding.fault == "outer race"
     assert finding.depth < 0.45
+
+
+def test_a_line_of_the_healthy_machine_is_no_fault_until_it_has_grown() -> None:
+    """A rate of the healthy machine that the bearing matches by accident, on another day, at another speed."""
+    lines = named(impacts(turns_at(SHAFT_HZ), bearing().outer, 0.0, 2.5, 1)).lines
+    other_hz = 1.01 * SHAFT_HZ
+    same, grown = (impacts(turns_at(other_hz), bearing().outer, 0.0, size, 2) for size in (2.5, 5.0))
+    assert [one.fault for one in named(same, other_hz).findings] == ["outer race"]
+    found = named(same, other_hz, healthy=lines)
+    assert (found.findings, found.reason) == ([], "outer race of 6205: no more than on the healthy machine")
+    assert [one.fault for one in named(grown, other_hz, healthy=lines).findings] == ["outer race"]
+    another = impacts(turns_at(SHAFT_HZ), bearing().inner, 1.0, 3.0, 3)
+    assert [one.fault for one in named(another, healthy=lines).findings] == ["inner race"]
+
+
+def test_a_healthy_line_is_known_though_the_shaft_was_not_found_and_the_stated_speed_is_wrong() -> None:
+    """A line of a healthy gearbox at 93.0 Hz was 3.098 times the stated speed, and 3.076 times the shaft once found."""
+    samples = impacts(turns_at(SHAFT_HZ), bearing().outer, 0.0, 2.5, 1)
+    lines = named(samples, 0.99 * SHAFT_HZ).lines
+    assert lines.error.max() == pytest.approx(0.012)
+    same = impacts(turns_at(SHAFT_HZ), bearing().outer, 0.0, 2.5, 2)
+    same += 0.6 * impacts(turns_at(SHAFT_HZ), 1.0, 0.0, 10.0, 3, slip=0.0)
+    found = named(same, 0.99 * SHAFT_HZ, healthy=lines)
+    assert found.shaft.located
+    assert found.findings == []
+
+
+def test_a_fault_is_named_earlier_where_the_healthy_machine_is_known() -> None:
+    white = [whitened(impacts(turns_at(SHAFT_HZ), bearing().outer, 0.0, 1.08, seed)) for seed in range(2, 10)]
+    assert name_faults(white, RATE, SHAFT_HZ, [bearing()]).findings == []
+    lines = named(np.random.default_rng(9).normal(size=white[0].size)).lines
+    [finding] = name_faults(white, RATE, SHAFT_HZ, [bearing()], healthy=lines).findings
+    assert finding.fault == "outer race"
+    assert finding.p_value < 1e-6
+    assert finding.depth < 0.2
 
 
 def test_two_races_that_show_faintly_together_are_not_named() -> None:
@@ -118,6 +157,16 @@ def test_a_tooth_is_named_only_where_there_is_a_gear() -> None:
     assert (finding.fault, finding.order) == ("gear mesh", 31.0)
     assert finding.frequency_hz == pytest.approx(31 * SHAFT_HZ, rel=1e-3)
     assert named(samples).findings == []
+
+
+def test_an_inner_race_near_a_multiple_of_the_shaft_is_no_tooth() -> None:
+    """Its sidebands are then near multiples too: 7.00 is an order of a bearing with 12 balls."""
+    made = from_geometry("bearing", 12, 1.0, 6.0)
+    assert made.inner == pytest.approx(7.0)
+    white = whitened(impacts(turns_at(SHAFT_HZ), made.inner, 1.0, 5.0, 7))
+    found = name_faults([white], RATE, SHAFT_HZ, [made], (31,))
+    assert found.findings == []
+    assert "inner race of bearing" in found.reason
 
 
 def test_faults_that_a_short_record_cannot_tell_apart_are_not_named() -> None:

@@ -11,6 +11,7 @@ import pytest
 from monitor.bench.alone import bench_calibration
 from monitor.config_sensors import Sensor
 from monitor.core.diagnosis.diagnose import Diagnosis
+from monitor.core.diagnosis.envelope import Lines
 from monitor.core.diagnosis.figures import Figures
 from monitor.core.diagnosis.naming import Finding
 from monitor.core.scoring.alarm import State
@@ -51,7 +52,8 @@ class FakeProcess(DiagnosisProcess):
             return self.answer
         found = Diagnosis(look.name, Figures(1.0, 4.0, 3.0, 8.0), "m/s²")
         found.depths, found.shaft_hz = {OUTER: 0.4}, 24.8
-        if look.healthy is None or look.healthy.depths.get(OUTER, 0.0) < 0.4:
+        found.lines = Lines(np.array([0]), np.array([3.6]), np.array([0.4]), np.zeros(1))
+        if look.healthy is None or look.healthy.lines is None or not look.healthy.lines.order.size:
             found.faults = [Finding(*OUTER, 89.3, 3.6, 5, 1e-9, 0.4)]
         return Seen(found, None, None, None)
 
