@@ -159,7 +159,7 @@ def test_healthy_channels_are_looked_at_once_and_compared_with() -> None:
             plant.judge(row, State.OK)
         plant.judge(5, State.OK, score=1.2)
         plant.channels["m6", ""].provisional = True
-        await until(lambda: len(plant.process.looks) >= 2 * (CHANNELS - 2), timeout_s=60)
+        await until(lambda: len(plant.process.looks) >= 2 * (CHANNELS - 2), timeout_s=180)
         await asyncio.sleep(0.3)
         looked = [look.name for look in plant.process.looks]
         assert sorted(set(looked)) == sorted({f"m{row}" for row in range(CHANNELS)} - {"m5", "m6"})
