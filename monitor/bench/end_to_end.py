@@ -35,9 +35,13 @@ from monitor.shipped import shipped
 BLOCK_SAMPLES = 100
 """Samples of a block of the shipped model."""
 
-QUIET_S = 0.5
+QUIET_S = 1.0
 """Seconds without change after which everything has arrived. Shorter: the last messages of a slow broker are missed.
 Longer: the benchmark takes longer."""
+
+LOOK_S = 0.25
+"""Seconds between two looks whether everything has arrived. Shorter: making the pages takes processor time that the load
+did not cause. Longer: the time of recovery is less exact."""
 
 CALIBRATION = "bench.calibration"
 
@@ -175,7 +179,7 @@ def _settle(address: str) -> float:
         lagging = _value(page, "vibration_kafka_lag_records") > 0
         if now != before:
             settled_s, before = time.monotonic(), now
-        time.sleep(0.05)
+        time.sleep(LOOK_S)
     return settled_s
 
 

@@ -48,11 +48,11 @@ class Source:
 
 
 def measure(source: Source, load: Load) -> tuple[EndToEnd, dict[str, float]]:
-    """One run, and the processor time of each process a million samples, in ms."""
+    """One run, and the processor time of each process a million samples that were scored, in ms."""
     before_s = procfs.cpu_s(source.broker_pid)
     result = run_end_to_end(source.settings, load, workers=WORKERS, calibrated=True)
     used_s = {**result.cpu_s, "broker": procfs.cpu_s(source.broker_pid) - before_s}
-    return result, {name: 1e9 * seconds / result.samples_received for name, seconds in used_s.items()}
+    return result, {name: 1e9 * seconds / (100 * result.blocks_scored) for name, seconds in used_s.items()}
 
 
 def shown(name: str, result: EndToEnd, cost_ms: dict[str, float], alone_ms: float, alone_rate: float) -> float:
@@ -67,7 +67,7 @@ def shown(name: str, result: EndToEnd, cost_ms: dict[str, float], alone_ms: floa
     print(f"  latency at most {1e3 * result.latency_s_p50:g} ms (median), {1e3 * result.latency_s_p99:g} ms (99 %)")
     rate = f"{result.scored_per_s / 1e6:.1f} million/s scored until all was done"
     print(f"  {rate}: {result.scored_per_s / 100 / alone_rate:.2f} of the pipeline at that time")
-    print(f"  ms a million samples: {costs}; together {together_ms:.1f}, pipeline alone {alone_ms:.1f}")
+    print(f"  ms a million samples scored: {costs}; together {together_ms:.1f}, pipeline alone {alone_ms:.1f}")
     print(f"  share by processor time: {share:.2f}", flush=True)
     return share
 
