@@ -40,8 +40,8 @@ QUIET_S = 1.0
 Longer: the benchmark takes longer."""
 
 LOOK_S = 0.25
-"""Seconds between two looks whether everything has arrived. Shorter: making the pages takes processor time that the load
-did not cause. Longer: the time of recovery is less exact."""
+"""Seconds between two looks whether everything has arrived. Shorter: pages take processor time that the load did not
+cause. Longer: the time of recovery is less exact."""
 
 CALIBRATION = "bench.calibration"
 

@@ -6,6 +6,7 @@ figures take, whatever arrives: a channel has a record once in :data:`PERIOD_S`,
 channels than places.
 """
 
+import math
 from collections import deque
 from dataclasses import dataclass
 
@@ -58,6 +59,8 @@ class Records:
         self._paused: Bool = np.zeros(channels, np.bool_)
         self._wanted: Int64 = np.zeros(channels, np.int64)
         """Blocks of a record of each row; 0: none."""
+        self._needed = 0.0
+        """Places that all rows need."""
         self._ended_s: Float64 = np.full(channels, -np.inf)
         self._place: Rows = np.full(channels, -1, np.intp)
         self._look_s = -np.inf
@@ -82,14 +85,20 @@ class Records:
             return
         self._drop(row)
         blocks = int(np.ceil(LEAST_S * sampling_rate_hz / self._block_samples))
+        self._needed -= self._share(row)
         self._rate_hz[row], self._wanted[row] = sampling_rate_hz, blocks
+        self._needed += self._share(row)
         self._ended_s[row] = -np.inf
-        needed = float(np.sum(SPARE * self._wanted * self._block_samples / PERIOD_S / np.maximum(self._rate_hz, 1e-9)))
-        places = min(self._rate_hz.size, max(LEAST_PLACES, int(np.ceil(needed))))
+        places = min(self._rate_hz.size, max(LEAST_PLACES, math.ceil(self._needed)))
         if places > len(self._samples) or blocks > self._samples.shape[1]:
             # Twice as many as needed, since channels come one by one.
             most = min(self._rate_hz.size, max(2 * places, len(self._samples)))
             self._make_places(most, max(blocks, self._samples.shape[1]))
+
+    def _share(self, row: int) -> float:
+        """Places that a row needs: the share of the time in which it has a record, with some to spare."""
+        rate_hz, blocks = float(self._rate_hz[row]), int(self._wanted[row])
+        return SPARE * blocks * self._block_samples / PERIOD_S / rate_hz if rate_hz else 0.0
 
     def pause(self, row: int, *, paused: bool) -> None:
         """Make no records of a row for a while."""

@@ -13,6 +13,8 @@ from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from monitor.config import Config
 from monitor.core.condition_values import ConditionValues
 from monitor.core.scoring.alarm import Changes
@@ -339,7 +341,7 @@ class Daemon:
     def _new_channel(self, channel: Channel) -> None:
         self._conditions.join(channel)
         inference = self._lanes[channel.model].inference
-        channel.first_block = int(inference.lane.rings.blocks_received()[channel.row])
+        channel.first_block = int(inference.lane.rings.blocks_received(np.array([channel.row]))[0])
         inference.clear(channel.row, channel.first_block)
         self._configure_channel(channel)
         state = self._memory.restore(channel, inference, self.config.label_names)

@@ -112,3 +112,19 @@ def test_channels_of_different_rates_have_records_of_the_same_duration(rates: tu
     while (record := records.take()) is not None:
         found[record.row] = record.samples.size / rates[record.row]
     assert found == pytest.approx({0: 2.0, 1: 2.0}, rel=0.01)
+
+
+def test_the_places_follow_from_the_rates_that_rows_have_now() -> None:
+    rows, fast = 400, 4 * RATE
+    records = configured(rows)
+    for rate_hz in (fast, 0.0, fast):
+        for row in range(rows):
+            records.configure(row, rate_hz)
+    fresh = Records(rows, BLOCK)
+    for row in range(rows):
+        fresh.configure(row, fast)
+    assert records._needed == pytest.approx(fresh._needed)
+    assert 0 < fresh._needed <= len(records._samples)
+    for row in range(rows):
+        records.configure(row, 0.0)
+    assert records._needed == pytest.approx(0.0, abs=1e-9)

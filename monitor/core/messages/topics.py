@@ -6,6 +6,7 @@ A named level becomes a label; ``+`` matches one level without a name.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 RESERVED_LABELS = frozenset(
@@ -29,6 +30,7 @@ class TopicPattern:
     _regex: re.Pattern[str]
 
     @classmethod
+    @lru_cache(maxsize=1024)  # each new channel asks for the names of all
     def parse(cls, text: str) -> "TopicPattern":
         """Parse ``text``; a ValueError states what is wrong with it."""
         if not text or text != text.strip():

@@ -97,7 +97,8 @@ class AlarmDesk:
             retain: called with labels and payload if the event that the broker retains may be another one.
             retained_is_right: whether the broker retains what it should: so after a clean stop, not after a kill.
         """
-        payload = restored_payload(channel, labels, state, self._wall_clock(), self._page(labels))
+        page = "" if state is None else self._page(labels)
+        payload = restored_payload(channel, labels, state, self._wall_clock(), page)
         channel.alarm_since_s, channel.acknowledged = since_s(payload), seen_in(payload)
         if channel.event or (payload and not retained_is_right):
             retain(labels, payload)

@@ -87,7 +87,7 @@ class Store:
 
     def history(self, labels: dict[str, str]) -> History | None:
         """The history of a channel; None: it has none."""
-        return self._histories.get(slug_of(labels))
+        return self._histories.get(slug_of(labels)) if self._histories else None
 
     def changed(self, labels: dict[str, str]) -> tuple[str, float] | None:
         """What last happened to a channel's baseline, and when in UNIX seconds; None: nothing yet."""

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -5,7 +7,7 @@ from monitor.core.learning.block_sums import context_sums, cut
 from monitor.core.learning.head_fit import Stretch
 from monitor.core.scoring.bands import layout
 from monitor.core.scoring.kinds import raw_features
-from monitor.core.scoring.observations import HELD_BLOCKS
+from monitor.core.scoring.observations import HELD_BLOCKS, ObservationSums
 from tests.support.healthy import BLOCK, INTERVAL, Channels, healthy_calibration, make_batch, signal, stretch
 
 
@@ -101,3 +103,20 @@ def test_two_heads_do_not_mix() -> None:
         for block in range(INTERVAL):
             alone.add([one], block)
         assert seen.bands[row] == pytest.approx(alone.figures()[0].bands[0], rel=1e-4)
+
+
+def test_a_head_is_forgotten_with_the_last_of_its_rows() -> None:
+    sums = ObservationSums(6, BLOCK)
+    one, two = (replace(healthy_calibration().head) for _ in range(2))
+    sums.assign(np.array([0, 1, 2]), one)
+    sums.assign(np.array([1, 3]), two)
+    sums.assign(np.array([3]), two)
+    assert set(sums._heads) == {id(one), id(two)}
+    sums.assign(np.array([0, 2, 4]), None)
+    assert set(sums._heads) == {id(two)}
+    sums.assign(np.array([1]), one)
+    sums.assign(np.array([3]), None)
+    assert set(sums._heads) == {id(one)}
+    assert sums._of_row.tolist() == [-1, id(one), -1, -1, -1, -1]
+    sums.assign(np.array([1]), None)
+    assert sums._heads == {}
