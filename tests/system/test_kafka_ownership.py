@@ -85,10 +85,13 @@ def test_channels_go_on_elsewhere_after_a_clean_stop(broker: KafkaBroker, calibr
                 wait_for(lambda: plant.sent > 90, "nine seconds")
                 assert_nothing_is_wrong(one, two)
                 loud = two if in_alarm(plant, two) else one
+                stopped_s = time.monotonic()
                 two.process.terminate()
-                assert two.process.wait(20) == 0
                 wait_for(lambda: channels(one) == [8], "the first to have all")
+                wait_for(lambda: all_score(one), "scores of all")
+                print(f"all are scored elsewhere {time.monotonic() - stopped_s:.1f} s after the stop")
                 wait_for(lambda: in_alarm(plant, one), "the alarm to go along")
+                assert two.process.wait(20) == 0
                 go_on(plant, 3.0)
         found = plant.intervals("stopped")
         assert 0.0 < one.value("vibration_kafka_replayed_seconds_total") < 4 * 5.0
