@@ -192,8 +192,8 @@ def _head(model: _Model, forecast: Forecast, blocks: "_Blocks") -> Head:
     energy = np.mean((innovations * position @ cosines(blocks.size)) ** 2, axis=0)
     # Average over neighbours: with few blocks, the energy of a single component is uncertain.
     component = 1.0 / np.sqrt(_smoothed(energy, 3))
-    present, gain = model.present.astype(np.float32), np.array(forecast.network_gain)
-    return Head(model.past, present, position, component, forecast.ahead, gain)
+    present = model.present.astype(np.float32)
+    return Head(model.past, present, position, component, forecast.ahead, forecast.network)
 
 
 def _ridge(power: Float64, coefficients: float) -> float:

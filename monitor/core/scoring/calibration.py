@@ -155,7 +155,7 @@ class Calibration:
         }
         size = self.block_samples
         of_head = {"past": (size,), "present": (size, size), "position_scale": (size,), "component_scale": (size,)}
-        of_head |= {"ahead": (size, size), "network_gain": ()}
+        of_head |= {"ahead": (size, size), "network": (size, size)}
         shapes = [(name, getattr(self, name).shape, shape) for name, shape in expected.items()]
         shapes += [(name, getattr(self.head, name).shape, shape) for name, shape in of_head.items()]
         for name, found, shape in shapes:

@@ -5,9 +5,9 @@ The network knows many machines; a head knows one. It has two linear models, bec
 The forecast of a block is what people see and what the gap is measured against. It takes the block before and the
 network's forecast f:
 
-    forecast = before · W + g f
+    forecast = before · W + f · G
 
-W and g are damped as far as the healthy data leave them uncertain, so that there the error is no larger than the
+W and G are damped as far as the healthy data leave them uncertain, so that there the error is no larger than the
 signal.
 
 The whitening is what most of the score rests on. It must leave the same energy at every frequency, also where the
@@ -45,8 +45,8 @@ class Head:
     """(block_samples,) factor on each cosine component, positive."""
     ahead: Float32
     """(block_samples, block_samples) weights W of the block before in the forecast."""
-    network_gain: Float64
-    """() weight g of the network's forecast in the forecast; 0 if it earned none."""
+    network: Float32
+    """(block_samples, block_samples) weights G of the network's forecast in the forecast; zero if it earned none."""
 
     def __getstate__(self) -> dict[str, object]:
         """Without the matrix, which takes twice as much: a process makes those that it needs."""
@@ -55,12 +55,17 @@ class Head:
     @property
     def uses_network(self) -> bool:
         """Whether the network's forecast has any weight."""
-        return self.whitens_with_network or bool(self.network_gain)
+        return self.whitens_with_network or self.forecasts_with_network
 
     @cached_property
     def whitens_with_network(self) -> bool:
         """Whether the innovations depend on the network's forecast."""
         return bool(self.present.any())
+
+    @cached_property
+    def forecasts_with_network(self) -> bool:
+        """Whether the forecast depends on the network's."""
+        return bool(self.network.any())
 
     @cached_property
     def whitening(self) -> Float32:
@@ -88,12 +93,13 @@ class Head:
 
         Args:
             before: (n, block_samples) the block before each, about the running mean.
-            network: (n, block_samples) the network's forecast of each, in the same unit; finite.
+            network: (n, block_samples) the network's forecast of each, in the same unit.
 
         Returns:
             (n, block_samples) about the running mean, in the same unit. NaN in a row stays in it.
         """
-        return np.asarray(before @ self.ahead + network * network.dtype.type(self.network_gain))
+        made = before @ self.ahead
+        return np.asarray(made + network @ self.network if self.forecasts_with_network else made)
 
     def components(self, before: Floats, blocks: Floats, network: Floats) -> Floats:
         """The scaled cosine components of the innovations of blocks, (n, block_samples) each.

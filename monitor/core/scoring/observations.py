@@ -157,7 +157,7 @@ class ObservationSums:
         known = np.empty((rows.size, count, 3 * size), np.float32)
         known[:, :, :size] = self._signal[rows, :count]
         known[:, :, size : 2 * size] = residual = self._signal[rows, 1 : count + 1]
-        known[:, :, 2 * size :] = network = self._forecast[rows, :count]
+        known[:, :, 2 * size :] = self._forecast[rows, :count]
         components = np.empty_like(residual)
         border = [0, *(np.flatnonzero(np.diff(keys)) + 1).tolist(), rows.size]
         for first, end in pairwise(border):
@@ -165,9 +165,9 @@ class ObservationSums:
             flat, product = known[first:end].reshape(-1, 3 * size), components[first:end].reshape(-1, size)
             np.matmul(flat[:, :size], head.ahead, out=product)
             residual[first:end] -= components[first:end]
-            if head.network_gain:
-                network[first:end] *= np.float32(head.network_gain)
-                residual[first:end] -= network[first:end]
+            if head.forecasts_with_network:
+                np.matmul(flat[:, 2 * size :], head.network, out=product)
+                residual[first:end] -= components[first:end]
             np.matmul(flat[:, : len(head.whitening)], head.whitening, out=product)
         residual *= residual
         self._second[rows] += np.einsum("ijk->i", residual)

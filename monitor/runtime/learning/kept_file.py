@@ -25,7 +25,7 @@ from monitor.core.scoring.head import Head
 MAGIC = b"vibration-monitor learning 2 "
 
 MOST_BYTES = 1 << 20
-"""Largest file that is read; a full one has 0.3 MB."""
+"""Largest file that is read; a full one has 0.34 MB."""
 
 OF_HEAD = tuple(field.name for field in fields(Head))
 
@@ -146,7 +146,7 @@ class KeptFile:
         return self._records(self._checked(data[_start(data) :]))
 
     def fitted(self) -> Fitted:
-        """The head; it takes 80 kB of memory, and is read when it is needed.
+        """The head; it takes 120 kB of memory, and is read when it is needed.
 
         Raises:
             OSError: the file cannot be read.

@@ -78,7 +78,7 @@ def test_noise_is_foreseen_by_nothing() -> None:
     found = fitted(blocks[:48])
     assert found.trust < 0.01
     assert error(found.head, blocks[48:]) < 1.01
-    assert found.head.network_gain == 0.0
+    assert not found.head.forecasts_with_network
 
 
 def test_a_network_that_follows_the_drift_gets_its_weight_beside_the_block_before() -> None:
@@ -86,10 +86,10 @@ def test_a_network_that_follows_the_drift_gets_its_weight_beside_the_block_befor
     blocks = tone(frequency)
     network = (0.7 * blocks + 0.3 * np.random.default_rng(2).normal(size=blocks.shape)).astype(np.float32)
     found = fitted(blocks, network)
-    assert found.head.network_gain > 0.5
+    assert found.head.forecasts_with_network
     assert found.trust > found.linear_trust + 0.2
     alone = fit_head([Stretch(blocks[0], blocks[1:], network[1:])], (NO_NETWORK,))
-    assert alone.head.network_gain == 0.0
+    assert not alone.head.forecasts_with_network
     assert alone.trust == pytest.approx(found.linear_trust)
 
 

@@ -21,6 +21,7 @@ FORESEEN = "of the healthy signal foreseen"
 def test_what_is_foreseen_is_said(trust: float, linear_trust: float, network: bool, text: str) -> None:
     made = healthy_calibration(400)
     assert made.head.uses_network
-    without = replace(made.head, present=np.zeros_like(made.head.present), network_gain=np.array(0.0))
+    none = np.zeros_like(made.head.present)
+    without = replace(made.head, present=none, network=none)
     head = made.head if network else without
     assert replace(made, head=head, trust=trust, linear_trust=linear_trust).foresight == text
