@@ -127,7 +127,7 @@ class KafkaSource:
             self._quantities = WholeTopics(settings, [settings.conditions_topic], receiver, longest_age_s)
 
     async def run(self) -> None:
-        """Be a member of the group, and read the measured quantities, until cancelled."""
+        """Be a member of the group, and read measured quantities and states of channels, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._be_member(), name="kafka group")
             if self._quantities is not None:
@@ -146,8 +146,6 @@ class KafkaSource:
                 await self._membership()
             except MonitorError as error:
                 self._receiver.leave(self._records.end())  # others may have the partitions by now
-                if self._ownership is not None:
-                    self._ownership.end()
                 if self._lacks_protocol():
                     LOG.info("the brokers lack the group protocol 'consumer' (KIP-848); taking 'classic'")
                     self._classic, pause_s = True, 0.0
@@ -212,6 +210,8 @@ class KafkaSource:
             self._closing = True
             await asyncio.shield(asyncio.to_thread(self._close, consumer))
             self._closing = False
+            if self._ownership is not None:
+                self._ownership.end()  # whatever ended it: from here on nothing is written as the owner
 
     def _require_states(self) -> None:
         """Require that the states of the channels can be read.
