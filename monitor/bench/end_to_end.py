@@ -39,7 +39,7 @@ QUIET_S = 1.0
 """Seconds without change after which everything has arrived. Shorter: the last messages of a slow broker are missed.
 Longer: the benchmark takes longer."""
 
-LOOK_S = 0.25
+LOOK_S = 0.5
 """Seconds between two looks whether everything has arrived. Shorter: pages take processor time that the load did not
 cause. Longer: the time of recovery is less exact."""
 
@@ -81,6 +81,8 @@ class EndToEnd:
     """Median latency from the last sample of a block to its score (upper bound of a bucket)."""
     latency_s_p99: float = 0.0
     """99th percentile of the same latency."""
+    blocks_a_batch: float = 0.0
+    """Mean number of blocks in a batch of a worker."""
     cpu_s: dict[str, float] = field(default_factory=dict)
     """CPU seconds of ``generator``, ``daemon`` and its ``workers``."""
     resident_memory_bytes: list[int] = field(default_factory=list)
@@ -198,6 +200,8 @@ def _count(result: EndToEnd, page: Samples) -> None:
         for labels, value in page.get(family, []):
             if value:
                 counts[labels["reason"]] = counts.get(labels["reason"], 0) + int(value)
+    batches = total("vibration_inference_batch_size_count")
+    result.blocks_a_batch = total("vibration_inference_batch_size_sum") / max(1, batches)
     result.coverage_min, result.coverage_mean, result.coverage_max = _coverage(page)
     result.latency_s_p50, result.latency_s_p99 = (
         _quantile(page, "vibration_sample_to_score_seconds", q) for q in (0.5, 0.99)

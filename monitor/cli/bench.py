@@ -143,6 +143,7 @@ def _end_to_end(broker: Mqtt | Kafka, load: Load, workers: int, *, calibrated: b
         "coverage": f"min {result.coverage_min:.3f}, mean {result.coverage_mean:.3f}, max {result.coverage_max:.3f}",
         "latency": f"p50 <= {result.latency_s_p50 * 1e3:g} ms, p99 <= {result.latency_s_p99 * 1e3:g} ms",
         "scrape": f"max {max(result.scrape_s, default=0) * 1e3:.0f} ms",
+        "batches": f"{result.blocks_a_batch:.0f} blocks on average",
         "memory": f"{max(result.resident_memory_bytes, default=0) / 1e6:.0f} MB at most",
         "recovered": f"{result.recovered_s:.1f} s after the end",
         "rate": f"{result.scored_per_s / 1e6:.2f} million samples/s scored, until the backlog was empty",

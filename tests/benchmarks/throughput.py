@@ -64,6 +64,7 @@ def shown(name: str, result: EndToEnd, cost_ms: dict[str, float], alone_ms: floa
     arrived, together_ms = result.samples_received / sent.samples, sum(cost_ms.values())
     done = f"{arrived:.1%} arrived, {scored:.1%} of it scored"
     print(f"{name}: {sent.samples / sent.seconds / 1e6:.1f} million/s sent, {done}")
+    print(f"  {result.blocks_a_batch:.0f} blocks a batch")
     print(f"  latency at most {1e3 * result.latency_s_p50:g} ms (median), {1e3 * result.latency_s_p99:g} ms (99 %)")
     rate = f"{result.scored_per_s / 1e6:.1f} million/s scored until all was done"
     print(f"  {rate}: {result.scored_per_s / 100 / alone_rate:.2f} of the pipeline at that time")

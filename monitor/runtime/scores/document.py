@@ -54,8 +54,8 @@ class IntervalDocument(BaseModel):
     time: datetime
     """When the last sample of the interval came, ISO 8601; also the time of the record."""
     first_sample: int
-    """Index of the interval's first sample in the channel's stream. With ``end_sample`` it names the interval: the
-    stream begins when a daemon takes the channel up, and missing samples are counted."""
+    """Index of the interval's first sample in the channel's stream. With ``end_sample`` it names the interval. The
+    stream begins when a daemon takes the channel up, and goes on in the next daemon with ``kafka.state_topic``."""
     end_sample: int
     """Index after its last sample."""
     score: float | None
