@@ -230,3 +230,24 @@ def test_a_broker_that_is_killed_and_restarted_costs_nothing(calibration: Path, 
         found = plant.intervals("restarted")
         assert_nothing_is_wrong(one, two)
         assert_scored_as_alone(found, plant.scored_alone(tmp_path))
+
+
+def test_a_worker_that_is_killed_goes_on_when_it_starts_again(
+    broker: KafkaBroker, calibration: Path, tmp_path: Path
+) -> None:
+    """Its state directory is older than the state topic."""
+    plant = Plant(broker, "again", channels=4, partitions=2, calibration=calibration)
+    with plant.worker(tmp_path, "one") as one, plant.sending():
+        wait_for(lambda: in_alarm(plant, one), "the alarm", 30)
+        go_on(plant, 6.0)
+        one.process.kill()
+        one.process.wait(10)
+        with plant.worker(tmp_path, "one") as again:
+            wait_for(lambda: channels(again) == [4] and all_score(again), "scores of all", 60)
+            wait_for(lambda: in_alarm(plant, again), "the alarm to stay")
+            go_on(plant, 3.0)
+            plant.stop()
+            found = plant.intervals("again")
+            assert_nothing_is_wrong(again)
+            assert not saw_it_begin(plant, again)
+    assert_scored_as_alone(found, plant.scored_alone(tmp_path))

@@ -289,7 +289,8 @@ class Ownership:
         at_s = max((kept.position.last_sample_at_s for kept in states.values()), default=0.0)
         starts: dict[str, int] = {}
         begins = [committed] if committed >= 0 else []
-        self._receiver.leave(self._topics({place}))  # of an earlier run, without what happened since
+        # Channels of an earlier run lack what happened since. Which partition they were in need not be known any more.
+        self._receiver.leave(self._topics({place}) | {kept.position.sensor for kept in states.values()})
         for sensor, kept in _by_sensor(states).items():
             offsets = {each.position.offset for each in kept}
             live = max(each.position.last_sample_at_s for each in kept) >= at_s - LIVE_S
