@@ -1,5 +1,6 @@
 """The daemon beside a real Kafka: records are scored as messages are, and a bad one costs itself only."""
 
+import asyncio
 import json
 import os
 import signal
@@ -13,8 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from monitor.config_kafka import Kafka
 from monitor.core.messages.decode import Reason
 from monitor.recording.write import write_recording
+from monitor.runtime.intake.kafka.writer import Writer
 from monitor.simulation.machine import catalogue
 from monitor.simulation.simulator import Simulation
 from tests.faults.alarming import calibrated, noise
@@ -177,6 +180,28 @@ def test_an_alarm_is_written_to_its_topic(broker: KafkaBroker, tmp_path: Path) -
         assert headers["writer"] == b"hall-3"
         assert before_s < float(headers["owner-since"]) < time.time()
         assert daemon.value("vibration_events_dropped_total") == 0
+
+
+def test_an_event_for_a_topic_that_does_not_exist_is_refused_until_it_is_there(broker: KafkaBroker) -> None:
+    quick: dict[str, str | int | float | bool] = {
+        "topic.metadata.propagation.max.ms": 500, "topic.metadata.refresh.interval.ms": 500
+    }  # fmt: skip
+    writer = Writer(Kafka(bootstrap=broker.bootstrap, client_id="hall-3", options=quick))
+
+    async def accepted() -> bool:
+        return await writer.write("nowhere", "fan/x", "{}")
+
+    async def story() -> None:
+        # The first waits for the topic, the next ones hear at once that there is none.
+        assert [await accepted() for _ in range(3)] == [False] * 3
+        await asyncio.to_thread(broker.create, "nowhere")
+        async with asyncio.timeout(30):
+            while not await accepted():  # noqa: ASYNC110 - asked again until the topic is found
+                await asyncio.sleep(0.1)
+        await writer.close()
+
+    asyncio.run(story())
+    assert len(broker.read("nowhere", 1)) == 1
 
 
 @pytest.mark.long

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from monitor.config_kafka import Kafka
 from monitor.errors import ConfigurationError
 from monitor.runtime.intake.kafka.generation import NONE
-from monitor.runtime.kafka_client import client_options, said
+from monitor.runtime.kafka_client import METADATA_S, client_options, said
 from monitor.runtime.logs import RepeatedLog
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ class Writer:
 
     async def write(self, topic: str, key: str, value: str | bytes) -> bool:
         """Write one record; an empty value deletes what the topic has of the key. Returns whether it was accepted."""
+        from confluent_kafka import KafkaException
+
         answers: list[KafkaError | None] = []
 
         def answered(error: "KafkaError | None", record: "Message") -> None:  # noqa: ARG001 - librdkafka's
@@ -61,8 +63,9 @@ class Writer:
             if self._producer is None:
                 self._producer = await asyncio.to_thread(self._make_producer)
             self._producer.produce(topic, value or None, key, headers=headers, on_delivery=answered)
-        except (ConfigurationError, BufferError) as error:
-            self._log.warning("write", f"not written: topic={topic} key={key} error={error}")
+        except (ConfigurationError, BufferError, KafkaException) as error:
+            why = said(error) if isinstance(error, KafkaException) else error
+            self._log.warning("write", f"not written: topic={topic} key={key} error={why}")
             return False
         while not answers:
             self._producer.poll(0)
@@ -80,5 +83,6 @@ class Writer:
     def _make_producer(self) -> "Producer":
         from confluent_kafka import Producer
 
+        later = {"topic.metadata.refresh.interval.ms": round(METADATA_S * 1000)}  # a topic may come later
         own = {"enable.idempotence": True, "message.timeout.ms": round(ACCEPTED_S * 1000), "linger.ms": 0}
-        return Producer({**client_options(self._settings), **own})
+        return Producer({**later, **client_options(self._settings), **own})
