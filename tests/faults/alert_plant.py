@@ -78,7 +78,7 @@ def calibrate_fan(folder: Path) -> None:
 
 
 class Machine:
-    """One channel: a fan on a day of its own, whose bearing is as damaged as a test says."""
+    """One channel: a fan on a day of its own, which is as damaged as a test says."""
 
     def __init__(
         self,
@@ -89,18 +89,19 @@ class Machine:
         damage: float = 0.0,
         sends: bool = True,
         speed_rpm: float | None = None,
+        kind: FaultKind = FaultKind.OUTER_RACE,
     ) -> None:
         """Make one that sends to ``topic``; ``encode`` makes a payload of samples and the message's number."""
         self.topic = topic
         self.speed_rpm = speed_rpm
         """What its drive says of its speed; None: it says nothing."""
         self.damage = damage
-        """Size of the impacts of a spalled outer race, 0 to 1."""
+        """Size of its fault, 0 to 1: the impacts of a spalled outer race, or what ``kind`` says."""
         self.sends = sends
         self._encode = encode
         self._healthy = simulation(seed)
-        # The same day with a fault: the difference of the two are its impacts.
-        self._damaged = simulation(seed, Fault(FaultKind.OUTER_RACE, 0.0, 0.0, 8.0))
+        # The same day with a fault: the difference of the two is what the fault adds.
+        self._damaged = simulation(seed, Fault(kind, 0.0, 0.0, 8.0))
 
     def message(self, number: int) -> bytes | None:
         """The next payload; None: it gets lost on the way, or the machine does not send."""

@@ -1,10 +1,14 @@
-"""Naming at the alarm: a simulated fan with a spalled race, over a real broker, to metrics, event, capture and page."""
+"""Naming at the alarm: simulated fans with a spalled race or a fault of the shaft, over a real broker.
+
+What is named is followed to metrics, event, capture and page.
+"""
 
 import asyncio
 import json
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -14,6 +18,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
+from monitor.simulation.machine import FaultKind
 from tests.faults.alert_plant import Feed, Machine, calibrate_fan
 from tests.support.browser import chromium
 from tests.support.daemons import RunningDaemon, running_daemon
@@ -219,3 +224,43 @@ def test_the_page_shows_the_name_and_cursors_that_can_be_moved(
             assert browser.complaints == []
 
     asyncio.run(asyncio.wait_for(story(), 120))
+
+
+def test_faults_of_the_shaft_are_named_against_the_healthy_look(tmp_path: Path) -> None:
+    """The daemon looks at each fan while it is healthy, and names what has risen since; sizes are 3 to 5 m/s²."""
+    calibrate_fan(tmp_path)
+    faults = {
+        "imbalance": (FaultKind.UNBALANCE, 0.4),
+        "misalignment": (FaultKind.MISALIGNMENT, 0.4),
+        "looseness": (FaultKind.LOOSENESS, 0.6),
+    }
+    machines = {
+        name: Machine(f"plant/{name}/de/x", seed, kind=kind)
+        for seed, (name, (kind, _)) in enumerate(faults.items(), 21)
+    }
+    with (
+        mosquitto(tmp_path) as port,
+        running_daemon(tmp_path, port, CONFIGURATION.format(folder=tmp_path, port=port)) as daemon,
+        Feed(port, machines),
+    ):
+        kept = tmp_path / "state" / "diagnosis"
+        wait_for(lambda: len(list(kept.glob("*.json"))) == len(machines), "a look at each healthy fan", 420)
+        assert not daemon.values("vibration_fault_evidence")
+        for name, machine in machines.items():
+            machine.damage = faults[name][1]
+        for name in machines:
+            wait_for(partial(_in_alarm, daemon, name), f"the alarm of {name}", 90)
+        for name in machines:
+            wait_for(partial(daemon.values, "vibration_fault_evidence", machine=name), f"{name} named", 240)
+            event = wait_for(partial(_event_with_a_name, port, name), "the event with the name", 60)
+            assert f" Named: {name}, shaft: " in event["text"]
+            assert [one["fault"] for one in event["diagnosis"]["faults"]] == [name]
+
+
+def _in_alarm(daemon: RunningDaemon, machine: str) -> bool:
+    return daemon.value("vibration_alarm_state", machine=machine) == 2
+
+
+def _event_with_a_name(port: int, machine: str) -> dict[str, Any] | None:
+    event = retained(port, f"events/{machine}/de/x")
+    return event if event["diagnosis"] and event["diagnosis"]["faults"] else None

@@ -90,18 +90,35 @@ def levels(records: Sequence[Float64], sampling_rate_hz: float, shaft_hz: float)
             found.append(np.full(len(spectra), -np.inf))
             above.append(-np.inf)
             continue
-        line = spectra[:, at - 1 : at + 2].sum(axis=1)
-        around = np.concatenate([spectra[:, at - 10 : at - 4], spectra[:, at + 5 : at + 11]], axis=1)
+        line, around = _line(spectra, at)
         found.append(10 * np.log10(line / order**2 + np.finfo(np.float64).tiny))
         above.append(10 * math.log10(float(line.mean()) / (3 * float(around.mean()) + np.finfo(np.float64).tiny)))
     return Levels(np.array(found).T, np.array(above))
 
 
+def _line(spectra: Float64, at: int) -> tuple[Float64, Float64]:
+    """The power of a line and the mean of a bin around it, (segments,) each, of spectra (segments, bins)."""
+    around = np.concatenate([spectra[:, at - 10 : at - 4], spectra[:, at + 5 : at + 11]], axis=1)
+    return spectra[:, at - 1 : at + 2].sum(axis=1), around.mean(axis=1)
+
+
 def _once(spectrum: Float64, stated: float) -> float:
-    """The bin of the shaft's frequency: the strongest near the one that is stated."""
-    reach = max(1, round(SEARCHED * stated))
-    first = round(stated) - reach
-    return float(first + int(np.argmax(spectrum[first : first + 2 * reach + 1])))
+    """The place of the shaft's frequency in bins: where its whole multiples stand out most, near the one stated.
+
+    With once the frequency alone, the sixth multiple would be looked for up to three bins beside its line.
+    """
+    whole = [order for order in ORDERS if order % 1 == 0]
+    tried = stated * (1.0 + np.linspace(-SEARCHED, SEARCHED, 2 * math.ceil(4 * max(whole) * SEARCHED * stated) + 1))
+    prominent = np.zeros(tried.size)
+    for number, once in enumerate(tried.tolist()):
+        for order in whole:
+            at = round(order * once)
+            if at + 12 < spectrum.size:
+                line, around = _line(spectrum[None], at)
+                ratio = float(line[0]) / (3 * float(around[0]) + np.finfo(np.float64).tiny)
+                prominent[number] += max(0.0, math.log(max(ratio, 1.0)))
+    best = np.flatnonzero(prominent >= 0.999 * prominent.max())
+    return float(tried[best[np.abs(tried[best] - stated).argmin()]])
 
 
 def shaft_fault(now: Levels, healthy: Levels) -> ShaftEvidence | None:
@@ -116,14 +133,17 @@ def shaft_fault(now: Levels, healthy: Levels) -> ShaftEvidence | None:
     risen = usable & (rise >= RISE_DB) & (now.above_db >= ABOVE_NOISE_DB)
     if not risen.any():
         return None
-    gained = np.where(risen, 10 ** (here.mean(axis=0) / 10) - 10 ** (there.mean(axis=0) / 10), 0.0)
+    # Where a fault and the healthy line are out of phase the line rises less, so all gains count for the pattern.
+    clear = usable & (now.above_db >= ABOVE_NOISE_DB)
+    gained = np.where(clear, np.maximum(10 ** (here.mean(axis=0) / 10) - 10 ** (there.mean(axis=0) / 10), 0.0), 0.0)
     halves = [k for k, order in enumerate(ORDERS) if order % 1 and risen[k]]
     by_order = dict(zip(ORDERS, gained.tolist(), strict=True))
+    twice = by_order[2.0] + by_order[3.0] >= 0.5 * by_order[1.0]
     if len(halves) >= 2 or (halves and risen.sum() >= 4):
         fault, chosen = "looseness", np.flatnonzero(risen)
-    elif by_order[2.0] + by_order[3.0] >= 0.5 * by_order[1.0] > 0 or (by_order[2.0] and not by_order[1.0]):
+    elif twice and risen[ORDERS.index(2.0)]:
         fault, chosen = "misalignment", np.flatnonzero(risen & np.isin(ORDERS, (2.0, 3.0)))
-    elif by_order[1.0] > 0 and not halves:
+    elif not twice and risen[ORDERS.index(1.0)] and not halves:
         fault, chosen = "imbalance", np.array([ORDERS.index(1.0)])
     else:
         return None
