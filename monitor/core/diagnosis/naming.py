@@ -7,6 +7,7 @@ stronger fault explains do not speak for another. A damaged ball strikes both ra
 damaged race does not do the reverse, so the cage is named only when nothing else is.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -181,6 +182,9 @@ def name_faults(
         gear = "gear mesh", f"gear with {teeth} teeth"
         depths[gear] = found.depth
         if found.p_value <= P_LIMIT and all(found.depth >= one.depth for one in findings):
+            # A line of the tooth is as deep as this; a rate near a whole multiple of the shaft's may be one.
+            line_depth = found.depth / math.sqrt(found.harmonics)
+            findings = [one for one in findings if one.depth >= SECOND * line_depth]
             findings.append(Finding(gear[0], gear[1], *found))
     findings.sort(key=lambda finding: (finding.p_value, -finding.depth))
     return Named(findings, "" if findings else reason, shaft, clean, depths, lines)
