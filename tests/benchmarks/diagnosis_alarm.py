@@ -134,7 +134,7 @@ def learned(engine: Engine, healthy: Float32) -> Calibration:
 
 
 def size_at_alarm(engine: Engine, calibration: Calibration, seen: Alone) -> float | None:
-    """The smallest size of a fault that raises the alarm; None: none does."""
+    """The smallest size of a fault that raises the alarm; None: none does, or the day has a false alarm of its own."""
     before = round(BEFORE_S * RATE)
     unit = float(seen.healthy.std() / seen.fault[before:].std())
     low, high = FAINTEST_DB, LOUDEST_DB
@@ -144,7 +144,7 @@ def size_at_alarm(engine: Engine, calibration: Calibration, seen: Alone) -> floa
         raw = raw_series(calibration, data.forecast_each(engine, [samples]), [0])[0]
         return bool((own_surprise(calibration, raw)[BEFORE_S:] >= calibration.limit(PER_MONTH)).any())
 
-    if not alarms(high):
+    if alarms(-np.inf) or not alarms(high):
         return None
     for _ in range(STEPS):
         middle = (low + high) / 2
