@@ -1,8 +1,8 @@
 """Recomputes forecasts from stored samples: for captures, pictures, comparisons and forecasts further ahead.
 
 The daemon does not store forecasts, only sums of squared residuals. Here a contiguous series of blocks runs through the
-same level, forecaster and head as in :mod:`monitor.core.pipeline`, in a new context. After the warm-up the result does
-not depend on where this context starts. Does not handle: intervals, scores.
+same level, forecaster and head as in :mod:`monitor.core.pipeline`, in a new context. The network remembers more than
+the warm-up, so its forecasts are close to those of the daemon and not the same. Does not handle: intervals, scores.
 """
 
 from dataclasses import dataclass
