@@ -13,7 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from monitor.config_kafka import Kafka
 from monitor.config_mqtt import Mqtt
-from monitor.config_section import Section
+from monitor.config_section import SecretFile, Section
 from monitor.config_sensors import Sensor
 from monitor.core.condition_values import CONDITIONS_IN_ALL
 from monitor.core.messages.decode import SPARKPLUG
@@ -99,7 +99,7 @@ class BasicAuth(Section):
 
     user: str = Field(examples=["prometheus"])
     """User name."""
-    password_file: Path = Field(examples=["page-password"])
+    password_file: SecretFile = Field(examples=["page-password"])
     """File with the password."""
 
 
@@ -112,13 +112,13 @@ class Http(Section):
     """Serve the live page and its data."""
     reload: bool = False
     """Accept ``POST /-/reload``."""
-    cert_file: Path | None = Field(default=None, examples=["/etc/vibration-monitor/page.pem"])
+    cert_file: SecretFile | None = Field(default=None, examples=["/etc/vibration-monitor/page.pem"])
     """Certificate: serve HTTPS."""
-    key_file: Path | None = Field(default=None, examples=["/etc/vibration-monitor/page-key.pem"])
+    key_file: SecretFile | None = Field(default=None, examples=["/etc/vibration-monitor/page-key.pem"])
     """Key of the certificate."""
     basic_auth: BasicAuth | None = None
     """Require a user and a password."""
-    bearer_token_file: Path | None = Field(default=None, examples=["page-token"])
+    bearer_token_file: SecretFile | None = Field(default=None, examples=["page-token"])
     """Require the bearer token in this file."""
     allowed_hosts: tuple[str, ...] = Field(default=(), examples=[["monitor.example.com"]])
     """Further host names of the page, for example that of a reverse proxy. ``localhost`` and the machine's own name and

@@ -121,7 +121,7 @@ def parse_config(text: str, path: Path) -> Config:
     if not isinstance(document, dict):
         raise ConfigurationError(f"{path}: expected sections such as 'mqtt:' and 'sensors:', found a bare value")
     try:
-        return Config.model_validate(document)
+        return Config.model_validate(document, context={"folder": path.parent})
     except ValidationError as error:
         lines = [line for details in error.errors() for line in _lines(details)]
         count = f"{len(lines)} problem{'s' if len(lines) != 1 else ''}"

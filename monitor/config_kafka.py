@@ -5,12 +5,11 @@ Does not handle: what the files hold that it names, and librdkafka's own options
 """
 
 import re
-from pathlib import Path
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from monitor.config_section import Section
+from monitor.config_section import SecretFile, Section
 from monitor.config_tls import Tls
 from monitor.quantities import Bytes
 
@@ -55,9 +54,9 @@ class Sasl(Section):
     """How the account is proven."""
     user: str | None = Field(default=None, min_length=1, examples=["vibration-monitor"])
     """User name."""
-    password_file: Path | None = Field(default=None, examples=["kafka-password"])
-    """File with the password; one trailing newline is ignored. A name without a folder is also looked up in systemd's
-    credentials directory."""
+    password_file: SecretFile | None = Field(default=None, examples=["kafka-password"])
+    """File with the password; one trailing newline is ignored. A name without a folder is first looked up in
+    systemd's credentials directory."""
 
     @model_validator(mode="after")
     def _pair(self) -> Self:

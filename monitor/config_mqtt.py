@@ -4,13 +4,12 @@ Does not handle: which topics are subscribed to (``sensors``).
 """
 
 import re
-from pathlib import Path
 from typing import ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from monitor.config_section import Section
+from monitor.config_section import SecretFile, Section
 from monitor.config_tls import Tls
 from monitor.quantities import Bytes, Seconds
 
@@ -46,9 +45,9 @@ class Mqtt(Section):
     the host's name and a hash of ``state_dir``, or else of the file: unique, and the same after every start."""
     user: str | None = Field(default=None, examples=["vibration-monitor"])
     """User name."""
-    password_file: Path | None = Field(default=None, examples=["mqtt-password"])
-    """File with the password; one trailing newline is ignored. A name without a folder is also looked up in systemd's
-    credentials directory."""
+    password_file: SecretFile | None = Field(default=None, examples=["mqtt-password"])
+    """File with the password; one trailing newline is ignored. A name without a folder is first looked up in
+    systemd's credentials directory."""
     tls: Tls = Tls()
     """Certificates; only with ``mqtts://``."""
     qos: Literal[0, 1] = 0

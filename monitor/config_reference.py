@@ -27,8 +27,8 @@ HEAD = """\
 # Configuration
 
 One YAML file, given to `vibration-monitor run --config FILE`. `example.yaml` beside this file is a start; this page has
-every key. An unknown key is an error that names the nearest one. Paths of models, calibrations and `state_dir` are
-relative to the configuration file. Durations are written `500ms`, `1s`, `5m`, `2h`, `7d`, sizes `500kB`, `64MiB`;
+every key. An unknown key is an error that names the nearest one. Paths are relative to the
+configuration file. Durations are written `500ms`, `1s`, `5m`, `2h`, `7d`, sizes `500kB`, `64MiB`;
 plain numbers are seconds and bytes.
 
 ```sh

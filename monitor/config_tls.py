@@ -3,22 +3,21 @@
 Does not handle: what the files hold.
 """
 
-from pathlib import Path
 from typing import Self
 
 from pydantic import Field, model_validator
 
-from monitor.config_section import Section
+from monitor.config_section import SecretFile, Section
 
 
 class Tls(Section):
     """Certificates for the connection to the broker; the broker's certificate is always verified."""
 
-    ca_file: Path | None = Field(default=None, examples=["/etc/ssl/plant-ca.pem"])
+    ca_file: SecretFile | None = Field(default=None, examples=["/etc/ssl/plant-ca.pem"])
     """CA certificates to trust instead of the system's."""
-    cert_file: Path | None = Field(default=None, examples=["client.pem"])
+    cert_file: SecretFile | None = Field(default=None, examples=["client.pem"])
     """Client certificate."""
-    key_file: Path | None = Field(default=None, examples=["client-key.pem"])
+    key_file: SecretFile | None = Field(default=None, examples=["client-key.pem"])
     """The key of the client certificate."""
 
     @model_validator(mode="after")

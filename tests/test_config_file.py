@@ -46,7 +46,7 @@ def test_the_readmes_five_lines_are_a_configuration(tmp_path: Path) -> None:
     plain, secured = first, re.sub(r'"mqtt://broker"\} # secured: \{url: ', "", first)
     assert parse_config(plain, tmp_path / "config.yaml").learning.enabled
     tls = parse_config(secured, tmp_path / "config.yaml").mqtt
-    assert (tls.secure, tls.user, str(tls.tls.ca_file)) == (True, "monitor", "ca.crt")
+    assert (tls.secure, tls.user, tls.tls.ca_file) == (True, "monitor", tmp_path / "ca.crt")
 
 
 def test_the_state_directory_of_systemd_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,3 +56,32 @@ def test_the_state_directory_of_systemd_counts(tmp_path: Path, monkeypatch: pyte
     assert placed(tmp_path / "c.yaml", "state_dir: mine").state_dir == tmp_path / "mine"
     monkeypatch.delenv("STATE_DIRECTORY")
     assert found.mqtt.client_id == placed(tmp_path / "d.yaml", "state_dir: /var/lib/vibration-monitor").mqtt.client_id
+
+
+SECRETS = """
+mqtt:
+  url: mqtts://broker
+  password_file: password
+  tls: {ca_file: tls/ca.pem, cert_file: c.pem, key_file: /etc/k.pem}
+http: {cert_file: page.pem, key_file: page-key.pem, bearer_token_file: token}
+"""
+
+
+def test_files_are_beside_the_configuration_and_bare_names_may_be_credentials(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    credentials = tmp_path / "credentials"
+    credentials.mkdir()
+    for name in ("token", "page.pem"):
+        (credentials / name).touch()
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(credentials))
+    found = parse_config(SENSOR + SECRETS, tmp_path / "config.yaml")
+    assert found.mqtt.password_file == tmp_path / "password"
+    assert found.mqtt.tls.ca_file == tmp_path / "tls/ca.pem"
+    assert found.mqtt.tls.cert_file == tmp_path / "c.pem"
+    assert found.mqtt.tls.key_file == Path("/etc/k.pem")
+    assert found.http.cert_file == credentials / "page.pem"
+    assert found.http.key_file == tmp_path / "page-key.pem"
+    assert found.http.bearer_token_file == credentials / "token"
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY")
+    assert parse_config(SENSOR + SECRETS, tmp_path / "config.yaml").http.cert_file == tmp_path / "page.pem"

@@ -12,7 +12,6 @@ from pathlib import Path
 from monitor.config import Config, Http
 from monitor.config_mqtt import Mqtt
 from monitor.errors import ConfigurationError
-from monitor.runtime.secret import credential
 
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
@@ -31,7 +30,7 @@ def load_certificate(context: ssl.SSLContext, cert_file: Path, key_file: Path, k
     """
     try:
         # Without a password argument OpenSSL would prompt on the terminal and wait.
-        context.load_cert_chain(credential(cert_file), credential(key_file), password="")
+        context.load_cert_chain(cert_file, key_file, password="")
     except (OSError, ssl.SSLError) as error:
         raise ConfigurationError(
             f"{key}: cannot load the certificate {cert_file} with the key {key_file}: {error}; "
@@ -47,7 +46,7 @@ def broker_context(settings: Mqtt) -> ssl.SSLContext:
     """
     tls = settings.tls
     try:
-        context = ssl.create_default_context(cafile=str(credential(tls.ca_file)) if tls.ca_file else None)
+        context = ssl.create_default_context(cafile=tls.ca_file)
     except (OSError, ssl.SSLError) as error:
         raise ConfigurationError(
             f"mqtt.tls.ca_file: cannot load {tls.ca_file}: {error}; expected certificates in PEM format"
@@ -97,7 +96,7 @@ def certificate_expiries(config: Config) -> dict[str, float]:
 
 def _expiries(file: Path) -> list[float]:
     try:
-        texts: list[str] = _PEM.findall(credential(file).read_text(encoding="utf-8", errors="replace"))
+        texts: list[str] = _PEM.findall(file.read_text(encoding="utf-8", errors="replace"))
         found = [not_after(ssl.PEM_cert_to_DER_cert(text)) for text in texts]
     except (OSError, ValueError, binascii.Error) as error:
         raise ConfigurationError(f"cannot read the certificates in {file}: {error}") from error

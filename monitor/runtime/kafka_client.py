@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from monitor.config_kafka import Kafka
 from monitor.errors import ConfigurationError, MonitorError
 from monitor.extras import require
-from monitor.runtime.secret import credential, read_secret
+from monitor.runtime.secret import read_secret
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, KafkaError
@@ -57,7 +57,7 @@ def client_options(settings: Kafka) -> dict[str, Any]:
         "ssl.certificate.location": settings.tls.cert_file,
         "ssl.key.location": settings.tls.key_file,
     }
-    options |= {name: str(credential(file)) for name, file in files.items() if file is not None}
+    options |= {name: str(file) for name, file in files.items() if file is not None}
     if settings.sasl.user is not None and settings.sasl.password_file is not None:
         options |= {
             "sasl.mechanism": settings.sasl.mechanism,

@@ -11,7 +11,7 @@ from monitor.config import Config
 from monitor.config_file import resolve, resolve_model
 from monitor.errors import ConfigurationError
 from monitor.runtime.kafka_client import check_settings
-from monitor.runtime.secret import credential, read_secret
+from monitor.runtime.secret import read_secret
 from monitor.shipped import shipped_models
 
 
@@ -64,9 +64,9 @@ def _certificates(config: Config) -> Iterator[str]:
 
 
 def _is_file(path: Path) -> bool:
-    """Whether ``path`` is a file that we may access; a bare name may be a systemd credential."""
+    """Whether ``path`` is a file that we may access."""
     try:
-        return credential(path).is_file()
+        return path.is_file()
     except OSError:
         return False
 

@@ -3,7 +3,6 @@
 A secret prints as ``***`` everywhere: in logs, in errors, in the representation of the configuration.
 """
 
-import os
 from pathlib import Path
 
 from monitor.errors import ConfigurationError
@@ -27,24 +26,13 @@ class Secret:
     __str__ = __repr__
 
 
-def credential(path: Path) -> Path:
-    """The file that ``path`` names: a bare name is looked up in systemd's credentials directory first."""
-    folder = os.environ.get("CREDENTIALS_DIRECTORY")
-    if folder and path.name == str(path) and (Path(folder) / path).exists():
-        return Path(folder) / path
-    return path
-
-
 def read_secret(path: Path, key: str) -> Secret:
     """Read a secret from a file; one trailing newline is ignored.
-
-    A bare file name is looked up in systemd's credentials directory first.
 
     Raises:
         ConfigurationError: the file cannot be read or is empty; the message names the configuration ``key``.
     """
     try:
-        path = credential(path)
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigurationError(

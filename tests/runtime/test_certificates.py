@@ -77,12 +77,6 @@ def test_a_key_with_a_passphrase_is_refused_without_asking(tmp_path: Path) -> No
         load_certificate(ssl.create_default_context(), cert, locked, "http")
 
 
-def test_a_bare_name_is_a_credential(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cert, key = Authority(tmp_path / "a").sign("x")
-    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(key.parent))
-    load_certificate(ssl.create_default_context(), cert, Path(key.name), "http")
-
-
 def test_certificates_without_encryption_are_a_mistake() -> None:
     with pytest.raises(ValueError, match="mqtts://"):
         Config.model_validate({"sensors": [SENSOR], "mqtt": {"url": "mqtt://broker", "tls": {"ca_file": "ca.crt"}}})
