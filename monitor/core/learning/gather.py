@@ -32,7 +32,7 @@ memory during a turn; with 8,192 the head of a bearing rig foresaw as much."""
 RUN_BLOCKS = 64
 """Most blocks that are taken from one interval, so that the head sees more than one moment."""
 
-PENDING = 128
+PENDING = 96
 """Most intervals of a channel that wait to be taken over. Fewer: short ones are lost. More: more memory, 144 bytes
 each."""
 

@@ -208,7 +208,7 @@ class KeptFile:
         }
         buffer = io.BytesIO()
         arrays = {name: getattr(fitted.head, name) for name in OF_HEAD}
-        np.savez(buffer, about=np.frombuffer(json.dumps(text).encode(), np.uint8), **arrays)
+        np.savez_compressed(buffer, about=np.frombuffer(json.dumps(text).encode(), np.uint8), **arrays)
         head = buffer.getvalue()
         return b"%s%d %s\n%s" % (MAGIC, len(head), hashlib.sha256(head).hexdigest().encode(), head)
 
