@@ -4,19 +4,19 @@ To look costs a second of a process beside, at the lowest priority, and changes 
 permission; how many may wait is bounded.
 """
 
-import json
 from typing import Any
 
 from aiohttp import web
 
 from monitor.runtime.diagnosis.case import Case
 from monitor.runtime.diagnosis.documents import whole
+from monitor.runtime.web.api.answers import json_answer, json_body, text_answer
 from monitor.runtime.web.api.openapi import ANY_NAMES, Answer, Operation, Parameter, Shape, add_route
 from monitor.runtime.web.view import Service
 
 PATH = "/api/v1/diagnosis"
 
-HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+NO_CHANNEL = "there is no such channel"
 
 
 def add_diagnosis(app: web.Application, service: Service) -> None:
@@ -31,28 +31,22 @@ def add_diagnosis(app: web.Application, service: Service) -> None:
     def document(labels: tuple[str, ...]) -> web.Response:
         channel = service.view().ingest.channels[labels]
         case = service.diagnosis.cases.get(labels) or Case(channel.name, 0.0, alarmed=False, doing="nothing")
-        body = json.dumps(whole(case, channel), separators=(",", ":"), allow_nan=False).encode()
-        return web.Response(body=body, content_type="application/json", headers=HEADERS)
+        return json_answer(json_body(whole(case, channel)))
 
     async def known(request: web.Request) -> web.Response:
         labels = labels_of(request)
-        return no_channel() if labels is None else document(labels)
+        return text_answer(404, NO_CHANNEL) if labels is None else document(labels)
 
     async def look(request: web.Request) -> web.Response:
         labels = labels_of(request)
         if labels is None:
-            return no_channel()
+            return text_answer(404, NO_CHANNEL)
         if service.diagnosis.ask(labels) is None:
-            return web.Response(status=503, text="too many channels wait to be looked at; try later\n", headers=HEADERS)
+            return text_answer(503, "too many channels wait to be looked at; try later")
         return document(labels)
 
     add_route(app, "GET", PATH, known, KNOWN)
     add_route(app, "POST", PATH, look, LOOK)
-
-
-def no_channel() -> web.Response:
-    """The answer where no channel has these labels."""
-    return web.Response(status=404, text="there is no such channel\n", headers=HEADERS)
 
 
 class NamedFault(Shape):
