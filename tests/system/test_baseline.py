@@ -5,9 +5,11 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from monitor.bench.alone import bench_calibration
@@ -147,7 +149,10 @@ def test_a_running_daemon_takes_a_baseline_from_elsewhere(plant: tuple[RunningDa
     wait_for(lambda: daemon.values("vibration_channel_calibrated", machine="press") == [1], "the press")
     elsewhere = Store(tmp_path / "elsewhere", time.time)
     source = Source(1_690_000_000.0, 1_690_086_400.0)
-    elsewhere.learned({**FAN, "machine": "pump"}, bench_calibration(100, 12000.0), model_sha256=MODEL, source=source)
+    made = bench_calibration(100, 12000.0)
+    weights = np.random.default_rng(0).normal(0.0, 0.01, (3, 100, 100)).astype(np.float32)
+    full = replace(made.head, present=weights[0], ahead=weights[1], network=weights[2])  # the largest file
+    elsewhere.learned({**FAN, "machine": "pump"}, replace(made, head=full), model_sha256=MODEL, source=source)
     output("baseline", "export", "--out", tmp_path / "out", "--state-dir", tmp_path / "elsewhere")
     assert output("baseline", "import", tmp_path / "out", *url, *WHO) == "pump/x: done\n"
     wait_for(lambda: daemon.values("vibration_channel_calibrated", machine="pump") == [1], "the baseline")
@@ -166,7 +171,7 @@ def test_a_running_daemon_takes_a_baseline_from_elsewhere(plant: tuple[RunningDa
     good = {"labels": {**FAN, "machine": "pump"}, "by": "anna", "reason": "r", "calibration": "UEsDBA=="}
     for body, status in ((good, 409), ({**good, "calibration": "A"}, 400), ({**good, "labels": {}}, 400)):
         assert ask(daemon, "/api/v1/baselines/import", body, **headers)[0] == status, body
-    assert ask(daemon, "/api/v1/baselines/import", {**good, "calibration": "A" * 70_000}, **headers)[0] == 413
+    assert ask(daemon, "/api/v1/baselines/import", {**good, "calibration": "A" * 300_000}, **headers)[0] == 413
     assert ask(daemon, "/api/v1/baselines/import", good)[0] == 415
     assert daemon.value("vibration_internal_errors_total", where="request") == 0
 

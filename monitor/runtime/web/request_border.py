@@ -27,8 +27,9 @@ from monitor.runtime.web.connections import REQUEST_S, connection_of
 
 LOG = logging.getLogger(__name__)
 
-BODY_BYTES = 65_536
-"""Largest body of a request."""
+BODY_BYTES = 262_144
+"""Largest body of a request. Smaller: a baseline whose head has weights of the network (0.2 MB of base64) cannot
+be imported."""
 
 ANSWER_S = 300.0
 """Time limit for reading a whole answer. Shorter: the chart library (1.4 MB) does not reach a slow phone. Longer: a

@@ -277,7 +277,7 @@ def test_a_body_is_small_and_well_formed() -> None:
     large, chunked, good = raw(
         Service(),
         settings(reload=True),
-        head + b"Content-Length: 100000\r\n\r\n" + bytes(100_000),
+        head + b"Content-Length: 300000\r\n\r\n" + bytes(300_000),
         head + b"Transfer-Encoding: chunked\r\n\r\nnonsense\r\n\r\n",
         head + b"Content-Length: 4\r\n\r\nbody",
     )
