@@ -20,7 +20,7 @@ from tests.support.healthy import healthy_calibration
 from tests.support.servers import get, mosquitto, wait_for
 from tests.system.test_page_overview import LINES, NAMES, STATES, channel_of, click, pictures, plant_of
 
-pytestmark = [pytest.mark.system, pytest.mark.long]
+pytestmark = pytest.mark.system
 
 TOPIC = "events/fan/x"
 SAID = "bearing ordered <b>today"

@@ -102,7 +102,6 @@ def test_a_batch_that_cannot_be_read_costs_itself_only(broker: KafkaBroker, tmp_
         assert "Decompression" in daemon.log.read_text()
 
 
-@pytest.mark.long
 def test_what_was_sent_while_it_stood_still_is_scored_without_a_loss(broker: KafkaBroker, tmp_path: Path) -> None:
     broker.create("later", 2)
     signal = messages(packed(25 * 12_000))
@@ -124,7 +123,6 @@ def test_what_was_sent_while_it_stood_still_is_scored_without_a_loss(broker: Kaf
         wait_for(lambda: daemon.value("vibration_kafka_lag_records") == 0, "no lag")
 
 
-@pytest.mark.long
 def test_two_daemons_share_the_channels_and_one_takes_them_over(broker: KafkaBroker, tmp_path: Path) -> None:
     broker.create("shared", 4)
     signal = messages(packed(12_000))
@@ -204,7 +202,6 @@ def test_an_event_for_a_topic_that_does_not_exist_is_refused_until_it_is_there(b
     assert len(broker.read("nowhere", 1)) == 1
 
 
-@pytest.mark.long
 def test_a_frozen_daemon_lets_go_when_it_wakes(broker: KafkaBroker, tmp_path: Path) -> None:
     broker.create("frozen", 4)
     payload = packed(1200)
@@ -251,7 +248,6 @@ def test_a_topic_may_come_later_and_grow(broker: KafkaBroker, tmp_path: Path) ->
         wait_for(came, "a channel of the new partition")
 
 
-@pytest.mark.long
 def test_measured_quantities_come_from_a_topic_that_every_daemon_reads(broker: KafkaBroker, tmp_path: Path) -> None:
     broker.create("signals")
     broker.create("speeds", 3)

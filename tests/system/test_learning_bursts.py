@@ -16,7 +16,7 @@ from tests.support.daemons import RunningDaemon, running_daemon
 from tests.support.recordings import recording_file
 from tests.support.servers import get, mosquitto, publish, wait_for
 
-pytestmark = [pytest.mark.system, pytest.mark.long]
+pytestmark = pytest.mark.system
 
 CONFIGURATION = """
 state_dir: {state}

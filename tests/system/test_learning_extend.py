@@ -11,7 +11,7 @@ from tests.support.daemons import RunningDaemon, running_daemon
 from tests.support.servers import mosquitto, publish, wait_for
 from tests.system.test_learning import LONG_S, connected, page, seconds, send, states
 
-pytestmark = [pytest.mark.system, pytest.mark.long]
+pytestmark = pytest.mark.system
 
 CONFIGURATION = """
 limits: {{channels: 4, buffer: 20s}}

@@ -22,7 +22,7 @@ from tests.support.browser import chromium
 from tests.support.page_plant import EchoEngine, Plant
 from tests.system.test_page_browser import FAULTY, RATE_HZ, SIDEWAYS, feed, picture_folder
 
-pytestmark = [pytest.mark.system, pytest.mark.long]
+pytestmark = pytest.mark.system
 
 NAME = f"{FAULTY}/de/x"
 DAYS = 3
