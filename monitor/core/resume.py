@@ -18,6 +18,9 @@ from monitor.core.level import Level
 PREFIX = "resume."
 """Beginning of the names of a point's arrays."""
 
+AT = f"{PREFIX}at"
+"""Name of the array with the position of the point in the stream."""
+
 NOWHERE = -1
 """Position of a channel without a point."""
 
@@ -63,7 +66,7 @@ class ResumePoints:
     def export(self, rows: Rows) -> Arrays:
         """The points of ``rows`` by name; the position of a channel without one is :data:`NOWHERE`."""
         level, network = self._levels[rows], self._network[rows]
-        return {f"{PREFIX}at": self._at[rows], f"{PREFIX}level": level, f"{PREFIX}network": network}
+        return {AT: self._at[rows], f"{PREFIX}level": level, f"{PREFIX}network": network}
 
     def fits(self, arrays: Arrays) -> bool:
         """Whether :meth:`put_in_place` can use the arrays of one channel."""

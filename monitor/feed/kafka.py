@@ -13,7 +13,7 @@ from monitor.core.messages.rejection import Rejected
 from monitor.errors import MonitorError
 from monitor.runtime.intake.mqtt.direct_client import Deliver
 from monitor.runtime.intake.source import Reached
-from monitor.runtime.kafka_client import client_options, partitions_of, said
+from monitor.runtime.kafka_client import client_options, make_producer, partitions_of, said
 
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError, Message, Producer
@@ -69,11 +69,9 @@ async def kafka_publisher(settings: Kafka) -> AsyncIterator[KafkaPublisher]:
         ConfigurationError: a file of the settings cannot be read, or librdkafka is not installed.
         MonitorError: the cluster does not answer, has no such topic, or refuses records.
     """
-    from confluent_kafka import Producer
-
     await asyncio.to_thread(require_topics, settings)
     options = {"linger.ms": 5, "message.timeout.ms": round(ANSWER_S * 1000), **client_options(settings)}
-    producer = Producer({**options, "enable.idempotence": True})
+    producer = make_producer(options)
     publisher = KafkaPublisher(settings, producer)
     try:
         yield publisher

@@ -59,7 +59,7 @@ class ChannelRows:
         """Columns of the boards, and ``blocks_received`` of the rings: (channels, ...) by name."""
         found: dict[str, AnyArray] = {}
         for lane, places, rows in self._places:
-            columns = lane.board.read(names, rows) | {"blocks_received": lane.rings.blocks_received()[rows]}
+            columns = lane.board.read(names, rows) | {"blocks_received": lane.rings.blocks_received(rows)}
             for name, values in columns.items():
                 if name not in found:
                     found[name] = np.zeros((len(self.channels), *values.shape[1:]), values.dtype)

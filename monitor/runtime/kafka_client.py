@@ -14,7 +14,7 @@ from monitor.extras import require
 from monitor.runtime.secret import read_secret
 
 if TYPE_CHECKING:
-    from confluent_kafka import Consumer, KafkaError
+    from confluent_kafka import Consumer, KafkaError, Producer
 
 ErrorTold = Callable[["KafkaError"], None]
 """Takes an error that belongs to no record."""
@@ -96,6 +96,20 @@ def make_consumer(options: dict[str, Any]) -> "Consumer":
 
     try:
         return Consumer(options)
+    except (KafkaException, TypeError, ValueError) as error:
+        raise ConfigurationError(f"kafka: librdkafka refuses the settings: {said(error)}") from error
+
+
+def make_producer(options: dict[str, Any]) -> "Producer":
+    """An idempotent producer, so that a retry writes no record twice; it connects on its own.
+
+    Raises:
+        ConfigurationError: librdkafka refuses an option.
+    """
+    from confluent_kafka import KafkaException, Producer
+
+    try:
+        return Producer({**options, "enable.idempotence": True})
     except (KafkaException, TypeError, ValueError) as error:
         raise ConfigurationError(f"kafka: librdkafka refuses the settings: {said(error)}") from error
 

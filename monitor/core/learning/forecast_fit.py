@@ -170,7 +170,7 @@ class _Held:
         return np.asarray((directions / damped) @ (directions.T @ target))
 
     def best(self, ridges: Floats, crosses: Sequence[Sequence[Float64]]) -> float:
-        """The ridge that leaves the smallest error on the parts that are held out, with ``crosses`` for each."""
+        """The ridge with the least error on the held-out parts; ``crosses`` has the products for each of them."""
         errors = np.zeros(ridges.size)
         for number, cross in enumerate(crosses):
             for at, ridge in enumerate(ridges):

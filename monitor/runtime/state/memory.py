@@ -18,6 +18,7 @@ from typing import Protocol
 import numpy as np
 
 from monitor.core.arrays import Arrays, Int64
+from monitor.core.resume import AT
 from monitor.core.scoring.alarm import State
 from monitor.runtime.intake.channel import COUNTERS as SERIES
 from monitor.runtime.intake.channel import RARE, Channel
@@ -148,7 +149,7 @@ class Memory:
             for name, value in zip(COUNTERS, counts.tolist(), strict=False):
                 setattr(channel, name, int(value))
             channel.first_block -= int(counts[-1])
-        resume_at = int(arrays["resume.at"]) if "resume.at" in arrays else None
+        resume_at = int(arrays[AT]) if AT in arrays else None
         inference.restore(Restore(channel.row, arrays, goes_on, resume_at))
         return State(int(arrays["alarm"][0])) if calibrated and "alarm" in arrays else fresh
 

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from monitor.config import Config
 from monitor.core.arrays import Arrays
-from monitor.core.resume import NOWHERE, PREFIX
+from monitor.core.resume import AT, NOWHERE, PREFIX
 from monitor.runtime.baselines.store import Store
 from monitor.runtime.baselines.transfer import packed, take_over
 from monitor.runtime.intake.channel import Channel
@@ -28,9 +28,6 @@ from monitor.runtime.state.memory import ANSWER_S, COUNTED, Memory, Place, Worke
 WARMUP = 1.0
 """Time constants of the level that are read again, beside a window. Fewer: where the network's state does not fit, the
 first scores elsewhere differ more. More: a channel that moves is scored again later."""
-
-AT = f"{PREFIX}at"
-"""Name of the array with the stream index of the point."""
 
 Asked = tuple[Workers, list[Channel], "Future[Arrays]"]
 

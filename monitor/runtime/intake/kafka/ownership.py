@@ -156,6 +156,7 @@ class Ownership:
         self._positions = records.remember()
         owner.follow(lambda name: topic.latest.get(name))  # noqa: PLW0108 - the table may be another one by then
         self._held: dict[Place, int] = {}  # and the generation at which each came
+        records.held = self._held.keys()  # as it is at any time
         self._generations: dict[Place, int] = {}
         self._written: dict[str, object] = {}
         self._came = asyncio.Event()
@@ -168,7 +169,6 @@ class Ownership:
             consumer.pause(partitions)
         self._came.set()
         self._held |= {(each.topic, each.partition): generation for each in partitions}
-        self._records.held |= self._held.keys()
 
     async def serve(self, consumer: "Consumer") -> Never:
         """Create the channels of partitions that come, until cancelled."""
@@ -224,7 +224,6 @@ class Ownership:
         for place in places:
             self._held.pop(place, None)
             self._generations.pop(place, None)
-        self._records.held -= set(places)
 
     def end(self) -> None:
         """Forget all partitions, with a consumer that has ended."""
@@ -249,7 +248,7 @@ class Ownership:
     def _send(self, made: list[tuple[str, Position, int, bytes]]) -> None:
         for key, position, generation, value in made:
             if position.place in self._generations:  # else it was let go of while the document was made
-                self.topic.write([(key, position, value)], generation)
+                self.topic.write(key, position, value, generation)
 
     def _send_baselines(self, generations: Mapping[Place, int], most: int | None = None) -> None:
         """Write the baselines that changed, of the channels of partitions; on any thread."""
@@ -308,7 +307,6 @@ class Ownership:
         self._generations[place] = own
         self._records.add(place, starts)
         del self._held[place]
-        self._records.held.discard(place)
         LOG.info(
             "partition begun: %s[%d] from=%d committed=%d topics=%d generation=%d",
             *place, begin, committed, len(starts), own,

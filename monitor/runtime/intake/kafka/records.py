@@ -12,6 +12,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -78,7 +79,7 @@ class Records:
         """The partitions that are read."""
         self.keys: dict[str, Place] = {}
         """Where the last record of each topic with channels came from."""
-        self.held: set[Place] = set()
+        self.held: AbstractSet[Place] = set()
         """Partitions that are ours and not read yet."""
         self._marks: Positions | None = None
         self._header = settings.topic_header

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ from monitor.runtime.kafka_client import (
     consumer_options,
     is_compacted,
     make_consumer,
+    make_producer,
     partitions_of,
     said,
 )
@@ -182,19 +183,16 @@ class StateTopic:
         if self._producer is None:
             self._producer = await asyncio.to_thread(self._make_producer)
 
-    def write(self, states: Iterable[tuple[str, Position, bytes | None]], generation: int) -> None:
-        """Write states by the key of their channel, None to delete one; :meth:`flush` waits for the answers."""
-        for key, position, value in states:
-            self._produce(key, value, generation, [("position", msgspec.json.encode(position))])
+    def write(self, key: str, position: Position, value: bytes, generation: int) -> None:
+        """Write the state of a channel; :meth:`flush` waits for the answers."""
+        self._produce(key, value, generation, [("position", msgspec.json.encode(position))])
 
     def write_baseline(self, name: str, mark: str, value: bytes, generation: int) -> None:
         """Write the baseline of a channel, of which nothing changes while ``mark`` is the same."""
         self.baselines[name] = generation, mark
         self._produce(f"{name} {BASELINE}", value, generation, [("kind", BASELINE), ("mark", mark)])
 
-    def _produce(
-        self, key: str, value: bytes | None, generation: int, more: list[tuple[str, str | bytes | None]]
-    ) -> None:
+    def _produce(self, key: str, value: bytes, generation: int, more: list[tuple[str, str | bytes | None]]) -> None:
         headers: list[tuple[str, str | bytes | None]] = [
             ("version", VERSION),
             ("generation", str(generation)),
@@ -235,10 +233,8 @@ class StateTopic:
         return make_consumer({**consumer_options(self._settings), **options})
 
     def _make_producer(self) -> "Producer":
-        from confluent_kafka import Producer
-
-        own = {"enable.idempotence": True, "message.timeout.ms": round(ACCEPTED_S * 1000), "linger.ms": 5}
-        return Producer({**client_options(self._settings), **own})
+        own = {"message.timeout.ms": round(ACCEPTED_S * 1000), "linger.ms": 5}
+        return make_producer({**client_options(self._settings), **own})
 
     async def _look(self, consumer: "Consumer") -> None:
         """Read the partitions that are not read yet, from their beginning."""

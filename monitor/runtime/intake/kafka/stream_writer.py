@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from monitor.config_kafka import Kafka
 from monitor.errors import ConfigurationError
 from monitor.runtime.intake.kafka.writer import GOODBYE_S
-from monitor.runtime.kafka_client import METADATA_S, client_options, said
+from monitor.runtime.kafka_client import METADATA_S, client_options, make_producer, said
 from monitor.runtime.logs import RepeatedLog
 
 if TYPE_CHECKING:
@@ -130,12 +130,9 @@ class StreamWriter:
         self._next_try_s = time.monotonic() + RETRY_S
 
     def _make_producer(self) -> "Producer":
-        from confluent_kafka import KafkaException, Producer
-
         options: dict[str, Any] = {
             "topic.metadata.propagation.max.ms": round(METADATA_S * 1000),
             **client_options(self.settings),
-            "enable.idempotence": True,
             "linger.ms": LINGER_S * 1000,
             "compression.type": "lz4",
             "topic.metadata.refresh.interval.ms": round(METADATA_S * 1000),  # a topic may come later
@@ -145,10 +142,7 @@ class StreamWriter:
             "on_delivery": self._answered,
             "error_cb": self._told,
         }
-        try:
-            return Producer(options)
-        except (KafkaException, TypeError, ValueError) as error:
-            raise ConfigurationError(f"kafka: librdkafka refuses the settings: {said(error)}") from error
+        return make_producer(options)
 
     def _answered(self, error: "KafkaError | None", record: "Message") -> None:  # noqa: ARG002 - librdkafka's
         if error is not None:

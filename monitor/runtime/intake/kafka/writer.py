@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from monitor.config_kafka import Kafka
 from monitor.errors import ConfigurationError
 from monitor.runtime.intake.kafka.generation import NONE
-from monitor.runtime.kafka_client import METADATA_S, client_options, said
+from monitor.runtime.kafka_client import METADATA_S, client_options, make_producer, said
 from monitor.runtime.logs import RepeatedLog
 
 if TYPE_CHECKING:
@@ -81,8 +81,6 @@ class Writer:
             await asyncio.to_thread(self._producer.flush, GOODBYE_S)
 
     def _make_producer(self) -> "Producer":
-        from confluent_kafka import Producer
-
         later = {"topic.metadata.refresh.interval.ms": round(METADATA_S * 1000)}  # a topic may come later
-        own = {"enable.idempotence": True, "message.timeout.ms": round(ACCEPTED_S * 1000), "linger.ms": 0}
-        return Producer({**later, **client_options(self._settings), **own})
+        own = {"message.timeout.ms": round(ACCEPTED_S * 1000), "linger.ms": 0}
+        return make_producer({**later, **client_options(self._settings), **own})

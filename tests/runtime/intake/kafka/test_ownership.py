@@ -52,7 +52,7 @@ class Topic(StateTopic):
         super().__init__(SETTINGS, "s")
         self.latest = latest
         self.told: list[tuple[str, bytes, int]] = []
-        self.sent: list[tuple[str, Position, bytes | None, int]] = []
+        self.sent: list[tuple[str, Position, bytes, int]] = []
         self.reads = True
         self.flushed = False
 
@@ -60,8 +60,8 @@ class Topic(StateTopic):
         if not self.reads:
             await asyncio.sleep(3600)
 
-    def write(self, states: Any, generation: int) -> None:
-        self.sent += [(*each, generation) for each in states]
+    def write(self, key: str, position: Position, value: bytes, generation: int) -> None:
+        self.sent.append((key, position, value, generation))
 
     def write_baseline(self, name: str, mark: str, value: bytes, generation: int) -> None:
         self.baselines[name] = generation, mark
