@@ -7,7 +7,7 @@
 
 from pathlib import Path
 
-from monitor.config_reference import readme
+from monitor.config.reference import readme
 from monitor.runtime.scores.document import schema
 
 if __name__ == "__main__":

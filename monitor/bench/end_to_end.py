@@ -23,8 +23,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from monitor.bench.alone import bench_calibration
 from monitor.bench.load import Load, Sent, send_load
 from monitor.bench.load_kafka import own_topic, send_load_kafka
-from monitor.config_kafka import Kafka
-from monitor.config_mqtt import Mqtt
+from monitor.config.kafka import Kafka
+from monitor.config.mqtt import Mqtt
 from monitor.errors import MonitorError
 from monitor.model.artefact.artefact import load_artefact
 from monitor.model.calibration_file import ANY_REGIME, save_calibrations

@@ -15,7 +15,7 @@ import numpy as np
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
-from monitor.config_mqtt import Mqtt
+from monitor.config.mqtt import Mqtt
 from monitor.core.messages.encode import packed_samples
 from monitor.errors import MonitorError
 from monitor.runtime.intake.mqtt.direct_client import client_options

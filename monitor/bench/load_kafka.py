@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from monitor.bench.load import Load, Sent, paced, payloads, steps, topic
-from monitor.config_kafka import Kafka
+from monitor.config.kafka import Kafka
 from monitor.errors import MonitorError
 from monitor.runtime.kafka_client import client_options, said
 

@@ -78,7 +78,7 @@ def on_baselines(command: Command) -> Callable[..., Any]:
 
 
 def _state_dir(url: str | None, state_dir: Path | None, config_file: Path | None) -> Path | None:
-    from monitor.config_file import read_config, with_own_place
+    from monitor.config.file import read_config, with_own_place
     from monitor.errors import ConfigurationError
 
     if sum(given is not None for given in (url, state_dir, config_file)) > 1:

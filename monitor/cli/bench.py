@@ -10,8 +10,8 @@ import click
 from monitor.bench.load import Load
 from monitor.cli.broker_options import FILE, broker_settings
 from monitor.cli.model_argument import named_model
-from monitor.config_kafka import Kafka
-from monitor.config_mqtt import Mqtt
+from monitor.config.kafka import Kafka
+from monitor.config.mqtt import Mqtt
 from monitor.errors import ConfigurationError
 
 

@@ -10,9 +10,9 @@ import click
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from monitor.config_file import read_config
-from monitor.config_kafka import Kafka
-from monitor.config_mqtt import Mqtt
+from monitor.config.file import read_config
+from monitor.config.kafka import Kafka
+from monitor.config.mqtt import Mqtt
 from monitor.errors import ConfigurationError
 
 Command = TypeVar("Command", bound=Callable[..., Any])

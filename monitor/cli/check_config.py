@@ -20,14 +20,14 @@ def command(file: Path | None, schema: bool, as_json: bool) -> None:
 
     Example: vibration-monitor check-config config/example.yaml
     """
-    from monitor.config_file import read_config
+    from monitor.config.file import read_config
     from monitor.errors import ConfigurationError
     from monitor.runtime.learned_before import lost_baselines
     from monitor.runtime.preflight import preflight
     from monitor.runtime.scorable import doubts, outlook
 
     if schema:
-        from monitor.config_reference import schema as made
+        from monitor.config.reference import schema as made
 
         click.echo(json.dumps(made(), indent=2))
         return

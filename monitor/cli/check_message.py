@@ -28,7 +28,7 @@ def command(file: Path, topic: str, payload_file: Path, birth_file: Path | None,
     Example: vibration-monitor check-message config/example.yaml --topic plant/fan-1/de/x/acceleration --payload m.bin
     """
     from monitor.cli.check_sparkplug import explain_metrics
-    from monitor.config_file import read_config
+    from monitor.config.file import read_config
     from monitor.core.messages.decode import Rejected
     from monitor.core.rings import Rings
     from monitor.runtime.intake.conditions import Conditions

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from monitor.cli.checked_channel import channel_figures, channel_line, time_text
-from monitor.config import Config
-from monitor.config_sensors import Sensor
+from monitor.config.configuration import Config
+from monitor.config.sensors import Sensor
 from monitor.core.messages.decode import SPARKPLUG
 from monitor.core.messages.sparkplug.addresses import Address, address_of
 from monitor.core.messages.topics import TopicPattern

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from monitor.config_sensors import Sensor
+from monitor.config.sensors import Sensor
 from monitor.core.arrays import Numbers
 
 

@@ -15,8 +15,8 @@ from monitor.cli.overwriting import force_option
 from monitor.cli.progress import Bar, progress_bar
 from monitor.cli.recordings import duration as duration_option
 from monitor.cli.recordings import warn
-from monitor.config_kafka import Kafka
-from monitor.config_mqtt import Mqtt, Sparkplug
+from monitor.config.kafka import Kafka
+from monitor.config.mqtt import Mqtt, Sparkplug
 from monitor.core.messages.decode import FORMATS
 from monitor.core.units import UNITS_MPS2
 

@@ -10,8 +10,8 @@ import click
 from monitor.cli.broker_options import broker_options
 from monitor.cli.recordings import duration as duration_option
 from monitor.cli.recordings import recording_options
-from monitor.config_kafka import Kafka
-from monitor.config_mqtt import Mqtt
+from monitor.config.kafka import Kafka
+from monitor.config.mqtt import Mqtt
 from monitor.recording.options import RecordingOptions
 
 

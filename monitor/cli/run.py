@@ -30,7 +30,7 @@ def command(config_file: Path, log_format: str, log_level: str, announce: bool) 
     """
     # A SIGHUP is blocked until the daemon handles it; by default it would end the process.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
-    from monitor.config_file import read_config, with_own_place
+    from monitor.config.file import read_config, with_own_place
     from monitor.errors import MonitorError
     from monitor.runtime.daemon import Daemon
     from monitor.runtime.lanes.workers import WorkerError

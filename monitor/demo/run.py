@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from monitor.config import Config
+from monitor.config.configuration import Config
 from monitor.demo.narrator import Narrator
 from monitor.demo.plant import NEWCOMER, SAMPLING_RATE_HZ, Plant, Story, plant_channels
 from monitor.model.artefact.artefact import load_artefact

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from monitor.config_kafka import Kafka
+from monitor.config.kafka import Kafka
 from monitor.core.messages.rejection import Rejected
 from monitor.errors import MonitorError
 from monitor.runtime.intake.mqtt.direct_client import Deliver

@@ -16,8 +16,8 @@ from typing import Any
 
 import aiomqtt
 
-from monitor.config_kafka import Kafka
-from monitor.config_mqtt import Mqtt
+from monitor.config.kafka import Kafka
+from monitor.config.mqtt import Mqtt
 from monitor.core.messages.decode import PACKED, SPARKPLUG, Reason
 from monitor.core.messages.sparkplug.addresses import NAMESPACE, address_of, message_filters
 from monitor.core.messages.topics import TopicPattern

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from monitor.config_sensors import Sensor
+from monitor.config.sensors import Sensor
 from monitor.core.arrays import Float32, Numbers
 from monitor.core.condition_values import ConditionValues
 from monitor.core.units import MeasuredRate

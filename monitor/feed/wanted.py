@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from monitor.config import Config
-from monitor.config_file import read_config
-from monitor.config_kafka import Kafka
-from monitor.config_mqtt import Mqtt
-from monitor.config_sensors import Payload, Sensor
+from monitor.config.configuration import Config
+from monitor.config.file import read_config
+from monitor.config.kafka import Kafka
+from monitor.config.mqtt import Mqtt
+from monitor.config.sensors import Payload, Sensor
 from monitor.core.messages.topics import TopicPattern
 from monitor.errors import ConfigurationError
 from monitor.recording.write import OWN_NAMES

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable, Mapping
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
-from monitor.config import Http
+from monitor.config.configuration import Http
 
 ANY = {"0.0.0.0", "::"}  # noqa: S104 - compared with, not listened on
 """Hosts that stand for all addresses of this machine."""

@@ -9,8 +9,8 @@ import ssl
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from monitor.config import Config, Http
-from monitor.config_mqtt import Mqtt
+from monitor.config.configuration import Config, Http
+from monitor.config.mqtt import Mqtt
 from monitor.errors import ConfigurationError
 
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)

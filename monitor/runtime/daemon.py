@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from monitor.config import Config
+from monitor.config.configuration import Config
 from monitor.core.condition_values import ConditionValues
 from monitor.core.scoring.alarm import Changes
 from monitor.errors import ConfigurationError, MonitorError

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from monitor.config_kafka import Kafka
+from monitor.config.kafka import Kafka
 from monitor.errors import ConfigurationError, MonitorError
 from monitor.extras import require
 from monitor.runtime.secret import read_secret

@@ -4,8 +4,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from monitor.config import Config
-from monitor.config_file import with_own_place
+from monitor.config.configuration import Config
+from monitor.config.file import with_own_place
 from monitor.errors import ArtefactError
 from monitor.runtime.baselines.history import Baseline, History
 from monitor.runtime.baselines.store import Store, require_model

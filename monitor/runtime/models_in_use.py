@@ -5,8 +5,8 @@ The own model takes the place of a configured one where ``learning.model`` is ``
 
 from pathlib import Path
 
-from monitor.config import Config
-from monitor.config_file import resolve_model
+from monitor.config.configuration import Config
+from monitor.config.file import resolve_model
 from monitor.model.own.state import FOLDER, Phase, read_state
 from monitor.runtime.file_names import file_slug
 

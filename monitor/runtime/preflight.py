@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
-from monitor.config import Config
-from monitor.config_file import resolve, resolve_model
+from monitor.config.configuration import Config
+from monitor.config.file import resolve, resolve_model
 from monitor.errors import ConfigurationError
 from monitor.runtime.kafka_client import check_settings
 from monitor.runtime.secret import read_secret

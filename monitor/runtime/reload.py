@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from ssl import SSLContext
 
-from monitor.config import Config
-from monitor.config_file import read_config, with_own_place
+from monitor.config.configuration import Config
+from monitor.config.file import read_config, with_own_place
 from monitor.core.messages.topics import TopicPattern
 from monitor.errors import ConfigurationError, MonitorError
 from monitor.runtime.baselines.calibrations import Calibrations

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from monitor.config import Config
-from monitor.config_file import resolve
-from monitor.config_sensors import SPEED, Sensor
+from monitor.config.configuration import Config
+from monitor.config.file import resolve
+from monitor.config.sensors import SPEED, Sensor
 from monitor.core.messages.topics import TopicPattern
 from monitor.core.units import same_rate
 from monitor.errors import ArtefactError

@@ -22,7 +22,7 @@ from aiohttp.test_utils import TestServer
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from monitor.config import Http
+from monitor.config.configuration import Http
 from monitor.core.messages.encode import packed_samples
 from monitor.model.artefact.artefact import load_artefact
 from monitor.model.engines.engines import load_engine

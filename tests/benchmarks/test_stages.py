@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from monitor.bench.alone import bench_calibration
-from monitor.config import Config
+from monitor.config.configuration import Config
 from monitor.core.messages.decode import decoder
 from monitor.core.rings import Rings
 from monitor.core.scoring.plausibility import Skip

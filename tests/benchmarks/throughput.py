@@ -22,8 +22,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from monitor.bench.alone import bench_pipeline
 from monitor.bench.end_to_end import EndToEnd, run_end_to_end
 from monitor.bench.load import Load
-from monitor.config_kafka import Kafka
-from monitor.config_mqtt import Mqtt
+from monitor.config.kafka import Kafka
+from monitor.config.mqtt import Mqtt
 from monitor.model.artefact.artefact import load_artefact
 from monitor.runtime.web import procfs
 from monitor.shipped import shipped

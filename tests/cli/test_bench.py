@@ -7,8 +7,8 @@ import pytest
 from monitor.bench import alone
 from monitor.bench.end_to_end import run_end_to_end
 from monitor.bench.load import Load
-from monitor.config_kafka import Kafka
-from monitor.config_mqtt import Mqtt
+from monitor.config.kafka import Kafka
+from monitor.config.mqtt import Mqtt
 from monitor.model.artefact.artefact import load_artefact
 from monitor.shipped import shipped
 from tests.support.authority import Authority

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from monitor.cli.broker_options import broker_settings
-from monitor.config_kafka import Kafka
-from monitor.config_mqtt import Mqtt
+from monitor.config.kafka import Kafka
+from monitor.config.mqtt import Mqtt
 from monitor.errors import ConfigurationError
 from tests.support.commands import document, refusal
 from tests.support.servers import free_port

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from monitor.config_file import read_config
+from monitor.config.file import read_config
 from monitor.runtime.daemon import Daemon
 from tests.faults.alarming import calibrated, noise, raise_alarm, retained, send, wait_for_retained_state
 from tests.support.daemons import configuration, running_daemon

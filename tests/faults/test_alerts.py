@@ -242,7 +242,7 @@ def loaded(port: int) -> Iterator[None]:
     """A load of which one slow worker does a part."""
     load = Load(channels=40, sampling_rate_hz=48000, message_samples=4800, seconds=30)
     broker = f"Mqtt(url='mqtt://127.0.0.1:{port}')"
-    code = f"from monitor.bench.load import *; from monitor.config_mqtt import Mqtt; send_load({broker}, {load!r})"
+    code = f"from monitor.bench.load import *; from monitor.config.mqtt import Mqtt; send_load({broker}, {load!r})"
     process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
     try:
         yield

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from monitor.config import Evidence
-from monitor.config_sensors import Sensor
+from monitor.config.configuration import Evidence
+from monitor.config.sensors import Sensor
 from monitor.core.rings import Rings
 from monitor.runtime.alarms.capture import EvidenceWriter, prune
 from monitor.runtime.alarms.event import Capture

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from paho.mqtt import publish
 
-from monitor.config import Config
+from monitor.config.configuration import Config
 from monitor.core.messages.condition import ConditionDecoder, condition_decoder
 from monitor.core.messages.decode import ONE_STREAM, Reason, Rejected
 from monitor.core.rings import Rings

@@ -103,7 +103,7 @@ BOMBS: dict[str, tuple[str, int, bytes]] = {
 
 def explode(name: str) -> dict[str, object]:
     """Deliver one bomb: once for its time, once for its memory."""
-    from monitor.config import Config
+    from monitor.config.configuration import Config
     from monitor.core.rings import Rings
     from monitor.runtime.intake.ingest import Ingest
 

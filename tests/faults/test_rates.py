@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from monitor.bench.alone import bench_calibration
-from monitor.config_file import read_config
+from monitor.config.file import read_config
 from monitor.model.artefact.artefact import load_artefact
 from monitor.model.calibration_file import save_calibrations
 from monitor.runtime.daemon import Daemon

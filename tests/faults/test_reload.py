@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from monitor.bench.alone import bench_calibration
-from monitor.config_file import read_config
+from monitor.config.file import read_config
 from monitor.errors import MonitorError
 from monitor.model.artefact.artefact import load_artefact
 from monitor.model.calibration_file import ANY_REGIME, CalibrationFile, load_calibrations, save_calibrations

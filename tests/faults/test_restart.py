@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.config import Config
+from monitor.config.configuration import Config
 from monitor.errors import ConfigurationError
 from monitor.runtime.daemon import Daemon
 from tests.faults.alarming import calibrated, noise, raise_alarm, send

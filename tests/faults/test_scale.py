@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.config import Config
+from monitor.config.configuration import Config
 from monitor.core.arrays import Int64, Rows
 from monitor.core.rings import Rings
 from monitor.runtime.daemon import Daemon

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from monitor.config import Config
+from monitor.config.configuration import Config
 from monitor.core.rings import Rings
 from monitor.runtime.intake.ingest import Ingest
 from tests.faults.test_documents import Lines

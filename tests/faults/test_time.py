@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from monitor.config_file import read_config
+from monitor.config.file import read_config
 from monitor.runtime.daemon import Daemon
 from tests.support.daemons import RunningDaemon, configuration, running_daemon
 from tests.support.servers import mosquitto, publish, wait_for

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.config import Config
+from monitor.config.configuration import Config
 from monitor.errors import ConfigurationError
 from monitor.runtime.certificates import certificate_expiries, load_certificate, not_after
 from tests.support.authority import Authority

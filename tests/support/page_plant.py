@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from monitor.config import Config
+from monitor.config.configuration import Config
 from monitor.core.arrays import Float32, Rows
 from monitor.core.forecaster import CarriedState, Engine
 from monitor.core.messages.encode import packed_samples

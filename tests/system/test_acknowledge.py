@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from aiohttp.test_utils import TestServer
 
-from monitor.config import Http
+from monitor.config.configuration import Http
 from monitor.core.scoring.calibration import Calibration
 from monitor.runtime.web.server import make_app
 from tests.faults.alarming import calibrated, raise_alarm, retained

@@ -8,7 +8,7 @@ import aiomqtt
 import numpy as np
 import pytest
 
-from monitor.config_file import read_config
+from monitor.config.file import read_config
 from monitor.core.scoring.alarm import Changes, State
 from monitor.runtime.daemon import Daemon
 from tests.support.daemons import configuration

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from monitor.config_kafka import Kafka
+from monitor.config.kafka import Kafka
 from monitor.core.messages.decode import Reason
 from monitor.recording.write import write_recording
 from monitor.runtime.intake.kafka.writer import Writer

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from aiohttp.test_utils import TestServer
 
-from monitor.config import Http
+from monitor.config.configuration import Http
 from monitor.core.scoring.calibration import Calibration
 from monitor.runtime.baselines.history import History, Source
 from monitor.runtime.intake.channel import Progress

@@ -12,7 +12,7 @@ import pytest
 from aiohttp.test_utils import TestServer
 
 from monitor.bench.alone import bench_calibration
-from monitor.config import Http
+from monitor.config.configuration import Http
 from monitor.core.learning.sensitivity import stated
 from monitor.runtime.alarms.capture_names import evidence_stem
 from monitor.runtime.web.page import assets

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from aiohttp.test_utils import TestServer
 
-from monitor.config import Http
+from monitor.config.configuration import Http
 from monitor.runtime.alarms.capture_names import evidence_stem
 from monitor.runtime.history.cells import QUANTITIES
 from monitor.runtime.history.desk import identity_of

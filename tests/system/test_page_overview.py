@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from aiohttp.test_utils import TestServer
 
-from monitor.config import Http
+from monitor.config.configuration import Http
 from monitor.core.scoring.calibration import Calibration
 from monitor.core.scoring.plausibility import Refusal, code
 from monitor.runtime.intake.channel import Channel, Progress

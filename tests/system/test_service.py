@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from monitor.config import Config
+from monitor.config.configuration import Config
 from monitor.runtime.daemon import Daemon
 from monitor.runtime.notify import Notifier
 from monitor.simulation.machine import catalogue

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from monitor.atomic_file import write_atomically
-from monitor.config import Evidence as Settings
+from monitor.config.configuration import Evidence as Settings
 from monitor.core.arrays import Float32
 from monitor.core.forecaster import CarriedForecaster, Engine
 from monitor.core.recompute import recompute

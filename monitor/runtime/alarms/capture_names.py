@@ -7,7 +7,7 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 
-from monitor.config import Config
+from monitor.config.configuration import Config
 from monitor.runtime.file_names import file_slug
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,199}\.(?:npz|png|json)")

@@ -5,7 +5,7 @@ import json
 import re
 
 from monitor import __version__
-from monitor.config_mqtt import Mqtt
+from monitor.config.mqtt import Mqtt
 from monitor.runtime.alarms.event import event_topic
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")

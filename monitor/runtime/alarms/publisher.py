@@ -9,8 +9,8 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 
-from monitor.config_kafka import Kafka
-from monitor.config_mqtt import Mqtt
+from monitor.config.kafka import Kafka
+from monitor.config.mqtt import Mqtt
 from monitor.runtime.alarms.event import AlarmEvent, event_topic
 from monitor.runtime.alarms.home_assistant import discovery
 from monitor.runtime.internal_errors import InternalErrors, Where

@@ -9,8 +9,8 @@ import logging
 import math
 from pathlib import Path
 
-from monitor.config_file import resolve
-from monitor.config_sensors import Sensor
+from monitor.config.file import resolve
+from monitor.config.sensors import Sensor
 from monitor.core.scoring.calibration import Calibration
 from monitor.errors import ArtefactError
 from monitor.model.calibration_file import CalibrationFile, load_calibrations

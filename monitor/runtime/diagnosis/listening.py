@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from monitor.config_sensors import SPEED
+from monitor.config.sensors import SPEED
 from monitor.core.arrays import Float32, Float64
 from monitor.runtime.intake.channel import Channel
 from monitor.runtime.lanes.lane import Lane

@@ -6,10 +6,10 @@ Does not handle: losses and retries (``connection``, ``kafka.source``).
 import asyncio
 from collections.abc import Iterable
 
-from monitor.config import Config
-from monitor.config_kafka import Kafka
-from monitor.config_mqtt import Mqtt
-from monitor.config_sensors import Sensor
+from monitor.config.configuration import Config
+from monitor.config.kafka import Kafka
+from monitor.config.mqtt import Mqtt
+from monitor.config.sensors import Sensor
 from monitor.core.messages.decode import SPARKPLUG
 from monitor.core.messages.sparkplug.addresses import message_filters
 from monitor.core.messages.topics import TopicPattern, covers

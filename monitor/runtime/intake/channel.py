@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
-from monitor.config_sensors import Sensor
+from monitor.config.sensors import Sensor
 from monitor.core.arrays import Numbers
 from monitor.core.learning.bursts import Burst
 from monitor.core.scoring.alarm import State

@@ -13,8 +13,8 @@ from itertools import islice
 
 import numpy as np
 
-from monitor.config import Config
-from monitor.config_sensors import Condition
+from monitor.config.configuration import Config
+from monitor.config.sensors import Condition
 from monitor.core.arrays import Rows
 from monitor.core.condition_values import ConditionValues
 from monitor.core.messages.condition import ConditionDecoder, condition_decoder

@@ -10,8 +10,8 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
-from monitor.config import Config
-from monitor.config_sensors import Sensor
+from monitor.config.configuration import Config
+from monitor.config.sensors import Sensor
 from monitor.core.arrays import Numbers
 from monitor.core.messages.continuity import Arrival, Piece, Verdict
 from monitor.core.messages.decode import Message, Reason, Rejected

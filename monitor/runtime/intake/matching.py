@@ -5,8 +5,8 @@ Does not handle: whether labels are short and printable (``route``).
 
 from collections.abc import Mapping
 
-from monitor.config import Config
-from monitor.config_sensors import Sensor
+from monitor.config.configuration import Config
+from monitor.config.sensors import Sensor
 from monitor.core.messages.topics import TopicPattern
 from monitor.runtime.intake.channel import Channel
 

@@ -6,7 +6,7 @@ Also which rejected messages hold samples of the stream, and what is said of tho
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from monitor.config_sensors import Sensor
+from monitor.config.sensors import Sensor
 from monitor.core.arrays import Numbers
 from monitor.core.messages.continuity import Arrival, Continuity
 from monitor.core.messages.decode import Decoder, Reason, Rejected, decoder

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from monitor.config import Config
-from monitor.config_sensors import Sensor
+from monitor.config.configuration import Config
+from monitor.config.sensors import Sensor
 from monitor.core.arrays import Numbers
 from monitor.core.messages.decode import PACKED, SPARKPLUG
 from monitor.core.messages.rejection import Rejected

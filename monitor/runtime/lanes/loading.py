@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
-from monitor.config import Config
-from monitor.config_sensors import Sensor
+from monitor.config.configuration import Config
+from monitor.config.sensors import Sensor
 from monitor.core.learning.gather import Gathered
 from monitor.core.scoring.alarm import Changes
 from monitor.errors import MonitorError

@@ -1,7 +1,7 @@
 """The settings of a channel's row: interval, warm-up and limit; and the key of its saved state."""
 
-from monitor.config import Scoring
-from monitor.config_sensors import Sensor
+from monitor.config.configuration import Scoring
+from monitor.config.sensors import Sensor
 from monitor.core.learning.bursts import Burst, cut
 from monitor.core.scoring.calibration import Calibration
 from monitor.core.units import same_rate

@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from monitor.config import Learning as Settings
-from monitor.config import Scoring
+from monitor.config.configuration import Learning as Settings
+from monitor.config.configuration import Scoring
 from monitor.core.learning.bursts import Burst, burst_of
 from monitor.core.learning.gather import Gathered
 from monitor.core.learning.head_fit import Fitted

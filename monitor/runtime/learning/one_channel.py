@@ -7,7 +7,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from monitor.config import Learning as Settings
+from monitor.config.configuration import Learning as Settings
 from monitor.core.learning.block_sums import fewest_intervals
 from monitor.core.learning.bursts import Burst
 from monitor.core.learning.gather import HEAD_BLOCKS, LEFT_OUT, RUN_BLOCKS

@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
-from monitor.config import Config
+from monitor.config.configuration import Config
 from monitor.errors import MonitorError
 from monitor.model.own.samples import Samples
 from monitor.model.own.state import LONGEST_REASON, OwnState, Phase, read_state, write_state

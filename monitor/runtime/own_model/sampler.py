@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from monitor.config import Learning as Settings
+from monitor.config.configuration import Learning as Settings
 from monitor.core.arrays import Float32, Int8
 from monitor.core.rings import Rings
 from monitor.core.scoring.plausibility import CLIPPED_SHARE, FLAT_SHARE, IMPLAUSIBLE_MPS2, STOPPED_SHARE

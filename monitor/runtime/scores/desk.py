@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from monitor.config import Config
-from monitor.config_kafka import Kafka
+from monitor.config.configuration import Config
+from monitor.config.kafka import Kafka
 from monitor.core.arrays import AnyArray
 from monitor.runtime.alarms.event import channel_key
 from monitor.runtime.intake.channel import Channel

@@ -7,8 +7,8 @@ A monitor must report a sensor that died. So a known channel stays, as silent, u
 import logging
 from collections.abc import Iterable
 
-from monitor.config import Config
-from monitor.config_sensors import Sensor
+from monitor.config.configuration import Config
+from monitor.config.sensors import Sensor
 from monitor.runtime.intake.channel import Channel
 from monitor.runtime.intake.ingest import Ingest
 from monitor.runtime.state.memory import Memory

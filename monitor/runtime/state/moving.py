@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Protocol
 
-from monitor.config import Config
+from monitor.config.configuration import Config
 from monitor.core.arrays import Arrays
 from monitor.core.resume import AT, NOWHERE, PREFIX
 from monitor.runtime.baselines.store import Store

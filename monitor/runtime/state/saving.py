@@ -5,7 +5,7 @@ import contextlib
 import time
 from collections.abc import Callable
 
-from monitor.config import Config
+from monitor.config.configuration import Config
 from monitor.runtime.baselines.store import Store
 from monitor.runtime.intake.channel import Channel
 from monitor.runtime.intake.ingest import Ingest

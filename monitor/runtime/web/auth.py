@@ -9,7 +9,7 @@ from hmac import compare_digest
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from monitor.config import Http
+from monitor.config.configuration import Http
 from monitor.runtime.secret import Secret, read_secret
 
 

@@ -12,7 +12,7 @@ from hmac import compare_digest
 
 from aiohttp import web
 
-from monitor.config import Http
+from monitor.config.configuration import Http
 
 TOKEN_HEADER = "X-Vibration-Token"  # noqa: S105 - the name of a header
 """Header with the token of the page."""

@@ -20,7 +20,7 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import HttpProcessingError
 from aiohttp.typedefs import Handler, Middleware
 
-from monitor.config import Http
+from monitor.config.configuration import Http
 from monitor.runtime.internal_errors import InternalErrors, Where
 from monitor.runtime.logs import RepeatedLog
 from monitor.runtime.web.connections import REQUEST_S, connection_of

@@ -5,7 +5,7 @@ import time
 
 from aiohttp import web
 
-from monitor.config import Http
+from monitor.config.configuration import Http
 from monitor.errors import MonitorError
 from monitor.runtime.internal_errors import InternalErrors
 from monitor.runtime.web import runbook

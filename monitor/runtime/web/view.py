@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from monitor.config import Config
+from monitor.config.configuration import Config
 from monitor.runtime.alarms.acknowledge import Acknowledgements
 from monitor.runtime.baselines.desk import BaselineDesk
 from monitor.runtime.diagnosis.case import Case

@@ -16,8 +16,8 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from monitor.config import Evidence
-from monitor.config_sensors import Sensor
+from monitor.config.configuration import Evidence
+from monitor.config.sensors import Sensor
 from monitor.core.arrays import Float32
 from monitor.core.rings import Rings
 from monitor.runtime.alarms.capture import MOST_AT_ONCE, EvidenceWriter, join, prune

@@ -13,7 +13,7 @@ from typing import cast
 import numpy as np
 import pytest
 
-from monitor.config import Evidence
+from monitor.config.configuration import Evidence
 from monitor.core.scoring.alarm import Changes, State
 from monitor.core.scoring.kinds import IN_WORDS, KINDS
 from monitor.runtime.addresses import channel_url

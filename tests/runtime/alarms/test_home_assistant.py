@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from monitor.config import Config
-from monitor.config_mqtt import Mqtt
+from monitor.config.configuration import Config
+from monitor.config.mqtt import Mqtt
 from monitor.errors import ConfigurationError
 from monitor.runtime.alarms.home_assistant import discovery
 from monitor.runtime.preflight import preflight

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from monitor.config_mqtt import Mqtt
+from monitor.config.mqtt import Mqtt
 from monitor.core.scoring.alarm import State
 from monitor.runtime.alarms.event import AlarmEvent, event_topic
 from monitor.runtime.alarms.in_words import Figures

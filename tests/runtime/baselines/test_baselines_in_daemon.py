@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from monitor.bench.alone import bench_calibration
-from monitor.config_file import read_config
+from monitor.config.file import read_config
 from monitor.core.scoring.calibration import Calibration
 from monitor.model.artefact.artefact import load_artefact
 from monitor.model.calibration_file import ANY_REGIME, save_calibrations

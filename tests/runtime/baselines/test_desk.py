@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from monitor.bench.alone import bench_calibration
-from monitor.config_sensors import Sensor
+from monitor.config.sensors import Sensor
 from monitor.errors import ConfigurationError
 from monitor.runtime.baselines.changes import Action, Wish
 from monitor.runtime.baselines.desk import BaselineDesk

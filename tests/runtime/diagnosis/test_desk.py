@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from monitor.bench.alone import bench_calibration
-from monitor.config_sensors import Sensor
+from monitor.config.sensors import Sensor
 from monitor.core.diagnosis.diagnose import Diagnosis
 from monitor.core.diagnosis.envelope import Lines
 from monitor.core.diagnosis.figures import Figures

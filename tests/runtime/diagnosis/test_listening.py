@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from monitor.config_sensors import Sensor
+from monitor.config.sensors import Sensor
 from monitor.core.arrays import Float32
 from monitor.runtime.diagnosis.listening import LISTEN_S, LONGEST_LISTEN_S, PATIENCE_S, Listening
 from monitor.runtime.intake.channel import Channel

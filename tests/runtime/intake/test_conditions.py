@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from monitor.config import Config
+from monitor.config.configuration import Config
 from monitor.core.condition_values import ConditionValues
 from monitor.core.messages.decode import Reason
 from monitor.core.rings import Rings

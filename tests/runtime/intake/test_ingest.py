@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from monitor.config import Config
+from monitor.config.configuration import Config
 from monitor.core.messages.decode import Reason, Rejected
 from monitor.runtime.intake.channel import Channel
 from monitor.runtime.internal_errors import Where

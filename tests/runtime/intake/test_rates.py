@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from monitor.config import Config
+from monitor.config.configuration import Config
 from monitor.core.rings import Rings
 from monitor.runtime.intake.channel import Channel
 from monitor.runtime.intake.ingest import Ingest

@@ -3,7 +3,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from monitor.config import Config
+from monitor.config.configuration import Config
 from monitor.core.arrays import AnyArray
 from monitor.core.messages.decode import Reason
 from monitor.core.rings import Rings

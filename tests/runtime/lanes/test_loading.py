@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.config import Config
+from monitor.config.configuration import Config
 from monitor.errors import ArtefactError
 from monitor.model.artefact.artefact import load_artefact
 from monitor.runtime.lanes.loading import Lanes, LoadedLane, lane_key

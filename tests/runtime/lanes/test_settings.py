@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 from monitor.bench.alone import bench_calibration
-from monitor.config import Config
+from monitor.config.configuration import Config
 from monitor.runtime.lanes.lane import LaneShape
 from monitor.runtime.lanes.settings import row_order, state_key
 from tests.support.daemons import SENSOR

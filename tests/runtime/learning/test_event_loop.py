@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from monitor.bench.alone import bench_calibration
-from monitor.config import Config
+from monitor.config.configuration import Config
 from monitor.core.learning.gather import LEFT_OUT, Gathered
 from monitor.core.scoring.conditions import MOST_QUANTITIES
 from monitor.runtime.baselines.changes import Action, Wish

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from monitor.config import Learning
-from monitor.config_sensors import Sensor
+from monitor.config.configuration import Learning
+from monitor.config.sensors import Sensor
 from monitor.core.learning.gather import HEAD_BLOCKS
 from monitor.runtime.intake.channel import Channel
 from monitor.runtime.lanes.orders import Configure

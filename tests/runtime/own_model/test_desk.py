@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from monitor.config import Config
+from monitor.config.configuration import Config
 from monitor.core.rings import Rings
 from monitor.errors import MonitorError
 from monitor.model.own.samples import Samples

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from monitor.config import Learning
-from monitor.config_sensors import Sensor
+from monitor.config.configuration import Learning
+from monitor.config.sensors import Sensor
 from monitor.core.arrays import Float32
 from monitor.core.rings import Rings
 from monitor.core.scoring.plausibility import Refusal, code

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from monitor.config_file import parse_config
-from monitor.config_kafka import Kafka
-from monitor.config_sensors import Payload, Sensor
+from monitor.config.file import parse_config
+from monitor.config.kafka import Kafka
+from monitor.config.sensors import Payload, Sensor
 from monitor.runtime.intake.channel import Channel
 from monitor.runtime.intake.kafka import stream_writer
 from monitor.runtime.intake.kafka.source import KafkaState

@@ -9,7 +9,7 @@ import pytest
 from jsonschema import Draft202012Validator, ValidationError
 
 from monitor.bench.alone import bench_calibration
-from monitor.config_sensors import Payload, Sensor
+from monitor.config.sensors import Payload, Sensor
 from monitor.core.arrays import AnyArray
 from monitor.core.scoring.conditions import MOST_PROTOTYPES
 from monitor.core.scoring.plausibility import Refusal, code

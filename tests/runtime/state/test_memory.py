@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from monitor.config_sensors import Sensor
+from monitor.config.sensors import Sensor
 from monitor.core.arrays import Arrays
 from monitor.core.scoring.alarm import Changes, State
 from monitor.core.scoring.calibration import Calibration

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from monitor.config import Config
-from monitor.config_file import parse_config
+from monitor.config.configuration import Config
+from monitor.config.file import parse_config
 from monitor.core.arrays import Float32
 from monitor.core.scoring.alarm import State
 from monitor.core.scoring.calibration import Calibration

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web as aioweb
 from aiohttp.test_utils import TestServer
 
-from monitor.config import Config, Http
+from monitor.config.configuration import Config, Http
 from monitor.errors import ConfigurationError, MonitorError
 from monitor.runtime.addresses import channel_url, public_url
 from monitor.runtime.certificates import server_context

@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from monitor.config_kafka import Kafka
+from monitor.config.kafka import Kafka
 from monitor.core.messages.rejection import Reason, Rejected
 from monitor.runtime.intake.kafka.places import Place
 from monitor.runtime.intake.kafka.positions import Positions

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Never
 
-from monitor.config_kafka import Kafka
+from monitor.config.kafka import Kafka
 from monitor.errors import MonitorError
 from monitor.runtime.intake.kafka.generation import NONE, generation_of
 from monitor.runtime.intake.kafka.ownership import Owner, Ownership

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from monitor.config_kafka import Kafka
+from monitor.config.kafka import Kafka
 from monitor.errors import MonitorError
 from monitor.runtime.intake.kafka.places import Place
 from monitor.runtime.intake.kafka.positions import Position

@@ -12,7 +12,7 @@ from collections import Counter
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from monitor.config_kafka import Kafka
+from monitor.config.kafka import Kafka
 from monitor.errors import ConfigurationError
 from monitor.runtime.intake.kafka.writer import GOODBYE_S
 from monitor.runtime.kafka_client import METADATA_S, client_options, make_producer, said

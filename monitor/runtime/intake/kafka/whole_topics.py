@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from monitor.config_kafka import Kafka
+from monitor.config.kafka import Kafka
 from monitor.errors import MonitorError
 from monitor.runtime.intake.kafka.places import Place
 from monitor.runtime.intake.kafka.records import PAUSE_S, Records

@@ -11,7 +11,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from monitor.config_kafka import Kafka
+from monitor.config.kafka import Kafka
 from monitor.errors import ConfigurationError
 from monitor.runtime.intake.kafka.generation import NONE
 from monitor.runtime.kafka_client import METADATA_S, client_options, make_producer, said

@@ -17,7 +17,7 @@ from typing import Any, Never
 import aiomqtt
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from monitor.config_mqtt import Mqtt
+from monitor.config.mqtt import Mqtt
 from monitor.errors import MonitorError
 from monitor.runtime.intake.mqtt.direct_client import Deliver, DirectClient, PublishRefusedError, client_options
 from monitor.runtime.intake.mqtt.loss import in_words

@@ -16,7 +16,7 @@ from paho.mqtt.client import MQTTMessage
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from monitor.config_mqtt import Mqtt
+from monitor.config.mqtt import Mqtt
 from monitor.runtime.certificates import broker_context
 from monitor.runtime.intake.mqtt.loss import in_words
 from monitor.runtime.secret import read_secret

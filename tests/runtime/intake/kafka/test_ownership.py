@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from confluent_kafka import TopicPartition
 
-from monitor.config_kafka import Kafka
+from monitor.config.kafka import Kafka
 from monitor.errors import MonitorError
 from monitor.runtime.intake.kafka import ownership
 from monitor.runtime.intake.kafka.ownership import LIVE_S, MOST_BASELINES, Baseline, Document, Ownership

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, TopicPartition
 
-from monitor.config_kafka import Kafka
+from monitor.config.kafka import Kafka
 from monitor.core.messages.rejection import Reason, Rejected
 from monitor.runtime.intake.kafka.records import BEHIND_S, RECORDS_A_TURN, STALL_S, Records
 from monitor.runtime.intake.source import Reached

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.config_kafka import Kafka
+from monitor.config.kafka import Kafka
 from monitor.core.messages.rejection import Rejected
 from monitor.runtime.intake.kafka.places import FILE_NAME, KeptPlaces
 from monitor.runtime.intake.kafka.source import SETTLED_S, KafkaSource

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from confluent_kafka import KafkaError
 
-from monitor.config_kafka import Kafka
+from monitor.config.kafka import Kafka
 from monitor.runtime.intake.kafka.positions import Position
 from monitor.runtime.intake.kafka.state_topic import VERSION, Ignored, KeptState, StateTopic
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import aiomqtt
 import pytest
 
-from monitor.config_mqtt import Mqtt
+from monitor.config.mqtt import Mqtt
 from monitor.runtime.intake.mqtt.connection import MqttSource
 from monitor.runtime.intake.mqtt.direct_client import MESSAGES_A_TURN, DirectClient
 from monitor.runtime.intake.mqtt.loss import in_words

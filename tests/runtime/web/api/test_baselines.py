@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer, make_mocked_request
 
 from monitor.bench.alone import bench_calibration
-from monitor.config import Http
+from monitor.config.configuration import Http
 from monitor.runtime.baselines.history import Source
 from monitor.runtime.web.permission import Permission
 from monitor.runtime.web.server import make_app

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from aiohttp.test_utils import TestServer
 
-from monitor.config import Http
+from monitor.config.configuration import Http
 from monitor.runtime.history.cells import QUANTITIES
 from monitor.runtime.history.desk import identity_of
 from monitor.runtime.web.api.history import KEPT, Answers, Healthy, History

@@ -9,7 +9,7 @@ import pytest
 from aiohttp.test_utils import TestServer
 from openapi_spec_validator import validate
 
-from monitor.config import Http
+from monitor.config.configuration import Http
 from monitor.runtime.web.api.openapi import PATH
 from monitor.runtime.web.permission import TOKEN_HEADER
 from monitor.runtime.web.server import make_app

@@ -11,7 +11,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as text_families
 from prometheus_client.samples import Sample
 
-from monitor.config import Http
+from monitor.config.configuration import Http
 from monitor.runtime.lanes.histogram import Histogram
 from monitor.runtime.web.metrics.exposition import (
     MetricsPage,

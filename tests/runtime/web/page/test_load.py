@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from aiohttp.test_utils import TestServer
 
-from monitor.config import Http
+from monitor.config.configuration import Http
 from monitor.runtime.web.page.routes import PAGE
 from monitor.runtime.web.page.stream import CLIENT_LIMIT
 from monitor.runtime.web.server import make_app

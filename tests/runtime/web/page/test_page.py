@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web as aioweb
 from aiohttp.test_utils import BaseTestServer, TestServer
 
-from monitor.config import Http
+from monitor.config.configuration import Http
 from monitor.core.learning.sensitivity import stated
 from monitor.core.scoring.plausibility import Refusal, code
 from monitor.quantities import spoken_duration

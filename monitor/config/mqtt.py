@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from monitor.config_section import SecretFile, Section
-from monitor.config_tls import Tls
+from monitor.config.section import SecretFile, Section
+from monitor.config.tls import Tls
 from monitor.quantities import Bytes, Seconds
 
 

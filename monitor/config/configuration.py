@@ -11,10 +11,10 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from monitor.config_kafka import Kafka
-from monitor.config_mqtt import Mqtt
-from monitor.config_section import SecretFile, Section
-from monitor.config_sensors import Sensor
+from monitor.config.kafka import Kafka
+from monitor.config.mqtt import Mqtt
+from monitor.config.section import SecretFile, Section
+from monitor.config.sensors import Sensor
 from monitor.core.condition_values import CONDITIONS_IN_ALL
 from monitor.core.messages.decode import SPARKPLUG
 from monitor.core.messages.topics import TopicPattern

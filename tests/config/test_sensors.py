@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.config_file import parse_config
+from monitor.config.file import parse_config
 from monitor.errors import ConfigurationError
 
 SENSOR = "- {topic: 'a/{machine}', payload: {format: float32}, sampling_rate_hz: 1, conditions: <conditions>}\n"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from monitor.config import Config
-from monitor.config_file import parse_config, with_own_place
+from monitor.config.configuration import Config
+from monitor.config.file import parse_config, with_own_place
 from tests.support.programs import ROOT
 
 SENSOR = "sensors: [{topic: a, payload: {format: float32}, sampling_rate_hz: 1, unit: g}]\n"

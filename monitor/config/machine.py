@@ -9,7 +9,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from monitor.config_section import Section
+from monitor.config.section import Section
 from monitor.core.diagnosis.bearings import (
     GEOMETRY,
     ORDERS,

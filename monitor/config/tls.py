@@ -7,7 +7,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from monitor.config_section import SecretFile, Section
+from monitor.config.section import SecretFile, Section
 
 
 class Tls(Section):

@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from monitor.config import Config
+from monitor.config.configuration import Config
 from monitor.errors import ConfigurationError
 from monitor.shipped import model_directory
 

@@ -9,8 +9,8 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from monitor.config_machine import Machine
-from monitor.config_section import Section
+from monitor.config.machine import Machine
+from monitor.config.section import Section
 from monitor.core.condition_values import LONGEST_CONDITION_NAME
 from monitor.core.messages.decode import FORMATS, SPARKPLUG
 from monitor.core.messages.sparkplug.addresses import require_metric_topic

@@ -19,8 +19,8 @@ import yaml
 from pydantic import BaseModel, BeforeValidator
 from pydantic.fields import FieldInfo
 
-from monitor.config import Config
-from monitor.config_section import Section
+from monitor.config.configuration import Config
+from monitor.config.section import Section
 from monitor.quantities import DURATION, SIZE, seconds, size_bytes, written_duration, written_size
 
 HEAD = """\

@@ -1,11 +1,11 @@
-"""Facts of a machine in the configuration: what they mean, beside their mistakes (``test_config_errors``)."""
+"""Facts of a machine in the configuration: what they mean, beside their mistakes (``test_errors``)."""
 
 from pathlib import Path
 
 import pytest
 
-from monitor.config import Config
-from monitor.config_file import parse_config
+from monitor.config.configuration import Config
+from monitor.config.file import parse_config
 from monitor.runtime.scorable import doubts
 
 SENSOR = """

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.config_file import parse_config, read_config
+from monitor.config.file import parse_config, read_config
 from monitor.core.messages.decode import FORMATS
 from monitor.errors import ConfigurationError
 from monitor.shipped import shipped

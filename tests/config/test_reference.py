@@ -9,9 +9,9 @@ from jsonschema import Draft202012Validator, ValidationError
 from pydantic import TypeAdapter
 
 from monitor.cli.main import group
-from monitor.config import Config
-from monitor.config_file import parse_config
-from monitor.config_reference import Key, example, keys, readme
+from monitor.config.configuration import Config
+from monitor.config.file import parse_config
+from monitor.config.reference import Key, example, keys, readme
 from monitor.quantities import seconds, size_bytes, spoken_duration, written_duration, written_size
 from tests.support.programs import ROOT
 

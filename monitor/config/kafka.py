@@ -9,8 +9,8 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from monitor.config_section import SecretFile, Section
-from monitor.config_tls import Tls
+from monitor.config.section import SecretFile, Section
+from monitor.config.tls import Tls
 from monitor.quantities import Bytes
 
 ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9]([A-Za-z0-9_.-]{0,252}[A-Za-z0-9])?)(:(\d{1,5}))?")

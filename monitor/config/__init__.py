@@ -1,0 +1,1 @@
+"""The configuration: what its keys mean, and its file."""
