@@ -214,6 +214,15 @@ class History(_Frozen):
         now = () if self.baseline is None else (self.baseline,)
         return self.model_copy(update={"baselines": now, "request": None})
 
+    def with_older(self, other: "History | None") -> "History":
+        """The history with those baselines of another one that it lacks, as far as there is room."""
+        own = {one.number for one in self.baselines}
+        lacked = [] if other is None else [one for one in other.baselines if one.number not in own]
+        room = KEPT_BASELINES - len(own)
+        older = [one for one in reversed(lacked) if not one.provisional][:room]
+        together = sorted([*older, *self.baselines], key=lambda one: one.number)
+        return self.model_copy(update={"baselines": tuple(together)})
+
     def since(self, change: Change, **values: Any) -> "History":
         """The history after a change, with some values replaced."""
         values["changes"] = (*values.get("changes", self.changes), change)[-KEPT_CHANGES:]

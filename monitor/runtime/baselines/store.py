@@ -219,15 +219,18 @@ class Store:
             self._write(path, file.read_bytes())
             return self._add(history, path, ("imported", asked), source)
 
-    def replace(self, history: History, calibration: bytes) -> None:
+    def replace(self, history: History, calibration: bytes | None) -> None:
         """Have what another daemon has of a channel: its history, and the calibration file of its current baseline.
+
+        Older baselines stay here, as far as it has none of the same number.
 
         Raises:
             MonitorError: it cannot be written; nothing is changed.
         """
         with self._writing:
-            self._write(self._path(history.file_name(history.current or 0)), calibration)
-            self._save(history)
+            if calibration is not None:
+                self._write(self._path(history.file_name(history.current or 0)), calibration)
+            self._save(history.with_older(self.history(history.labels)))
 
     def accept(self, labels: dict[str, str], asked: Asked) -> History:
         """Confirm the current baseline: it is not provisional any more, and no request is left.

@@ -86,12 +86,14 @@ def bring(store: Store, labels: dict[str, str], file: Path, asked: Asked, histor
 
 
 def packed(store: Store, history: History) -> bytes:
-    """A channel's current baseline and its history as one document.
+    """A channel's current baseline, if it has one, its history and what was asked of it as one document.
 
     Raises:
         ArtefactError: the calibration file cannot be read.
     """
-    return json.dumps(json.loads(history.exported.text())).encode() + b"\n" + store.file_bytes(history)
+    moved = history.exported.model_copy(update={"request": history.request})
+    file = b"" if history.baseline is None else store.file_bytes(history)
+    return json.dumps(json.loads(moved.text())).encode() + b"\n" + file
 
 
 def take_over(store: Store, document: bytes) -> bool:
@@ -107,10 +109,13 @@ def take_over(store: Store, document: bytes) -> bool:
     except ValidationError as error:
         raise ArtefactError(f"it is not a baseline ({error.errors()[0]['msg']})") from error
     before = store.history(history.labels)
-    if history.baseline is None or not history.changes:
+    if not history.changes:
         raise ArtefactError("it is not a baseline (its history is empty)")
     if before is not None and before.changes and before.changes[-1].at_s >= history.changes[-1].at_s:
         return False
+    if history.baseline is None:  # it was asked to learn before it had one
+        store.replace(history, None)
+        return True
     with TemporaryDirectory() as folder:
         file = Path(folder) / "calibration.npz"
         file.write_bytes(calibration)

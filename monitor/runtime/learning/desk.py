@@ -54,8 +54,8 @@ from monitor.runtime.learning.one_channel import (
     source_of,
 )
 from monitor.runtime.learning.process import LearnerProcess
-from monitor.runtime.learning.progress import bursts_of
 from monitor.runtime.learning.report import Restarts, report, report_bursts, report_stuck
+from monitor.runtime.learning.travel import Travel
 from monitor.runtime.logs import RepeatedLog
 
 LOG = logging.getLogger(__name__)
@@ -114,8 +114,7 @@ class LearningDesk:
         self._of_channel: dict[int, ChannelLearning] = {}
         """By the identity of the channel."""
         self._by_number: dict[int, ChannelLearning] = {}
-        self._bursts = bursts_of(self._folder)
-        """The bursts of channels that learned in an earlier run, by the names of their files."""
+        self.travel = Travel(self._folder, lambda channel: self._of_channel.get(id(channel)))
         self._most = 0
         """Most channels that learned at a time."""
         self._useless: set[str] = set()
@@ -137,7 +136,7 @@ class LearningDesk:
         provisional = is_provisional(channel, calibration, history)
         useless = provisional and slug in self._useless
         learned = None if calibration is None or useless else burst_of(calibration)
-        channel.burst = learned or channel.burst or self._bursts.get(slug)
+        channel.burst = learned or channel.burst or self.travel.bursts.get(slug)
         if calibration is None or not provisional:
             return calibration
         plain = row_order(channel.row, channel.sensor, shape, scoring, None, channel.burst)
@@ -179,6 +178,7 @@ class LearningDesk:
             next(self._numbers), channel, labels, about, order, names,
             block_samples / channel.sensor.sampling_rate_hz, block_samples, model_sha256,
             extending=history is not None and history.request is not None and history.request.what == "extend",
+            brought=self.travel.brought(slug_of(labels)),
         )  # fmt: skip
         calibration = channel.calibration
         if calibration is not None and not channel.provisional:
@@ -282,7 +282,7 @@ class LearningDesk:
             case Opened():
                 self._opened(one, answer)
             case HeadFitted():
-                one.phase, one.level_mps2 = Phase.GATHERING, answer.level_mps2
+                one.phase, one.level_mps2, one.digest = Phase.GATHERING, answer.level_mps2, answer.digest
                 one.until_s = 0.0  # it was the end of the turn
                 self._tell_worker(one, answer.head)
             case Calibrated():

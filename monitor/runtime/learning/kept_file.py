@@ -76,6 +76,12 @@ class KeptFile:
         """Number of records."""
         self.following = 0
         """Place after the last record."""
+        self.last_at_s = 0.0
+        """UNIX seconds at which the last interval ended; 0: there is none."""
+        self.head = ""
+        """Digest of its head."""
+        self.torn_bytes = 0
+        """Bytes at the end of what was read that are no record."""
 
     @classmethod
     def create(cls, path: Path, about: About, fitted: Fitted, level_mps2: float) -> Self:
@@ -85,7 +91,9 @@ class KeptFile:
             OSError: it cannot be written; an old one stays.
         """
         made = cls(path, about, level_mps2)
-        write_atomically(path, made._head(fitted))
+        data = made._head(fitted)
+        write_atomically(path, data)
+        made.head = _digest(data)
         return made
 
     @classmethod
@@ -99,15 +107,26 @@ class KeptFile:
         """
         with path.open("rb") as file:
             data = file.read(MOST_BYTES + 1)
+        found = cls.of(path, data)
+        if found.torn_bytes:
+            with path.open("r+b") as file:
+                file.truncate(len(data) - found.torn_bytes)
+        return found
+
+    @classmethod
+    def of(cls, path: Path, data: bytes) -> Self:
+        """The file that is at ``path``, or will be, with these contents; what is torn at their end does not count.
+
+        Raises:
+            ValueError: it is of another version, or is damaged; the message says which.
+        """
         about, _, level_mps2 = _read_head(data)
         found = cls(path, about, level_mps2)
-        start = _start(data)
-        records = found._checked(data[start:])
-        if start + records.nbytes < len(data):
-            with path.open("r+b") as file:
-                file.truncate(start + records.nbytes)
-        found.count = len(records)
-        found.following = int(records["place"][-1]) + 1 if len(records) else 0
+        body = data[_start(data) :]
+        records = found._checked(body)
+        found.count, found.head, found.torn_bytes = len(records), _digest(data), len(body) - records.nbytes
+        if found.count:
+            found.following, found.last_at_s = int(records["place"][-1]) + 1, float(records["at_s"][-1])
         return found
 
     def append(self, records: Records, seen: int) -> None:
@@ -132,7 +151,7 @@ class KeptFile:
                 file.truncate(before)
                 raise
         self.count += len(records.place)
-        self.following = int(records.place[-1]) + 1
+        self.following, self.last_at_s = int(records.place[-1]) + 1, float(records.at_s[-1])
         if self.count > MOST_INTERVALS:
             self._thin(max(seen, self.following))
 
@@ -234,6 +253,11 @@ def _read_head(data: bytes) -> tuple[About, Fitted, float]:
         return about, Fitted(of_head, text["trust"], text["linear_trust"]), text["level_mps2"]
     except (KeyError, TypeError, OSError, zipfile.BadZipFile) as error:
         raise ValueError(f"its head is inconsistent: {error}") from error
+
+
+def _digest(data: bytes) -> str:
+    """The digest of the head of a file that is in order."""
+    return data[len(MAGIC) : data.index(b"\n")].split(b" ")[1].decode()
 
 
 def _start(data: bytes) -> int:

@@ -7,17 +7,14 @@ So a kill loses seconds. Does not handle: when what is to be done (``desk``).
 """
 
 import contextlib
-import json
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from monitor.atomic_file import write_atomically
 from monitor.core.arrays import Bool, Float64
 from monitor.core.learning.bursts import Burst
 from monitor.core.learning.gather import Gathered
@@ -26,9 +23,11 @@ from monitor.core.scoring.bands import layout
 from monitor.core.scoring.conditions import logarithms
 from monitor.errors import RecordingError
 from monitor.runtime.lanes import child
+from monitor.runtime.learning.arrived import arrived, consumed, install
 from monitor.runtime.learning.kept_file import About, KeptFile, Records
 from monitor.runtime.learning.messages import (
     CHANGED,
+    NOT_COME,
     Answer,
     Calibrate,
     Calibrated,
@@ -42,7 +41,7 @@ from monitor.runtime.learning.messages import (
     Unable,
     Unsaved,
 )
-from monitor.runtime.learning.progress import PROGRESS, read_progress
+from monitor.runtime.learning.progress import PROGRESS, HowFar, read_progress, write_progress
 
 NICENESS = 19
 """Nice value: learning takes what nobody else wants."""
@@ -65,15 +64,10 @@ class _Learning:
     known: int = 0
 
     @property
-    def progress(self) -> dict[str, Any]:
+    def progress(self) -> HowFar:
         """How far it is, as it is saved."""
-        return {
-            "key": self.about.key,
-            "seen": self.seen,
-            "left_out": self.left_out,
-            "burst": self.burst,
-            "known": self.known,
-        }
+        head = "" if self.file is None else self.file.head
+        return HowFar(self.about.key, self.seen, self.left_out, self.burst, self.known, head)
 
 
 class Learner:
@@ -115,7 +109,7 @@ class Learner:
         for one in self._learnings.values():
             self._before[one.path.stem] = one.progress
         try:
-            write_atomically(self._folder / PROGRESS, json.dumps(self._before).encode())
+            write_progress(self._folder / PROGRESS, self._before)
         except OSError as error:
             self._tell(Unsaved(0, f"{self._folder / PROGRESS}: {error.strerror or error}"))
 
@@ -123,7 +117,7 @@ class Learner:
         path = self._folder / f"{job.name}.learning"
         of = layout(job.block_samples)
         one = _Learning(path, About(job.key, job.names, of.raw), of.bands, burst=job.burst)
-        problem = self._take_up(one)
+        problem = self._take_up(one, job.brought)
         if one.file is not None and job.extend and not one.known and one.file.count:
             one.file.close_up()
             one.seen = one.known = one.file.following
@@ -139,30 +133,50 @@ class Learner:
         if one.file is None:
             self._tell(Opened(job.number, None, 0.0, one.seen, one.left_out, problem))
             return
-        head = one.file.fitted().head
-        self._tell(Opened(job.number, head, one.file.level_mps2, one.seen, one.left_out, problem, one.known))
+        head, file = one.file.fitted().head, one.file
+        kept = one.seen, one.left_out, problem, one.known, file.head
+        self._tell(Opened(job.number, head, file.level_mps2, *kept))
         if one.known:
             self.save(now=True)  # the numbers of its intervals are new
 
-    def _take_up(self, one: _Learning) -> str:
-        """Use what an earlier run kept; returns why not, or nothing."""
+    def _take_up(self, one: _Learning, brought: HowFar | None) -> str:
+        """Use what an earlier run kept, or another worker, whatever is newer; returns why not, or nothing."""
+        file, problem = self._own(one)
+        brought = brought if brought is not None and brought.key == one.about.key else None
+        came = arrived(self._folder, one.path)
+        if came is not None and came.file.about == one.about and (file is None or came.file.last_at_s > file.last_at_s):
+            file, problem = came.file, ""
+        if brought is not None and file is not None and file.head != brought.head:
+            file = None
+        if file is None:
+            return problem or (NOT_COME if brought is not None and brought.head else "")
+        if came is not None and file is came.file:
+            try:
+                install(came)
+            except OSError as error:
+                return f"{one.path}: {error.strerror or error}"
+            self._before[one.path.stem] = came.how_far
+        consumed(self._folder, one.path)
+        one.file, one.seen = file, file.following
+        for before in (self._before.get(one.path.stem), brought):
+            if before is not None and before.key == one.about.key and before.head in {"", file.head}:
+                if before is brought and brought.known != one.known:
+                    continue  # its intervals have other numbers
+                one.seen, one.left_out = max(one.seen, before.seen), before.left_out
+                one.known = before.known
+        return ""
+
+    def _own(self, one: _Learning) -> tuple[KeptFile | None, str]:
+        """What an earlier run kept of a channel, or why it cannot be used."""
         try:
             file = KeptFile.open(one.path)
         except FileNotFoundError:
-            return ""
+            return None, ""
         except (OSError, ValueError) as error:
             with contextlib.suppress(OSError):
                 one.path.replace(one.path.with_suffix(".bad"))
-            return str(error)
-        if file.about != one.about:
-            return CHANGED
-        one.file = file
-        before = self._before.get(one.path.stem, {})
-        known = before.get("key") == one.about.key
-        one.seen = max(file.following, int(before["seen"])) if known else file.following
-        one.left_out = tuple(before["left_out"]) if known else ()
-        one.known = before["known"] if known else 0
-        return ""
+            return None, str(error)
+        return (file, "") if file.about == one.about else (None, CHANGED)
 
     def _create(self, one: _Learning, job: Open) -> None:
         if job.fitted is not None:
@@ -220,7 +234,7 @@ class Learner:
         fitted = fit_head(job.blocks, CANDIDATES if job.foreseen else CANDIDATES[:1])
         level = float(np.sqrt(np.mean(np.concatenate([np.mean(each.signal**2, axis=1) for each in job.blocks]))))
         one.file = KeptFile.create(one.path, one.about, fitted, level)
-        self._tell(HeadFitted(job.number, fitted.head, level))
+        self._tell(HeadFitted(job.number, fitted.head, level, one.file.head))
 
     def _calibrate(self, job: Calibrate) -> None:
         from monitor.core.learning.condition_fit import keeps_moving, novelty

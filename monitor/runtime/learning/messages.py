@@ -9,9 +9,13 @@ from monitor.core.learning.gather import Gathered
 from monitor.core.learning.head_fit import Fitted
 from monitor.core.scoring.calibration import Calibration
 from monitor.core.scoring.head import Head
+from monitor.runtime.learning.progress import HowFar
 
 CHANGED = "the channel has changed since"
 """Why a file is not used that was made under another key."""
+
+NOT_COME = "what the worker before kept of the channel did not come along"
+"""Why a channel that another worker had begins anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,8 @@ class Open:
     """What the sensor sends at a time; None: a stream."""
     extend: bool = False
     """Whether what comes now extends what is kept."""
+    brought: HowFar | None = None
+    """How far another worker was with the channel, which it had last; None: it had not, or that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +113,8 @@ class Opened:
     """Why a file that was there is not used; empty: it is, or there was none."""
     known: int = 0
     """Intervals of those seen that made the baseline that is extended."""
+    digest: str = ""
+    """Digest of the head; empty: there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +127,8 @@ class HeadFitted:
     """The head."""
     level_mps2: float
     """RMS of the blocks."""
+    digest: str
+    """Digest of the head."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from monitor.runtime.baselines.history import History, Source, slug_of
 from monitor.runtime.intake.channel import Channel, Progress
 from monitor.runtime.lanes.orders import Configure, Gather, TakeTurn
 from monitor.runtime.learning.messages import Calibrate, Calibrated, Open, Opened
+from monitor.runtime.learning.progress import HowFar
 
 MARKS = (1, 4, 24, 72)
 """When provisional calibrations are made, in multiples of ``learning.minimum``: after 1 h, 4 h, 1 day and 3 days. More
@@ -85,8 +86,14 @@ class ChannelLearning:
     block_samples: int
     model_sha256: str
     extending: bool
+    brought: HowFar | None = None
+    """How far another worker was with it, until it is taken up here."""
     fitted: Fitted | None = None
     level_mps2: float = 0.0
+    digest: str = ""
+    """Digest of its head; empty: none is fitted yet."""
+    known: int = 0
+    """Intervals of those seen that made the baseline that is extended."""
     phase: Phase = Phase.OPENING
     seen: int = 0
     left_out: tuple[int, ...] = ()
@@ -157,7 +164,15 @@ class ChannelLearning:
         key = json.dumps(self.about)
         burst = self.channel.burst
         about = (self.names, self.block_samples, self.fitted, self.level_mps2, burst)
-        return Open(self.number, self.name, key, *about, extend=self.extending)
+        return Open(self.number, self.name, key, *about, extend=self.extending, brought=self.brought)
+
+    @property
+    def how_far(self) -> HowFar | None:
+        """How far it is; None: that is not known yet."""
+        if self.phase is Phase.OPENING:
+            return None
+        key = json.dumps(self.about)
+        return HowFar(key, self.seen, self.left_out, self.channel.burst, self.known, self.digest)
 
     def gather(self, settings: Settings, head: Head | None) -> Gather:
         """The order to its worker; ``head``: None if it has none yet, or that of its calibration."""
@@ -208,6 +223,7 @@ class ChannelLearning:
     def opened(self, answer: Opened, settings: Settings) -> None:
         """Take note of what the learner has kept; a baseline of which nothing is kept cannot be extended."""
         self.seen, self.left_out, self.level_mps2 = answer.seen, answer.left_out, answer.level_mps2
+        self.digest, self.known, self.brought = answer.digest, answer.known, None
         self.extending = self.extending and answer.known > 0
         self.due_s = self.mark(settings, self.learned_s if self.channel.provisional else 0.0)
         if self.extending:

@@ -11,6 +11,8 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Protocol
 
+import numpy as np
+
 from monitor.config.configuration import Config
 from monitor.core.arrays import Arrays
 from monitor.core.resume import AT, NOWHERE, PREFIX
@@ -18,9 +20,9 @@ from monitor.runtime.baselines.store import Store
 from monitor.runtime.baselines.transfer import packed, take_over
 from monitor.runtime.intake.channel import Channel
 from monitor.runtime.intake.ingest import Ingest
-from monitor.runtime.intake.kafka.ownership import Baseline, Document
+from monitor.runtime.intake.kafka.ownership import Document
 from monitor.runtime.intake.kafka.positions import Position
-from monitor.runtime.intake.kafka.state_topic import KeptState
+from monitor.runtime.intake.kafka.state_topic import Belonging, KeptState, Kind
 from monitor.runtime.lanes.lane import Lane
 from monitor.runtime.state.file import Known, Table, pack, unpack
 from monitor.runtime.state.memory import ANSWER_S, COUNTED, Memory, Place, Workers, questions
@@ -28,6 +30,9 @@ from monitor.runtime.state.memory import ANSWER_S, COUNTED, Memory, Place, Worke
 WARMUP = 1.0
 """Time constants of the level that are read again, beside a window. Fewer: where the network's state does not fit, the
 first scores elsewhere differ more. More: a channel that moves is scored again later."""
+
+LEARNING = "learning"
+"""Name of the array with how far a channel is that learns."""
 
 Asked = tuple[Workers, list[Channel], "Future[Arrays]"]
 
@@ -42,6 +47,25 @@ class Scores(Protocol):
         """The same, blocking."""
 
 
+class Learning(Protocol):
+    """Knows what channels learn from: :class:`monitor.runtime.learning.travel.Travel`."""
+
+    def progress(self, channel: Channel) -> bytes:
+        """How far a channel is, as a document; empty: it does not learn."""
+
+    def bring(self, labels: Mapping[str, str], progress: bytes) -> None:
+        """Take note of how far a channel is that comes from another worker."""
+
+    def mark(self, labels: Mapping[str, str]) -> str:
+        """Text that is the same while the file of a channel is; empty: it has none."""
+
+    def packed(self, channel: Channel, labels: Mapping[str, str]) -> bytes:
+        """What is kept of a channel; raises MonitorError."""
+
+    def keep(self, document: bytes) -> None:
+        """Keep what another worker packed; raises MonitorError."""
+
+
 class Moving:
     """Gives and takes the state of a daemon's channels; see :class:`monitor.runtime.intake.kafka.ownership.Owner`."""
 
@@ -53,6 +77,7 @@ class Moving:
         config: Callable[[], Config],
         scores: Scores,
         store: Store,
+        learning: Learning,
     ) -> None:
         """Move nothing yet.
 
@@ -63,9 +88,10 @@ class Moving:
             config: returns the running configuration.
             scores: writes the scores, whose topic must have an interval before the state says that it was scored.
             store: has the baselines.
+            learning: has what channels learn from.
         """
         self._memory, self._ingest, self._lanes, self._config = memory, ingest, lanes, config
-        self._scores, self._store = scores, store
+        self._scores, self._store, self._learning = scores, store, learning
 
     def follow(self, latest: Callable[[str], KeptState | None]) -> None:
         """Give a channel that comes with a message the evidence and the alarm state that are known of it.
@@ -86,7 +112,7 @@ class Moving:
         if self._is_gone(known):
             return None
         self._lanes()[channel.model].lane.rings.start_context(channel.row, max(0, kept.position.next))
-        return known, _without(table, PREFIX), 0
+        return known, _without(table, PREFIX, LEARNING), 0
 
     def attend(self) -> None:
         """Have the workers keep from now on where another one can go on, so that the first interval counts."""
@@ -130,6 +156,9 @@ class Moving:
             ValueError: the value is no state.
         """
         known, table = _of_one(value)
+        if LEARNING in table.arrays:
+            labels = dict(each.split("=", 1) for each in known.labels)
+            self._learning.bring(labels, table.arrays.pop(LEARNING).tobytes())
         at = int(table.arrays[AT][0]) if AT in table.arrays and table.arrays[AT].shape == (1,) else NOWHERE
         if self._is_gone(known):
             return None
@@ -145,25 +174,47 @@ class Moving:
         rings.start_context(channel.row, position.sample + channel.lead_samples)
         return max(0, at - position.sample) / channel.sensor.sampling_rate_hz
 
-    def baselines(self, topics: Collection[str]) -> list[Baseline]:
-        """The baselines of the channels of topics; on any thread."""
-        names, found = self._config().label_names, list[Baseline]()
-        for channel in list(self._ingest.channels.values()):
-            labels = dict(zip(names, channel.labels, strict=True))
-            history = self._store.history(labels) if channel.topic in topics else None
-            if history is not None and history.baseline is not None and channel.sensor.calibration_of(labels) is None:
-                mark = f"{history.changes[-1].at_s if history.changes else 0.0:.6f} {history.current}"
-                found.append(Baseline(channel.name, channel.topic, mark, partial(packed, self._store, history)))
+    def baselines(self, topics: Collection[str]) -> list[Belonging]:
+        """The baselines of the channels of topics, and what was asked of them; on any thread."""
+        found: list[Belonging] = []
+        for channel, labels in self._labelled(topics):
+            history = self._store.history(labels)
+            if history is not None and history.changes and channel.sensor.calibration_of(labels) is None:
+                mark, value = f"{history.changes[-1].at_s:.6f} {history.current}", partial(packed, self._store, history)
+                found.append(Belonging(Kind.BASELINE, channel.name, channel.topic, mark, value))
         return found
 
-    def learned(self, value: bytes) -> None:
-        """Keep a baseline that another worker has written; on a thread.
+    def learning(self, topics: Collection[str]) -> Iterator[Belonging]:
+        """What the channels of topics learn from, in the order of the topics; on any thread."""
+        by_topic: dict[str, list[tuple[Channel, dict[str, str]]]] = {topic: [] for topic in topics}
+        for channel, labels in self._labelled(topics):
+            by_topic[channel.topic].append((channel, labels))
+        for topic, present in by_topic.items():
+            for channel, labels in present:
+                mark = self._learning.mark(labels)
+                if not mark and channel.learning is not None:
+                    continue  # it will soon have a file
+                value = partial(self._learning.packed, channel, labels)
+                yield Belonging(Kind.LEARNING, channel.name, topic, mark, value)
+
+    def _labelled(self, topics: Collection[str]) -> Iterator[tuple[Channel, dict[str, str]]]:
+        names = self._config().label_names
+        for channel in list(self._ingest.channels.values()):
+            if channel.topic in topics:
+                yield channel, dict(zip(names, channel.labels, strict=True))
+
+    def keep(self, kind: Kind, value: bytes) -> None:
+        """Keep what another worker has written of a channel; on a thread.
 
         Raises:
-            MonitorError: it is none, or cannot be kept.
+            MonitorError: it is no such thing, or cannot be kept.
         """
-        if self._config().state_dir is not None:
+        if self._config().state_dir is None:
+            return
+        if kind is Kind.BASELINE:
             take_over(self._store, value)
+        else:
+            self._learning.keep(value)
 
     def _is_gone(self, known: Known) -> bool:
         """Whether a channel has sent nothing for so long that it is forgotten."""
@@ -193,7 +244,7 @@ class Moving:
                 warmup * lane.shape.block_samples,
                 known.last_sample_at_s,
                 (at, channel.event, channel.key),
-                partial(_packed, known, kept, i),
+                partial(_packed, known, kept, i, self._learning.progress(channel)),
             )
 
 
@@ -219,6 +270,9 @@ def _without(table: Table, *beginnings: str) -> Table:
     return Table(table.channels, arrays)
 
 
-def _packed(known: Known, arrays: Arrays, i: int) -> bytes:
-    head, data = pack([Table([known.line()], {name: array[i : i + 1] for name, array in arrays.items()})])
+def _packed(known: Known, arrays: Arrays, i: int, learning: bytes) -> bytes:
+    own = {name: array[i : i + 1] for name, array in arrays.items()}
+    if learning:
+        own[LEARNING] = np.frombuffer(learning, np.uint8)[None]
+    head, data = pack([Table([known.line()], own)])
     return head + data

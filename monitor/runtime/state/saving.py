@@ -13,7 +13,7 @@ from monitor.runtime.internal_errors import InternalErrors, Where
 from monitor.runtime.lanes.workers import Inference
 from monitor.runtime.state import absent
 from monitor.runtime.state.memory import SAVE_PERIOD_S, Memory
-from monitor.runtime.state.moving import Moving, Scores
+from monitor.runtime.state.moving import Learning, Moving, Scores
 
 SAVE_REST = 4.0
 """Pause after a save that an alarm caused, in multiples of its duration, so saving takes at most a fifth of the time.
@@ -47,14 +47,15 @@ class Saving:
         self.wanted = asyncio.Event()
         """Set when an alarm state changed since the last save."""
 
-    def moving(self, scores: Scores, store: Store) -> Moving:
-        """The same state, with their baselines, for channels that move to another worker.
+    def moving(self, scores: Scores, store: Store, learning: Learning) -> Moving:
+        """The same state, with what belongs to it, for channels that move to another worker.
 
         Args:
             scores: writes what was scored of them.
             store: has the baselines.
+            learning: has what channels learn from.
         """
-        return Moving(self._memory, self._ingest, self._lanes, self._config, scores, store)
+        return Moving(self._memory, self._ingest, self._lanes, self._config, scores, store, learning)
 
     async def run(self) -> None:
         """Save until cancelled."""

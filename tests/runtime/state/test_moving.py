@@ -19,7 +19,7 @@ from monitor.runtime.intake.channel import Channel
 from monitor.runtime.intake.ingest import Ingest
 from monitor.runtime.intake.kafka.ownership import Document
 from monitor.runtime.intake.kafka.positions import Position
-from monitor.runtime.intake.kafka.state_topic import KeptState
+from monitor.runtime.intake.kafka.state_topic import KeptState, Kind
 from monitor.runtime.lanes.orders import Configure, Keep
 from monitor.runtime.state.file import Known, Table, pack
 from monitor.runtime.state.memory import Memory
@@ -56,8 +56,9 @@ class Daemon:
         self.store = Store(folder, lambda: NOW_S)
         self.ingest = Ingest(self.config, {"default": lane.rings}, self._new, lambda: 100.0)
         self.moving = Moving(
-            self.memory, self.ingest, lambda: {"default": self.workers}, lambda: self.config, self, self.store
+            self.memory, self.ingest, lambda: {"default": self.workers}, lambda: self.config, self, self.store, self
         )
+        self.learned: dict[str, bytes] = {}
         self.scores: dict[int, float] = {}
         self.workers.worker.obey(Keep(1, calibration))
 
@@ -69,6 +70,21 @@ class Daemon:
 
     async def settled(self) -> None:
         """There is no topic of scores."""
+
+    def progress(self, channel: Channel) -> bytes:
+        return self.learned.get(channel.name, b"")
+
+    def bring(self, labels: Mapping[str, str], progress: bytes) -> None:
+        self.learned["/".join(labels.values())] = progress
+
+    def mark(self, labels: Mapping[str, str]) -> str:
+        return "1" if "/".join(labels.values()) in self.learned else ""
+
+    def packed(self, channel: Channel, labels: Mapping[str, str]) -> bytes:
+        return channel.name.encode() + self.learned["/".join(labels.values())]
+
+    def keep(self, document: bytes) -> None:
+        self.learned["kept"] = document
 
     def settle(self) -> None:
         self.settled_at = len(self.scores)
@@ -205,7 +221,7 @@ def test_a_baseline_moves_with_its_history_and_the_newer_one_stays(calibration: 
     [baseline] = first.moving.baselines({"plant/fan/x"})
     assert (baseline.key, baseline.topic) == ("fan/x", "plant/fan/x")
     assert first.moving.baselines({"plant/fan/y"}) == []
-    second.moving.learned(baseline.value())
+    second.moving.keep(Kind.BASELINE, baseline.value())
     for store in (second.store, Store(folders[1], lambda: NOW_S)):
         history = store.history(labels)
         assert history == first.store.history(labels)
@@ -215,14 +231,14 @@ def test_a_baseline_moves_with_its_history_and_the_newer_one_stays(calibration: 
     # Whoever has the channel by then changes it; what comes late changes nothing.
     second.store._now_s = lambda: NOW_S + 1
     second.store.accept(labels, Asked("ann", "it is fine"))
-    second.moving.learned(baseline.value())
+    second.moving.keep(Kind.BASELINE, baseline.value())
     accepted = second.store.history(labels)
     assert accepted is not None
     assert accepted.changes[-1].what == "accepted"
     second.send(samples()[:MESSAGE])
     [newer] = second.moving.baselines({"plant/fan/x"})
     assert newer.mark != baseline.mark
-    first.moving.learned(newer.value())
+    first.moving.keep(Kind.BASELINE, newer.value())
     assert first.store.history(labels) == accepted
 
 
@@ -245,13 +261,59 @@ def test_a_damaged_baseline_is_refused_and_changes_nothing(
     }
     second = Daemon(calibration, f"{TEXT}\nstate_dir: {tmp_path}", tmp_path / "two")
     with pytest.raises(ArtefactError):
-        second.moving.learned(damaged[damage])
+        second.moving.keep(Kind.BASELINE, damaged[damage])
     assert second.store.history(labels) is None
     assert not list(tmp_path.glob("two/**/*.npz"))
 
 
 def test_without_a_folder_for_baselines_none_are_kept(calibration: Calibration) -> None:
-    Daemon(calibration).moving.learned(b"whatever it is")
+    Daemon(calibration).moving.keep(Kind.BASELINE, b"whatever it is")
+
+
+def test_what_was_asked_of_a_channel_moves_and_older_baselines_stay(calibration: Calibration, tmp_path: Path) -> None:
+    text = f"{TEXT}\nstate_dir: {tmp_path}"
+    first, second = (Daemon(calibration, text, tmp_path / name) for name in ("one", "two"))
+    labels = {"machine": "fan", "axis": "x"}
+    for each in (first, second):
+        each.send(samples()[:MESSAGE])
+    first.store.ask(labels, "learn", Asked("ann", "overhauled"))  # it has no baseline yet
+    [asked] = first.moving.baselines({"plant/fan/x"})
+    second.moving.keep(Kind.BASELINE, asked.value())
+    assert second.store.history(labels) == first.store.history(labels)
+    now_s = NOW_S
+    for each in (first, first, first, second):
+        now_s += 1
+        each.store._now_s = lambda: now_s  # noqa: B023
+        each.store.learned(labels, calibration, model_sha256="0" * 64, source=Source())
+        [baseline] = each.moving.baselines({"plant/fan/x"})
+        (second if each is first else first).moving.keep(Kind.BASELINE, baseline.value())
+    for each in (first, second):
+        history = each.store.history(labels)
+        assert history is not None
+        assert [one.number for one in history.baselines] == [1, 2, 3, 4]
+    now_s += 1
+    second.store.ask(labels, "extend", Asked("ann", "runs faster now"))
+    [extending] = second.moving.baselines({"plant/fan/x"})
+    first.moving.keep(Kind.BASELINE, extending.value())
+    history = first.store.history(labels)
+    assert history is not None
+    assert history.request is not None
+    assert (history.request.what, history.current) == ("extend", 4)
+    first.store.revert(labels, Asked("ann", "it was fine"), 2)
+    assert first.store.current(labels, "0" * 64) is not None
+
+
+def test_how_far_a_channel_is_that_learns_goes_along_with_its_state(calibration: Calibration, tmp_path: Path) -> None:
+    first = begun(calibration, 150)
+    assert [each.mark for each in first.moving.learning(["plant/fan/x"])] == [""]
+    first.learned["fan/x"] = b"halfway"
+    [file] = first.moving.learning(["plant/fan/y", "plant/fan/x"])
+    assert (file.kind, file.key, file.topic, file.mark) == (Kind.LEARNING, "fan/x", "plant/fan/x", "1")
+    assert file.value() == b"fan/xhalfway"
+    second = Daemon(calibration, f"{TEXT}\nstate_dir: {tmp_path}")
+    assert second.moving.take(first.document().value(), position(0), rewinds=True) is not None
+    second.moving.keep(Kind.LEARNING, file.value())
+    assert second.learned == {"fan/x": b"halfway", "kept": b"fan/xhalfway"}
 
 
 def test_a_channel_whose_key_changed_the_partition_keeps_its_alarm(calibration: Calibration) -> None:

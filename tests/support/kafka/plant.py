@@ -66,6 +66,8 @@ class Plant:
     """Most seconds that it can send."""
     named: bool = True
     """Whether the configuration names the calibration."""
+    rest: str = ""
+    """More of the configuration."""
     sent: int = 0
     """Messages of each channel."""
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -135,7 +137,7 @@ class Plant:
             f"sensors: [{{topic: 'plant/{{machine}}/{{axis}}', payload: {{format: float32}}, unit: m/s2, "
             f"sampling_rate_hz: {RATE_HZ}{calibration}}}]\n"
             f"models: {{default: {self.model}}}\nlimits: {{buffer: 10s, channels: {self.channels}}}\n"
-            "inference: {workers: 1}\n"
+            f"inference: {{workers: 1}}\n{self.rest}"
         )
 
     @contextmanager

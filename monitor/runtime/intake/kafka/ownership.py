@@ -9,7 +9,7 @@ a partition is let go of. Does not handle: what the state of a channel holds (``
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Never, Protocol
 
@@ -18,7 +18,7 @@ from monitor.errors import MonitorError
 from monitor.runtime.intake.kafka.places import Place
 from monitor.runtime.intake.kafka.positions import Position
 from monitor.runtime.intake.kafka.records import Records
-from monitor.runtime.intake.kafka.state_topic import KeptState, StateTopic
+from monitor.runtime.intake.kafka.state_topic import Belonging, KeptState, Kind, StateTopic, key_of
 from monitor.runtime.intake.source import Receiver
 from monitor.runtime.kafka_client import said
 from monitor.runtime.logs import RepeatedLog
@@ -36,9 +36,17 @@ LEAST_REST = 4.0
 """Pause after a writing, in multiples of its duration, so that it takes at most a fifth of the time. Lower: a large
 plant is kept busy with it. Higher: more is scored again after a kill."""
 
-MOST_BASELINES = 20
-"""Most baselines that are written at a time. Fewer: it takes longer until all of a plant are there. More: what is
-written at a time is more than 1.6 MB."""
+MOST_AT_A_TIME = 20
+"""Most baselines, and most files of what channels learn from, that are written at a time. Fewer: it takes longer until
+all of a plant are there. More: what is written at a time is more than 10 MB."""
+
+LEARNING_S = 300.0
+"""Longest time between two looks at what a channel learns from; it begins with :data:`WRITE_S` and doubles. Shorter:
+more is written, up to 0.35 MB each time. Longer: after a kill more of what was gathered is missing elsewhere."""
+
+LEARNING_GOODBYE_S = 1.0
+"""Longest time in which what channels learn from is read and handed over before a partition is let go of. Shorter: of a
+large plant more is missing elsewhere. Longer: who gets the partition waits longer."""
 
 HELD_S = 30.0
 """Longest time for which partitions are held back while the state topic cannot be read. Shorter: a slow cluster costs
@@ -81,20 +89,6 @@ class Document:
     """Makes the bytes, on any thread."""
 
 
-@dataclass(frozen=True, slots=True)
-class Baseline:
-    """The baseline of a channel, to be written."""
-
-    key: str
-    """Name of the channel."""
-    topic: str
-    """Topic of its sensor."""
-    mark: str
-    """Equal where nothing has changed."""
-    value: Callable[[], bytes]
-    """Makes the bytes, on any thread; raises MonitorError if they cannot be read."""
-
-
 class Owner(Protocol):
     """Gives and takes the state of channels: :class:`monitor.runtime.state.moving.Moving`."""
 
@@ -110,14 +104,17 @@ class Owner(Protocol):
     def documents_now(self, topics: Collection[str]) -> list[Document]:
         """The same, blocking."""
 
-    def baselines(self, topics: Collection[str]) -> list[Baseline]:
+    def baselines(self, topics: Collection[str]) -> list[Belonging]:
         """The baselines of the channels of topics."""
 
-    def learned(self, value: bytes) -> None:
-        """Keep a baseline that another worker has written; on a thread.
+    def learning(self, topics: Collection[str]) -> Iterator[Belonging]:
+        """What the channels of topics learn from, in the order of the topics."""
+
+    def keep(self, kind: Kind, value: bytes) -> None:
+        """Keep what another worker has written of a channel; on a thread.
 
         Raises:
-            MonitorError: it is none, or cannot be kept.
+            MonitorError: it is no such thing, or cannot be kept.
         """
 
     def take(self, value: bytes, position: Position, *, rewinds: bool) -> float | None:
@@ -159,6 +156,7 @@ class Ownership:
         records.held = self._held.keys()  # as it is at any time
         self._generations: dict[Place, int] = {}
         self._written: dict[str, object] = {}
+        self._looks: dict[str, tuple[float, float]] = {}  # next look at what it learns from, and the pause behind it
         self._came = asyncio.Event()
         self._log = RepeatedLog(LOG, time.monotonic)
 
@@ -182,16 +180,16 @@ class Ownership:
                     self._log.warning("begin", f"channels that come wait: {error}")
                     await asyncio.sleep(RETRY_S)
 
-    async def learn(self) -> Never:
-        """Keep the baselines that other workers write, until cancelled."""
+    async def keep(self) -> Never:
+        """Keep the belongings that other workers write, until cancelled."""
         while True:
-            came = await self.topic.learned.get()
+            came = await self.topic.came.get()
             try:
-                await asyncio.to_thread(self._owner.learned, came.value)
+                await asyncio.to_thread(self._owner.keep, came.kind, came.value)
             except MonitorError as error:
                 self.topic.ignore(came.key, str(error))
             finally:
-                self.topic.learned.task_done()
+                self.topic.came.task_done()
 
     async def write(self) -> Never:
         """Write what changed every few seconds, until cancelled."""
@@ -202,7 +200,7 @@ class Ownership:
                     await self.topic.prepare()
                     changed = self._changed(await self._owner.documents(self._topics(self._generations)))
                     self._send(await asyncio.to_thread(_made, changed))
-                    await asyncio.to_thread(self._send_baselines, dict(self._generations), MOST_BASELINES)
+                    await asyncio.to_thread(self._send_belongings, dict(self._generations), MOST_AT_A_TIME)
                 except (MonitorError, TimeoutError) as error:
                     self._log.warning("write", f"states not written: {error}")
             took_s = time.monotonic() - began_s
@@ -214,7 +212,7 @@ class Ownership:
         if ours:
             try:
                 self._send(_made(self._changed(self._owner.documents_now(self._topics(ours)))))
-                self._send_baselines({place: self._generations[place] for place in ours})
+                self._send_belongings({place: self._generations[place] for place in ours})
                 self.topic.flush(GOODBYE_S)
             except (MonitorError, TimeoutError) as error:
                 LOG.warning("states not written before partitions go: %s", error)
@@ -228,6 +226,7 @@ class Ownership:
     def end(self) -> None:
         """Forget all partitions, with a consumer that has ended."""
         self.lose([*self._held, *self._generations])
+        self._looks.clear()
 
     def _topics(self, places: Collection[Place]) -> set[str]:
         return {topic for topic, place in self._records.keys.items() if place in places}
@@ -250,14 +249,36 @@ class Ownership:
             if position.place in self._generations:  # else it was let go of while the document was made
                 self.topic.write(key, position, value, generation)
 
-    def _send_baselines(self, generations: Mapping[Place, int], most: int | None = None) -> None:
-        """Write the baselines that changed, of the channels of partitions; on any thread."""
+    def _send_belongings(self, generations: Mapping[Place, int], most: int | None = None) -> None:
+        """Write what changed and belongs to the channels of partitions; on any thread.
+
+        Args:
+            generations: by partition.
+            most: most baselines, and most files of what channels learn from, of those whose turn it is; None: all, as
+                far as they are written in :data:`LEARNING_GOODBYE_S`.
+        """
         places = dict(self._records.keys)
         ours = {topic: generations[place] for topic, place in places.items() if place in generations}
-        known = self.topic.baselines
-        changed = [one for one in self._owner.baselines(ours) if known.get(one.key, (0, ""))[1] != one.mark]
-        for one in changed[:most]:
-            self.topic.write_baseline(one.key, one.mark, one.value(), ours[one.topic])
+        for one in [one for one in self._owner.baselines(ours) if self._changes(one)][:most]:
+            self._send_one(one, ours)
+        began_s, sent = time.monotonic(), 0
+        at_s = {topic: self._looks.get(topic, (0.0, WRITE_S))[0] for topic in ours}
+        due = sorted((topic for topic in ours if most is None or at_s[topic] <= began_s), key=at_s.__getitem__)
+        for one in self._owner.learning(due):
+            if sent == most or (most is None and time.monotonic() - began_s > LEARNING_GOODBYE_S):
+                break
+            _, pause_s = self._looks.get(one.topic, (0.0, WRITE_S))
+            self._looks[one.topic] = began_s + pause_s, min(LEARNING_S, 2 * pause_s)
+            if self._changes(one):
+                self._send_one(one, ours)
+                sent += 1
+
+    def _changes(self, one: Belonging) -> bool:
+        """Whether it is another one than the state topic has."""
+        return bool(one.mark) and self.topic.belongings.get(key_of(one.key, one.kind), (0, ""))[1] != one.mark
+
+    def _send_one(self, one: Belonging, generations: Mapping[str, int]) -> None:
+        self.topic.write_belonging(one.key, one.kind, one.mark, one.value(), generations[one.topic])
 
     async def _begin(self, consumer: "Consumer") -> None:
         places = set(self._held)
@@ -265,7 +286,7 @@ class Ownership:
         try:
             async with asyncio.timeout(HELD_S):
                 await self.topic.caught_up()
-                await self.topic.learned.join()
+                await self.topic.came.join()
         except TimeoutError:
             LOG.error(  # noqa: TRY400 - a traceback says nothing
                 "the state topic cannot be read, channels that come begin anew: topic=%s partitions=%d",

@@ -136,7 +136,7 @@ class KafkaSource:
             if self._ownership is not None:
                 again = self._again(self._ownership.topic.run, "no states of channels from Kafka")
                 tasks.create_task(again, name="kafka states")
-                tasks.create_task(self._ownership.learn(), name="kafka baselines")
+                tasks.create_task(self._ownership.keep(), name="kafka belongings")
 
     async def _be_member(self) -> Never:
         self._records.keys.update(await asyncio.to_thread(self._places.load))

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -40,17 +40,15 @@ LOG = logging.getLogger(__name__)
 VERSION = "1"
 """Version of the records, in the header ``version``; another one is refused."""
 
-RECORDS_A_TURN = 256
-"""Records taken in one turn of the event loop, about 1 ms. Fewer: a start takes longer. More: messages wait longer."""
+RECORDS_A_TURN = 64
+"""Records taken in one turn of the event loop, under 1 ms. Fewer: a start takes longer. More: messages wait longer, and
+what channels learn from has 0.35 MB each."""
 
 PAUSE_S = 0.02
 """Pause after a turn that took all there was. Shorter: more work. Longer: a channel that moves waits longer."""
 
-MOST_LEARNED = 64
-"""Most baselines that wait to be looked at. Fewer: a start takes longer. More: memory, 80 kB each."""
-
-BASELINE = "baseline"
-"""What stands in the header ``kind`` of a baseline, and behind the name of its channel in its key."""
+MOST_WAITING = 64
+"""Most belongings that wait to be looked at. Fewer: a start takes longer. More: memory, up to 0.35 MB each."""
 
 LOOK_S = 10.0
 """Seconds between two looks for partitions. Longer: they are read later."""
@@ -71,10 +69,37 @@ class Ignored(StrEnum):
     """It is not a state."""
 
 
-@dataclass(frozen=True, slots=True)
-class Learned:
-    """The baseline of a channel, as it came."""
+class Kind(StrEnum):
+    """What belongs to a channel beside its state; stands in the header ``kind``, and behind its name in the key."""
 
+    BASELINE = "baseline"
+    """Its baseline."""
+    LEARNING = "learning"
+    """What it learns from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Belonging:
+    """What belongs to a channel, to be written."""
+
+    kind: Kind
+    """What it is."""
+    key: str
+    """Name of the channel."""
+    topic: str
+    """Topic of its sensor."""
+    mark: str
+    """Equal where nothing has changed; empty: there is none."""
+    value: Callable[[], bytes]
+    """Makes the bytes, on any thread; raises MonitorError if they cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Came:
+    """A belonging of a channel, as it came."""
+
+    kind: Kind
+    """What it is."""
     key: str
     """Key of its record."""
     value: bytes
@@ -99,10 +124,10 @@ class StateTopic:
     def __init__(self, settings: Kafka, topic: str) -> None:
         self.latest: dict[str, KeptState] = {}
         """The newest state by the key of its channel."""
-        self.baselines: dict[str, tuple[int, str]] = {}
-        """Generation and mark of the newest baseline by the name of its channel."""
-        self.learned: asyncio.Queue[Learned] = asyncio.Queue()
-        """Baselines that came and were not looked at yet."""
+        self.belongings: dict[str, tuple[int, str]] = {}
+        """Generation and mark of the newest of each belonging, by its key."""
+        self.came: asyncio.Queue[Came] = asyncio.Queue()
+        """Belongings that came and were not looked at yet."""
         self.ignored: Counter[Ignored] = Counter()
         self.written = 0
         """Records that were accepted."""
@@ -146,8 +171,8 @@ class StateTopic:
                 for record in records:
                     self._take(record)
                 self._turned.set()
-                if self.learned.qsize() > MOST_LEARNED:
-                    await self.learned.join()
+                if self.came.qsize() > MOST_WAITING:
+                    await self.came.join()
                 if self._producer is not None:
                     self._producer.poll(0)
                 if time.monotonic() - looked_s > LOOK_S:
@@ -187,10 +212,11 @@ class StateTopic:
         """Write the state of a channel; :meth:`flush` waits for the answers."""
         self._produce(key, value, generation, [("position", msgspec.json.encode(position))])
 
-    def write_baseline(self, name: str, mark: str, value: bytes, generation: int) -> None:
-        """Write the baseline of a channel, of which nothing changes while ``mark`` is the same."""
-        self.baselines[name] = generation, mark
-        self._produce(f"{name} {BASELINE}", value, generation, [("kind", BASELINE), ("mark", mark)])
+    def write_belonging(self, name: str, kind: Kind, mark: str, value: bytes, generation: int) -> None:
+        """Write what belongs to the channel of this name, of which nothing changes while ``mark`` is the same."""
+        key = key_of(name, kind)
+        self.belongings[key] = generation, mark
+        self._produce(key, value, generation, [("kind", kind), ("mark", mark)])
 
     def _produce(self, key: str, value: bytes, generation: int, more: list[tuple[str, str | bytes | None]]) -> None:
         headers: list[tuple[str, str | bytes | None]] = [
@@ -199,12 +225,16 @@ class StateTopic:
             ("writer", self._settings.client_id or ""),
             *more,
         ]
+        from confluent_kafka import KafkaException
+
         if self._producer is None:
             self._producer = self._make_producer()
         try:
             self._producer.produce(self._topic, value, key, headers=headers, on_delivery=self._delivered)
         except BufferError:
-            self._failed("too many records wait for the cluster")
+            self._not_written(key, "too many records wait for the cluster")
+        except KafkaException as error:  # larger than the client allows
+            self._not_written(key, said(error))
 
     def flush(self, timeout_s: float) -> None:
         """Wait until the records are accepted, at most so long."""
@@ -215,11 +245,11 @@ class StateTopic:
         if error is None:
             self.written += 1
         else:
-            self._failed(said(error))
-            self.baselines.pop(_text(record.key()).removesuffix(f" {BASELINE}"), None)  # it is written again
+            self._not_written(_text(record.key()), said(error))
 
-    def _failed(self, reason: str) -> None:
+    def _not_written(self, key: str, reason: str) -> None:
         self.failures += 1
+        self.belongings.pop(key, None)  # it is written again
         self._log.warning("write", f"state not written: topic={self._topic} reason={reason}")
 
     def _make_consumer(self) -> "Consumer":
@@ -281,8 +311,9 @@ class StateTopic:
             return
         try:
             generation = int(_text(headers.get("generation")))
-            if headers.get("kind") == BASELINE.encode():
-                self._take_baseline(key, generation, _text(headers.get("mark")), record.value() or b"")
+            if "kind" in headers:
+                kind = Kind(_text(headers["kind"]))
+                self._take_belonging(Came(kind, key, record.value() or b""), generation, _text(headers.get("mark")))
                 return
             position = msgspec.json.decode(headers.get("position") or b"", type=Position)
         except ValueError as error:
@@ -294,15 +325,14 @@ class StateTopic:
             return
         self.latest[key] = KeptState(generation, position, record.value() or b"")
 
-    def _take_baseline(self, key: str, generation: int, mark: str, value: bytes) -> None:
-        name = key.removesuffix(f" {BASELINE}")
-        before = self.baselines.get(name)
+    def _take_belonging(self, came: Came, generation: int, mark: str) -> None:
+        before = self.belongings.get(came.key)
         if before is not None and generation < before[0]:
-            self._ignored(Ignored.OLD_GENERATION, key, f"generation {generation}, seen was {before[0]}")
+            self._ignored(Ignored.OLD_GENERATION, came.key, f"generation {generation}, seen was {before[0]}")
             return
         if before != (generation, mark):
-            self.baselines[name] = generation, mark
-            self.learned.put_nowait(Learned(key, value))
+            self.belongings[came.key] = generation, mark
+            self.came.put_nowait(came)
 
     def ignore(self, what: str, detail: str) -> None:
         """Count a record of ``what`` whose value cannot be read."""
@@ -314,6 +344,11 @@ class StateTopic:
 
     def _told(self, error: "KafkaError") -> None:
         self._log.warning(error.name(), f"Kafka: url={self._settings.url} error={said(error)}")
+
+
+def key_of(name: str, kind: Kind) -> str:
+    """The key of what belongs to the channel of this name."""
+    return f"{name} {kind}"
 
 
 def _text(value: str | bytes | None) -> str:

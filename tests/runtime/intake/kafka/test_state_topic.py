@@ -88,7 +88,7 @@ def baseline(value: bytes, generation: str = "4", mark: str = "a") -> Record:
 
 def test_baselines_wait_to_be_looked_at_once_each() -> None:
     found = topic(baseline(b"first"), baseline(b"first"), baseline(b"late", "3"), baseline(b"second", "5", "b"))
-    assert [found.learned.get_nowait().value for _ in range(found.learned.qsize())] == [b"first", b"second"]
+    assert [found.came.get_nowait().value for _ in range(found.came.qsize())] == [b"first", b"second"]
     assert found.ignored == {Ignored.OLD_GENERATION: 1}
-    assert found.baselines == {"fan/x": (5, "b")}
+    assert found.belongings == {"fan/x baseline": (5, "b")}
     assert found.latest == {}
