@@ -3,9 +3,9 @@
 The key of a record, or one of its headers, is the topic of its message. Batches are taken without waiting, on the event
 loop; librdkafka has fetched them on its own threads. While a channel's buffer is half full, the records stay in Kafka.
 
-A record that is read late, after a restart or an outage, must not look as if its machine had been silent. So while a
-partition is behind its end, the time in the record stands for its arrival; at the end it is now, whatever clock its
-sender has. Does not handle: which partitions are read.
+A record that is read late, after a restart, an outage or a moment without room, must not look as if its machine had
+been silent. So while a partition is behind its end, the time in the record stands for its arrival. At the end it is
+now, whatever clock its sender has; by how much that is off is remembered. Does not handle: which partitions are read.
 """
 
 import math
@@ -39,9 +39,10 @@ rebalance waits."""
 PAUSE_S = 0.005
 """Pause after a turn that took all there was. Shorter: an idle daemon works more. Longer: scores are later."""
 
-BEHIND_S = 5.0
-"""A partition whose end was not reached for so long is behind. Shorter: a pause of the event loop counts. Longer: after
-a short outage its records look as if they had come in a burst."""
+BEHIND_S = 0.5
+"""A partition whose end was not reached for so long is behind. Shorter: more is done for records that are live. Longer
+than the shortest silence (``route.SHORTEST_PAUSE_S``): where there is too much to do, samples count as missing that
+only came late."""
 
 
 @dataclass(slots=True)
@@ -52,6 +53,10 @@ class Reading:
     """Of the last record handed on; -1: none yet."""
     at_end_s: float = float("-inf")
     """Monotonic instant at which its end was last reached."""
+    at_end: bool = False
+    """Whether everything that was known to be there is handed on."""
+    clocks: dict[str, float] = field(default_factory=dict)
+    """Monotonic seconds minus those in the record, when one of each topic of sensors last came live."""
     unreadable: int = -1
     """Offset of the last batch that could not be read."""
     step: int = 0
@@ -89,6 +94,8 @@ class Records:
         self._room_s = math.inf
         """Monotonic instant at which there was last room, while records wait."""
         self._paused: list[TopicPartition] = []
+        self._empty_s = -math.inf
+        """Monotonic instant at which nothing was left to hand on."""
         self._clock: Callable[[], float] = time.monotonic
         self._wall_clock: Callable[[], float] = time.time
 
@@ -135,7 +142,7 @@ class Records:
             position.offset = done[place] = record.offset() or 0
         if done:
             self._reached(consumer, done, now_s)
-        self._stall(consumer, now_s)
+        self._stall(consumer, now_s, full=full)
         return full
 
     def _pass_over(self, consumer: "Consumer", record: "Message") -> None:
@@ -162,8 +169,10 @@ class Records:
         positions = [self.positions[place] for place in lagging if place in self.positions]
         return max((self._clock() - max(each.at_end_s, each.since_s) for each in positions), default=0.0)
 
-    def _stall(self, consumer: "Consumer", now_s: float) -> None:
+    def _stall(self, consumer: "Consumer", now_s: float, *, full: bool) -> None:
         """Pause the consumer while there has been no room for long, and let its callbacks go on."""
+        if not full and not self._waiting:
+            self._empty_s = now_s
         if self._waiting and now_s - self._room_s > STALL_S:
             if not self._paused:
                 self._paused = consumer.assignment()
@@ -226,13 +235,15 @@ class Records:
             text = f"the record has no {where} that is text, so its sensor is not known"
             self._receiver.reject(f"{place[0]}[{place[1]}]@{record.offset()}", Rejected(Reason.UNKNOWN_TOPIC, text))
             return
-        arrived_s = now_s
-        if now_s - position.at_end_s > BEHIND_S:
-            _, at_ms = record.timestamp()
-            arrived_s -= max(0.0, now_at_s - at_ms / 1000) if at_ms > 0 else 0.0
+        arrived_s, (_, at_ms) = now_s, record.timestamp()
+        live = now_s - (self._empty_s if position.at_end else position.at_end_s) <= BEHIND_S
+        if not live and at_ms > 0:
+            arrived_s = min(now_s, at_ms / 1000 + position.clocks.get(topic, now_s - now_at_s))
         self._receiver.deliver(topic, record.value() or b"", arrived_s=arrived_s)
         if self.keys.get(topic) != place and self._receiver.knows(topic):
             self.keys[topic] = place
+        if live and topic in self.keys:
+            position.clocks[topic] = now_s - at_ms / 1000
         if self._marks is not None:
             self._marks.note(topic, place, record.offset() or 0, self._receiver.reached(topic))
 
@@ -243,7 +254,9 @@ class Records:
         stored = [TopicPartition(topic, number, offset + 1) for (topic, number), offset in done.items()]
         for each in stored:
             _, end = consumer.get_watermark_offsets(each, cached=True)
-            if each.offset >= end:
-                self.positions[each.topic, each.partition].at_end_s = now_s
+            position = self.positions[each.topic, each.partition]
+            position.at_end = each.offset >= end
+            if position.at_end:
+                position.at_end_s = now_s
         with suppress(KafkaException):  # taken from us a moment ago: the next owner reads them again
             consumer.store_offsets(offsets=stored)

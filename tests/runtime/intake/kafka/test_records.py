@@ -1,14 +1,18 @@
 """How records become messages, with a consumer that needs no cluster."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError, TopicPartition
 
+from monitor.config.file import parse_config
 from monitor.config.kafka import Kafka
 from monitor.core.messages.rejection import Reason, Rejected
-from monitor.runtime.intake.kafka.records import BEHIND_S, RECORDS_A_TURN, STALL_S, Records
+from monitor.core.rings import Rings
+from monitor.runtime.intake.ingest import Ingest
+from monitor.runtime.intake.kafka.records import RECORDS_A_TURN, STALL_S, Records
 from monitor.runtime.intake.source import Reached
 
 START_AT_S = 1_700_000_000.0
@@ -241,11 +245,85 @@ def test_old_records_come_when_they_were_written_until_the_end_is_reached() -> N
     reader.cluster.records, reader.cluster.end = [Record(b"fan/x", 4, START_AT_S - 50)], 5
     reader.turn()
     assert reader.taken.arrived_s[3:] == [950.0, 1000.0]
-    # A pause in which nothing was read: it is behind again.
-    reader.now_s += BEHIND_S + 1
-    reader.cluster.records = [Record(b"fan/x", 5, START_AT_S + 2), Record(b"fan/x", 6, START_AT_S + 99)]
+    # A pause in which nothing was read: it is behind again, and what that clock says is known by now.
+    reader.now_s += 4.0
+    later = [Record(b"fan/x", 5 + i, START_AT_S - 50 + i) for i in (1, 2)] + [Record(b"fan/x", 8, START_AT_S + 99)]
+    reader.cluster.records, reader.cluster.end = later, 99
     reader.turn()
-    assert reader.taken.arrived_s[5:] == [1002.0, reader.now_s]  # never in the future
+    assert reader.taken.arrived_s[5:] == [1001.0, 1002.0, reader.now_s]  # never in the future
+
+
+def test_records_that_are_rare_are_live_whatever_clock_their_sender_has() -> None:
+    reader = Reader()
+    for i in range(20):
+        reader.cluster.records, reader.cluster.end = [Record(b"fan/x", i, START_AT_S - 500 + 10 * i)], i + 1
+        for _ in range(50):
+            reader.turn()
+            reader.now_s += 0.2
+    assert reader.taken.arrived_s[1:] == pytest.approx([1010.0 + 10 * i for i in range(19)])
+
+
+@pytest.mark.parametrize("clock_s", [0.0, -3600.0, 3600.0])
+@pytest.mark.parametrize("pause_s", [0.4, 2.5, 6.0])
+def test_nothing_counts_as_missing_where_there_is_too_much_to_do(clock_s: float, pause_s: float) -> None:
+    """A channel without numbers and times; its records wait for a while, and then come as slowly as they do."""
+    text = (
+        "kafka: {}\nsensors: [{topic: '{machine}/{axis}', payload: {format: float32}, sampling_rate_hz: 1000, "
+        "unit: m/s2}]"
+    )
+    rings = Rings(4, 200, 100)
+    reader = Reader()
+    ingest = Ingest(parse_config(text, Path("config.yaml")), {"default": rings}, lambda _: None, lambda: reader.now_s)
+    reader.records._receiver = ingest
+    sent = 0
+
+    def send(until_s: float, *, silent: bool = False) -> None:
+        """The sensor sends a tenth of a second of samples ten times a second."""
+        nonlocal sent
+        while sent * 0.1 + 1000.0 <= until_s:
+            record = Record(b"fan/x", reader.cluster.end, START_AT_S + clock_s + sent * 0.1)
+            record._said["value"] = bytes(400)
+            if not silent:
+                reader.cluster.records.append(record)
+                reader.cluster.end += 1
+            sent += 1
+
+    def drain() -> None:
+        while rings.take() is not None:
+            pass
+
+    def live(seconds: float) -> None:
+        for _ in range(round(seconds / 0.05)):
+            reader.now_s += 0.05
+            send(reader.now_s)
+            reader.turn()
+            drain()
+
+    live(10.0)
+    [channel] = ingest.channels.values()
+    reader.now_s += pause_s
+    send(reader.now_s)
+    for _ in range(100):  # one record each tenth of a second, so it stays as far behind
+        reader.now_s += 0.1
+        send(reader.now_s)
+        waiting, reader.cluster.records = reader.cluster.records[1:], reader.cluster.records[:1]
+        reader.turn()
+        reader.cluster.records = waiting
+        ingest.release_overdue()
+        drain()
+    for _ in range(20):
+        live(0.05)
+    assert channel.samples_missing == 0
+    assert channel.samples_received == 100 * reader.cluster.end
+    # What is missing still shows: the sensor itself is silent for two seconds while its records are read late.
+    reader.now_s += 0.7
+    send(reader.now_s)
+    send(reader.now_s + 2.0, silent=True)
+    reader.now_s += 3.0
+    send(reader.now_s)
+    live(3.0)
+    ingest.release_overdue()
+    assert channel.samples_missing == pytest.approx(2000, abs=250)
 
 
 def test_records_before_the_start_of_their_topic_are_passed_over() -> None:
