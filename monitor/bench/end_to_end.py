@@ -48,6 +48,11 @@ CALIBRATION = "bench.calibration"
 OWN_NAME = "vibration-monitor-bench-{}"
 """Name of the benchmark's clients, its group and its topic, with the process in it."""
 
+SCRAPES = 10.0
+"""Pause between two scrapes, in multiples of the time that one takes, at least a second. Lower: at thousands of
+channels the scrapes are a load of their own. Higher: memory and lag are seen at fewer instants."""
+
+OVERLOAD = re.compile(r'^vibration_blocks_skipped_total\{.*reason="overload"\} (\S+)$', re.MULTILINE)
 LAG = re.compile(r"^vibration_kafka_lag_records (\S+)$", re.MULTILINE)
 
 Samples = dict[str, list[tuple[dict[str, str], float]]]
@@ -89,6 +94,8 @@ class EndToEnd:
     """Memory of the daemon and its workers, shared memory counted once; sampled every second during the load."""
     scrape_s: list[float] = field(default_factory=list)
     """Duration of each scrape during the load, in seconds."""
+    overload: list[tuple[float, int]] = field(default_factory=list)
+    """Seconds since the beginning of the load, and the blocks that were skipped as overload by then, at each scrape."""
     lag_records_max: int = 0
     """From Kafka: most records that were still to be read at a scrape."""
     recovered_s: float = 0.0
@@ -147,10 +154,14 @@ def _observe(address: str, pid: int, broker: Mqtt | Kafka, load: Load) -> EndToE
     result = EndToEnd(Sent(0, 0, 0.0, 0.0))
 
     def watch() -> None:
-        while not ended.wait(1.0):
+        pause_s, first_s = 1.0, time.monotonic()
+        while not ended.wait(pause_s):
             began_s = time.monotonic()
             page = _fetch(address)
             result.scrape_s.append(time.monotonic() - began_s)
+            pause_s = max(1.0, SCRAPES * result.scrape_s[-1])
+            skipped = sum(map(float, OVERLOAD.findall(page)))
+            result.overload.append((round(began_s - first_s, 1), int(skipped)))
             lag = LAG.search(page)
             result.lag_records_max = max(result.lag_records_max, int(float(lag[1])) if lag else 0)
             result.resident_memory_bytes.append(sum(map(procfs.proportional_bytes, [pid, *procfs.children(pid)])))

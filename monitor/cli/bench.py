@@ -14,6 +14,9 @@ from monitor.config.kafka import Kafka
 from monitor.config.mqtt import Mqtt
 from monitor.errors import ConfigurationError
 
+SHOWN = 6
+"""Scrapes of the beginning of which is shown how many blocks were skipped by then. More: a longer line."""
+
 
 @click.command()
 @click.option(
@@ -149,6 +152,8 @@ def _end_to_end(broker: Mqtt | Kafka, load: Load, workers: int, *, calibrated: b
         "rate": f"{result.scored_per_s / 1e6:.2f} million samples/s scored, until the backlog was empty",
         "processor": f"{result.cpu_ms_per_million:.1f} ms a million samples, without generator and broker",
     }
+    begun = [f"{blocks:,} by {seconds:g} s" for seconds, blocks in result.overload[:SHOWN] if blocks]
+    lines["overload"] = ", ".join(begun) or "nothing was skipped in the first seconds"
     if isinstance(broker, Kafka):
         lines["lag"] = f"max {result.lag_records_max} records still to be read at a scrape"
     for name, text in lines.items():

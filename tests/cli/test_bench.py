@@ -66,7 +66,8 @@ def test_a_small_load_is_scored_completely(tmp_path: Path, *, calibrated: bool) 
     assert min(result.resident_memory_bytes) > 50e6
     assert set(result.cpu_s) == {"generator", "daemon", "workers"}
     assert min(result.cpu_s.values()) >= 0
-    assert result.scrape_s
+    assert len(result.scrape_s) == len(result.overload) > 0
+    assert {blocks for _, blocks in result.overload} == {0}
 
 
 @pytest.mark.system
