@@ -11,7 +11,7 @@ from tests.faults.alarming import calibrated, raise_alarm
 from tests.support.daemons import RunningDaemon, running_daemon
 from tests.support.servers import get, mosquitto, wait_for
 
-pytestmark = [pytest.mark.system, pytest.mark.long]
+pytestmark = pytest.mark.system
 
 
 def asked(daemon: RunningDaemon, path: str) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from tests.support.browser import chromium
 from tests.support.daemons import RunningDaemon, running_daemon
 from tests.support.servers import get, mosquitto, wait_for
 
-pytestmark = [pytest.mark.system, pytest.mark.long]
+pytestmark = pytest.mark.system
 
 CONFIGURATION = """\
 mqtt: {{url: 'mqtt://127.0.0.1:{port}', events_topic: events}}
@@ -225,6 +225,7 @@ def test_the_page_shows_the_name_and_cursors_that_can_be_moved(
     asyncio.run(asyncio.wait_for(story(), 120))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("fault", "kind", "size"),
     [

@@ -16,7 +16,7 @@ from tests.support.kafka.broker import KafkaBroker, kafka
 from tests.support.kafka.plant import MESSAGE, RATE_HZ, Plant, assert_scored_as_alone, calibrate
 from tests.support.servers import wait_for
 
-pytestmark = [pytest.mark.system, pytest.mark.long]
+pytestmark = pytest.mark.system
 
 MODEL = "models/reference"
 
@@ -134,6 +134,7 @@ def test_channels_of_a_killed_worker_go_on_elsewhere(broker: KafkaBroker, calibr
     assert twice < len(found.intervals) / 4
 
 
+@pytest.mark.long
 def test_a_worker_that_joins_takes_channels_over(broker: KafkaBroker, calibration: Path, tmp_path: Path) -> None:
     plant = Plant(broker, "joined", channels=8, partitions=4, calibration=calibration)
     with plant.worker(tmp_path, "one") as one:
@@ -183,6 +184,7 @@ def test_a_frozen_worker_that_wakes_does_not_write_as_the_owner(
     assert_scored_as_alone(found, plant.scored_alone(tmp_path))
 
 
+@pytest.mark.long
 def test_what_one_worker_knows_of_a_channel_is_known_to_the_next(
     broker: KafkaBroker, calibration: Path, tmp_path: Path
 ) -> None:
@@ -211,6 +213,7 @@ def test_what_one_worker_knows_of_a_channel_is_known_to_the_next(
     assert again == store.history({"machine": "m0", "axis": "x"})
 
 
+@pytest.mark.long
 def test_a_broker_that_is_killed_and_restarted_costs_nothing(calibration: Path, tmp_path: Path) -> None:
     folder = tmp_path / "kafka"
     folder.mkdir()
@@ -232,6 +235,7 @@ def test_a_broker_that_is_killed_and_restarted_costs_nothing(calibration: Path, 
         assert_scored_as_alone(found, plant.scored_alone(tmp_path))
 
 
+@pytest.mark.long
 def test_a_worker_that_is_killed_goes_on_when_it_starts_again(
     broker: KafkaBroker, calibration: Path, tmp_path: Path
 ) -> None:

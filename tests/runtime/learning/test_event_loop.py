@@ -85,7 +85,6 @@ def gathered(numbers: list[int], seen: int) -> Gathered:
     )
 
 
-@pytest.mark.long
 def test_no_callback_of_learning_is_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     learners: list[Learner] = []
 
