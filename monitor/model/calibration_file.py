@@ -23,7 +23,7 @@ from monitor.core.scoring.head import Head
 from monitor.errors import ArtefactError, MonitorError
 
 MOST_BYTES = 64 * 2**20
-"""Largest file, packed and unpacked; one regime takes 50 to 140 kB."""
+"""Largest file, packed and unpacked; one regime takes 40 to 90 kB."""
 
 FACTS = (
     "block_samples",
@@ -66,7 +66,7 @@ class Header(BaseModel):
 
     format: Literal["vibration-monitor calibration"] = "vibration-monitor calibration"
     """Identifies the file format."""
-    format_version: Literal[4] = 4
+    format_version: Literal[5] = 5
     """Version of the file's layout."""
     model_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     """SHA-256 of the manifest of the model that it belongs to."""
@@ -229,7 +229,7 @@ def _calibration(
     numbers: dict[str, Any] = {name: int(value) if name in whole else value for name, value in facts.items()}
     values: dict[str, Any] = {name: arrays[prefix + name] for name in ARRAYS}
     for name, value in values.items():
-        kind = np.float32 if name in ("present", "ahead", "network") else np.float64
+        kind = np.float32 if name in ("summary", "ahead", "carried") else np.float64
         if value.dtype != kind or not np.isfinite(value).all():
             raise ArtefactError(f"{path}: '{name}' is not of finite {np.dtype(kind).name} numbers; calibrate again")
     for name, least, most in (("block_samples", 4, 4096), ("interval_blocks", 1, 2**31), ("warmup_blocks", 0, 2**31)):

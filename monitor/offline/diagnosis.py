@@ -18,7 +18,7 @@ from monitor.core.diagnosis.envelope import Lines
 from monitor.core.diagnosis.whitening import filtered, whitened
 from monitor.core.forecaster import CarriedForecaster, Engine
 from monitor.core.recompute import recompute
-from monitor.core.scoring.head import Head, innovation_matrix
+from monitor.core.scoring.head import Head
 from monitor.errors import ConfigurationError, RecordingError
 from monitor.recording.conditions import read_conditions
 from monitor.recording.described import Described
@@ -56,8 +56,8 @@ def head_whitening(head: Head, engine: Engine | None, level_blocks: int) -> Whit
         found = recompute(CarriedForecaster(engine, 1), blocks, level_blocks, head=head)
         # Where there is no forecast, the model's place is taken by the mean: one loud block, not a hole.
         network = np.nan_to_num(found.network[1:].astype(np.float64))
-        both = np.concatenate([found.signal[:-1], found.signal[1:]], axis=1).astype(np.float64)
-        innovations = both @ innovation_matrix(head.past) - network @ head.present
+        before, signal = (one.astype(np.float64) for one in (found.signal[:-1], found.signal[1:]))
+        innovations = head.innovations(before, signal, network)
         return np.asarray((innovations * head.position_scale).ravel())
 
     return by_head

@@ -70,8 +70,9 @@ def test_a_spike_the_block_after_it_and_a_new_context_are_not_compared() -> None
 @pytest.mark.parametrize("blocks", [noise(60), spoiled()], ids=["noise", "spoiled"])
 def test_with_a_head_the_residual_is_that_of_the_pipeline(mode: str, blocks: Float32) -> None:
     rng = np.random.default_rng(1)
-    present, ahead, network = (0.3 * rng.normal(size=(3, SIZE, SIZE))).astype(np.float32)
-    head = Head(0.4 ** np.arange(1.0, SIZE + 1.0), present, np.ones(SIZE), np.ones(SIZE), ahead, network)
+    summary = (0.3 * rng.normal(size=(2 * SIZE, SIZE))).astype(np.float32)
+    ahead, carried = (0.3 * rng.normal(size=(2, SIZE, SIZE))).astype(np.float32)
+    head = Head(0.4 ** np.arange(1.0, SIZE + 1.0), np.ones(SIZE), np.ones(SIZE), summary, ahead, carried)
     made = recompute(make_forecaster(ENGINE, mode, 1), blocks, LEVEL_BLOCKS, head=head)
     residual = np.sqrt(np.mean((blocks - made.forecast) ** 2, axis=1))
 
@@ -116,7 +117,7 @@ def test_ahead_each_forecast_is_the_input_of_the_next() -> None:
 def test_a_forecast_that_is_not_finite_costs_one_block_and_a_head_without_the_network_none() -> None:
     blocks = noise(50)
     none, ones = np.zeros((SIZE, SIZE), np.float32), np.ones(SIZE)
-    head = Head(0.4 ** np.arange(1.0, SIZE + 1.0), none, ones, ones, none, none)
+    head = Head(0.4 ** np.arange(1.0, SIZE + 1.0), ones, ones, np.concatenate([none, none]), none, none)
     missing = [
         np.flatnonzero(~np.isfinite(made.forecast).all(axis=1)).tolist()
         for made in (

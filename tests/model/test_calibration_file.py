@@ -81,7 +81,7 @@ def test_a_changed_file_is_refused(
 
 def test_a_file_of_another_version_is_refused_as_such(tmp_path: Path, calibration: Calibration) -> None:
     file = save(tmp_path / "c.npz", calibration)
-    header = load_calibrations(file).header.model_dump_json().replace('"format_version":4', '"format_version":3')
+    header = load_calibrations(file).header.model_dump_json().replace('"format_version":5', '"format_version":4')
     rewrite(file, {"header": np.frombuffer(header.encode(), np.uint8)})
     with pytest.raises(ArtefactError, match="is of another version of the format; calibrate again"):
         load_calibrations(file)
@@ -113,7 +113,11 @@ def test_a_calibration_whose_arrays_do_not_fit_is_refused(tmp_path: Path, calibr
         ("ranges", np.zeros((1, 2)), r"'ranges' has shape \(1, 2\), expected \(0, 2\)"),
         ("quantities", ("speed_rpm",), r"'values' has shape \(1, 0\), expected \(1, 1\)"),
         ("quantities", ("load", "load"), "names a measured quantity twice"),
-        ("head", replace(calibration.head, present=calibration.head.present[:, :4]), "'present' has shape"),
+        (
+            "head",
+            replace(calibration.head, summary=calibration.head.summary[:, :4]),
+            r"'ahead' has .* expected \(4, 20\)",
+        ),
         ("head", replace(calibration.head, position_scale=-calibration.head.position_scale), "not positive"),
         ("head", replace(calibration.head, past=np.full(20, 1e300)), "whitens to numbers that are not finite"),
     ):

@@ -150,8 +150,8 @@ def test_a_running_daemon_takes_a_baseline_from_elsewhere(plant: tuple[RunningDa
     elsewhere = Store(tmp_path / "elsewhere", time.time)
     source = Source(1_690_000_000.0, 1_690_086_400.0)
     made = bench_calibration(100, 12000.0)
-    weights = np.random.default_rng(0).normal(0.0, 0.01, (3, 100, 100)).astype(np.float32)
-    full = replace(made.head, present=weights[0], ahead=weights[1], network=weights[2])  # the largest file
+    summary = np.random.default_rng(0).normal(0.0, 0.01, made.head.summary.shape).astype(np.float32)
+    full = replace(made.head, summary=summary)  # the largest file
     elsewhere.learned({**FAN, "machine": "pump"}, replace(made, head=full), model_sha256=MODEL, source=source)
     output("baseline", "export", "--out", tmp_path / "out", "--state-dir", tmp_path / "elsewhere")
     assert output("baseline", "import", tmp_path / "out", *url, *WHO) == "pump/x: done\n"

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from monitor.core.arrays import Float32, Float64, Floats, Rows
+from monitor.core.arrays import Float64, Floats, Rows
 
 RIDGES = 10.0 ** np.arange(-8, 1)
 """Ridges to choose from, over the signal's power. A smaller one: pure lines are no better foreseen. A larger one than
@@ -39,10 +39,9 @@ TINY = np.finfo(np.float64).tiny
 class Forecast(NamedTuple):
     """A fitted forecast, and what it foresees of healthy data that it was not fitted to."""
 
-    ahead: Float32
-    """(block_samples, block_samples) weights of the block before."""
-    network: Float32
-    """(block_samples, block_samples) weights of the network's forecast; zero if it earned none."""
+    weights: Float64
+    """(2 block_samples, block_samples) weights of the block before, then of the network's forecast; the latter are zero
+    if it earned none."""
     trust: float
     """Share of the signal's energy that it explains, 0 to 1."""
     linear_trust: float
@@ -88,8 +87,7 @@ def fit_forecast(
                 chosen, of_network = both, both.gains[1] * one
     energy = float(np.sum(signal**2))
     return Forecast(
-        (chosen.gains[0] * ahead).astype(np.float32),
-        of_network.astype(np.float32),
+        np.concatenate([chosen.gains[0] * ahead, of_network]),
         float(np.clip(1.0 - chosen.errors.sum() / energy, 0.0, 1.0)),
         float(np.clip(1.0 - alone.errors.sum() / energy, 0.0, 1.0)),
     )

@@ -5,7 +5,8 @@ whole forecast of the block, as far as the data suffice. Each is fitted to three
 fourth, in turn. What counts is the likelihood of the innovations, so every frequency counts alike. The gap ratio would
 not do: loud low frequencies dominate it, while the errors of an uncertain model fall on the quiet ones, where faults
 show. The network gets a weight only if that pays by a margin over chance, and costs no band much. The forecast, whose
-gap ratio is what counts, is fitted apart from that (:mod:`monitor.core.learning.forecast_fit`).
+gap ratio is what counts, is fitted apart from that (:mod:`monitor.core.learning.forecast_fit`). At the end what both
+take from before a block is summed up in a few numbers (:mod:`monitor.core.learning.summary_fit`).
 """
 
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import numpy as np
 
 from monitor.core.arrays import Float32, Float64, Floats, Rows
 from monitor.core.learning.forecast_fit import Forecast, fit_forecast, window_products
+from monitor.core.learning.summary_fit import Scales, sum_up
 from monitor.core.scoring.bands import layout
 from monitor.core.scoring.head import Head, cosines, innovation_matrix
 
@@ -138,7 +140,9 @@ def fit_head(stretches: list[Stretch], candidates: tuple[Candidate, ...] = CANDI
     borders = [0, *(int(blocks.number[fold[0]]) for fold in folds[1:]), int(blocks.number[-1]) + 1]
     network = blocks.forecast if len(candidates) > 1 else None
     ahead = fit_forecast(blocks.before, blocks.signal, network, folds, _products(stretches, borders))
-    return Fitted(_head(model, ahead, blocks), ahead.trust, ahead.linear_trust)
+    head, added = _head(model, ahead, blocks)
+    lost = added / energy
+    return Fitted(head, *(float(np.clip(trust - lost, 0.0, 1.0)) for trust in (ahead.trust, ahead.linear_trust)))
 
 
 def _products(stretches: list[Stretch], borders: list[int]) -> list[Float64]:
@@ -185,15 +189,31 @@ def _loss(innovations: Float64) -> Float64:
     return np.asarray(np.mean(np.log(spread)) + 0.5 * np.log(energy))
 
 
-def _head(model: _Model, forecast: Forecast, blocks: "_Blocks") -> Head:
-    """The head with the innovations of a model, scaled to mean square 1 at every position and frequency."""
-    innovations = blocks.innovations(model, np.arange(len(blocks.signal)))
+def _head(model: _Model, forecast: Forecast, blocks: "_Blocks") -> tuple[Head, float]:
+    """The head with the innovations of a model, scaled to mean square 1 at every position and frequency.
+
+    Returns:
+        The head, and the energy that its summary adds to the error of the forecast.
+    """
+    known = np.concatenate([blocks.before, blocks.forecast], axis=1)
+    every = np.arange(len(blocks.signal))
+    error = float(np.sum((blocks.signal - known @ forecast.weights) ** 2))
+    carried = np.concatenate([-innovation_matrix(model.past)[: blocks.size], model.present])
+    scales = _scales(blocks.innovations(model, every))
+    made = sum_up(known.T @ known / len(known), forecast.weights, carried, error / blocks.signal.size, scales)
+    head = Head(model.past, *scales, *made)
+    innovations = head.innovations(blocks.before, blocks.signal, blocks.forecast)
+    scales = _scales(np.asarray(innovations, np.float64))
+    summed_up = float(np.sum((blocks.signal - head.forecast(blocks.before, blocks.forecast)) ** 2))
+    return Head(model.past, *scales, *made), summed_up - error
+
+
+def _scales(innovations: Float64) -> Scales:
+    """The factors that bring innovations to mean square 1."""
     position = 1.0 / _position_spread(innovations)
-    energy = np.mean((innovations * position @ cosines(blocks.size)) ** 2, axis=0)
+    energy = np.mean((innovations * position @ cosines(position.size)) ** 2, axis=0)
     # Average over neighbours: with few blocks, the energy of a single component is uncertain.
-    component = 1.0 / np.sqrt(_smoothed(energy, 3))
-    present = model.present.astype(np.float32)
-    return Head(model.past, present, position, component, forecast.ahead, forecast.network)
+    return Scales(position, 1.0 / np.sqrt(_smoothed(energy, 3)))
 
 
 def _ridge(power: Float64, coefficients: float) -> float:

@@ -16,7 +16,7 @@ from monitor.core.arrays import Float64, Floats
 from monitor.core.scoring.bands import layout
 from monitor.core.scoring.combine import EPISODE_GAP, SCALES
 from monitor.core.scoring.conditions import MOST_PROTOTYPES, Combination
-from monitor.core.scoring.head import Head
+from monitor.core.scoring.head import SUMMARY_NUMBERS, Head
 from monitor.core.scoring.kinds import KINDS, make_plan
 from monitor.core.scoring.tail import Tail
 from monitor.errors import ArtefactError
@@ -154,8 +154,9 @@ class Calibration:
             "sensitivity": (of.bands + 1, len(OVER_S)),
         }
         size = self.block_samples
-        of_head = {"past": (size,), "present": (size, size), "position_scale": (size,), "component_scale": (size,)}
-        of_head |= {"ahead": (size, size), "network": (size, size)}
+        numbers = min(max(1, np.atleast_2d(self.head.summary).shape[1]), SUMMARY_NUMBERS)
+        of_head: dict[str, tuple[int, ...]] = {"past": (size,), "position_scale": (size,), "component_scale": (size,)}
+        of_head |= {"summary": (2 * size, numbers), "ahead": (numbers, size), "carried": (numbers, size)}
         shapes = [(name, getattr(self, name).shape, shape) for name, shape in expected.items()]
         shapes += [(name, getattr(self.head, name).shape, shape) for name, shape in of_head.items()]
         for name, found, shape in shapes:

@@ -22,10 +22,10 @@ from monitor.core.learning.head_fit import Fitted
 from monitor.core.learning.thinning import MOST_INTERVALS, kept
 from monitor.core.scoring.head import Head
 
-MAGIC = b"vibration-monitor learning 2 "
+MAGIC = b"vibration-monitor learning 3 "
 
 MOST_BYTES = 1 << 20
-"""Largest file that is read; a full one has 0.34 MB."""
+"""Largest file that is read; a full one has 0.28 MB."""
 
 OF_HEAD = tuple(field.name for field in fields(Head))
 

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from tests.support.healthy import healthy_calibration
@@ -21,7 +20,7 @@ FORESEEN = "of the healthy signal foreseen"
 def test_what_is_foreseen_is_said(trust: float, linear_trust: float, network: bool, text: str) -> None:
     made = healthy_calibration(400)
     assert made.head.uses_network
-    none = np.zeros_like(made.head.present)
-    without = replace(made.head, present=none, network=none)
-    head = made.head if network else without
+    summary = made.head.summary.copy()
+    summary[made.head.past.size :] = 0.0
+    head = made.head if network else replace(made.head, summary=summary)
     assert replace(made, head=head, trust=trust, linear_trust=linear_trust).foresight == text

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.fft import dct
 
-from monitor.core.arrays import Float32, Float64
+from monitor.core.arrays import Float32, Float64, Floats
 from monitor.core.learning.head_fit import NO_NETWORK, Stretch, choose, fit_head
 from monitor.core.scoring.head import Head, cosines
 from tests.support.healthy import BLOCK, signal, stretch
@@ -15,30 +15,39 @@ from tests.support.healthy import BLOCK, signal, stretch
 def made_up(seed: int = 0, size: int = 12) -> Head:
     rng = np.random.default_rng(seed)
     past = rng.normal(size=size) * 0.5 ** np.arange(1, size + 1)
-    present = (0.2 * rng.normal(size=(size, size))).astype(np.float32)
-    ahead, network = (0.2 * rng.normal(size=(2, size, size))).astype(np.float32)
-    return Head(past, present, 0.5 + rng.random(size), 0.5 + rng.random(size), ahead, network)
+    summary = (0.2 * rng.normal(size=(2 * size, 5))).astype(np.float32)
+    ahead, carried = (0.2 * rng.normal(size=(2, 5, size))).astype(np.float32)
+    return Head(past, 0.5 + rng.random(size), 0.5 + rng.random(size), summary, ahead, carried)
 
 
 def innovations(head: Head, before: Float64, block: Float64, network: Float64) -> Float64:
-    """What is left of a block when each sample is predicted from those before it, one after the other."""
-    samples, left = list(before), []
+    """What is left of a block when each sample is predicted from those of the block before it, and from the summary."""
+    summary = np.concatenate([before, network]) @ head.summary
+    left = []
     for t in range(before.size):
-        predicted = sum(weight * samples[-lag] for lag, weight in enumerate(head.past, 1))
-        samples.append(block[t])
-        left.append(block[t] - predicted - network @ head.present[:, t])
+        predicted = sum(weight * block[t - lag] for lag, weight in enumerate(head.past[:t], 1))
+        left.append(block[t] - predicted - summary @ head.carried[:, t])
     return np.array(left)
+
+
+def without_network(head: Head) -> Head:
+    summary = head.summary.copy()
+    summary[head.past.size :] = 0.0
+    return replace(head, summary=summary)
 
 
 @pytest.mark.parametrize("with_network", [True, False])
 def test_the_components_are_the_scaled_spectrum_of_the_innovations(*, with_network: bool) -> None:
     head, rng = made_up(), np.random.default_rng(1)
-    head = head if with_network else replace(head, present=np.zeros_like(head.present))
-    before, block, network = rng.normal(size=(3, 5, 12))
+    head = head if with_network else without_network(head)
+    before, block, network = rng.normal(size=(3, 7, 12))
     expected = np.array([innovations(head, *one) for one in zip(before, block, network, strict=True)])
     expected = dct(expected * head.position_scale, norm="ortho", axis=1) * head.component_scale
     np.testing.assert_allclose(head.components(before, block, network), expected, rtol=0, atol=1e-5)
-    assert len(head.whitening) == (36 if with_network else 24)
+    np.testing.assert_allclose(head.scaled(head.innovations(before, block, network)), expected, rtol=0, atol=1e-5)
+    assert head.uses_network == with_network
+    if not with_network:
+        np.testing.assert_array_equal(head.forecast(before, np.nan * network), head.forecast(before, network))
 
 
 @pytest.mark.parametrize("size", [1, 7, 100])
@@ -58,6 +67,17 @@ def test_whitened_healthy_data_have_unit_energy_at_every_frequency_even_if_new()
     components = head.components(new.blocks_before(slice(None)), new.signal, new.forecast)
     assert np.mean(components**2, axis=0) == pytest.approx(1.0, abs=0.15)
     assert np.abs(np.corrcoef(components.T) - np.eye(BLOCK)).max() < 0.15
+
+
+def forecast_weights(head: Head) -> Floats:
+    """Weights of the block before and of the network's forecast in the forecast."""
+    return head.summary @ head.ahead
+
+
+def of_all(head: Head) -> Floats:
+    """Weights of block, block before and network's forecast in the components."""
+    size = head.past.size
+    return np.concatenate([head.whitening[:size], head.summary @ head.whitening[size:]])
 
 
 def with_hum(blocks: int, share: float, seed: int) -> tuple[Float32, Float32]:
@@ -121,8 +141,8 @@ def test_stretches_that_join_are_fitted_as_one() -> None:
     whole = fit_head([Stretch(blocks[0], blocks[1:], hum[1:])])
     parts = [Stretch(blocks[at], blocks[at + 1 : end + 1], hum[at + 1 : end + 1]) for at, end in ((0, 120), (120, 399))]
     found = fit_head(parts)
-    np.testing.assert_allclose(found.head.whitening, whole.head.whitening, atol=1e-6)
-    np.testing.assert_allclose(found.head.ahead, whole.head.ahead, atol=0.02)
+    np.testing.assert_allclose(of_all(found.head), of_all(whole.head), atol=0.02)
+    np.testing.assert_allclose(forecast_weights(found.head), forecast_weights(whole.head), atol=0.02)
     assert found.trust == pytest.approx(whole.trust, abs=1e-3)
 
 
@@ -130,9 +150,8 @@ def test_a_head_does_not_depend_on_the_gain() -> None:
     blocks, hum = with_hum(400, 1.0, 1)
     one = fit_head([Stretch(np.zeros(BLOCK, np.float32), blocks, hum)]).head
     loud = fit_head([Stretch(np.zeros(BLOCK, np.float32), 1000 * blocks, 1000 * hum)]).head
-    np.testing.assert_allclose(loud.ahead, one.ahead, atol=1e-5)
-    np.testing.assert_allclose(loud.network, one.network, atol=1e-5)
-    np.testing.assert_allclose(1000 * loud.whitening, one.whitening, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(forecast_weights(loud), forecast_weights(one), atol=1e-5)
+    np.testing.assert_allclose(1000 * of_all(loud), of_all(one), rtol=1e-3, atol=1e-5)
 
 
 def test_what_is_held_out_is_what_counts() -> None:
@@ -148,5 +167,5 @@ def test_what_is_held_out_is_what_counts() -> None:
 def test_the_energy_of_a_component_is_that_of_what_gives_it_alone_when_added_to_a_block() -> None:
     blocks, hum = with_hum(400, 1.0, 1)
     head = fit_head([Stretch(np.zeros(BLOCK, np.float32), blocks, hum)]).head
-    alone = np.linalg.inv(head.whitening[BLOCK : 2 * BLOCK].astype(np.float64))
+    alone = np.linalg.inv(head.whitening[:BLOCK].astype(np.float64))
     np.testing.assert_allclose(head.component_energy, (alone**2).sum(axis=1), rtol=1e-3)

@@ -111,12 +111,42 @@ def test_a_head_is_forgotten_with_the_last_of_its_rows() -> None:
     sums.assign(np.array([0, 1, 2]), one)
     sums.assign(np.array([1, 3]), two)
     sums.assign(np.array([3]), two)
-    assert set(sums._heads) == {id(one), id(two)}
+    assert sums._heads == {0: one, 1: two}
     sums.assign(np.array([0, 2, 4]), None)
-    assert set(sums._heads) == {id(two)}
-    sums.assign(np.array([1]), one)
+    assert sums._heads == {1: two}
+    sums.assign(np.array([1]), one)  # its own place is still taken
+    assert sums._heads == {0: one, 1: two}
     sums.assign(np.array([3]), None)
-    assert set(sums._heads) == {id(one)}
-    assert sums._of_row.tolist() == [-1, id(one), -1, -1, -1, -1]
+    assert sums._heads == {0: one}
+    assert sums._of_row.tolist() == [-1, 0, -1, -1, -1, -1]
     sums.assign(np.array([1]), None)
     assert sums._heads == {}
+    assert sums._places == {}
+
+
+def test_each_channel_gets_its_own_head_whatever_lies_beside_it() -> None:
+    """Of its own or shared, with the network or without it, in the place of its row or another."""
+    one, two, three = (healthy_calibration(seed=seed).head for seed in (1, 2, 3))
+    summary = two.summary.copy()
+    summary[BLOCK:] = 0.0
+    bare = replace(two, summary=summary)
+    short = replace(three, summary=three.summary[:, 7:], ahead=three.ahead[7:], carried=three.carried[7:])
+    heads = [one, bare, three, three, short, short, bare, one, bare]
+    assert [head.uses_network for head in heads[:3]] == [True, False, True]
+    blocks, rows = HELD_BLOCKS + 3, np.arange(len(heads))
+    streams = [stretch(signal(blocks, 10 + row)) for row in range(len(heads))]
+    before = np.stack([stream.before for stream in streams])
+    sums = ObservationSums(len(heads), BLOCK)
+    for order in (range(len(heads)), (6, 2, 8, 0, 4, 1, 7, 3, 5)):
+        for row in order:
+            sums.assign(np.array([row]), heads[row])
+        for block in range(len(streams[0].signal)):
+            signals = np.stack([stream.signal[block] for stream in streams])
+            forecasts = np.stack([stream.forecast[block] for stream in streams])
+            sums.add(make_batch(rows, signals, forecasts, None if block else before))
+        seen = sums.close(rows, np.full(rows.size, len(streams[0].signal) * BLOCK))
+        for row, (head, stream) in enumerate(zip(heads, streams, strict=True)):
+            expected = context_sums([stream], head)
+            assert seen.bands[row] == pytest.approx(expected[:, : layout(BLOCK).bands].mean(axis=0), rel=1e-3)
+            assert seen.residual[row] == pytest.approx(expected[:, -3].sum(), rel=1e-3)
+        sums.assign(rows, None)

@@ -8,20 +8,21 @@ import pytest
 from monitor.core.arrays import Float32
 from monitor.core.learning.head_fit import Fitted
 from monitor.core.learning.thinning import MOST_INTERVALS, kept
-from monitor.core.scoring.head import Head
+from monitor.core.scoring.head import SUMMARY_NUMBERS, Head
 from monitor.runtime.learning.kept_file import About, KeptFile, Records
 
 SIZE = 100
 RAW = 28
 ABOUT = About("key", ("speed_rpm",), RAW)
-MOST_BYTES = 340_000
+MOST_BYTES = 285_000
 """What a channel may take."""
 
 
 def head() -> Fitted:
     rng = np.random.default_rng(0)
-    present: Float32 = rng.normal(size=(SIZE, SIZE)).astype(np.float32)
-    return Fitted(Head(rng.normal(size=SIZE), present, np.ones(SIZE), np.ones(SIZE), present, present), 0.5, 0.4)
+    summary: Float32 = rng.normal(size=(2 * SIZE, SUMMARY_NUMBERS)).astype(np.float32)
+    ahead, carried = rng.normal(size=(2, SUMMARY_NUMBERS, SIZE)).astype(np.float32)
+    return Fitted(Head(rng.normal(size=SIZE), np.ones(SIZE), np.ones(SIZE), summary, ahead, carried), 0.5, 0.4)
 
 
 def records(first: int, count: int) -> Records:
@@ -37,7 +38,7 @@ def test_what_was_appended_comes_back_with_its_head(tmp_path: Path) -> None:
     file.append(records(30, 5), 35)
     again = KeptFile.open(path)
     assert (again.about, again.level_mps2, again.count, again.following) == (ABOUT, 1.5, 35, 35)
-    np.testing.assert_array_equal(again.fitted().head.present, head().head.present)
+    np.testing.assert_array_equal(again.fitted().head.summary, head().head.summary)
     assert again.fitted()[1:] == (0.5, 0.4)
     for found, wanted in zip(again.read(), records(0, 35), strict=True):
         np.testing.assert_array_equal(found, wanted)
@@ -76,7 +77,7 @@ def test_it_stays_within_its_bound_and_keeps_what_thinning_keeps(tmp_path: Path)
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda data: data.replace(b"learning 2 ", b"learning 1 "), "not a learning file of this version"),
+        (lambda data: data.replace(b"learning 3 ", b"learning 2 "), "not a learning file of this version"),
         (lambda data: data[:200] + b"x" + data[201:], "its head is damaged"),
         (lambda data: data[:40], "not a learning file of this version"),
         (lambda _: b"", "not a learning file of this version"),
