@@ -5,20 +5,16 @@ SIGTERM and SIGINT stop it cleanly, a second one stops it at once. SIGHUP reload
 
 import asyncio
 import contextlib
-import gc
 import logging
 import signal
 from collections.abc import Callable
 from typing import Never
 
 from monitor.errors import MonitorError
+from monitor.runtime import garbage
 from monitor.runtime.daemon import Daemon
 
 LOG = logging.getLogger(__name__)
-
-YOUNG_OBJECTS = 10_000
-"""New objects after which the garbage collector looks at them. Fewer: where thousands of channels come at once, that
-takes a third of the time until they are there. More: garbage in circles, which is rare here, waits longer."""
 
 
 async def run_daemon(daemon: Daemon, announce: Callable[[str], None] | None = None) -> None:
@@ -56,18 +52,16 @@ async def run_daemon(daemon: Daemon, announce: Callable[[str], None] | None = No
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
     try:
         await daemon.start()
-        # A full collection looks at every object: 50 ms with a thousand channels, 5 ms without those that stay.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(YOUNG_OBJECTS)
+        garbage.settle()
         if announce is not None:
             announce(daemon.address)
         LOG.info("started: address=%s sensors=%d", daemon.address, len(daemon.config.sensors))
         serving = asyncio.create_task(daemon.serve(), name="serve")
         stopping = asyncio.create_task(stop.wait(), name="stop")
         reloading = asyncio.create_task(reloads(), name="reload")
+        collecting = asyncio.create_task(garbage.keep_small(lambda: len(daemon.ingest.channels)), name="garbage")
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (stopping, reloading):
+        for task in (stopping, reloading, collecting):
             task.cancel()
         if not serving.done():
             serving.cancel()

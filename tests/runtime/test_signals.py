@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from monitor.runtime import signals
+from monitor.runtime import garbage, signals
 
 
 def test_what_a_start_made_is_left_out_of_collections(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -20,8 +20,8 @@ def test_what_a_start_made_is_left_out_of_collections(monkeypatch: pytest.Monkey
         close=lambda: done("close"),
         address="",
         config=SimpleNamespace(sensors=()),
+        ingest=SimpleNamespace(channels=()),
     )
-    collector = SimpleNamespace(collect=lambda: did.append("collect"), freeze=lambda: did.append("freeze"))
-    monkeypatch.setattr(signals, "gc", collector)
+    monkeypatch.setattr(garbage, "settle", lambda: did.append("settle"))
     asyncio.run(signals.run_daemon(daemon))
-    assert did == ["start", "collect", "freeze", "serve", "close"]
+    assert did == ["start", "settle", "serve", "close"]

@@ -1,6 +1,6 @@
 """What a channel has learned, on its way to another worker of a Kafka group, and where it waits there.
 
-How far the channel is goes along with its state every few seconds. What is kept of it (:mod:`kept_file`) has up to 0.34
+How far the channel is goes along with its state every few seconds. What is kept of it (:mod:`kept_file`) has up to 0.28
 MB and grows ever more slowly, so it follows every few minutes, with how far the channel was then in a first line. Every
 worker keeps what comes of the others' channels (:mod:`arrived`). The digest of the head tells whether intervals and
 progress belong together. Does not handle: when something is sent, and who may (``intake.kafka.ownership``).

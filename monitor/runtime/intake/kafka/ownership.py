@@ -42,7 +42,7 @@ all of a plant are there. More: what is written at a time is more than 10 MB."""
 
 LEARNING_S = 300.0
 """Longest time between two looks at what a channel learns from; it begins with :data:`WRITE_S` and doubles. Shorter:
-more is written, up to 0.35 MB each time. Longer: after a kill more of what was gathered is missing elsewhere."""
+more is written, up to 0.28 MB each time. Longer: after a kill more of what was gathered is missing elsewhere."""
 
 LEARNING_GOODBYE_S = 1.0
 """Longest time in which what channels learn from is read and handed over before a partition is let go of. Shorter: of a

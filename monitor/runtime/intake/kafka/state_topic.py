@@ -42,13 +42,13 @@ VERSION = "1"
 
 RECORDS_A_TURN = 64
 """Records taken in one turn of the event loop, under 1 ms. Fewer: a start takes longer. More: messages wait longer, and
-what channels learn from has 0.35 MB each."""
+what channels learn from has 0.28 MB each."""
 
 PAUSE_S = 0.02
 """Pause after a turn that took all there was. Shorter: more work. Longer: a channel that moves waits longer."""
 
 MOST_WAITING = 64
-"""Most belongings that wait to be looked at. Fewer: a start takes longer. More: memory, up to 0.35 MB each."""
+"""Most belongings that wait to be looked at. Fewer: a start takes longer. More: memory, up to 0.28 MB each."""
 
 LOOK_S = 10.0
 """Seconds between two looks for partitions. Longer: they are read later."""
