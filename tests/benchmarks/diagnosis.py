@@ -11,21 +11,31 @@ Simulated faults are tried from the smallest size at which the score raises the 
 
 import argparse
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
 
 from monitor.core.arrays import Float32
 from monitor.core.diagnosis.bearings import PUBLIC, Bearing, public_bearing
+from monitor.core.diagnosis.diagnose import Diagnosis, Facts, Healthy, diagnose
 from monitor.core.diagnosis.envelope import Lines
-from monitor.core.diagnosis.naming import P_LIMIT, Named, name_faults
-from monitor.core.diagnosis.whitening import whitened
+from monitor.core.diagnosis.naming import P_LIMIT
+from monitor.core.diagnosis.together import Together
 from monitor.model.artefact.artefact import load_artefact
 from monitor.model.engines.engines import load_engine
+from monitor.runtime.diagnosis.desk import HEALTHY_LOOKS
 from tests.benchmarks import detection_data as data
-from tests.benchmarks.diagnosis_alarm import NAMES, Counted, name_at_alarm, random_machine, sizes_at_alarm, verdict
+from tests.benchmarks.diagnosis_alarm import (
+    NAMES,
+    Counted,
+    name_at_alarm,
+    random_machine,
+    sizes_at_alarm,
+    verdict,
+)
 
 RATE = 12000.0
 CWRU = {
@@ -40,8 +50,8 @@ CWRU = {
 MACHINES = range(1, 13)
 """Seeds of the simulated machines; the rules of naming were made on others."""
 
-DAYS = 1
-"""Days of each machine, fault and size; each has two looks."""
+PIECES = 4
+"""Healthy pieces that are taken together as looks, at most; most recordings are shorter."""
 
 
 def public(designation: str) -> Bearing:
@@ -56,19 +66,17 @@ def named(
     rate_hz: float,
     rpm: float,
     bearing: Bearing,
-    gears: tuple[int, ...] = (),
-    healthy: Lines | None = None,
-) -> Named:
+    healthy: Healthy | None = None,
+    before: Together | None = None,
+) -> Diagnosis:
     """What comes out of records."""
-    white = [whitened(record) for record in samples]
-    return name_faults(white, rate_hz, rpm / 60, [bearing], gears, healthy=healthy)
+    speeds = [np.full(record.size, rpm) for record in samples]
+    return diagnose("", samples, rate_hz, speeds, Facts((bearing,)), healthy=healthy, before=before)
 
 
-def names(
-    samples: list[Float32], rate_hz: float, rpm: float, bearing: Bearing, gears: tuple[int, ...] = ()
-) -> list[str]:
+def names(samples: list[Float32], rate_hz: float, rpm: float, bearing: Bearing) -> list[str]:
     """What is named of records."""
-    return [finding.fault for finding in named(samples, rate_hz, rpm, bearing, gears).findings]
+    return [finding.fault for finding in named(samples, rate_hz, rpm, bearing).faults]
 
 
 def pieces(samples: Float32, size: int) -> Iterator[Float32]:
@@ -104,7 +112,8 @@ def healthy(trials: int) -> None:
     """Pieces of 3 s of healthy recordings at random places, with the shipped bearings in turn.
 
     Only at CWRU is it the machine's own; elsewhere a rate of the machine may match by accident. The same is tried in
-    comparison with a healthy baseline, as in the daemon.
+    comparison with a healthy baseline, as in the daemon; then together with the
+    pieces that follow, as looks at an alarm.
     """
     rng = np.random.default_rng(0)
     sources: dict[str, tuple[Float32, float, float]] = {
@@ -115,26 +124,45 @@ def healthy(trials: int) -> None:
         sources[f"UESTC {speed} rpm"] = (data.uestc(f"healthy_{speed}rpm"), 20_000.0, float(speed))
     for load in (0, 20, 40, 50, 60, 80):
         sources[f"gearbox {load} %"] = (data.gearbox("h", load)[:, 0], 10_000.0, 1800.0)
-    alone: dict[str, Counter[str]] = {name: Counter() for name in sources}
-    compared: dict[str, Counter[str]] = {name: Counter() for name in sources}
-    before: dict[tuple[str, str], Lines] = {}
+    ways = "alone", "compared with a baseline", "together with what follows"
+    counted = {name: {way: Counter[str]() for way in ways} for name in sources}
+    before: dict[tuple[str, str], Healthy] = {}
     for trial in range(trials):
         name = list(sources)[trial % len(sources)]
         samples, rate, rpm = sources[name]
         size = min(samples.size, round(3 * rate))
-        # The first half is the baseline, two pieces as in the daemon; pieces of the second half are tried.
-        start = int(rng.integers(samples.size // 2, max(samples.size // 2 + 1, samples.size - size + 1)))
+        # The first half is the baseline, as many pieces as the daemon's looks; pieces of the second half are tried.
+        last = max(samples.size // 2 + 1, samples.size - size + 1)
+        start = int(rng.integers(samples.size // 2, last))
+        starts = list(range(start, samples.size - size + 1, size))[:PIECES] or [start]
         bearing = public(list(PUBLIC)[(trial // len(sources)) % len(PUBLIC)])
         key = name, bearing.name
         if key not in before:
-            first, second = (named([samples[at : at + size]], rate, rpm, bearing) for at in (0, samples.size // 4))
-            before[key] = first.lines.and_also(second.lines)
-        piece = [samples[start : start + size]]
-        alone[name].update(names(piece, rate, rpm, bearing) or ["not named"])
-        found = named(piece, rate, rpm, bearing, healthy=before[key]).findings
-        compared[name].update([one.fault for one in found] or ["not named"])
-    for name in sources:
-        print(f"healthy {name}: {dict(alone[name])}, compared with a baseline {dict(compared[name])}", flush=True)
+            before[key] = baseline(list(pieces(samples[: max(size, samples.size // 2)], size)), rate, rpm, bearing)
+        piece = [samples[starts[0] :][:size]]
+        together = named(piece, rate, rpm, bearing, before[key])
+        faults = [names(piece, rate, rpm, bearing), [one.fault for one in together.faults]]
+        for start in starts[1:]:
+            together = named([samples[start:][:size]], rate, rpm, bearing, before[key], together.together)
+        faults.append([one.fault for one in together.faults])
+        for way, found in zip(ways, faults, strict=True):
+            counted[name][way].update(found or ["not named"])
+            if way != "alone" and found:
+                print(f"{name}, {bearing.name}, {len(starts)} pieces from {start}, {way}: {found}", flush=True)
+    for name, by_way in counted.items():
+        print(f"healthy {name}: {'; '.join(f'{way} {dict(found)}' for way, found in by_way.items())}", flush=True)
+
+
+def baseline(looks: Sequence[Float32], rate_hz: float, rpm: float, bearing: Bearing) -> Healthy:
+    """What is known of a healthy machine after as many looks as the daemon takes."""
+    lines, together = list[Lines](), None
+    for one in looks[:HEALTHY_LOOKS]:
+        found = named([one], rate_hz, rpm, bearing, before=together)
+        together = found.together
+        assert found.lines is not None
+        lines.append(found.lines)
+    assert together is not None
+    return Healthy(lines=reduce(Lines.and_also, lines), segments=together.segments)
 
 
 def simulator(_: int) -> None:
@@ -147,11 +175,14 @@ def simulator(_: int) -> None:
         found = sizes_at_alarm(engine, machine)
         for kind, (_size, level_db) in found.items():
             at_db.setdefault(NAMES[kind], []).append(level_db)
-        name_at_alarm(machine, {kind: size for kind, (size, _) in found.items()}, DAYS, counted)
+        name_at_alarm(machine, {kind: size for kind, (size, _) in found.items()}, counted)
+        print(f"{machine.name}: {', '.join(NAMES[kind] for kind in found) or 'its healthy day alarms'}", flush=True)
     for fault, levels_db in at_db.items():
         print(f"{fault}: the alarm comes at {min(levels_db):.0f} to {max(levels_db):.0f} dB of the healthy signal")
-    for (fault, above_db, looks), verdicts in counted.items():
-        print(f"{fault}, {above_db:g} dB above the alarm, after {looks} looks: {dict(verdicts)}")
+    for above_db, looks in {(above_db, looks): None for _, above_db, looks in counted}:
+        every: Counter[str] = sum((counted[fault, above_db, looks] for fault in at_db), Counter())
+        each = ", ".join(f"{fault} {counted[fault, above_db, looks]['right']}" for fault in at_db)
+        print(f"{above_db:g} dB above the alarm, after {looks} looks: {dict(every)}; right: {each}")
 
 
 def femto(_: int) -> None:

@@ -2,27 +2,29 @@
 
 A machine is drawn from a seed: its speed, lines, gear, noise, resonance and bearing. It is calibrated on healthy data.
 A fault is then lowered until the alarm only just comes within a minute of it. At that size, and some dB above, other
-days of the machine are diagnosed as the daemon does it: from two looks at the healthy channel, and the looks at the
-alarm, of the length that it listens, taken together by its case of the alarm.
+days of the machine are diagnosed as the daemon does it: from its looks at the healthy channel, and the looks at the
+alarm, of the length that it listens, each on another day, taken together by its case of the alarm.
 """
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from monitor.core.arrays import Float32
+from monitor.core.arrays import Bool, Float32, Float64
 from monitor.core.diagnosis.bearings import from_geometry
 from monitor.core.diagnosis.diagnose import Facts, Healthy
+from monitor.core.diagnosis.together import Together
 from monitor.core.forecaster import Engine
 from monitor.core.learning.fit import calibrate
 from monitor.core.scoring.calibration import Calibration
 from monitor.runtime.diagnosis.case import Case
+from monitor.runtime.diagnosis.desk import HEALTHY_LOOKS, SOON_LOOKS
 from monitor.runtime.diagnosis.diagnoser import answer
-from monitor.runtime.diagnosis.healthy import HealthyLooks
+from monitor.runtime.diagnosis.healthy import APART_S, MOST_APART, HealthyLooks
 from monitor.runtime.diagnosis.listening import LISTEN_S, LISTEN_TURNS, LONGEST_LISTEN_S
 from monitor.runtime.diagnosis.messages import Look, Seen
 from monitor.simulation.machine import Bearing, Fault, FaultKind, Machine
@@ -57,11 +59,8 @@ FAINTEST_DB, LOUDEST_DB = -48.0, 16.0
 STEPS = 6
 """Halvings between them: the size at the alarm is found within 1 dB."""
 
-DAYS_ABOVE_DB = (0.0, 3.0, 6.0)
-"""Sizes over that at the alarm at which faults are named."""
-
-LOOKS = 2
-"""Looks at an alarm: the first at once, the second a minute after it."""
+LOOKS = {0.0: (1, 4, 12, SOON_LOOKS), 3.0: (1, 4, 12), 6.0: (1, 4)}
+"""Looks at an alarm after which it is counted what is named, by dB over the size at the alarm."""
 
 PER_MONTH = 1.0
 
@@ -133,23 +132,38 @@ def learned(engine: Engine, healthy: Float32) -> Calibration:
     )
 
 
-def size_at_alarm(engine: Engine, calibration: Calibration, seen: Alone) -> float | None:
-    """The smallest size of a fault that raises the alarm; None: none does, or the day has a false alarm of its own."""
+def sizes_at_alarm(engine: Engine, machine: Machine) -> dict[FaultKind, tuple[float, float]]:
+    """The smallest size of each fault that raises the alarm, and its RMS in dB of that of the healthy machine.
+
+    A fault that never alarms is left out, and every fault where the healthy day has a false alarm. All faults are
+    forecast together, since a network takes a batch nearly as fast as one of it.
+    """
+    calibration = learned(engine, measured(machine, 1, HEALTHY_S))
+    kinds = [kind for kind in NAMES if machine.teeth or kind is not FaultKind.GEAR_TOOTH]
+    days = [day(machine, kind, 2, BEFORE_S + WITHIN_S) for kind in kinds]
     before = round(BEFORE_S * RATE)
-    unit = float(seen.healthy.std() / seen.fault[before:].std())
-    low, high = FAINTEST_DB, LOUDEST_DB
+    unit = np.array([float(one.healthy.std() / one.fault[before:].std()) for one in days])
 
-    def alarms(level_db: float) -> bool:
-        samples = seen.at(unit * 10 ** (level_db / 20), before)
-        raw = raw_series(calibration, data.forecast_each(engine, [samples]), [0])[0]
-        return bool((own_surprise(calibration, raw)[BEFORE_S:] >= calibration.limit(PER_MONTH)).any())
+    def alarm(levels_db: Float64) -> Bool:
+        sizes = unit * 10 ** (levels_db / 20)
+        each = [one.at(size, before) for one, size in zip(days, sizes, strict=True)]
+        raw = raw_series(calibration, data.forecast(engine, np.stack(each)), [0])
+        limit = calibration.limit(PER_MONTH)
+        series = [own_surprise(calibration, one) for one in raw]
+        return np.array([bool((one[BEFORE_S:] >= limit).any()) for one in series])
 
-    if alarms(-np.inf) or not alarms(high):
-        return None
+    low, high = np.full(len(kinds), FAINTEST_DB), np.full(len(kinds), LOUDEST_DB)
+    found = alarm(high) & ~alarm(np.full(len(kinds), -np.inf))
     for _ in range(STEPS):
         middle = (low + high) / 2
-        low, high = (low, middle) if alarms(middle) else (middle, high)
-    return unit * 10 ** (high / 20)
+        over = alarm(middle)
+        low, high = np.where(over, low, middle), np.where(over, middle, high)
+    sizes = unit * 10 ** (high / 20)
+    return {
+        kind: (size, float(20 * np.log10(size * one.fault.std() / one.healthy.std())))
+        for kind, one, size, alarms in zip(kinds, days, sizes.tolist(), found.tolist(), strict=True)
+        if alarms
+    }
 
 
 @dataclass
@@ -167,26 +181,36 @@ class Daemon:
         self.rpm = float(round(60 * self.machine.shaft_hz))
         self.listens_s = float(np.clip(LISTEN_TURNS * 60 / self.rpm, LISTEN_S, LONGEST_LISTEN_S))
 
-    def look(self, samples: Float32, healthy: Healthy | None) -> Seen:
+    def look(self, samples: Float32, healthy: Healthy | None, before: Together | None = None) -> Seen:
         """One look."""
         speeds = [np.full(samples.size, self.rpm)]
-        found = answer(Look("channel", [samples], RATE, speeds, self.facts, healthy))
+        found = answer(Look("channel", [samples], RATE, speeds, self.facts, healthy, before))
         assert isinstance(found, Seen)
         return found
 
-    def healthy(self, looks: Sequence[Float32]) -> Healthy:
-        """What is kept of looks at the healthy channel."""
-        kept = HealthyLooks(None)
-        kept.keep("channel", "key", [self.look(one, None).diagnosis for one in looks], 0.0)
+    def healthy(self) -> Healthy:
+        """What is kept of looks at the healthy channel: some at once, and single ones on other days."""
+        length = round(self.listens_s * RATE)
+        well = measured(self.machine, 5, HEALTHY_LOOKS * self.listens_s)
+        kept, seen, lines = HealthyLooks(None), None, []
+        for start in range(0, well.size - length + 1, length):
+            seen = self.look(well[start : start + length], None, None if seen is None else seen.together).diagnosis
+            assert seen.lines is not None
+            lines.append(seen.lines)
+        assert seen is not None
+        kept.keep("channel", "key", lines, seen, 0.0)
+        for number in range(1, MOST_APART):
+            one = self.look(measured(self.machine, 100 + number, self.listens_s), None).diagnosis
+            kept.keep_apart("channel", one, number * APART_S)
         found = kept.of("channel", "key", self.rpm / 60)
         assert found is not None
         return found
 
-    def named(self, looks: Sequence[Float32], healthy: Healthy) -> Iterator[list[str]]:
+    def named(self, looks: Iterable[Float32], healthy: Healthy) -> Iterator[list[str]]:
         """The faults that are named after each look."""
         case = Case("channel", 0.0, alarmed=True)
         for number, one in enumerate(looks):
-            case.add(self.look(one, healthy), float(number), with_healthy=True)
+            case.add(self.look(one, healthy, case.together), float(number), with_healthy=True)
             yield [finding.fault for finding in case.named()]
 
 
@@ -194,34 +218,16 @@ Counted = dict[tuple[str, float, int], Counter[str]]
 """Verdicts of each fault, dB above the alarm, and number of looks."""
 
 
-def sizes_at_alarm(engine: Engine, machine: Machine) -> dict[FaultKind, tuple[float, float]]:
-    """The size of each fault at the alarm, and its RMS in dB of that of the healthy machine; none that never alarms."""
-    calibration = learned(engine, measured(machine, 1, HEALTHY_S))
-    found = {}
-    for kind in NAMES:
-        if kind is FaultKind.GEAR_TOOTH and not machine.teeth:
-            continue
-        seen = day(machine, kind, 2, BEFORE_S + WITHIN_S)
-        size = size_at_alarm(engine, calibration, seen)
-        if size is not None:
-            found[kind] = size, float(20 * np.log10(size * seen.fault.std() / seen.healthy.std()))
-    return found
-
-
-def name_at_alarm(machine: Machine, sizes: Mapping[FaultKind, float], days: int, counted: Counted) -> None:
+def name_at_alarm(machine: Machine, sizes: Mapping[FaultKind, float], counted: Counted) -> None:
     """Name the faults of a machine on other days, and count what is right."""
     daemon = Daemon(machine)
-    length = round(daemon.listens_s * RATE)
-    well = measured(machine, 5, 2 * daemon.listens_s)
-    healthy = daemon.healthy([well[:length], well[-length:]])
+    healthy = daemon.healthy()
     for kind, size in sizes.items():
-        for above_db in DAYS_ABOVE_DB:
-            for number in range(days):
-                looks = []
-                for look in range(LOOKS):
-                    alone = day(machine, kind, 20 + LOOKS * number + look, daemon.listens_s)
-                    looks.append(alone.at(size * 10 ** (above_db / 20)))
-                for look, found in enumerate(daemon.named(looks, healthy), 1):
+        for above_db, counted_looks in LOOKS.items():
+            grown = size * 10 ** (above_db / 20)
+            looks = (day(machine, kind, 20 + look, daemon.listens_s).at(grown) for look in range(counted_looks[-1]))
+            for look, found in enumerate(daemon.named(looks, healthy), 1):
+                if look in counted_looks:
                     counted.setdefault((NAMES[kind], above_db, look), Counter())[verdict(found, NAMES[kind])] += 1
 
 

@@ -110,6 +110,10 @@ def test_a_fault_is_named_at_its_alarm(plant: tuple[RunningDaemon, dict[str, Mac
         assert found[name]["step_hz"] > 0
         assert len(found[name]["values"]) > 1000
 
+    # Further looks follow at once and count together with the first.
+    more = wait_for(lambda: (seen := asked(daemon, "failing"))["looks"] >= 3 and seen, "three looks", 120)
+    assert more["faults"][0]["named_looks"] == more["looks"]
+
     event = wait_for(
         lambda: (seen := retained(port, "events/failing/de/x")) and seen["diagnosis"] and seen,
         "the event with the name",

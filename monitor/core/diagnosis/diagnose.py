@@ -7,7 +7,7 @@ machine takes part: faults of the shaft are rises over it, and what it showed al
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,10 +16,12 @@ from monitor.core.arrays import Float32, Float64
 from monitor.core.diagnosis.bearings import Bearing, above_half_the_rate
 from monitor.core.diagnosis.envelope import EnvelopeSpectra, Lines, envelope_spectra, make_bands
 from monitor.core.diagnosis.figures import Figures, usual_figures, velocity_refusal, velocity_rms
-from monitor.core.diagnosis.naming import LEAST_TURNS, UNKNOWN_SEGMENT_S, Finding, Part, name_faults
+from monitor.core.diagnosis.naming import LEAST_TURNS, P_LIMIT, UNKNOWN_SEGMENT_S, Finding, Named, Part, name_faults
 from monitor.core.diagnosis.rates import repetition_rates
+from monitor.core.diagnosis.shaft_angle import SURE_ERROR, shaft_angle
 from monitor.core.diagnosis.shaft_faults import Levels, levels, shaft_fault
-from monitor.core.diagnosis.shaft_speed import changed_speed
+from monitor.core.diagnosis.shaft_speed import SPEED_ERROR, changed_speed
+from monitor.core.diagnosis.together import Together, with_levels
 from monitor.core.diagnosis.whitening import transformable, whitened, without_lines
 
 STRETCH_S = 20.0
@@ -59,6 +61,10 @@ class Healthy:
     """Lines of its envelope spectra, as in :attr:`Diagnosis.lines`; None: not known."""
     too_short: bool = False
     """Whether there are records of it that are too short for levels."""
+    apart: bool = False
+    """Whether levels have a row for each of several looks apart in time."""
+    segments: int = 0
+    """Segments in which its lines were looked for; 0: not known."""
 
 
 @dataclass
@@ -89,6 +95,8 @@ class Diagnosis:
     """Depth of modulation at the rates of each part, named or not."""
     lines: Lines | None = None
     """Lines of the envelope spectra that stand out."""
+    together: Together | None = None
+    """This look and those before it; None: without a speed they are not taken together."""
 
     def document(self) -> dict[str, Any]:
         """JSON, with the names that users rely on."""
@@ -108,10 +116,11 @@ def diagnose(
     facts: Facts,
     whitening: Whitening = whitened,
     healthy: Healthy | None = None,
+    before: Together | None = None,
     *,
     known_unit: bool = True,
 ) -> Diagnosis:
-    """Diagnose records of one channel.
+    """Diagnose records of one channel, and what earlier looks at it have shown.
 
     Args:
         name: of recording or channel.
@@ -121,6 +130,7 @@ def diagnose(
         facts: of the machine.
         whitening: makes a record white.
         healthy: what is known of the healthy machine.
+        before: the looks before this one, as :attr:`Diagnosis.together` has them; None: it is the first.
         known_unit: whether the samples are in m/s².
 
     Raises:
@@ -143,7 +153,8 @@ def diagnose(
             f"its longest record of {longest.size / rate:.3g} s has {longest.size / rate * shaft_hz:.2g} turns of the "
             f"shaft at {60 * shaft_hz:g} rpm, but {LEAST_TURNS:g} are needed; use a longer recording"
         )
-    white, turns, varies = _white(records, speeds, rate, whitening)
+    turns: list[Float64] | None
+    stretches, white, turns, varies = _white(records, speeds, rate, whitening)
     if shaft_hz is None:
         result.reasons.append("without a speed only repetition rates are looked for")
         bands = make_bands(rate, rate / 36)
@@ -156,11 +167,21 @@ def diagnose(
         if problem := above_half_the_rate(bearing, shaft_hz, rate):
             raise UndiagnosableError(problem)
     known = healthy or Healthy()
-    named = name_faults(white, rate, shaft_hz, facts.bearings, facts.gears, turns if varies else None, known.lines)
+    error = SPEED_ERROR
+    if not varies:
+        turns, shaft_hz, error = _followed(stretches, white, rate, shaft_hz, facts.gears)
+    about = white, rate, shaft_hz, facts.bearings, facts.gears, turns
+    named = name_faults(*about, known.lines, known.segments, before, error)
     result.faults, result.spectra, result.shaft_hz = list(named.findings), named.spectra, named.shaft.frequency_hz
     result.depths, result.lines = named.depths, named.lines
     result.rates_hz = repetition_rates(named.spectra)
-    _shaft(result, records, rate, named.shaft.frequency_hz, healthy)
+    fault = _shaft(result, records, named, rate, healthy)
+    result.faults += [] if fault is None else [fault]
+    result.together = replace(
+        named.together,
+        levels=with_levels(named.together.levels, result.levels),
+        named=frozenset((one.fault, one.part) for one in result.faults),
+    )
     result.faults.sort(key=lambda fault: (fault.p_value, -fault.depth))
     if not result.faults:
         looked = facts.bearings or facts.gears
@@ -177,37 +198,61 @@ def mean_hz(speeds: Sequence[Float64]) -> float:
 
 def _white(
     records: Sequence[Float32], speeds: Sequence[Float64] | None, rate: float, whitening: Whitening
-) -> tuple[list[Float64], list[Float64], bool]:
-    """White stretches, the shaft's angle in them, and whether the speed varies."""
-    white, turns, varies = list[Float64](), list[Float64](), False
+) -> tuple[list[Float32], list[Float64], list[Float64], bool]:
+    """Stretches, the same white, the shaft's angle in them as the speed says, and whether it varies."""
+    raw, white, turns, varies = list[Float32](), list[Float64](), list[Float64](), False
     for samples, speed in _stretches(records, speeds, rate):
         piece = whitening(samples)
         if piece.size < LEAST_WHITE:
             continue
+        raw.append(samples)
         white.append(piece)
         if speed is not None:
             turns.append(np.cumsum(speed[-piece.size :]) / (60.0 * rate))
             varies |= float(np.ptp(speed)) > 0
     if not white:
         raise UndiagnosableError("too short: no record is left after whitening; use a longer one")
-    return white, turns, varies
+    return raw, white, turns, varies
+
+
+def _followed(
+    stretches: Sequence[Float32], white: Sequence[Float64], rate: float, shaft_hz: float, gears: Sequence[int]
+) -> tuple[list[Float64] | None, float, float]:
+    """The shaft's angle in white stretches, its mean frequency and the error of that, from the stretches themselves.
+
+    Where one of them has no clear line of the shaft, there is no angle, and the frequency is as stated.
+    """
+    found, sure = list[Float64](), True
+    for samples, piece in zip(stretches, white, strict=True):
+        angle = shaft_angle(samples, rate, shaft_hz, gears)
+        if angle is None:
+            return None, shaft_hz, SPEED_ERROR
+        found.append(angle.turns[-piece.size :])
+        sure &= angle.sure
+    turns = sum(float(angle[-1] - angle[0]) for angle in found)
+    return found, turns * rate / sum(angle.size - 1 for angle in found), SURE_ERROR if sure else SPEED_ERROR
 
 
 def _shaft(
-    result: Diagnosis, records: Sequence[Float32], rate: float, shaft_hz: float, healthy: Healthy | None
-) -> None:
-    """Add a fault of the shaft, where its healthy velocity is known."""
+    result: Diagnosis, records: Sequence[Float32], named: Named, rate: float, healthy: Healthy | None
+) -> Finding | None:
+    """A fault of the shaft, where its healthy velocity is known."""
+    shaft_hz, together = named.shaft.frequency_hz, named.together
     result.levels = levels([record.astype(np.float64) for record in records], rate, shaft_hz)
     if healthy is None or (healthy.levels is None and not healthy.too_short):
-        return
-    if result.levels is None or healthy.levels is None:
+        return None
+    now = result.levels if together.looks == 1 else with_levels(together.levels, result.levels)
+    if now is None or healthy.levels is None:
         result.reasons.append("too short for faults of the shaft: recording and baseline need 120 turns each")
-        return
-    evidence = shaft_fault(result.levels, healthy.levels)
-    if evidence is not None:
-        frequency = evidence.order * shaft_hz
-        found = evidence.fault, "shaft", frequency, evidence.order, evidence.harmonics, evidence.p_value
-        result.faults.append(Finding(*found, 0.0))
+        return None
+    evidence = shaft_fault(now, healthy.levels, apart=healthy.apart)
+    if evidence is None:
+        return None
+    p_value = min(1.0, evidence.p_value * together.share(evidence.fault, "shaft"))
+    if healthy.apart and p_value > P_LIMIT:
+        return None
+    at = evidence.order * shaft_hz, evidence.order, evidence.harmonics
+    return Finding(evidence.fault, "shaft", *at, p_value, 0.0)
 
 
 def _tell_of_changing_speed(result: Diagnosis, records: Sequence[Float32], rate: float, shaft_hz: float) -> None:

@@ -82,6 +82,13 @@ class Lines(NamedTuple):
     error: Float64
     """(n,) relative error of the order, where the shaft was not found in the spectra."""
 
+    def each_once(self, step: float) -> "Lines":
+        """The deepest of those that are in one band and at one order, to within a step."""
+        order = np.lexsort((-self.depth, np.rint(self.order / step), self.band))
+        band, place = self.band[order], np.rint(self.order[order] / step)
+        first = np.concatenate([[True], (np.diff(band) != 0) | (np.diff(place) != 0)])[: order.size]
+        return Lines(*(column[order[first]] for column in self))
+
     def and_also(self, other: "Lines") -> "Lines":
         """These and others."""
         return Lines(*(np.concatenate(pair) for pair in zip(self, other, strict=True)))
@@ -200,7 +207,7 @@ def envelope_spectra(
     bands: Bands,
     segment_s: float,
     highest_hz: float,
-    turns: Sequence[Float64] | None = None,
+    steady_s: Sequence[Float64] | None = None,
 ) -> EnvelopeSpectra:
     """The averaged spectra of the squared envelopes.
 
@@ -210,30 +217,46 @@ def envelope_spectra(
         bands: whose envelopes are taken.
         segment_s: seconds of a segment, more than 8 samples.
         highest_hz: highest frequency of a line.
-        turns: the shaft's angle at each sample of each record, in turns, increasing; then frequencies are those at the
-            mean speed. None: the speed is constant.
+        steady_s: the shaft's angle at each sample of each record as the seconds that it takes at a constant speed, not
+            decreasing; then frequencies are those at that speed. None: the speed is constant.
     """
-    size = round(segment_s * sampling_rate_hz)
-    size -= size % STRIDES if size >= 10 * STRIDES else 0
+    size = segment_samples(segment_s, sampling_rate_hz)
     lines = int(np.clip(highest_hz * size / sampling_rate_hz, FIRST_LINE + 2, size // 2)) + 1
     power = np.zeros((len(bands.edges_hz), lines))
     segments = 0
     for number, record in enumerate(records):
         if record.size < size:
             continue
-        angle = None if turns is None else turns[number]
-        stride = 1 if angle is not None else _stride(record.size, size, lines, bands.whole)
+        stride = _stride(record.size, size, lines, bands.whole)
         length = size // stride
         window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length)
-        starts = range(0, record.size // stride - length + 1, max(1, length // 2))
+        came_s = None if steady_s is None else steady_s[number][::stride]
+        available, even_s = record.size // stride, None
+        if came_s is not None:
+            # One more than between the ends: what rounding takes away must not cost a segment.
+            available = int((came_s[-1] - came_s[0]) * sampling_rate_hz / stride) + 2
+            even_s = came_s[0] + np.arange(available) * (stride / sampling_rate_hz)
+        starts = range(0, available - length + 1, max(1, length // 2))
         for band, squared in enumerate(_squared_envelopes(record, sampling_rate_hz, bands.edges_hz, stride)):
-            even = squared if angle is None else _evenly(squared, angle)
+            even = squared if even_s is None or came_s is None else np.interp(even_s, came_s, squared)
             for start in starts:
                 power[band] += _line_power(even[start : start + length], window)[:lines]
         segments += len(starts)
-    power /= max(1, segments)
+    return averaged(sampling_rate_hz / size, bands.edges_hz, bands.whole, segments, power / max(1, segments))
+
+
+def averaged(
+    resolution_hz: float, bands_hz: tuple[tuple[float, float], ...], whole: int, segments: int, power: Float64
+) -> EnvelopeSpectra:
+    """The spectra of an average over some segments, (bands, lines) squared depth of modulation, with their floor."""
     shape = max(1, round(UNCORRELATED * segments))
-    return EnvelopeSpectra(sampling_rate_hz / size, bands.edges_hz, bands.whole, segments, power, *_floor(power, shape))
+    return EnvelopeSpectra(resolution_hz, bands_hz, whole, segments, power, *_floor(power, shape))
+
+
+def segment_samples(segment_s: float, sampling_rate_hz: float) -> int:
+    """Samples of a segment that lasts about so long."""
+    size = round(segment_s * sampling_rate_hz)
+    return size - (size % STRIDES if size >= 10 * STRIDES else 0)
 
 
 def _stride(samples: int, size: int, lines: int, bands: int) -> int:
@@ -255,11 +278,6 @@ def _squared_envelopes(
         first, end = (math.ceil(edge * record.size / sampling_rate_hz - 1e-6) for edge in (low, high))
         found.append(np.abs(np.fft.ifft(spectrum[first : min(end, spectrum.size - 1)], record.size // stride)) ** 2)
     return found
-
-
-def _evenly(values: Float64, turns: Float64) -> Float64:
-    """Values at as many instants, evenly spaced in the shaft's angle."""
-    return np.interp(np.linspace(turns[0], turns[-1], turns.size), turns, values)
 
 
 def _line_power(squared: Float64, window: Float64) -> Float64:

@@ -2,8 +2,9 @@
 
 Every machine has some of each, so only a rise over a healthy baseline says anything. Imbalance raises once the shaft's
 frequency; misalignment twice or three times; looseness many multiples and halves between them (ISO 13373-3). The lines
-are measured in segments of the record. A rise must be large, and larger than the segments of record and baseline
-differ, with the wandering of a healthy machine added.
+are measured in segments of the record. What a rise means depends on how the healthy machine's own lines wander, with
+its load and from day to day. Where looks at it apart in time tell, a rise must be significant against their scatter;
+else it must be large.
 
 Does not handle: an axial direction, phases; they would tell a bent shaft from imbalance.
 """
@@ -15,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from monitor.core.arrays import Float64
+from monitor.core.diagnosis.chance import log_tail, upper_tail
 
 ORDERS = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0)
 """Multiples of the shaft's frequency that are measured."""
@@ -26,13 +28,39 @@ the lines, and there are few segments."""
 LEAST_SEGMENTS = 3
 """Segments that record and baseline need."""
 
-RISE_DB = 6.0
-"""Least rise of a line. Lower: changes of load are named. Higher: growing faults later."""
+LEAST_RISE_DB = 1.0
+"""Least rise of a line, where it is known how the healthy machine's lines wander. Lower: a sensor that is mounted anew,
+or warms up, is named. Higher: growing faults later."""
+
+UNKNOWN_RISE_DB = 6.0
+"""The same where that is not known. Lower: changes of load are named. Higher: growing faults later."""
 
 WANDERING_DB = 1.5
-"""Standard deviation by which lines of a healthy machine wander from day to day. Lower: p-values are too small."""
+"""Standard deviation by which lines of a healthy machine wander from day to day, where it is not known. Lower: p-values
+are too small."""
 
-ABOVE_NOISE_DB = 9.0
+LEAST_WANDERING_DB = 0.2
+"""The same that is believed at least, where it is known. Lower: a temperature is named that the looks did not see.
+Higher: growing faults later."""
+
+KNOWN_LOOKS = 6
+"""Looks at the healthy machine, apart in time, from which it is known how its lines wander. Fewer: Student's
+distribution asks for more than the rise that is named without."""
+
+RISEN = 1e-4
+"""Probability by chance, of one line, from which it counts as risen where it is known how lines wander. Higher: noise
+makes a pattern. Lower: one clear line is taken for imbalance that is one of many."""
+
+CHANGED = 0.1
+"""Probability by chance below which a line counts as changed where it speaks against a fault. Lower: misalignment whose
+once the frequency rises is named as imbalance. Higher: chance forbids."""
+
+ALONE = 0.25
+"""Change in dB of twice and three times the frequency, up or down, over the rise of once, up to which it is imbalance.
+Lower: imbalance is not named. Higher: misalignment is named so, if its part at twice the frequency met a line out of
+phase."""
+
+ABOVE_NOISE_DB = 6.0
 """Least level of a line above its neighbourhood. Lower: rises of the noise count as rises of the line."""
 
 SEARCHED = 0.012
@@ -56,9 +84,13 @@ class Levels(NamedTuple):
     """The lines of a machine."""
 
     db: Float64
-    """(segments, orders) 10 log10 of the mean square of velocity."""
+    """(segments, orders) 10 log10 of the mean square of velocity; (looks, orders) of several looks."""
     above_db: Float64
     """(orders,) of the mean over the neighbourhood."""
+
+    def mean(self) -> "Levels":
+        """One look, whose segments are a row each."""
+        return Levels(self.db.mean(axis=0, keepdims=True), self.above_db)
 
 
 def levels(records: Sequence[Float64], sampling_rate_hz: float, shaft_hz: float) -> Levels | None:
@@ -121,32 +153,49 @@ def _once(spectrum: Float64, stated: float) -> float:
     return float(tried[best[np.abs(tried[best] - stated).argmin()]])
 
 
-def shaft_fault(now: Levels, healthy: Levels) -> ShaftEvidence | None:
-    """Name a fault of the shaft; None if no line rose enough, or if the pattern is that of none."""
+def shaft_fault(now: Levels, healthy: Levels, *, apart: bool = False) -> ShaftEvidence | None:
+    """Name a fault of the shaft; None if no line rose enough, or if the pattern is that of none.
+
+    Args:
+        now: of a look, or of several.
+        healthy: the same of the healthy machine.
+        apart: whether the rows of ``healthy`` are looks apart in time, so that it is known how the lines wander.
+    """
     usable = np.isfinite(now.db).all(axis=0) & np.isfinite(healthy.db).all(axis=0)
     here, there = np.where(usable, now.db, 0.0), np.where(usable, healthy.db, 0.0)
     rise = here.mean(axis=0) - there.mean(axis=0)
-    spread = np.sqrt(WANDERING_DB**2 + here.var(axis=0, ddof=1) / len(here) + there.var(axis=0, ddof=1) / len(there))
-    log_p = np.array(
-        [math.log(max(1e-300, 0.5 * math.erfc(r / s / math.sqrt(2)))) for r, s in zip(rise, spread, strict=True)]
-    )
-    risen = usable & (rise >= RISE_DB) & (now.above_db >= ABOVE_NOISE_DB)
+    scatter = there.var(axis=0, ddof=1) / len(there) + (here.var(axis=0, ddof=1) / len(here) if len(here) > 1 else 0.0)
+    known = apart and len(there) >= KNOWN_LOOKS
+    if known:
+        wandering = np.maximum(LEAST_WANDERING_DB, there.std(axis=0, ddof=1))
+        least, degrees = LEAST_RISE_DB, len(there) - 1
+    else:
+        wandering, least, degrees = np.full(rise.size, WANDERING_DB), UNKNOWN_RISE_DB, None
+    ratio = (rise / np.sqrt(wandering**2 + scatter)).tolist()
+    tails = np.array([max(1e-300, upper_tail(value, degrees)) for value in ratio])
+    clear = usable & (now.above_db >= ABOVE_NOISE_DB)
+    risen = clear & (rise >= least) & (tails <= (RISEN if known else 1.0))
     if not risen.any():
         return None
-    # Where a fault and the healthy line are out of phase the line rises less, so all gains count for the pattern.
-    clear = usable & (now.above_db >= ABOVE_NOISE_DB)
-    gained = np.where(clear, np.maximum(10 ** (here.mean(axis=0) / 10) - 10 ** (there.mean(axis=0) / 10), 0.0), 0.0)
-    halves = [k for k, order in enumerate(ORDERS) if order % 1 and risen[k]]
-    by_order = dict(zip(ORDERS, gained.tolist(), strict=True))
-    twice = by_order[2.0] + by_order[3.0] >= 0.5 * by_order[1.0]
-    if len(halves) >= 2 or (halves and risen.sum() >= 4):
+    # Where a fault and the healthy line are out of phase the line rises less, or falls: every change counts.
+    changed = clear & np.array([upper_tail(abs(value), degrees) <= CHANGED / 2 for value in ratio])
+    moved = np.where(changed, (10 ** (here.mean(axis=0) / 20) - 10 ** (there.mean(axis=0) / 20)) ** 2, 0.0)
+    once, twice, thrice = (ORDERS.index(order) for order in (1.0, 2.0, 3.0))
+    halves = [k for k, order in enumerate(ORDERS) if order % 1]
+    beside = max(abs(rise[k]) if changed[k] else 0.0 for k in (twice, thrice))
+    double = moved[twice] + moved[thrice] >= 0.5 * moved[once]
+    if risen[halves].sum() >= 2 or (risen[halves].any() and risen.sum() >= 4):
         fault, chosen = "looseness", np.flatnonzero(risen)
-    elif twice and risen[ORDERS.index(2.0)]:
-        fault, chosen = "misalignment", np.flatnonzero(risen & np.isin(ORDERS, (2.0, 3.0)))
-    elif not twice and risen[ORDERS.index(1.0)] and not halves:
-        fault, chosen = "imbalance", np.array([ORDERS.index(1.0)])
+    elif double and risen[twice]:
+        fault, chosen = "misalignment", np.array([k for k in (twice, thrice) if risen[k]])
+    elif not double and beside <= ALONE * rise[once] and risen[once] and not risen[halves].any():
+        fault, chosen = "imbalance", np.array([once])
     else:
         return None
-    best = int(chosen[np.argmax(gained[chosen])])
-    p_value = float(np.exp(min(0.0, float(log_p[chosen].min()) + math.log(3 * len(ORDERS)))))
-    return ShaftEvidence(fault, ORDERS[best], int(risen.sum()), max(p_value, 1e-300))
+    p_value = float(tails[chosen].min()) * 3 * len(ORDERS)
+    if fault == "looseness" and known:
+        # At half orders a machine has noise, whose scatter is independent: Fisher's combination.
+        total = float(-np.log(np.where(clear, tails, 1.0)[halves]).sum())
+        p_value = 2 * min(p_value, 3 * math.exp(float(log_tail(len(halves), np.array([total]))[0])))
+    best = int(chosen[np.argmax(moved[chosen])])
+    return ShaftEvidence(fault, ORDERS[best], int(risen.sum()), min(1.0, max(p_value, 1e-300)))

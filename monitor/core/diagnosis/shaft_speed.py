@@ -37,11 +37,17 @@ class Shaft(NamedTuple):
     """Whether it was found in the spectra."""
 
 
-def locate_shaft(spectra: EnvelopeSpectra, stated_hz: float) -> Shaft:
-    """Find the shaft near its stated frequency; if it does not stand out, it is where it is said to be."""
+def locate_shaft(spectra: EnvelopeSpectra, stated_hz: float, error: float = SPEED_ERROR) -> Shaft:
+    """Find the shaft near its stated frequency; if it does not stand out, it is where it is said to be.
+
+    Args:
+        spectra: with the lines of the shaft.
+        stated_hz: its frequency.
+        error: relative error of that.
+    """
     multiples = np.arange(1, MULTIPLES + 1)
     step = spectra.resolution_hz / (4.0 * MULTIPLES * stated_hz)
-    offsets = np.linspace(-SPEED_ERROR, SPEED_ERROR, 2 * int(np.ceil(SPEED_ERROR / step)) + 1)
+    offsets = np.linspace(-error, error, 2 * int(np.ceil(error / step)) + 1)
     lines, inside = spectra.line(stated_hz * np.outer(1.0 + offsets, multiples))
     total = np.minimum(spectra.surprise[: spectra.whole, lines], MOST_OF_A_LINE).sum(axis=0)
     total = np.where(inside, total, 0.0).sum(axis=1)
@@ -77,8 +83,9 @@ def changed_speed(records: Sequence[Float64], sampling_rate_hz: float, stated_hz
         None if the shaft's line is steady, or not clear in most segments.
     """
     size = round(SEGMENT_TURNS / stated_hz * sampling_rate_hz)
-    padded = 4 * size
-    lines = np.arange(int((1 - REACH) * 4 * SEGMENT_TURNS), int((1 + REACH) * 4 * SEGMENT_TURNS) + 1)
+    padded = 4 << (size - 1).bit_length()
+    turns = padded * stated_hz / sampling_rate_hz
+    lines = np.arange(int((1 - REACH) * turns), int((1 + REACH) * turns) + 1)
     found, segments, window = [], 0, np.hanning(size)
     for record in records:
         for start in range(0, record.size - size + 1, size):

@@ -47,7 +47,7 @@ def autoregressive(samples: Floats, order: int) -> Float64:
     """
     size = samples.size
     centred = samples - np.mean(samples, dtype=np.float64)
-    spectrum = np.fft.rfft(centred, 2 * size)
+    spectrum = np.fft.rfft(centred, 1 << (size + order).bit_length())
     covariance = np.fft.irfft(np.abs(spectrum) ** 2)[: order + 1]
     filter_of = np.zeros(order + 1)
     filter_of[0] = 1.0

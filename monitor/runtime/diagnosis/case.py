@@ -1,18 +1,16 @@
 """What is known of one channel's fault: the looks at it, and what they name together.
 
-Over the life of an alarm a channel is looked at again and again. A part is named where at least half of the last looks
-name it. Its p-value is then twice their median, a look that does not name it counting as 1: a bound that holds however
-much the looks depend on each other (Rüger, "Das maximale Signifikanzniveau des Tests", Metrika 25, 1978).
+Over the life of an alarm a channel is looked at again and again. Each look adds its spectra to an average
+(:mod:`monitor.core.diagnosis.together`), and what is named is named of the average: after minutes what one look cannot
+tell, after hours what minutes cannot.
 """
 
 from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from monitor.core.diagnosis.naming import Finding, Part
+from monitor.core.diagnosis.together import Together
 from monitor.runtime.diagnosis.messages import Seen
-
-LAST_LOOKS = 8
-"""Looks that are taken together. Fewer: a name comes and goes. More: a fault that changes keeps its old name."""
 
 MOST_KEPT = 96
 """Looks whose depths are kept for the trend, sixteen hours of an alarm."""
@@ -25,7 +23,7 @@ class Kept:
     at_s: float
     """UNIX seconds."""
     faults: dict[Part, Finding]
-    """What it named."""
+    """What was named after it."""
     depths: dict[Part, float]
     """Depth of modulation of each part."""
 
@@ -54,6 +52,8 @@ class Case:
     """Why the last look could not be done; None: it could."""
     due_s: float = 0.0
     """Monotonic instant of the next look."""
+    together: Together | None = None
+    """What the looks show together; None: there is nothing yet, or no speed."""
     with_healthy: bool = False
     """Whether the last look compared with the healthy machine."""
 
@@ -63,22 +63,11 @@ class Case:
         self.kept.append(Kept(at_s, {(one.fault, one.part): one for one in found.faults}, found.depths))
         self.looks += 1
         self.latest, self.problem, self.with_healthy = seen, None, with_healthy
+        self.together, found.together = found.together, None
 
     def named(self) -> list[Finding]:
-        """What the last looks name together, the most significant first."""
-        last = list(self.kept)[-LAST_LOOKS:]
-        found = []
-        for part in {part: None for look in last for part in look.faults}:
-            those = [look.faults[part] for look in last if part in look.faults]
-            if 2 * len(those) < len(last):
-                continue
-            if len(last) == 1:
-                found.append(those[0])
-                continue
-            values = sorted(look.faults[part].p_value if part in look.faults else 1.0 for look in last)
-            median = values[(len(values) + 1) // 2 - 1]
-            found.append(replace(those[-1], p_value=min(1.0, len(values) / ((len(values) + 1) // 2) * median)))
-        return sorted(found, key=lambda one: (one.p_value, -one.depth))
+        """What the looks name together, the most significant first."""
+        return list(self.kept[-1].faults.values()) if self.kept else []
 
     @property
     def at_s(self) -> float | None:
@@ -90,7 +79,4 @@ class Case:
         """Why nothing is named, and what else could not be found; None: nothing to say."""
         if self.latest is None:
             return self.problem
-        reasons = list(self.latest.diagnosis.reasons)
-        if self.latest.diagnosis.faults and not self.named():
-            reasons.insert(0, "the looks at it do not agree")
-        return "; ".join([*([self.problem] if self.problem else []), *reasons]) or None
+        return "; ".join([*([self.problem] if self.problem else []), *self.latest.diagnosis.reasons]) or None

@@ -1,9 +1,9 @@
 """Decides what is looked at, and when: channels in warning or alarm, those that somebody asks for, and healthy ones.
 
 It runs on the event loop and reads rings and boards only; a process beside diagnoses. So neither messages nor scores
-wait. A channel is looked at when it leaves ok, a minute later, and then every ten minutes, while it is not ok. Healthy
-channels with facts of their machine are looked at once, one at a time and slowly, for comparison. No score depends on
-any of it.
+wait. A channel is looked at when it leaves ok, then again and again for some minutes, and then every ten minutes, while
+it is not ok; all looks of an alarm count together. Healthy channels with facts of their machine are looked at for
+comparison, one at a time and slowly. No score depends on any of it.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from monitor.core.diagnosis.diagnose import Diagnosis, Facts, Healthy
+from monitor.core.diagnosis.together import Together
 from monitor.core.scoring.alarm import State
 from monitor.runtime.diagnosis.case import Case
 from monitor.runtime.diagnosis.healthy import HealthyLooks
@@ -27,16 +28,23 @@ from monitor.runtime.lanes.lane import Lane
 
 LOG = logging.getLogger(__name__)
 
-AGAIN_S = (60.0, 600.0)
-"""Seconds from the first look of an alarm to the second, and between later ones. Less: a plant in alarm keeps a core
-busy. More: what is named is checked later."""
+SOON_LOOKS = 24
+"""Looks of an alarm that follow each other at once. Fewer: what a few minutes tell is named after hours. More: a plant
+in alarm keeps a process busy for longer, which takes a third of a second for each."""
+
+SOON_S, LATER_S = 5.0, 600.0
+"""Seconds between two of these looks, and between later ones. Less: a plant in alarm keeps a core busy. More: faint
+faults are named later."""
+
+RETRY_S = 60.0
+"""Seconds after which a look is tried again that could not be done. Less: the log fills."""
 
 MOST_LISTENING = 4
 """Channels that are listened to at the same time. Fewer: a plant-wide alarm waits for its names. More: memory, up to 8
 MB each."""
 
 MOST_CASES = 128
-"""Cases that are kept; the oldest that are not in alarm go first. Fewer: the page loses them. More: memory, up to 0.1
+"""Cases that are kept; the oldest that are not in alarm go first. Fewer: the page loses them. More: memory, up to 0.4
 MB each."""
 
 MOST_ASKED = 16
@@ -45,12 +53,12 @@ MOST_ASKED = 16
 WATCH_S = 1.0
 """Seconds between two looks at the alarm states."""
 
-HEALTHY_LOOKS = 2
-"""Looks at a healthy channel that are kept together. Fewer: what wanders is named. More: it takes longer."""
+HEALTHY_LOOKS = 6
+"""Looks at a healthy channel at once. Fewer: what an alarm shows must be deeper to be named. More: it takes longer."""
 
 HEALTHY_PAUSE_S = 5.0
 """Pause between two healthy looks. Shorter: with listening before each, they take more than 4 % of a core. Longer: a
-large plant is known late (1,000 channels take half a day)."""
+large plant is known late (1,000 channels take two days)."""
 
 Labels = tuple[str, ...]
 
@@ -85,7 +93,7 @@ class DiagnosisDesk:
         self._wall_clock, self._named, self._errors = wall_clock, named, errors
         self._process = process or DiagnosisProcess()
         self._healthy = HealthyLooks(state_dir and state_dir / "diagnosis")
-        self._healthy_seen: dict[Labels, list[Diagnosis]] = {}
+        self._healthy_seen: tuple[Labels, list[Diagnosis]] | None = None
         self._healthy_due_s = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
         self._busy: set[Labels] = set()
@@ -195,7 +203,9 @@ class DiagnosisDesk:
             self._last_look_s = time.monotonic()
             if case is not None:
                 case.doing = "done"
-                case.due_s = time.monotonic() + AGAIN_S[min(case.looks, len(AGAIN_S)) - 1 if case.looks else 0]
+                case.due_s = time.monotonic() + (
+                    RETRY_S if case.problem else SOON_S if case.looks < SOON_LOOKS else LATER_S
+                )
 
     def _holds(self, listening: Listening) -> bool:
         return self._lanes().get(listening.channel.model) is listening.lane
@@ -205,7 +215,7 @@ class DiagnosisDesk:
         speeds = listening.speeds()
         shaft_hz = None if speeds is None else float(np.mean(np.concatenate(speeds))) / 60
         healthy = self._healthy.of(channel.name, healthy_key(channel), shaft_hz)
-        answer = await self._ask(listening, healthy)
+        answer = await self._ask(listening, healthy, case.together)
         if isinstance(answer, Unable):
             case.problem = answer.reason
             return
@@ -218,7 +228,7 @@ class DiagnosisDesk:
         if case.alarmed:
             self._named(channel, case)
 
-    async def _ask(self, listening: Listening, healthy: Healthy | None) -> Seen | Unable:
+    async def _ask(self, listening: Listening, healthy: Healthy | None, before: Together | None) -> Seen | Unable:
         channel, records = listening.channel, listening.records()
         if not records:
             return Unable("no samples came that could be looked at")
@@ -230,6 +240,7 @@ class DiagnosisDesk:
             listening.speeds(),
             Facts(machine.named_bearings, machine.gears),
             healthy,
+            before,
         )
         answer = await self._process.do(look)
         if isinstance(answer, Unable):
@@ -237,18 +248,25 @@ class DiagnosisDesk:
         return answer
 
     def _look_at_healthy(self, channels: Mapping[Labels, Channel], now_s: float) -> None:
-        """Start a look at a healthy channel of which none is kept, if it is time."""
+        """Start a look at a healthy channel, if it is time: first of those of which none is kept."""
         if now_s < self._healthy_due_s:
             return
         self._healthy_due_s = now_s + HEALTHY_PAUSE_S
+        waiting: list[tuple[bool, Channel]] = []
         for labels, channel in channels.items():
             machine = channel.sensor.machine
             known = machine.speed_rpm is not None or machine.has_orders
             if not known or channel.calibration is None or channel.provisional or labels in self.cases:
                 continue
-            if not self._healthy.has(channel.name, healthy_key(channel)) and self._scored(channel):
-                self._start(channel, None)
-                return
+            once = self._healthy.has(channel.name, healthy_key(channel))
+            if once and not self._healthy.apart_due(channel.name, self._wall_clock()):
+                continue
+            if self._scored(channel):
+                waiting.append((once, channel))
+                if not once:
+                    break
+        if waiting:
+            self._start(min(waiting, key=lambda one: one[0])[1], None)
 
     def _scored(self, channel: Channel) -> bool:
         """Whether the channel is ok and has a score, so that its machine runs."""
@@ -258,19 +276,28 @@ class DiagnosisDesk:
 
     async def _compare(self, listening: Listening) -> None:
         channel = listening.channel
-        answer = await self._ask(listening, None)
+        known = self._healthy.has(channel.name, healthy_key(channel))
+        if self._healthy_seen is None or self._healthy_seen[0] != channel.labels:
+            self._healthy_seen = channel.labels, []
+        seen = self._healthy_seen[1]
+        answer = await self._ask(listening, None, seen[-1].together if seen else None)
         self._healthy_due_s = time.monotonic() + HEALTHY_PAUSE_S
         if isinstance(answer, Unable) or not self._scored(channel):
-            self._healthy_due_s += AGAIN_S[0]
+            self._healthy_due_s += RETRY_S
             return
-        seen = self._healthy_seen.setdefault(channel.labels, [])
-        seen.append(answer.diagnosis)
-        if len(seen) < HEALTHY_LOOKS:
+        found, at_s = answer.diagnosis, self._wall_clock()
+        for before in seen:
+            before.together = None
+        seen.append(found)
+        if not known and len(seen) < HEALTHY_LOOKS:
             return
-        del self._healthy_seen[channel.labels]
+        self._healthy_seen = None
         try:
-            key, at_s = healthy_key(channel), self._wall_clock()
-            await asyncio.to_thread(self._healthy.keep, channel.name, key, seen, at_s)
+            if known:
+                await asyncio.to_thread(self._healthy.keep_apart, channel.name, found, at_s)
+            else:
+                lines = [one.lines for one in seen if one.lines is not None]
+                await asyncio.to_thread(self._healthy.keep, channel.name, healthy_key(channel), lines, found, at_s)
         except OSError as error:
             LOG.warning("a healthy look is not kept: channel=%s error=%s", channel.name, error.strerror or error)
 

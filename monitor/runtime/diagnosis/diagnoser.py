@@ -27,7 +27,8 @@ MOST_LINES = 8192
 def answer(look: Look) -> Answer:
     """Do one look."""
     try:
-        found = diagnose(look.name, look.records, look.sampling_rate_hz, look.speeds, look.facts, healthy=look.healthy)
+        about = look.name, look.records, look.sampling_rate_hz, look.speeds, look.facts
+        found = diagnose(*about, healthy=look.healthy, before=look.before)
     except UndiagnosableError as error:
         return Unable(str(error))
     envelope, band_hz = (None, None) if found.spectra is None else envelope_drawn(found, found.spectra)

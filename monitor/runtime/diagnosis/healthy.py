@@ -1,13 +1,15 @@
 """What each channel showed when it was healthy, for comparison: on disk, one small file a channel.
 
-Every machine has some imbalance, and lines that a bearing's rates match by accident. So one look is kept of each
-channel from the time when it was watched and ok. It belongs to the calibration and to the facts of the machine: with
-another of either it is made anew.
+Every machine has some imbalance, and lines that a bearing's rates match by accident. So looks are kept of each channel
+from the time when it was watched and ok: a few at once, whose spectra are averaged as those of an alarm are, and then
+single ones hours apart, which tell how the lines of its shaft wander. They belong to the calibration and to the facts
+of the machine: with another of either they are made anew.
 """
 
 import json
 import logging
 from collections.abc import Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from monitor.atomic_file import write_atomically
 from monitor.core.arrays import Float64
 from monitor.core.diagnosis.diagnose import Diagnosis, Healthy
 from monitor.core.diagnosis.envelope import Lines
-from monitor.core.diagnosis.shaft_faults import Levels
+from monitor.core.diagnosis.shaft_faults import KNOWN_LOOKS, Levels
 from monitor.runtime.file_names import file_slug
 
 LOG = logging.getLogger(__name__)
@@ -28,8 +30,13 @@ MOST_BYTES = 200_000
 MOST_FILES = 20_000
 """Most files that are read."""
 
-MOST_SEGMENTS = 16
-"""Segments of levels that are kept. Fewer: the spread of the healthy machine is not known. More: larger files."""
+APART_S = 3600.0
+"""Seconds between two looks from which they are apart. Less: it is not known how the machine wanders. More: it is known
+later."""
+
+MOST_APART = 16
+"""Looks apart that are kept; then the channel is looked at no more. Fewer: small rises of the shaft's lines are not
+significant. More: what grows slowly is learned as wandering."""
 
 MOST_ORDER = 1000.0
 """Largest multiple of the shaft's frequency of a line that is believed."""
@@ -59,40 +66,67 @@ class HealthyLooks:
         found = self._known.get(channel)
         return found is not None and found[0] == key
 
+    def apart_due(self, channel: str, at_s: float) -> bool:
+        """Whether a known channel is to be looked at once more."""
+        about = self._known[channel][1]
+        return bool(about["db"]) and len(about["looked_s"]) < MOST_APART and at_s - about["looked_s"][-1] >= APART_S
+
     def of(self, channel: str, key: str, shaft_hz: float | None) -> Healthy | None:
         """What is known of a healthy channel whose shaft turns as fast now; None: nothing."""
         found = self._known.get(channel)
         if found is None or found[0] != key:
             return None
         about = found[1]
-        near = shaft_hz and about["shaft_hz"] and abs(shaft_hz / about["shaft_hz"] - 1) <= SAME_SPEED
-        levels = None
-        if near and about["db"]:
-            levels = Levels(np.array(about["db"], np.float64), np.array(about["above_db"], np.float64))
-        return Healthy(levels, _lines(about["lines"]))
+        levels, apart = None, len(about["apart_db"]) >= KNOWN_LOOKS
+        if about["db"] and _near(shaft_hz, about["shaft_hz"]):
+            rows = about["apart_db"] if apart else about["db"]
+            levels = Levels(np.array(rows, np.float64), np.array(about["above_db"], np.float64))
+        return Healthy(levels, _lines(about["lines"]), apart=apart, segments=about["segments"])
 
-    def keep(self, channel: str, key: str, seen: Sequence[Diagnosis], at_s: float) -> None:
-        """Keep what a healthy channel showed in some looks, together.
+    def keep(self, channel: str, key: str, looks: Sequence[Lines], seen: Diagnosis, at_s: float) -> None:
+        """Keep what a healthy channel showed in some looks at once: the lines of each, and what the last one found.
 
         Raises:
             OSError: the file cannot be written.
         """
-        levels = [one.levels for one in seen if one.levels is not None]
-        lines = [one.lines for one in seen if one.lines is not None]
-        db = np.concatenate([one.db for one in levels])[-MOST_SEGMENTS:] if levels else np.zeros((0, 0))
-        about = {
+        together = seen.together
+        levels = None if together is None else together.levels
+        rows = np.zeros((0, 0)) if levels is None else levels.db
+        lines = [] if together is None else reduce(Lines.and_also, looks).each_once(1.0 / together.turns)
+        about: dict[str, Any] = {
             "channel": channel,
             "key": key,
-            "at_s": at_s,
-            "shaft_hz": seen[-1].shaft_hz,
-            "lines": [_numbers(np.concatenate(column)) for column in zip(*lines, strict=True)] or [[], [], [], []],
-            "db": [_numbers(row) for row in db],
-            "above_db": _numbers(levels[-1].above_db) if levels else [],
+            "shaft_hz": seen.shaft_hz,
+            "lines": [_numbers(np.asarray(column, np.float64)) for column in lines] or [[], [], [], []],
+            "segments": 0 if together is None else together.segments,
+            "db": [_numbers(row) for row in rows],
+            "above_db": [] if levels is None else _numbers(levels.above_db),
+            "looked_s": [at_s],
+            "apart_db": [] if levels is None else [_numbers(levels.mean().db[0])],
         }
+        self._write(channel, key, about)
+
+    def keep_apart(self, channel: str, seen: Diagnosis, at_s: float) -> None:
+        """Keep what a known channel showed in a look hours later; at another speed it says nothing.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        key, before = self._known[channel]
+        about = {**before, "looked_s": [*before["looked_s"], at_s]}
+        if seen.levels is not None and _near(seen.shaft_hz, before["shaft_hz"]):
+            about["apart_db"] = [*before["apart_db"], _numbers(seen.levels.mean().db[0])]
+        self._write(channel, key, about)
+
+    def _write(self, channel: str, key: str, about: dict[str, Any]) -> None:
         self._known[channel] = key, about
         if self._folder is not None:
             self._folder.mkdir(parents=True, exist_ok=True)
             write_atomically(self._folder / f"{file_slug(channel)}.json", json.dumps(about).encode())
+
+
+def _near(shaft_hz: float | None, other_hz: float | None) -> bool:
+    return bool(shaft_hz and other_hz and abs(shaft_hz / other_hz - 1) <= SAME_SPEED)
 
 
 def _read(file: Path) -> tuple[str, tuple[str, dict[str, Any]]] | None:
@@ -101,11 +135,14 @@ def _read(file: Path) -> tuple[str, tuple[str, dict[str, Any]]] | None:
         with file.open("rb") as stream:
             about = json.loads(stream.read(MOST_BYTES))
         _lines(about["lines"])
-        db, above = np.array(about["db"], np.float64), np.array(about["above_db"], np.float64)
-        if db.size and db.shape[1:] != above.shape:
-            raise ValueError("levels of another shape")  # noqa: TRY301
+        above = np.array(about["above_db"], np.float64)
+        for rows in (np.array(about["db"], np.float64), np.array(about["apart_db"], np.float64)):
+            if rows.size and rows.shape[1:] != above.shape:
+                raise ValueError("levels of another shape")  # noqa: TRY301
         shaft_hz = None if about["shaft_hz"] is None else float(about["shaft_hz"])
-        return str(about["channel"]), (str(about["key"]), {**about, "shaft_hz": shaft_hz})
+        looked_s = [float(at_s) for at_s in about["looked_s"]] or [0.0]
+        plain = {"shaft_hz": shaft_hz, "looked_s": looked_s, "segments": int(about["segments"])}
+        return str(about["channel"]), (str(about["key"]), {**about, **plain})
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         LOG.warning("a healthy look is not used, another will be made: file=%s error=%s", file.name, error)
         return None

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from monitor.core.arrays import Float32, Float64
 from monitor.core.diagnosis.diagnose import Diagnosis, Facts, Healthy
+from monitor.core.diagnosis.together import Together
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,8 @@ class Look:
     """Of the machine."""
     healthy: Healthy | None
     """What is known of the healthy machine."""
+    before: Together | None = None
+    """The looks before this one; None: it is the first."""
 
 
 @dataclass(frozen=True, slots=True)

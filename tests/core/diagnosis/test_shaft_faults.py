@@ -70,3 +70,39 @@ def test_high_multiples_are_found_though_the_stated_speed_is_a_little_wrong(erro
 
 def test_too_few_turns_have_no_levels() -> None:
     assert levels([np.zeros(2000)], RATE, SHAFT_HZ) is None
+
+
+def looks(lines: dict[float, float], seeds: range, wanders_db: float) -> Levels:
+    """Levels of looks apart in time, at which all lines are louder or quieter."""
+    gains = [10 ** (wanders_db * np.random.default_rng(seed).normal() / 20) for seed in seeds]
+    each = [
+        machine({order: gain * size for order, size in lines.items()}, seed)
+        for seed, gain in zip(seeds, gains, strict=True)
+    ]
+    return Levels(np.concatenate([one.mean().db for one in each]), each[-1].above_db)
+
+
+def test_a_small_rise_is_named_where_the_lines_are_known_to_be_steady() -> None:
+    """Once the frequency rises by 3 dB."""
+    steady, wandering = looks(HEALTHY, range(100, 116), 0.1), looks(HEALTHY, range(100, 116), 2.0)
+    risen = looks({**HEALTHY, 1.0: 1.41 * HEALTHY[1.0]}, range(200, 204), 0.1)
+    found = shaft_fault(risen, steady, apart=True)
+    assert found is not None
+    assert (found.fault, found.order) == ("imbalance", 1.0)
+    assert found.p_value < 1e-6
+    assert shaft_fault(risen, wandering, apart=True) is None
+    assert shaft_fault(risen, steady) is None, "looks at one time do not tell how the machine wanders"
+
+
+def test_a_healthy_machine_that_wanders_as_it_did_is_not_named() -> None:
+    for seed in range(20):
+        first = 1000 * (seed + 1)
+        baseline = looks(HEALTHY, range(first, first + 8), 1.0)
+        assert shaft_fault(looks(HEALTHY, range(first + 100, first + 103), 1.0), baseline, apart=True) is None
+
+
+def test_misalignment_whose_double_is_out_of_phase_is_not_imbalance() -> None:
+    """Once the frequency rises by 2.6 dB, twice falls by 1.5 dB."""
+    baseline = looks(HEALTHY, range(100, 116), 0.1)
+    changed = {1.0: 1.35 * HEALTHY[1.0], 2.0: 0.84 * HEALTHY[2.0], 3.0: HEALTHY[3.0]}
+    assert shaft_fault(looks(changed, range(200, 204), 0.1), baseline, apart=True) is None

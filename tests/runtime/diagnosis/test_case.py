@@ -1,11 +1,12 @@
 """What several looks name together."""
 
-import pytest
+import numpy as np
 
 from monitor.core.diagnosis.diagnose import Diagnosis
 from monitor.core.diagnosis.figures import Figures
 from monitor.core.diagnosis.naming import Finding
-from monitor.runtime.diagnosis.case import LAST_LOOKS, Case
+from monitor.core.diagnosis.together import Together
+from monitor.runtime.diagnosis.case import Case
 from monitor.runtime.diagnosis.documents import in_words, summary
 from monitor.runtime.diagnosis.messages import Seen
 
@@ -28,35 +29,22 @@ def case_of(*looks: Seen) -> Case:
     return case
 
 
-def test_one_look_counts_as_it_is() -> None:
-    [one] = case_of(seen(finding())).named()
-    assert (one.fault, one.p_value) == ("outer race", 1e-9)
-
-
-def test_looks_that_agree_count_with_twice_their_median() -> None:
-    values = [1e-9, 1e-5, 1e-7, 1e-6]
-    [one] = case_of(*(seen(finding(p_value=value)) for value in values)).named()
-    assert one.p_value == pytest.approx(2 * 1e-7)
-
-
-def test_a_name_that_fewer_than_half_of_the_looks_give_is_none() -> None:
-    case = case_of(seen(), seen(), seen(finding("ball")))
+def test_what_the_last_look_names_is_named_since_all_looks_are_in_it() -> None:
+    case = case_of(seen(), seen(finding("ball", 1e-7), finding("outer race", 1e-9)))
+    assert [(one.fault, one.p_value) for one in case.named()] == [("ball", 1e-7), ("outer race", 1e-9)]
+    case.add(seen(reason="too short"), 9.0, with_healthy=False)
     assert case.named() == []
-    assert case.reason is not None
-    assert case.reason.startswith("the looks at it do not agree")
+    assert case.reason == "too short"
     assert in_words(case) == ""
 
 
-def test_a_look_that_names_nothing_counts_against_the_name() -> None:
-    [one] = case_of(seen(finding(p_value=1e-9)), seen()).named()
-    assert one.p_value == pytest.approx(2e-9), "Bonferroni's bound for the better of two"
-    [one] = case_of(seen(finding(p_value=1e-9)), seen(), seen(finding(p_value=1e-5))).named()
-    assert one.p_value == pytest.approx(1.5e-5)
-
-
-def test_a_fault_that_changes_has_its_new_name_after_half_of_the_last_looks() -> None:
-    looks = [seen(finding("outer race"))] * 20 + [seen(finding("ball"))] * (LAST_LOOKS - 1)
-    assert [one.fault for one in case_of(*looks).named()] == ["ball"]
+def test_what_the_looks_show_together_is_kept_for_the_next_one_only_once() -> None:
+    together = Together(3, 30, 75.0, ((0.0, 1000.0),), 1, np.zeros((1, 9), "f2"), np.zeros((1, 9), "f2"), None)
+    look = seen(finding())
+    look.diagnosis.together = together
+    case = case_of(seen(), look)
+    assert case.together is together
+    assert look.diagnosis.together is None
 
 
 def test_the_summary_is_what_users_rely_on() -> None:
@@ -70,9 +58,9 @@ def test_the_summary_is_what_users_rely_on() -> None:
             "frequency_hz": 89.3,
             "order": 3.6,
             "harmonics": 5,
-            "p_value": pytest.approx(2e-9),
+            "p_value": 1e-9,
             "named_looks": 2,
         }
     ]
     assert document["reason"] is None
-    assert in_words(case) == "outer race, de: 89.3 Hz = 3.600 x shaft, 5 harmonics, p 2e-09"
+    assert in_words(case) == "outer race, de: 89.3 Hz = 3.600 x shaft, 5 harmonics, p 1e-09"

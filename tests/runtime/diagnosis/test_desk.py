@@ -14,6 +14,7 @@ from monitor.core.diagnosis.diagnose import Diagnosis
 from monitor.core.diagnosis.envelope import Lines
 from monitor.core.diagnosis.figures import Figures
 from monitor.core.diagnosis.naming import Finding
+from monitor.core.diagnosis.together import Together
 from monitor.core.scoring.alarm import State
 from monitor.runtime.diagnosis import desk as module
 from monitor.runtime.diagnosis import listening
@@ -52,6 +53,9 @@ class FakeProcess(DiagnosisProcess):
             return self.answer
         found = Diagnosis(look.name, Figures(1.0, 4.0, 3.0, 8.0), "m/s²")
         found.depths, found.shaft_hz = {OUTER: 0.4}, 24.8
+        looks = 1 if look.before is None else look.before.looks + 1
+        nothing = np.zeros((1, 9), np.float16)
+        found.together = Together(looks, 10 * looks, 75.0, ((0.0, 500.0),), 1, nothing, nothing, None)
         found.lines = Lines(np.array([0]), np.array([3.6]), np.array([0.4]), np.zeros(1))
         if look.healthy is None or look.healthy.lines is None or not look.healthy.lines.order.size:
             found.faults = [Finding(*OUTER, 89.3, 3.6, 5, 1e-9, 0.4)]
@@ -115,7 +119,10 @@ def told(plant: Plant, story: Callable[[Plant], Awaitable[None]]) -> None:
 def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "WATCH_S", 0.02)
     monkeypatch.setattr(module, "HEALTHY_PAUSE_S", 0.02)
-    monkeypatch.setattr(module, "AGAIN_S", (0.2, 0.2))
+    monkeypatch.setattr(module, "SOON_S", 0.05)
+    monkeypatch.setattr(module, "LATER_S", 0.5)
+    monkeypatch.setattr(module, "RETRY_S", 0.05)
+    monkeypatch.setattr(module, "HEALTHY_LOOKS", 2)
     monkeypatch.setattr(listening, "LISTEN_S", 1.0)
     monkeypatch.setattr(listening.Listening, "pause_s", property(lambda _: 0.01))
 
@@ -139,6 +146,27 @@ def test_a_channel_that_leaves_ok_is_looked_at_again_and_again_until_it_is_ok() 
         plant.judge(3, State.ALARM)
         await until(lambda: plant.desk.cases[labels].alarmed)
         assert plant.desk.cases[labels].looks == 0
+
+    told(Plant(), story)
+
+
+def test_the_looks_of_an_alarm_follow_each_other_and_count_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SOON_LOOKS", 4)
+    monkeypatch.setattr(module, "LATER_S", 30.0)
+
+    async def story(plant: Plant) -> None:
+        plant.judge(3, State.ALARM)
+        await until(lambda: len(plant.process.looks) == 4)
+        before = [0 if look.before is None else look.before.looks for look in plant.process.looks]
+        assert before == [0, 1, 2, 3]
+        await asyncio.sleep(1.5)
+        assert len(plant.process.looks) == 4, "later ones come ten minutes apart"
+        # A new alarm begins anew.
+        plant.judge(3, State.OK)
+        await until(lambda: not plant.desk.cases["m3", ""].alarmed)
+        plant.judge(3, State.ALARM)
+        await until(lambda: len(plant.process.looks) > 4)
+        assert plant.process.looks[4].before is None
 
     told(Plant(), story)
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -44,6 +45,13 @@ async def _story() -> None:
         assert found.envelope.values[line - 2 : line + 3].max() > 0.3
         once = round(24.8 / found.spectrum.step_hz)
         assert found.spectrum.values[once - 1 : once + 2].max() == pytest.approx(0.6, rel=0.3)
+        # What it saw goes with the next look, which it adds to.
+        assert found.diagnosis.together is not None
+        again = await process.do(replace(look(), before=found.diagnosis.together))
+        assert isinstance(again, Seen)
+        assert again.diagnosis.together is not None
+        assert again.diagnosis.together.looks == 2
+        assert again.diagnosis.together.segments == 2 * found.diagnosis.together.segments
         short = await process.do(look(0.05))
         assert isinstance(short, Unable)
         assert "turns of the shaft" in short.reason
