@@ -135,6 +135,20 @@ def test_channels_of_a_killed_worker_go_on_elsewhere(broker: KafkaBroker, calibr
 
 
 @pytest.mark.long
+def test_a_worker_without_partitions_is_ready_and_takes_over(
+    broker: KafkaBroker, calibration: Path, tmp_path: Path
+) -> None:
+    plant = Plant(broker, "standby", channels=1, partitions=1, calibration=calibration)
+    with plant.worker(tmp_path, "one") as one, plant.worker(tmp_path, "two") as two, plant.sending():
+        wait_for(lambda: sum(channels(one, two)) == 1, "the channel", 30)
+        go_on(plant, 3.0)
+        assert [one.unready(), two.unready()] == ["", ""]
+        first, second = (one, two) if channels(one) == [1] else (two, one)
+        first.process.terminate()
+        wait_for(lambda: channels(second) == [1], "the other to have it", 30)
+        assert second.unready() == ""
+
+
 def test_a_worker_that_joins_takes_channels_over(broker: KafkaBroker, calibration: Path, tmp_path: Path) -> None:
     plant = Plant(broker, "joined", channels=8, partitions=4, calibration=calibration)
     with plant.worker(tmp_path, "one") as one:

@@ -117,6 +117,7 @@ class KafkaSource:
         self._places = KeptPlaces(state_dir)
         self._records = Records(settings, receiver, self._told)
         self._ends: frozenset[int] = frozenset()
+        self._member: Consumer | None = None
         self._ownership: Ownership | None = None
         if settings.state_topic is not None and owner is not None:
             topic = StateTopic(settings, settings.state_topic)
@@ -178,7 +179,7 @@ class KafkaSource:
         """
         self._fatal = None
         self._require_states()
-        consumer = await asyncio.to_thread(self._make_consumer)
+        consumer = self._member = await asyncio.to_thread(self._make_consumer)
         moving = [] if self._ownership is None else [self._ownership.serve(consumer), self._ownership.write()]
         beside = [asyncio.create_task(each, name="kafka ownership") for each in moving]
         try:
@@ -207,7 +208,7 @@ class KafkaSource:
             for task in beside:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
-            self._closing = True
+            self._closing, self._member = True, None
             await asyncio.shield(asyncio.to_thread(self._close, consumer))
             self._closing = False
             if self._ownership is not None:
@@ -289,7 +290,9 @@ class KafkaSource:
         lags = statistics.lags(self._records.positions)
         self.state.lag_records, self.state.behind_s = sum(lags.values()), self._records.behind_s(lags)
         self._brokers_up = statistics.brokers_up > 0
-        connected = statistics.in_group and self._brokers_up
+        # A member that there is no partition for stands by; only its generation tells that it has joined.
+        stands_by = statistics.without_partitions and self._member is not None and generation_of(self._member) > 0
+        connected = (statistics.in_group or stands_by) and self._brokers_up
         if connected and not self.state.connected:
             self.state.connections += 1
             self._joined_s = time.monotonic()

@@ -27,6 +27,7 @@ class _Topic(msgspec.Struct):
 
 class _Group(msgspec.Struct):
     join_state: str
+    state: str = ""
 
 
 class Statistics(msgspec.Struct):
@@ -45,6 +46,11 @@ class Statistics(msgspec.Struct):
     def in_group(self) -> bool:
         """Whether the group is joined and its partitions are known."""
         return self.cgrp is not None and self.cgrp.join_state == "steady"
+
+    @property
+    def without_partitions(self) -> bool:
+        """Whether the coordinator answers and there are no partitions; with KIP-848, a member or not yet."""
+        return self.cgrp is not None and (self.cgrp.state, self.cgrp.join_state) == ("up", "init")
 
     def lags(self, places: Iterable[Place]) -> dict[Place, int]:
         """Records that are there and were not handed on yet, of the partitions that have some."""

@@ -89,3 +89,8 @@ def test_the_report_of_librdkafka_says_how_far_behind_we_are() -> None:
     assert found.lags([("v", 0), ("v", 1), ("v", 2), ("w", 0)]) == {("v", 0): 30, ("v", 1): 10}
     assert (found.brokers_up, found.in_group) == (1, True)
     assert not read_statistics("{}").in_group
+    # As librdkafka 2.16 reports a member of KIP-848 that there is no partition for.
+    standby = read_statistics('{"cgrp": {"state": "up", "join_state": "init"}}')
+    assert (standby.in_group, standby.without_partitions) == (False, True)
+    assert not read_statistics('{"cgrp": {"state": "query-coord", "join_state": "init"}}').without_partitions
+    assert not found.without_partitions
