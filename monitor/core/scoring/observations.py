@@ -19,11 +19,11 @@ from monitor.core.scoring.head import SUMMARY_NUMBERS, Head
 
 HELD_BLOCKS = 64
 """Blocks buffered before they are whitened together. Fewer: the matrices are read from memory more often (at 64, 1.2 kB
-a block; with 32, heads take a sixth longer). More: more memory, 400 bytes a block and channel."""
+a block; with 32, heads take a tenth longer). More: more memory, 400 bytes a block and channel."""
 
 TURNS = 8
 """Groups of channels that are whitened in different batches. Fewer: if channels run in step, all are whitened at once
-and delay each other (20 ms for a thousand). More: products become small and inefficient."""
+and delay each other (50 ms for a thousand). More: products become small and inefficient."""
 
 TOGETHER = 16
 """Channels whitened in one pass, so that the data stay in the CPU cache."""
