@@ -133,7 +133,7 @@ def learned(engine: Engine, healthy: Float32) -> Calibration:
 
 
 def sizes_at_alarm(engine: Engine, machine: Machine) -> dict[FaultKind, tuple[float, float]]:
-    """The smallest size of each fault that raises the alarm, and its RMS in dB of that of the healthy machine.
+    """For each fault the smallest size that raises the alarm, and its RMS in dB relative to the healthy signal's RMS.
 
     A fault that never alarms is left out, and every fault where the healthy day has a false alarm. All faults are
     forecast together, since a network takes a batch nearly as fast as one of it.

@@ -16,11 +16,11 @@ from monitor.core.arrays import Float32, Float64
 from monitor.core.diagnosis.bearings import Bearing, above_half_the_rate
 from monitor.core.diagnosis.envelope import EnvelopeSpectra, Lines, envelope_spectra, make_bands
 from monitor.core.diagnosis.figures import Figures, usual_figures, velocity_refusal, velocity_rms
-from monitor.core.diagnosis.naming import LEAST_TURNS, P_LIMIT, UNKNOWN_SEGMENT_S, Finding, Named, Part, name_faults
+from monitor.core.diagnosis.naming import LEAST_TURNS, P_LIMIT, UNKNOWN_SEGMENT_S, Finding, Part, name_faults
 from monitor.core.diagnosis.rates import repetition_rates
-from monitor.core.diagnosis.shaft_angle import SURE_ERROR, shaft_angle
-from monitor.core.diagnosis.shaft_faults import Levels, levels, shaft_fault
-from monitor.core.diagnosis.shaft_speed import SPEED_ERROR, changed_speed
+from monitor.core.diagnosis.shaft.angle import SURE_ERROR, shaft_angle
+from monitor.core.diagnosis.shaft.faults import Levels, levels, shaft_fault
+from monitor.core.diagnosis.shaft.speed import SPEED_ERROR, changed_speed
 from monitor.core.diagnosis.together import Together, with_levels
 from monitor.core.diagnosis.whitening import transformable, whitened, without_lines
 
@@ -175,13 +175,11 @@ def diagnose(
     result.faults, result.spectra, result.shaft_hz = list(named.findings), named.spectra, named.shaft.frequency_hz
     result.depths, result.lines = named.depths, named.lines
     result.rates_hz = repetition_rates(named.spectra)
-    fault = _shaft(result, records, named, rate, healthy)
+    result.levels = levels([record.astype(np.float64) for record in records], rate, named.shaft.frequency_hz)
+    together = replace(named.together, levels=with_levels(named.together.levels, result.levels))
+    fault = _shaft(result, together, named.shaft.frequency_hz, healthy)
     result.faults += [] if fault is None else [fault]
-    result.together = replace(
-        named.together,
-        levels=with_levels(named.together.levels, result.levels),
-        named=frozenset((one.fault, one.part) for one in result.faults),
-    )
+    result.together = replace(together, named=frozenset(one.what for one in result.faults))
     result.faults.sort(key=lambda fault: (fault.p_value, -fault.depth))
     if not result.faults:
         looked = facts.bearings or facts.gears
@@ -233,15 +231,11 @@ def _followed(
     return found, turns * rate / sum(angle.size - 1 for angle in found), SURE_ERROR if sure else SPEED_ERROR
 
 
-def _shaft(
-    result: Diagnosis, records: Sequence[Float32], named: Named, rate: float, healthy: Healthy | None
-) -> Finding | None:
+def _shaft(result: Diagnosis, together: Together, shaft_hz: float, healthy: Healthy | None) -> Finding | None:
     """A fault of the shaft, where its healthy velocity is known."""
-    shaft_hz, together = named.shaft.frequency_hz, named.together
-    result.levels = levels([record.astype(np.float64) for record in records], rate, shaft_hz)
     if healthy is None or (healthy.levels is None and not healthy.too_short):
         return None
-    now = result.levels if together.looks == 1 else with_levels(together.levels, result.levels)
+    now = result.levels if together.looks == 1 else together.levels
     if now is None or healthy.levels is None:
         result.reasons.append("too short for faults of the shaft: recording and baseline need 120 turns each")
         return None

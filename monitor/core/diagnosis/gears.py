@@ -12,7 +12,7 @@ import numpy as np
 from monitor.core.diagnosis.chance import log_tail
 from monitor.core.diagnosis.combs import FUNDAMENTAL, MOST_OF_A_LINE, SEEN
 from monitor.core.diagnosis.envelope import EnvelopeSpectra, Lines
-from monitor.core.diagnosis.shaft_speed import Shaft
+from monitor.core.diagnosis.shaft.speed import Shaft
 
 MULTIPLES = 15
 """Multiples of the shaft's frequency that are looked at."""

@@ -20,7 +20,7 @@ from monitor.core.diagnosis.bearings import Bearing
 from monitor.core.diagnosis.combs import APART, Evidence, Hypothesis, Known, explained_by, hypotheses, look, narrowed
 from monitor.core.diagnosis.envelope import Bands, EnvelopeSpectra, Lines, envelope_spectra, make_bands, segment_samples
 from monitor.core.diagnosis.gears import GearEvidence, gear_fault, shaft_lines
-from monitor.core.diagnosis.shaft_speed import SPEED_ERROR, Shaft, locate_shaft
+from monitor.core.diagnosis.shaft.speed import SPEED_ERROR, Shaft, locate_shaft
 from monitor.core.diagnosis.together import Together, joined
 from monitor.core.diagnosis.whitening import transformable, without_lines
 
@@ -96,6 +96,11 @@ class Finding:
     """Probability by chance, with all places counted."""
     depth: float
     """Depth of modulation; 0 where that says nothing."""
+
+    @property
+    def what(self) -> Part:
+        """The fault, and of which part."""
+        return self.fault, self.part
 
     @property
     def words(self) -> str:

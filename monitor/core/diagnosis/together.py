@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from monitor.core.arrays import Float64
 from monitor.core.diagnosis.envelope import EnvelopeSpectra, averaged
-from monitor.core.diagnosis.shaft_faults import Levels
+from monitor.core.diagnosis.shaft.faults import Levels
 
 MOST_LOOKS = 48
 """Looks that the average remembers; from then on it forgets as much as it learns. Fewer: weaker faults are not named.

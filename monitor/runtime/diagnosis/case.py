@@ -60,7 +60,7 @@ class Case:
     def add(self, seen: Seen, at_s: float, *, with_healthy: bool) -> None:
         """Add a look."""
         found = seen.diagnosis
-        self.kept.append(Kept(at_s, {(one.fault, one.part): one for one in found.faults}, found.depths))
+        self.kept.append(Kept(at_s, {one.what: one for one in found.faults}, found.depths))
         self.looks += 1
         self.latest, self.problem, self.with_healthy = seen, None, with_healthy
         self.together, found.together = found.together, None

@@ -221,7 +221,7 @@ class DiagnosisDesk:
             return
         case.add(answer, self._wall_clock(), with_healthy=healthy is not None)
         named = case.named()
-        if case.alarmed and [(one.fault, one.part) for one in named] != [(one.fault, one.part) for one in before]:
+        if case.alarmed and [one.what for one in named] != [one.what for one in before]:
             LOG.warning(
                 "fault named: channel=%s fault=%s", channel.name, "; ".join(one.words for one in named) or "none"
             )

@@ -67,7 +67,7 @@ def orders(channel: Channel) -> dict[str, float]:
 
 
 def _fault(case: Case, one: Finding) -> dict[str, Any]:
-    return {**one.document(), "named_looks": sum((one.fault, one.part) in look.faults for look in case.kept)}
+    return {**one.document(), "named_looks": sum(one.what in look.faults for look in case.kept)}
 
 
 def _spectrum(spectrum: Spectrum | None) -> dict[str, Any] | None:

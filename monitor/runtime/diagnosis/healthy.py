@@ -19,7 +19,7 @@ from monitor.atomic_file import write_atomically
 from monitor.core.arrays import Float64
 from monitor.core.diagnosis.diagnose import Diagnosis, Healthy
 from monitor.core.diagnosis.envelope import Lines
-from monitor.core.diagnosis.shaft_faults import KNOWN_LOOKS, Levels
+from monitor.core.diagnosis.shaft.faults import KNOWN_LOOKS, Levels
 from monitor.runtime.file_names import file_slug
 
 LOG = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ import msgspec
 
 from monitor.core.learning.bursts import Burst
 from monitor.errors import ArtefactError, MonitorError
-from monitor.runtime.baselines.history import slug_of
+from monitor.runtime.baselines.history import given, slug_of
 from monitor.runtime.baselines.store import MOST_CHANNELS
 from monitor.runtime.intake.channel import Channel
 from monitor.runtime.learning.arrived import ARRIVED, Heading, parsed
@@ -69,7 +69,7 @@ class Travel:
         Raises:
             ArtefactError: its file cannot be read.
         """
-        heading = Heading({name: value for name, value in labels.items() if value}, self._how_far(channel))
+        heading = Heading(given(dict(labels)), self._how_far(channel))
         path = self._path(labels)
         try:
             return msgspec.json.encode(heading) + b"\n" + path.read_bytes()

@@ -6,7 +6,7 @@ import pytest
 from monitor.core.arrays import Float32, Float64
 from monitor.core.diagnosis.bearings import public_bearing
 from monitor.core.diagnosis.diagnose import Diagnosis, Facts, Healthy, diagnose
-from monitor.core.diagnosis.shaft_faults import ORDERS, Levels
+from monitor.core.diagnosis.shaft.faults import ORDERS, Levels
 from monitor.core.diagnosis.together import MOST_LOOKS, Together, with_levels
 
 RATE = 6000.0

@@ -8,7 +8,7 @@ import pytest
 from monitor.core.diagnosis.diagnose import Diagnosis
 from monitor.core.diagnosis.envelope import Lines
 from monitor.core.diagnosis.figures import Figures
-from monitor.core.diagnosis.shaft_faults import KNOWN_LOOKS, ORDERS, Levels
+from monitor.core.diagnosis.shaft.faults import KNOWN_LOOKS, ORDERS, Levels
 from monitor.core.diagnosis.together import Together
 from monitor.runtime.diagnosis.healthy import APART_S, MOST_APART, HealthyLooks
 

@@ -10,7 +10,7 @@ from monitor.runtime.web.view import View
 def write_faults(page: MetricsPage, view: View, table: ChannelTable, names: list[str]) -> None:
     """Write the families; ``names`` are the channels' labels as text."""
     found = [
-        (f"{labels},{label_text(('fault', 'part'), (one.fault, one.part))}", one)
+        (f"{labels},{label_text(('fault', 'part'), one.what)}", one)
         for labels, channel in zip(names, table.channels, strict=True)
         if (case := view.cases.get(channel.labels)) is not None and case.alarmed
         for one in case.named()

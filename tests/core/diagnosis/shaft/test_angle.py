@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from monitor.core.arrays import Float64
-from monitor.core.diagnosis.shaft_angle import shaft_angle
+from monitor.core.diagnosis.shaft.angle import shaft_angle
 
 RATE = 4000.0
 SHAFT_HZ = 25.0

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from monitor.core.arrays import Float64, Floats
-from monitor.core.diagnosis.shaft_speed import SPEED_ERROR
+from monitor.core.diagnosis.shaft.speed import SPEED_ERROR
 
 MULTIPLES = (1, 2, 3, 4, 5, 6)
 """Multiples of the shaft's frequency that are tried, with the teeth of its gears."""

@@ -6,7 +6,7 @@ import pytest
 from monitor.core.arrays import Float64
 from monitor.core.diagnosis.bearings import from_geometry
 from monitor.core.diagnosis.diagnose import Facts, diagnose
-from monitor.core.diagnosis.shaft_speed import changed_speed
+from monitor.core.diagnosis.shaft.speed import changed_speed
 from monitor.simulation.machine import catalogue
 from monitor.simulation.simulator import Simulation
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from monitor.core.arrays import Float64
-from monitor.core.diagnosis.shaft_faults import ORDERS, Levels, levels, shaft_fault
+from monitor.core.diagnosis.shaft.faults import ORDERS, Levels, levels, shaft_fault
 
 RATE = 2000.0
 SHAFT_HZ = 25.0

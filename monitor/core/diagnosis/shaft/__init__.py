@@ -1,0 +1,1 @@
+"""The shaft: how fast it turns, its angle, and its own faults."""
