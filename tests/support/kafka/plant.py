@@ -21,6 +21,7 @@ from tests.support.daemons import RunningDaemon, running_daemon
 from tests.support.kafka.broker import KafkaBroker
 from tests.support.servers import wait_for
 
+MODEL = "models/reference"
 RATE_HZ = 12000
 MESSAGE = 1200
 KINDS = 4
@@ -32,11 +33,11 @@ LOUD_S = 6.0
 INTERVAL = "0.2s"
 
 
-def calibrate(folder: Path, model: str) -> Path:
+def calibrate(folder: Path) -> Path:
     """A calibration of a healthy fan, whose head uses the forecasts of the network."""
     file = folder / "fan.calibration"
     output("simulate", "--out", folder / "healthy.npz", "--duration", "40s", "--seed", "1")
-    output("calibrate", model, folder / "healthy.npz", "--out", file, "--interval", INTERVAL)
+    output("calibrate", MODEL, folder / "healthy.npz", "--out", file, "--interval", INTERVAL)
     return file
 
 
@@ -61,7 +62,7 @@ class Plant:
     channels: int
     partitions: int
     calibration: Path
-    model: str = "models/reference"
+    model: str = MODEL
     seconds: float = 60.0
     """Most seconds that it can send."""
     named: bool = True
@@ -202,3 +203,29 @@ def assert_scored_as_alone(found: Scored, alone: dict[tuple[str, int], dict[str,
             for name in ("score", "gap", "gap_ratio", "rms"):
                 assert abs(record[name] - alone[key][name]) <= 1e-4 * max(1.0, alone[key][name]), (key, name)
     return sum(len(records) - 1 for records in found.intervals.values())
+
+
+def channels(*daemons: RunningDaemon) -> list[int]:
+    return [int(each.value("vibration_channels")) for each in daemons]
+
+
+def assert_nothing_is_wrong(*daemons: RunningDaemon) -> None:
+    """No message was rejected, nothing was lost, and no error was unforeseen."""
+    for daemon in daemons:
+        for name in (
+            "vibration_messages_rejected_total",
+            "vibration_internal_errors_total",
+            "vibration_samples_missing_total",
+        ):
+            assert sum(daemon.values(name)) == 0, (name, daemon.log.read_text()[-3000:])
+
+
+def go_on(plant: Plant, seconds: float) -> None:
+    """Let the plant send for so long."""
+    end = plant.sent + round(seconds * RATE_HZ / MESSAGE)
+    wait_for(lambda: plant.sent > end, f"{seconds:g} s more", 2 * seconds + 20)
+
+
+def in_alarm(plant: Plant, daemon: RunningDaemon) -> bool:
+    """Whether a worker has the loud channel, and says that it is in alarm."""
+    return daemon.values("vibration_alarm_state", machine=plant.loud) == [2.0]

@@ -1,6 +1,5 @@
 """What stands in a state topic that should not: it is counted or told, and costs nothing else."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -9,16 +8,10 @@ import pytest
 from monitor.runtime.intake.kafka.positions import Position
 from tests.faults.alarming import calibrated, noise
 from tests.support.daemons import running_daemon
-from tests.support.kafka.broker import KafkaBroker, kafka
+from tests.support.kafka.broker import KafkaBroker
 from tests.support.servers import wait_for
 
 pytestmark = pytest.mark.system
-
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
-    with kafka(tmp_path_factory.mktemp("kafka")) as running:
-        yield running
 
 
 def settings(broker: KafkaBroker, topic: str, folder: Path) -> str:

@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from monitor.shipped import shipped
 from tests.faults.alarming import calibrated, noise
 from tests.support.commands import document, output
 from tests.support.daemons import RunningDaemon, running_daemon
-from tests.support.kafka.broker import KafkaBroker, kafka
+from tests.support.kafka.broker import KafkaBroker
 from tests.support.servers import wait_for
 
 pytestmark = pytest.mark.system
@@ -30,12 +29,6 @@ SENSOR = (
 )
 FIGURES = ("score", "gap", "gap_ratio", "gap_whitened", "rms")
 STATES = ("ok", "warning", "alarm")
-
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
-    with kafka(tmp_path_factory.mktemp("kafka")) as running:
-        yield running
 
 
 def settings(broker: KafkaBroker, topic: str, more: str = "") -> str:

@@ -4,7 +4,6 @@ import json
 import re
 import time
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,27 +11,15 @@ import pytest
 from monitor.runtime.baselines.store import Store
 from tests.support.commands import output
 from tests.support.daemons import RunningDaemon
-from tests.support.kafka.broker import KafkaBroker, kafka
-from tests.support.kafka.plant import Plant, calibrate
+from tests.support.kafka.broker import KafkaBroker
+from tests.support.kafka.plant import Plant, assert_nothing_is_wrong, channels, go_on, in_alarm
 from tests.support.servers import get, wait_for
-from tests.system.test_kafka_ownership import MODEL, assert_nothing_is_wrong, channels, go_on, in_alarm
 from tests.system.test_learning import page
 
 pytestmark = [pytest.mark.system, pytest.mark.long]
 
 LEARNS = "scoring: {{interval: 200ms}}\nlearning: {{enabled: true, duration: {}, minimum: {}, settle: 1s}}\n"
 WHO = ("--by", "anna", "--reason", "it runs faster now")
-
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
-    with kafka(tmp_path_factory.mktemp("kafka")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def calibration(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return calibrate(tmp_path_factory.mktemp("healthy"), MODEL)
 
 
 def learned_s(*daemons: RunningDaemon) -> dict[str, float]:

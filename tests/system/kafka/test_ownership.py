@@ -3,7 +3,6 @@
 import os
 import signal
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -13,55 +12,24 @@ from monitor.runtime.baselines.store import Asked, Store
 from monitor.runtime.web import procfs
 from tests.support.daemons import RunningDaemon
 from tests.support.kafka.broker import KafkaBroker, kafka
-from tests.support.kafka.plant import MESSAGE, RATE_HZ, Plant, assert_scored_as_alone, calibrate
+from tests.support.kafka.plant import (
+    Plant,
+    assert_nothing_is_wrong,
+    assert_scored_as_alone,
+    channels,
+    go_on,
+    in_alarm,
+)
 from tests.support.servers import wait_for
 
 pytestmark = pytest.mark.system
 
-MODEL = "models/reference"
 
 CHANNELS = int(os.environ.get("KILLED_CHANNELS", "20"))
 """Channels of the story of a killed worker, 12,000 samples/s each; more load for a machine that carries it."""
 
 SESSION_S = 6.0
 """The group's session timeout, in the settings of the broker."""
-
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
-    with kafka(tmp_path_factory.mktemp("kafka")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def calibration(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return calibrate(tmp_path_factory.mktemp("healthy"), MODEL)
-
-
-def channels(*daemons: RunningDaemon) -> list[int]:
-    return [int(each.value("vibration_channels")) for each in daemons]
-
-
-def assert_nothing_is_wrong(*daemons: RunningDaemon) -> None:
-    """No message was rejected, nothing was lost, and no error was unforeseen."""
-    for daemon in daemons:
-        for name in (
-            "vibration_messages_rejected_total",
-            "vibration_internal_errors_total",
-            "vibration_samples_missing_total",
-        ):
-            assert sum(daemon.values(name)) == 0, (name, daemon.log.read_text()[-3000:])
-
-
-def go_on(plant: Plant, seconds: float) -> None:
-    """Let the plant send for so long."""
-    end = plant.sent + round(seconds * RATE_HZ / MESSAGE)
-    wait_for(lambda: plant.sent > end, f"{seconds:g} s more", 2 * seconds + 20)
-
-
-def in_alarm(plant: Plant, daemon: RunningDaemon) -> bool:
-    """Whether a worker has the loud channel, and says that it is in alarm."""
-    return daemon.values("vibration_alarm_state", machine=plant.loud) == [2.0]
 
 
 def saw_it_begin(plant: Plant, daemon: RunningDaemon) -> bool:

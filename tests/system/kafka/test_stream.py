@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +22,10 @@ from monitor.simulation.simulator import Simulation
 from tests.faults.alarming import calibrated, noise
 from tests.support.commands import document, refusal
 from tests.support.daemons import RunningDaemon, running_daemon
-from tests.support.kafka.broker import KafkaBroker, kafka
+from tests.support.kafka.broker import KafkaBroker
 from tests.support.servers import wait_for
 
 pytestmark = pytest.mark.system
-
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
-    with kafka(tmp_path_factory.mktemp("kafka")) as running:
-        yield running
 
 
 def packed(samples: int, seed: int = 0) -> bytes:
