@@ -15,26 +15,29 @@ from monitor.errors import ConfigurationError, MonitorError
 from monitor.extras import EXTRAS, missing
 
 COMMANDS = {
-    "run": "Run the daemon.",
-    "demo": "Run everything: broker, simulated machines, daemon, live page.",
-    "check-config": "Report all problems of a configuration file.",
-    "check-message": "Show how the daemon would decode one MQTT message.",
-    "train": "Train a model on healthy recordings.",
-    "models": "Inspect or verify a model directory.",
-    "calibrate": "Make a channel's calibration from its healthy recordings.",
-    "baseline": "Show what channels were learned from; accept, revert, learn anew, move.",
-    "backtest": "Score recordings exactly as the daemon would.",
-    "diagnose": "Name the fault in a recording.",
-    "forecast": "Forecast one block or more, and compare with the recording.",
-    "replay": "Publish a recording over MQTT.",
-    "simulate": "Write a recording of a simulated machine.",
-    "record": "Record a channel from its live messages.",
-    "bench": "Measure the capacity of this machine.",
-    "export-config": "Write unit, rules, dashboards and example configuration to a folder.",
-    "completion": "Print a shell's completion of this command.",
-    "man": "Print the manual page.",
+    "run": ("daemon", "Run the daemon."),
+    "demo": ("daemon", "Run everything: broker, simulated machines, daemon, live page."),
+    "check-config": ("daemon", "Report all problems of a configuration file."),
+    "check-message": ("daemon", "Show how the daemon would decode one MQTT message."),
+    "train": ("model", "Train a model on healthy recordings."),
+    "models": ("model", "Inspect or verify a model directory."),
+    "calibrate": ("recording", "Make a channel's calibration from its healthy recordings."),
+    "baseline": ("daemon", "Show what channels were learned from; accept, revert, learn anew, move."),
+    "backtest": ("recording", "Score recordings exactly as the daemon would."),
+    "diagnose": ("recording", "Name the fault in a recording."),
+    "forecast": ("recording", "Forecast one block or more, and compare with the recording."),
+    "replay": ("recording", "Publish a recording over MQTT."),
+    "simulate": ("recording", "Write a recording of a simulated machine."),
+    "record": ("recording", "Record a channel from its live messages."),
+    "bench": ("daemon", "Measure the capacity of this machine."),
+    "export-config": ("daemon", "Write unit, rules, dashboards and example configuration to a folder."),
+    "completion": ("shell", "Print a shell's completion of this command."),
+    "man": ("shell", "Print the manual page."),
 }
-"""Every subcommand with its one-line help; ``check-config`` is ``command`` in module ``monitor.cli.check_config``."""
+"""Every subcommand: the folder of its module, and its one-line help.
+
+``check-config`` is ``command`` in module ``monitor.cli.daemon.check_config``.
+"""
 
 
 class LazyGroup(click.Group):
@@ -48,19 +51,20 @@ class LazyGroup(click.Group):
         """The subcommand with this name; None if there is none."""
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"monitor.cli.{cmd_name.replace('-', '_')}")
+        folder, _ = COMMANDS[cmd_name]
+        module = importlib.import_module(f"monitor.cli.{folder}.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
         return command
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Words that complete an incomplete one: subcommands, without importing them, and options."""
-        named = [CompletionItem(name, help=text) for name, text in COMMANDS.items() if name.startswith(incomplete)]
+        named = [CompletionItem(name, help=text) for name, (_, text) in COMMANDS.items() if name.startswith(incomplete)]
         return named + click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - as above
         """Write the list of subcommands for ``--help``, without importing them."""
         with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

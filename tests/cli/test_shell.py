@@ -52,7 +52,7 @@ def test_another_shell_is_a_usage_error() -> None:
 def test_completion_of_commands_imports_none(tmp_path: Path) -> None:
     code = (
         "import sys; from monitor.cli.main import group; import click;"
-        "print(len(group.shell_complete(click.Context(group), '')), 'monitor.cli.train' in sys.modules)"
+        "print(len(group.shell_complete(click.Context(group), '')), 'monitor.cli.model.train' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout == f"{len(COMMANDS)} False\n"

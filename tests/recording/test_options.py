@@ -2,7 +2,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from monitor.cli.recordings import recording_options
+from monitor.cli.options.recording import recording_options
 from monitor.errors import ConfigurationError
 from monitor.recording.options import RecordingOptions
 

@@ -190,7 +190,7 @@ def test_a_stopped_training_replaces_no_finished_model(tmp_path: Path, monkeypat
         signal.raise_signal(signal.SIGTERM)
 
     with monkeypatch.context() as patch:
-        patch.setattr("monitor.cli.train_universal._show", stop)
+        patch.setattr("monitor.cli.model.train_universal._show", stop)
         told = output(*command, "--batches=20")
         assert ", stopped early" in told
         assert "repeat with" not in told
@@ -201,7 +201,7 @@ def test_a_stopped_training_replaces_no_finished_model(tmp_path: Path, monkeypat
     assert (first.manifest.training["interrupted"], finished.manifest.training["interrupted"]) == (True, False)
     assert not out.with_name("model.checkpoint.npz").exists()
     with monkeypatch.context() as patch:
-        patch.setattr("monitor.cli.train_universal._show", stop)
+        patch.setattr("monitor.cli.model.train_universal._show", stop)
         assert f"{out} is kept as it was, the same command resumes" in str(refusal(*command, "--force", "--batches=20"))
     assert load_artefact(out).sha256 == finished.sha256
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from monitor.cli.model.training_shown import show_result, training_shown
 from monitor.cli.progress import Bar
-from monitor.cli.recordings import warn
-from monitor.cli.training_shown import show_result, training_shown
+from monitor.cli.warning import warn
 from monitor.recording.options import RecordingOptions
 
 if TYPE_CHECKING:

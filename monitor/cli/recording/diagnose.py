@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from monitor.cli.model_argument import named_model
-from monitor.cli.recordings import figure, recording_options
+from monitor.cli.options.figure import figure
+from monitor.cli.options.model import named_model
+from monitor.cli.options.recording import recording_options
 from monitor.recording.options import RecordingOptions
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def command(
         whitening = _by_calibration(calibration_file, regime, model, described.recording)
     found = diagnose(described, Facts(known, gears), speed_rpm, whitening, healthy)
     if plot_file is not None:
-        from monitor.cli.figures import plot_diagnosis
+        from monitor.cli.recording.figures import plot_diagnosis
 
         plot_diagnosis(plot_file, found, known)
     click.echo(json.dumps(found.document()) if as_json else text_of(found))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from monitor.cli.progress import Bar, progress_bar
-from monitor.cli.recordings import warn
+from monitor.cli.warning import warn
 
 if TYPE_CHECKING:
     from monitor.model.artefact.artefact import Artefact

@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from monitor.bench.load import Load
-from monitor.cli.broker_options import FILE, broker_settings
-from monitor.cli.model_argument import named_model
+from monitor.cli.options.broker import FILE, broker_settings
+from monitor.cli.options.model import named_model
 from monitor.config.kafka import Kafka
 from monitor.config.mqtt import Mqtt
 from monitor.errors import ConfigurationError

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from monitor.cli.model_argument import model_argument
-from monitor.cli.recordings import duration as duration_option
-from monitor.cli.recordings import figure, recording_options, warn
+from monitor.cli.options.duration import duration as duration_option
+from monitor.cli.options.figure import figure
+from monitor.cli.options.model import model_argument
+from monitor.cli.options.recording import recording_options
+from monitor.cli.warning import warn
 from monitor.recording.options import RecordingOptions
 
 if TYPE_CHECKING:
@@ -114,7 +116,7 @@ def command(
     if csv_file is not None:
         _write_csv(csv_file, results)
     if plot_file is not None:
-        from monitor.cli.figures import plot_backtest
+        from monitor.cli.recording.figures import plot_backtest
 
         plot_backtest(plot_file, results)
     if as_json:

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from monitor.cli.model_argument import named_model
-from monitor.cli.overwriting import force_option, refuse_existing
+from monitor.cli.model.training_shown import layer_table, show_result, training_shown
+from monitor.cli.options.duration import duration
+from monitor.cli.options.force import force_option, refuse_existing
+from monitor.cli.options.model import named_model
+from monitor.cli.options.recording import recording_options
 from monitor.cli.progress import Bar
-from monitor.cli.recordings import duration, recording_options, warn
-from monitor.cli.training_shown import layer_table, show_result, training_shown
+from monitor.cli.warning import warn
 from monitor.core.level import TIME_CONSTANT_BLOCKS
 from monitor.recording.options import RecordingOptions
 from monitor.shipped import shipped
@@ -110,8 +112,8 @@ def command(
 
     Example: vibration-monitor train --universal --budget 2h --out models/universal
     """
-    from monitor.cli.train_learned import train_learned
-    from monitor.cli.train_universal import train_universal_model
+    from monitor.cli.model.train_learned import train_learned
+    from monitor.cli.model.train_universal import train_universal_model
     from monitor.extras import require
     from monitor.model.artefact.artefact import load_artefact
     from monitor.model.training.training import CONTINUED, TUTORIAL, Recipe

@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any
 
-from monitor.cli.checked_channel import channel_figures, channel_line, time_text
+from monitor.cli.daemon.checked_channel import channel_figures, channel_line, time_text
 from monitor.config.configuration import Config
 from monitor.config.sensors import Sensor
 from monitor.core.messages.decode import SPARKPLUG

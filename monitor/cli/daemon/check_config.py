@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from monitor.cli.recordings import warn
+from monitor.cli.warning import warn
 
 
 @click.command()

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from monitor.cli.broker_options import broker_settings
+from monitor.cli.options.broker import broker_settings
 from monitor.config.kafka import Kafka
 from monitor.config.mqtt import Mqtt
 from monitor.errors import ConfigurationError

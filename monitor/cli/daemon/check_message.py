@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from monitor.cli.checked_channel import channel_figures, channel_line, time_text
+from monitor.cli.daemon.checked_channel import channel_figures, channel_line, time_text
 
 
 @click.command()
@@ -27,7 +27,7 @@ def command(file: Path, topic: str, payload_file: Path, birth_file: Path | None,
 
     Example: vibration-monitor check-message config/example.yaml --topic plant/fan-1/de/x/acceleration --payload m.bin
     """
-    from monitor.cli.check_sparkplug import explain_metrics
+    from monitor.cli.daemon.check_sparkplug import explain_metrics
     from monitor.config.file import read_config
     from monitor.core.messages.decode import Rejected
     from monitor.core.rings import Rings

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from monitor.cli.model_argument import model_argument
-from monitor.cli.recordings import figure, recording_options
+from monitor.cli.options.figure import figure
+from monitor.cli.options.model import model_argument
+from monitor.cli.options.recording import recording_options
 from monitor.recording.options import RecordingOptions
 
 if TYPE_CHECKING:
@@ -83,11 +84,11 @@ def command(
     unit = "m/s²" if source.unit else "unit of the file"
     title = f"{model.name or model}, {source.name}, sample {at_sample}"
     if plot:
-        from monitor.cli.figures import plot_forecast
+        from monitor.cli.recording.figures import plot_forecast
 
         plot_forecast(plot, found, title, source.sampling_rate_hz, unit)
     if plot_positions:
-        from monitor.cli.figures import plot_positions as draw_positions
+        from monitor.cli.recording.figures import plot_positions as draw_positions
 
         draw_positions(plot_positions, positions, title)
     network = positions.ratios["network"]

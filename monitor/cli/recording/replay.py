@@ -7,9 +7,9 @@ import math
 
 import click
 
-from monitor.cli.broker_options import broker_options
-from monitor.cli.recordings import duration as duration_option
-from monitor.cli.recordings import recording_options
+from monitor.cli.options.broker import broker_options
+from monitor.cli.options.duration import duration as duration_option
+from monitor.cli.options.recording import recording_options
 from monitor.config.kafka import Kafka
 from monitor.config.mqtt import Mqtt
 from monitor.recording.options import RecordingOptions

@@ -7,7 +7,7 @@ import webbrowser
 
 import click
 
-from monitor.cli.recordings import duration as duration_option
+from monitor.cli.options.duration import duration as duration_option
 
 
 @click.command()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.cli import export_config
+from monitor.cli.daemon import export_config
 from monitor.errors import ConfigurationError, MonitorError
 from tests.support.programs import ROOT
 

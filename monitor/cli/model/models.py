@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from monitor.cli.model_argument import model_argument
+from monitor.cli.options.model import model_argument
 
 
 @click.group(name="models")
@@ -24,7 +24,7 @@ def inspect(model: Path, as_json: bool) -> None:
 
     Example: vibration-monitor models inspect reference
     """
-    from monitor.cli.training_shown import layer_table, report_text
+    from monitor.cli.model.training_shown import layer_table, report_text
     from monitor.model.artefact.artefact import load_artefact
 
     artefact = load_artefact(model)
@@ -57,7 +57,7 @@ def verify(model: Path, tensorflow: bool, jax: bool, as_json: bool) -> None:
 
     Example: vibration-monitor models verify reference
     """
-    from monitor.cli.recordings import warn
+    from monitor.cli.warning import warn
     from monitor.extras import installed, missing
     from monitor.model.artefact.artefact import load_artefact
     from monitor.model.artefact.onnx_graph import onnx_bytes

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from monitor.cli.broker_options import broker_options
-from monitor.cli.overwriting import force_option
+from monitor.cli.options.broker import broker_options
+from monitor.cli.options.duration import duration as duration_option
+from monitor.cli.options.force import force_option
 from monitor.cli.progress import Bar, progress_bar
-from monitor.cli.recordings import duration as duration_option
-from monitor.cli.recordings import warn
+from monitor.cli.warning import warn
 from monitor.config.kafka import Kafka
 from monitor.config.mqtt import Mqtt, Sparkplug
 from monitor.core.messages.decode import FORMATS
@@ -134,7 +134,7 @@ def _destination(out: Path, *, single: bool, force: bool) -> tuple[Path, str]:
     Raises:
         ConfigurationError: it cannot be used.
     """
-    from monitor.cli.overwriting import refuse_existing
+    from monitor.cli.options.force import refuse_existing
     from monitor.errors import ConfigurationError
     from monitor.recording.write import destination_problems, other_suffix, written_suffix
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from monitor.cli.baseline_access import Access
+    from monitor.cli.daemon.baseline_access import Access
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -64,7 +64,7 @@ def on_baselines(command: Command) -> Callable[..., Any]:
         config_file: Path | None,
         **others: Any,
     ) -> Any:
-        from monitor.cli.baseline_access import Folder, Remote
+        from monitor.cli.daemon.baseline_access import Folder, Remote
 
         folder = _state_dir(url, state_dir, config_file)
         access: Access

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.cli.train import orphans, replaced_model
+from monitor.cli.model.train import orphans, replaced_model
 from monitor.errors import ConfigurationError
 from monitor.model.artefact.artefact import load_artefact
 from monitor.model.artefact.card import advice

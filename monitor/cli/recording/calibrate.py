@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from monitor.cli.model_argument import model_argument
-from monitor.cli.overwriting import force_option, refuse_existing
-from monitor.cli.recordings import duration as duration_option
-from monitor.cli.recordings import recording_options, warn
+from monitor.cli.options.duration import duration as duration_option
+from monitor.cli.options.force import force_option, refuse_existing
+from monitor.cli.options.model import model_argument
+from monitor.cli.options.recording import recording_options
+from monitor.cli.warning import warn
 from monitor.quantities import spoken_duration
 from monitor.recording.options import RecordingOptions
 

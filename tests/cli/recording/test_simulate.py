@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from monitor.cli.simulate import command
+from monitor.cli.recording.simulate import command
 from monitor.errors import ConfigurationError
 
 

@@ -2,48 +2,15 @@
 
 from collections.abc import Callable
 from functools import wraps
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from monitor.cli.options.duration import duration
 from monitor.core.units import UNITS_MPS2
-from monitor.extras import require
-from monitor.quantities import seconds
 from monitor.recording.options import MAX_DECIMATE, RecordingOptions
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-def duration(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:  # noqa: ARG001 - click's
-    """Callback of an option: ``500ms``, ``10s``, ``1h`` or a number of seconds, as seconds; else a usage error."""
-    try:
-        return None if value is None else float(seconds(value))
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from error
-
-
-def warn(text: str) -> None:
-    """Print a warning to standard error; nothing if ``text`` is empty."""
-    if text:
-        click.echo(f"warning: {text}", err=True)
-
-
-def figure(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:  # noqa: ARG001 - click's
-    """Callback of an option: a figure's file must have a known suffix, and can be drawn; else an error before any work.
-
-    Raises:
-        ConfigurationError: matplotlib is not installed.
-    """
-    if value is not None and value.suffix.lower() not in FIGURES:
-        raise click.BadParameter(f"'{value}' must end in one of {', '.join(FIGURES)}")
-    if value is not None:
-        require("matplotlib", f"{param.opts[0]}: drawing")
-    return value
-
-
-FIGURES = (".png", ".svg", ".pdf")
-"""Suffixes of the supported figure formats."""
 
 OPTIONS = (
     click.option("--sampling-rate-hz", type=float, metavar="HZ", help="Sampling rate, if the file has none."),

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from monitor.cli.overwriting import force_option, refuse_existing
-from monitor.cli.recordings import duration as duration_option
+from monitor.cli.options.duration import duration as duration_option
+from monitor.cli.options.force import force_option, refuse_existing
 from monitor.simulation.machine import POINTS, FaultKind, catalogue
 
 MAX_SAMPLES = 2**28

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from monitor.cli.recordings import warn
-from monitor.cli.training_shown import training_shown
+from monitor.cli.model.training_shown import training_shown
+from monitor.cli.warning import warn
 
 if TYPE_CHECKING:
     from monitor.model.artefact.artefact import Artefact

@@ -1,0 +1,1 @@
+"""Commands about the daemon: run it, try it, check what it will do, change its baselines."""

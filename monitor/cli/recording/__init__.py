@@ -1,0 +1,1 @@
+"""Commands that read, score, make, send and take recordings."""
