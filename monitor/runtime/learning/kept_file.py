@@ -141,12 +141,13 @@ class KeptFile:
         """
         if not len(records.place):
             return
-        data = self._packed(records).tobytes()
-        with self.path.open("ab") as file:
+        data = memoryview(self._packed(records).tobytes())
+        # Without a buffer, which would write what failed once more when the file is cut and closed.
+        with self.path.open("ab", buffering=0) as file:
             before = file.tell()
             try:
-                file.write(data)
-                file.flush()
+                while data:
+                    data = data[file.write(data) :]
             except OSError:
                 file.truncate(before)
                 raise

@@ -1,5 +1,8 @@
 """The file of what a channel has kept: whole after any kill, bounded, and refused when it is not what it should be."""
 
+import contextlib
+import resource
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -91,15 +94,25 @@ def test_a_file_that_is_something_else_is_refused(tmp_path: Path, change, reason
         KeptFile.open(path)
 
 
-def test_what_cannot_be_written_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@contextlib.contextmanager
+def no_file_longer_than(size: int) -> Iterator[None]:
+    """As a disk that becomes full within a write: the kernel writes what has room, and refuses the rest."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_disk_that_becomes_full_within_a_record_leaves_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / "a.learning"
     file = KeptFile.create(path, ABOUT, head(), 1.5)
     file.append(records(0, 10), 10)
     before = path.read_bytes()
-    monkeypatch.setattr(KeptFile, "_packed", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-    with pytest.raises(OSError, match="No space left"):
+    with no_file_longer_than(len(before) + ABOUT.record.itemsize + 50), pytest.raises(OSError, match="too large"):
         file.append(records(10, 5), 15)
     assert path.read_bytes() == before
-    monkeypatch.undo()
-    file.append(records(15, 5), 20)
-    assert KeptFile.open(path).read().place.tolist() == [*range(10), *range(15, 20)]
+    file.append(records(15, 5), 20)  # there is room again
+    for each in (file, KeptFile.open(path)):
+        assert each.read().place.tolist() == [*range(10), *range(15, 20)]
