@@ -105,7 +105,10 @@ class Daemon:
             errors=self._errors,
         )
         self._scores = ScoreDesk(
-            lambda: self._broker.state, lambda: self.ingest.channels, self._wall_clock, self._errors
+            lambda: self._broker.state,
+            lambda model: self.ingest.of_rows(model),  # noqa: PLW0108 - there is none yet
+            self._wall_clock,
+            self._errors,
         )
         soon = partial(partial, loop.call_soon_threadsafe)
         self._loader = Lanes(soon(self._alarms_changed), soon(self._fail), self.learning.gathered, self._scores.heard)
@@ -362,8 +365,7 @@ class Daemon:
     def _alarms_changed(self, lane: Lane, changes: Changes) -> None:
         loaded = self._lanes.get(lane.name)
         if loaded is not None and loaded.lane is lane:
-            channels = {channel.row: channel for channel in self.ingest.channels.values() if channel.model == lane.name}
-            self._alarm_desk.changed(loaded, changes, channels)
+            self._alarm_desk.changed(loaded, changes, self.ingest.of_rows(lane.name))
             self._saving.wanted.set()
 
     def _grown(self, grown: Grown) -> None:

@@ -79,9 +79,7 @@ async def daemon_side(bootstrap: str, intervals: list[Closed], inference: Any) -
     rings = Rings(CHANNELS, 256, 100)
     rings._slots[:] = 0.0  # memory is used from the beginning
     ingest = Ingest(config, {"default": rings}, lambda _: None, time.monotonic)
-    desk = ScoreDesk(
-        KafkaState, lambda: ingest.channels, WallClock(time.time, time.monotonic), InternalErrors(time.monotonic)
-    )
+    desk = ScoreDesk(KafkaState, ingest.of_rows, WallClock(time.time, time.monotonic), InternalErrors(time.monotonic))
     desk.configure(config, {"default": inference})
     writing = asyncio.create_task(desk.run())
     payload = packed_samples(np.random.default_rng(0).normal(size=MESSAGE_SAMPLES).astype(np.float32))

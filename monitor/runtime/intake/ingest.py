@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterable, Mapping
 from monitor.config.configuration import Config
 from monitor.config.sensors import Sensor
 from monitor.core.arrays import Numbers
-from monitor.core.messages.continuity import Arrival, Piece, Verdict
+from monitor.core.messages.continuity import Piece, Verdict
 from monitor.core.messages.decode import Message, Reason, Rejected
 from monitor.runtime.intake.channel import Channel
 from monitor.runtime.intake.conditions import Conditions
+from monitor.runtime.intake.lane_rows import LaneRows
 from monitor.runtime.intake.matching import Matching
 from monitor.runtime.intake.route import NO_HOLE, REFUSALS, Axes, Route, require_label, size_bytes
 from monitor.runtime.intake.sink import SampleSink
@@ -68,7 +69,7 @@ class Ingest:
         self._errors = InternalErrors(clock) if errors is None else errors
         self._conditions = Conditions(clock) if conditions is None else conditions
         self._log = RepeatedLog(LOG, clock)
-        self._free_rows: dict[str, list[int]] = {}
+        self._rows: dict[str, LaneRows] = {}
         self._rings: Mapping[str, SampleSink] = {}
         self._routes: dict[str, Route] = {}
         self._keeping: dict[str, Route] = {}
@@ -94,10 +95,9 @@ class Ingest:
             # The set of label names may change with other sensors.
             channel.labels = self._matching.values(dict(zip(label_names, channel.labels, strict=True)))
             self.channels[channel.labels] = channel
-        self._free_rows = {}
-        for model, lane in rings.items():
-            used = {c.row for c in self.channels.values() if c.model == model}
-            self._free_rows[model] = [row for row in reversed(lane.rows()) if row not in used]
+        self._rows = {
+            model: LaneRows(lane.rows(), (c for c in kept if c.model == model)) for model, lane in rings.items()
+        }
         topics = {channel.topic for channel in kept} - {channel.topic for channel in gone}
         self._routes = {topic: route for topic, route in self._routes.items() if topic in topics}
         self._keeping = {topic: route for topic, route in self._keeping.items() if topic in topics}
@@ -193,9 +193,17 @@ class Ingest:
         """Remove a channel and free its row; its next message, if one comes, creates it again."""
         del self.channels[channel.labels]
         self.sparkplug.left(channel)
-        self._free_rows[channel.model].append(channel.row)
+        self._rows[channel.model].give_back(channel)
         # Other axes of the topic get a new route with their next message.
         self._routes.pop(channel.topic, None)
+        keeping = self._keeping.pop(channel.topic, None)
+        if keeping is not None:  # what it keeps must not come into a row that another channel may have at once
+            self._kept_bytes -= keeping.counted_bytes
+
+    def of_rows(self, model: str) -> Mapping[int, Channel]:
+        """The present channels of a model's lane, by row."""
+        rows = self._rows.get(model)
+        return {} if rows is None else rows.channels
 
     def knows(self, topic: str) -> bool:
         """Whether a topic has channels."""
@@ -209,13 +217,7 @@ class Ingest:
     def has_room(self, topic: str) -> bool:
         """Whether the buffers of all channels of a topic are less than half full; also without channels."""
         route = self._routes.get(topic)
-        if route is None:
-            return True
-        rings, held = route.rings, route.silence.kept_samples if route.silence.keeps else 0
-        for channel in route.channels.values():  # noqa: SIM110 - once a record, and a generator takes 1 µs
-            if not rings.has_room(channel.row, held):
-                return False
-        return True
+        return route is None or route.has_room()
 
     def leave(self, topics: Iterable[str]) -> None:
         """Let go of the channels of topics: another daemon has them from now on."""
@@ -258,6 +260,7 @@ class Ingest:
         elif route.continuity.continues(count, seq, t, now_s):
             self._append(topic, route, axes, count, now_s)
         else:
+            route.behind_s = self._clock() - now_s
             if not route.ordered:
                 route.ordered = True
                 self._carry_out(topic, route, route.silence.overdue(math.inf))
@@ -266,6 +269,7 @@ class Ingest:
             self._carry_out(topic, route, verdicts)
 
     def _take_after_silence(self, topic: str, route: Route, axes: Axes, count: int, now_s: float) -> None:
+        route.behind_s = self._clock() - now_s
         self._carry_out(topic, route, route.silence.overdue(now_s))
         piece = Piece(axes, count, None, None, now_s, size_bytes(axes))
         may_keep = self._may_keep(piece)
@@ -288,7 +292,8 @@ class Ingest:
         now_s = self._clock()
         for topic, route in list(self._keeping.items()):
             with self._errors.contained(Where.MESSAGE, topic):
-                verdicts = route.silence.overdue(now_s) + route.continuity.overdue(now_s)
+                then_s = now_s - route.behind_s
+                verdicts = route.silence.overdue(then_s) + route.continuity.overdue(then_s)
                 self._carry_out(topic, route, verdicts)
 
     def _carry_out(self, topic: str, route: Route, verdicts: list[Verdict[Axes]]) -> None:
@@ -301,15 +306,7 @@ class Ingest:
             self._keeping.pop(topic, None)
         for verdict in verdicts:
             arrival, piece = verdict.arrival, verdict.piece
-            for axis in piece.item:
-                channel = route.channels[axis]
-                channel.samples_repeated += piece.count * (arrival is Arrival.REPEATED)
-                channel.samples_late += piece.count * (arrival is Arrival.LATE)
-                channel.samples_reordered += piece.count * verdict.reordered
-                channel.clock_steps += arrival is Arrival.CLOCK_STEP
-                if arrival is Arrival.CAUGHT_UP:
-                    channel.last_sample_s = piece.arrived_s
-                    channel.restart_measurement(piece.arrived_s, piece.count)
+            route.note(verdict)
             if arrival.used:
                 missing = verdict.missing_samples
                 self._append(
@@ -373,8 +370,8 @@ class Ingest:
         """Give every axis of a message its channel, or no axis if one cannot have a channel."""
         wanted = {axis: self._labels_of(topic, route, axis) for axis in axes if axis not in route.channels}
         new = sum(labels not in self.channels for labels in wanted.values())
-        free = self._free_rows[route.sensor.model]
-        if new > len(free) or len(self.channels) + new > self._config.limits.channels:
+        rows = self._rows[route.sensor.model]
+        if new > rows.free or len(self.channels) + new > self._config.limits.channels:
             raise Rejected(Reason.CHANNEL_LIMIT, f"limits.channels is {self._config.limits.channels}")
         for axis, labels in wanted.items():
             channel = self.channels.get(labels)
@@ -382,7 +379,8 @@ class Ingest:
                 # The channel is of this topic: its route was dropped when another axis of the topic was forgotten.
                 route.rings.start_context(channel.row, route.rings.next_sample(channel.row))
             else:
-                channel = Channel(labels, topic, route.sensor, route.sensor.model, free.pop())
+                channel = Channel(labels, topic, route.sensor, route.sensor.model, rows.take())
+                rows.channels[channel.row] = channel
                 route.rings.start_context(channel.row, 0)
                 self.channels[labels] = channel
                 self.sparkplug.joined(channel)

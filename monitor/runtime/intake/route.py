@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from monitor.config.sensors import Sensor
 from monitor.core.arrays import Numbers
-from monitor.core.messages.continuity import Arrival, Continuity
+from monitor.core.messages.continuity import Arrival, Continuity, Verdict
 from monitor.core.messages.decode import Decoder, Reason, Rejected, decoder
 from monitor.core.messages.silence import Silence
 from monitor.runtime.intake.channel import Channel
@@ -59,6 +59,8 @@ class Route:
     """Longest pause between two messages that is not a silence."""
     direct_until_s: float = 0.0
     """Monotonic instant until which a message without number and time simply follows the last one."""
+    behind_s: float = 0.0
+    """Seconds by which the last message that may wait was handed on later than it arrived, because it lay in Kafka."""
     counted_bytes: int = 0
     """The part of ``kept_bytes`` that the sum over all routes already includes."""
     channels: dict[str, Channel] = field(default_factory=dict)
@@ -90,6 +92,27 @@ class Route:
         """How far the stream is."""
         following = {axis: self.rings.next_sample(channel.row) for axis, channel in self.channels.items()}
         return Reached(self.count, following, self.keeps)
+
+    def has_room(self) -> bool:
+        """Whether the buffers of all channels are less than half full, also with the messages that wait."""
+        held = self.silence.kept_samples if self.silence.keeps else 0
+        for channel in self.channels.values():  # noqa: SIM110 - once a record, and a generator takes 1 µs
+            if not self.rings.has_room(channel.row, held):
+                return False
+        return True
+
+    def note(self, verdict: Verdict[Axes]) -> None:
+        """Count a decision at the channels of its message."""
+        arrival, piece = verdict.arrival, verdict.piece
+        for axis in piece.item:
+            channel = self.channels[axis]
+            channel.samples_repeated += piece.count * (arrival is Arrival.REPEATED)
+            channel.samples_late += piece.count * (arrival is Arrival.LATE)
+            channel.samples_reordered += piece.count * verdict.reordered
+            channel.clock_steps += arrival is Arrival.CLOCK_STEP
+            if arrival is Arrival.CAUGHT_UP:
+                channel.last_sample_s = piece.arrived_s
+                channel.restart_measurement(piece.arrived_s, piece.count)
 
     def measure_pause(self, count: int) -> None:
         """Set the samples of a message, and the longest pause that follows from it."""

@@ -42,8 +42,6 @@ of scores is missing, channels move to other daemons later."""
 MOST_WAITING = 100_000
 """Most intervals that wait for the event loop. Fewer: a busy second loses some. More: memory, 0.2 kB each."""
 
-Channels = Mapping[tuple[str, ...], Channel]
-
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
@@ -58,7 +56,7 @@ class ScoreDesk:
     def __init__(
         self,
         source: Callable[[], SourceState],
-        channels: Callable[[], Channels],
+        channels: Callable[[str], Mapping[int, Channel]],
         wall_clock: WallClock,
         errors: InternalErrors,
     ) -> None:
@@ -66,7 +64,7 @@ class ScoreDesk:
 
         Args:
             source: returns the state of the connection, which knows our generation.
-            channels: returns the present channels by their labels.
+            channels: returns the present channels of a lane by row; it is asked for every message of a worker.
             wall_clock: maps monotonic to UNIX seconds.
             errors: counts unexpected errors.
         """
@@ -139,7 +137,7 @@ class ScoreDesk:
             return
         state = self._source()
         generation = state.generation if isinstance(state, KafkaState) else NONE
-        by_row = {c.row: c for c in self._channels().values() if c.model == inference.lane.name}
+        by_row = self._channels(inference.lane.name)
         rows = closed.intervals["row"]
         same = (closed.intervals["clears"] == inference.clears[rows]).tolist()
         ours = [at for at, row in enumerate(rows.tolist()) if same[at] and row in by_row]
@@ -197,8 +195,7 @@ class ScoreDesk:
     def _write(self, writer: StreamWriter, piece: _Piece) -> None:
         self._waiting_count -= len(piece.channels)
         with self._errors.contained(Where.TASK, "scores"):
-            present = self._channels()
-            here = [at for at, channel in enumerate(piece.channels) if present.get(channel.labels) is channel]
+            here = [at for at, one in enumerate(piece.channels) if self._channels(one.model).get(one.row) is one]
             if not here:
                 return
             intervals, channels = piece.intervals[here], [piece.channels[at] for at in here]

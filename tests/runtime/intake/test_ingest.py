@@ -208,3 +208,23 @@ def test_a_channel_can_be_made_before_its_first_message() -> None:
     due = bench.rings.take()
     assert due is not None
     assert due.first.tolist() == [True]
+
+
+def test_the_channel_of_a_row_is_known_as_channels_come_and_go() -> None:
+    bench = Bench(config(channels=3))
+
+    def by_looking() -> dict[int, Channel]:
+        return {channel.row: channel for channel in bench.ingest.channels.values()}
+
+    for machine in ("fan", "pump", "mill", "lift"):  # there is no room for the last one
+        bench.ingest.deliver(f"plant/{machine}/x", message())
+    assert len(bench.ingest.of_rows("default")) == 3
+    assert bench.ingest.of_rows("default") == by_looking()
+    bench.ingest.leave(["plant/fan/x"])
+    assert bench.ingest.of_rows("default") == by_looking()
+    bench.ingest.deliver("plant/lift/x", message())
+    assert set(bench.ingest.channels) == {("pump", "x"), ("mill", "x"), ("lift", "x")}
+    assert bench.ingest.of_rows("default") == by_looking()
+    bench.ingest.configure(config(channels=3, topic="plant/+/{machine}/{axis}"), {"default": bench.rings})
+    assert bench.ingest.of_rows("default") == {}
+    assert bench.ingest.of_rows("other") == {}

@@ -7,7 +7,7 @@ import pytest
 from monitor.core.messages.decode import Reason
 from monitor.core.rings import Rings
 from monitor.runtime.intake import ingest
-from tests.support.ingest_bench import Bench, config, message
+from tests.support.ingest_bench import Bench, Clock, config, message
 
 
 def firsts(rings: Rings) -> list[bool]:
@@ -185,3 +185,44 @@ def test_messages_that_are_held_after_a_silence_need_room_too() -> None:
     scored()
     assert deliver()
     assert bench.ingest.rejected == {}
+
+
+def test_what_waits_of_a_channel_that_leaves_does_not_come_into_another_ones_row() -> None:
+    bench = Bench(config(channels=1))
+    for seq in (1, 3):  # the second one waits for the one between
+        bench.ingest.deliver("plant/fan/x", message(10, seq=seq))
+    bench.ingest.leave(["plant/fan/x"])
+    bench.ingest.deliver("plant/pump/x", json.dumps({"samples": [7] * 10, "seq": 1}).encode())
+    bench.clock.now_s += 3.0
+    bench.ingest.release_overdue()
+    bench.ingest.deliver("plant/pump/x", json.dumps({"samples": [7] * 10, "seq": 2}).encode())
+    pump = bench.channel("pump", "x")
+    assert bench.rings.recent(pump.row, 640)[1].tolist() == [7] * 20
+    assert (bench.ingest._kept_bytes, bench.ingest._keeping) == (0, {})
+
+
+def test_messages_that_are_read_long_after_they_arrived_are_put_in_their_places_too() -> None:
+    bench = Bench(config(), Clock(10_000.0))
+    for tick, seq in enumerate((1, 2, 4, 3, 5)):
+        payload = json.dumps({"samples": [seq] * 10, "seq": seq}).encode()
+        bench.ingest.deliver("plant/fan/x", payload, arrived_s=bench.clock.now_s - 3600.0 + tick / 100)
+        bench.ingest.release_overdue()
+    channel = bench.channel("fan", "x")
+    assert bench.rings.recent(channel.row, 640)[1].tolist() == [seq for seq in range(1, 6) for _ in range(10)]
+    assert (channel.samples_missing, channel.samples_late, channel.samples_reordered) == (0, 0, 10)
+    # What does not come is not waited for longer than live.
+    bench.ingest.deliver("plant/fan/x", message(10, seq=7), arrived_s=bench.clock.now_s - 3600.0 + 0.05)
+    bench.clock.now_s += 3.0
+    bench.ingest.release_overdue()
+    assert (channel.samples_received, channel.samples_missing) == (60, 10)
+
+
+def test_a_stall_of_an_hour_ago_has_no_hole() -> None:
+    bench = Bench(config(sampling_rate_hz=100.0), Clock(10_000.0))
+    for number in range(300):
+        at_s = number * 0.1 if number < 100 else max(number * 0.1, 15.0 + number / 1000)
+        bench.ingest.deliver("plant/fan/x", message(10), arrived_s=bench.clock.now_s - 3600.0 + at_s)
+        bench.ingest.release_overdue()
+        bench.rings._taken[:] = bench.rings._complete
+    channel = bench.channel("fan", "x")
+    assert (channel.samples_missing, channel.samples_received) == (0, 3000)

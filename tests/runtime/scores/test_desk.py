@@ -47,19 +47,20 @@ class Desk:
     def __init__(self) -> None:
         self.orders: list[bool] = []
         self.inference: Any = _Inference(self.orders)
-        self.channels: dict[tuple[str, ...], Channel] = {}
+        self.channels: dict[int, Channel] = {}
+        """By row."""
         self.state = KafkaState(generation=4)
         self.writer = Noted()
-        self.desk = ScoreDesk(
-            lambda: self.state, lambda: self.channels, WallClock(lambda: 5000.0, lambda: 1000.0), InternalErrors(float)
-        )
+        clock = WallClock(lambda: 5000.0, lambda: 1000.0)
+        of_rows = {"default": self.channels}.__getitem__
+        self.desk = ScoreDesk(lambda: self.state, of_rows, clock, InternalErrors(float))
         self.configure(TEXT)
 
     def configure(self, text: str) -> None:
         self.desk.configure(parse_config(text, SimpleNamespace(parent="")), {"default": self.inference})  # type: ignore[arg-type]
 
     def join(self, machine: str, row: int) -> None:
-        self.channels[machine, "x"] = Channel((machine, "x"), f"plant/{machine}/x", SENSOR, "default", row)
+        self.channels[row] = Channel((machine, "x"), f"plant/{machine}/x", SENSOR, "default", row)
 
     def close(self, rows: Sequence[int], clears: int = 1, inference: Any = None) -> None:
         intervals = np.zeros(len(rows), CLOSED)
@@ -100,14 +101,14 @@ def test_intervals_of_channels_that_are_gone_are_left_out() -> None:
     plant = Desk()
     plant.join("fan", 3)
     plant.join("pump", 4)
-    plant.close([3, 4, 5])  # nobody has row 5
+    plant.join("lift", 6)
+    plant.close([3, 4, 5, 6])  # nobody has row 5
     plant.inference.clears[4] = 2
-    plant.join("mill", 4)
+    plant.join("mill", 4)  # another daemon has the pump
     plant.close([4])  # scored for the one that had the row before
     plant.close([4], clears=2)
-    del plant.channels["fan", "x"]  # another daemon has it, and it came back
-    plant.join("fan", 3)
-    assert [document["channel"] for _, document, _ in plant.write()] == ["pump/x", "mill/x"]
+    plant.join("fan", 3)  # another daemon had it, and it came back
+    assert [document["channel"] for _, document, _ in plant.write()] == ["lift/x", "mill/x"]
     assert plant.desk._waiting_count == 0
     plant.close([3], inference=_Inference([]))  # of a lane that a reload replaced
     assert len(plant.write()) == 2
