@@ -21,7 +21,7 @@ import numpy as np
 from monitor.core.forecaster import Engine
 from monitor.core.learning.fit import calibrate
 from monitor.core.learning.head_fit import Stretch
-from monitor.core.scoring.calibration import Calibration
+from monitor.core.scoring.calibration.calibration import Calibration
 from monitor.model.artefact.artefact import Artefact
 from monitor.model.engines.engines import EngineName
 from monitor.runtime.lanes import interpreter

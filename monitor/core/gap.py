@@ -2,7 +2,7 @@
 
 An interval is a number of consecutive scored blocks of one context. Only sums are kept, so an interval of any length
 takes three numbers a channel. The forecast of a calibrated channel is that of its head, which is known only when its
-blocks are whitened; its residual comes from :mod:`monitor.core.scoring.observations`.
+blocks are whitened; its residual comes from :mod:`monitor.core.scoring.interval.observations`.
 """
 
 from dataclasses import dataclass

@@ -16,8 +16,8 @@ from monitor.core.learning.gather import Gatherer
 from monitor.core.level import TIME_CONSTANT_BLOCKS, Level
 from monitor.core.resume import Next, ResumePoints
 from monitor.core.rings import DueBlocks, index_of
-from monitor.core.scoring.calibration import Calibration
-from monitor.core.scoring.head import Head
+from monitor.core.scoring.calibration.calibration import Calibration
+from monitor.core.scoring.interval.head import Head
 from monitor.core.scoring.judge import Judge, Judgements
 from monitor.core.scoring.plausibility import Skip
 

@@ -12,7 +12,7 @@ import numpy as np
 from monitor.core.arrays import Bool, Float32, Rows
 from monitor.core.forecaster import Forecaster, unusable
 from monitor.core.level import UnitBlocks, unit_blocks
-from monitor.core.scoring.head import Head
+from monitor.core.scoring.interval.head import Head
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from monitor.core.scoring.alarm import State
-from monitor.core.scoring.kinds import IN_WORDS, Kind
+from monitor.core.scoring.evidence.kinds import IN_WORDS, Kind
 from monitor.runtime.daemon import Daemon
 from monitor.runtime.intake.channel import ChannelState
 from monitor.runtime.web.table import ChannelTable, read_table

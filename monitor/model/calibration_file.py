@@ -17,9 +17,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from monitor.atomic_file import write_atomically
 from monitor.core.condition_values import LONGEST_CONDITION_NAME
-from monitor.core.scoring.calibration import Calibration
-from monitor.core.scoring.conditions import MOST_QUANTITIES
-from monitor.core.scoring.head import Head
+from monitor.core.scoring.calibration.calibration import Calibration
+from monitor.core.scoring.calibration.conditions import MOST_QUANTITIES
+from monitor.core.scoring.interval.head import Head
 from monitor.errors import ArtefactError, MonitorError
 
 MOST_BYTES = 64 * 2**20

@@ -12,8 +12,8 @@ import numpy as np
 from monitor.core.forecaster import CarriedForecaster, Engine
 from monitor.core.pipeline import Intervals, Pipeline
 from monitor.core.scoring.alarm import State
-from monitor.core.scoring.calibration import Calibration
-from monitor.core.scoring.kinds import KINDS
+from monitor.core.scoring.calibration.calibration import Calibration
+from monitor.core.scoring.evidence.kinds import KINDS
 from monitor.core.scoring.plausibility import REFUSALS
 from monitor.offline.block_conditions import BlockConditions
 from monitor.offline.calibration_run import Cut

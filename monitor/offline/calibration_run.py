@@ -14,7 +14,7 @@ from monitor.core.learning.block_sums import Context
 from monitor.core.learning.fit import calibrate
 from monitor.core.learning.head_fit import CANDIDATES, Stretch
 from monitor.core.pipeline import Pipeline
-from monitor.core.scoring.calibration import Calibration
+from monitor.core.scoring.calibration.calibration import Calibration
 from monitor.offline.block_conditions import BlockConditions
 from monitor.offline.drive import due_blocks
 from monitor.recording.conditions import Conditions

@@ -18,7 +18,7 @@ from monitor.core.diagnosis.envelope import Lines
 from monitor.core.diagnosis.whitening import filtered, whitened
 from monitor.core.forecaster import CarriedForecaster, Engine
 from monitor.core.recompute import recompute
-from monitor.core.scoring.head import Head
+from monitor.core.scoring.interval.head import Head
 from monitor.errors import ConfigurationError, RecordingError
 from monitor.recording.conditions import read_conditions
 from monitor.recording.described import Described

@@ -10,7 +10,7 @@ import numpy as np
 from monitor.core.arrays import Floats
 from monitor.core.forecaster import Engine
 from monitor.core.learning.fit import calibrate
-from monitor.core.scoring.calibration import SECONDS_PER_MONTH
+from monitor.core.scoring.calibration.calibration import SECONDS_PER_MONTH
 from tests.benchmarks import detection_data as data
 from tests.benchmarks.detection_figures import Classical, own_series, raw_series
 

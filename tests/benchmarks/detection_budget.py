@@ -16,8 +16,8 @@ from monitor.core.learning.block_sums import context_sums, cut
 from monitor.core.learning.fit import calibrate, calibrate_sums
 from monitor.core.learning.head_fit import Fitted
 from monitor.core.scoring.alarm import Alarm, State
-from monitor.core.scoring.calibration import SECONDS_PER_MONTH, Calibration
-from monitor.core.scoring.combine import MEMORY
+from monitor.core.scoring.calibration.calibration import SECONDS_PER_MONTH, Calibration
+from monitor.core.scoring.evidence.combine import MEMORY
 from tests.benchmarks import detection_data as data
 from tests.benchmarks.detection_figures import own_surprise
 

@@ -18,11 +18,18 @@ from monitor.core.arrays import Float32, Float64, Floats
 from monitor.core.learning.block_sums import context_sums, cut
 from monitor.core.learning.fit import CAP_SPREADS, PRIOR_INTERVALS, accumulate, calibrate, robust_deviation, rolling
 from monitor.core.learning.head_fit import RIDGE
-from monitor.core.scoring.bands import layout
-from monitor.core.scoring.calibration import SECONDS_PER_MONTH, Calibration, episode_length
-from monitor.core.scoring.combine import AGREED_SCALE, KIND_SCALE, LEAST_AGREED_SCALE, SCALES, combine, unsettled
-from monitor.core.scoring.kinds import KINDS, features, make_plan, statistics
-from monitor.core.scoring.tail import fit_scale, fit_tail
+from monitor.core.scoring.calibration.calibration import SECONDS_PER_MONTH, Calibration, episode_length
+from monitor.core.scoring.evidence.combine import (
+    AGREED_SCALE,
+    KIND_SCALE,
+    LEAST_AGREED_SCALE,
+    SCALES,
+    combine,
+    unsettled,
+)
+from monitor.core.scoring.evidence.kinds import KINDS, features, make_plan, statistics
+from monitor.core.scoring.evidence.tail import fit_scale, fit_tail
+from monitor.core.scoring.interval.bands import layout
 from tests.benchmarks.detection_data import Streams
 from tests.support.healthy import SCALE_FREE
 

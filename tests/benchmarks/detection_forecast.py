@@ -18,7 +18,7 @@ from monitor.core.arrays import Float32, Float64
 from monitor.core.forecaster import Engine
 from monitor.core.learning.fit import calibrate
 from monitor.core.learning.head_fit import CANDIDATES, NO_NETWORK, Candidate
-from monitor.core.scoring.calibration import Calibration
+from monitor.core.scoring.calibration.calibration import Calibration
 from monitor.model.artefact.artefact import load_artefact
 from monitor.model.artefact.onnx_graph import onnx_bytes
 from monitor.model.engines.engines import load_engine

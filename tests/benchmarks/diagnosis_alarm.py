@@ -20,7 +20,7 @@ from monitor.core.diagnosis.diagnose import Facts, Healthy
 from monitor.core.diagnosis.together import Together
 from monitor.core.forecaster import Engine
 from monitor.core.learning.fit import calibrate
-from monitor.core.scoring.calibration import Calibration
+from monitor.core.scoring.calibration.calibration import Calibration
 from monitor.runtime.diagnosis.case import Case
 from monitor.runtime.diagnosis.desk import HEALTHY_LOOKS, SOON_LOOKS
 from monitor.runtime.diagnosis.diagnoser import answer

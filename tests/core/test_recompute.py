@@ -14,7 +14,7 @@ from monitor.core.level import SPIKE_BLOCKS, SPIKE_LEVELS
 from monitor.core.pipeline import Pipeline
 from monitor.core.recompute import recompute
 from monitor.core.rings import Rings
-from monitor.core.scoring.head import Head
+from monitor.core.scoring.interval.head import Head
 from tests.support.numpy_engine import Exploding, NumpyEngine
 
 ENGINE = NumpyEngine()

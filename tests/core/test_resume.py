@@ -10,7 +10,7 @@ from monitor.core.forecaster import make_forecaster
 from monitor.core.pipeline import Pipeline
 from monitor.core.resume import NOWHERE
 from monitor.core.rings import Rings
-from monitor.core.scoring.calibration import Calibration
+from monitor.core.scoring.calibration.calibration import Calibration
 from tests.support.healthy import BLOCK, INTERVAL, network_calibration, signal
 from tests.support.numpy_engine import NumpyEngine
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from monitor.core.scoring.calibration import Calibration
-from monitor.core.scoring.head import Head
+from monitor.core.scoring.calibration.calibration import Calibration
+from monitor.core.scoring.interval.head import Head
 from monitor.errors import ArtefactError
 from monitor.model.calibration_file import ANY_REGIME, load_calibrations, save_calibrations
 from tests.support.healthy import healthy_calibration

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from monitor.core.arrays import Float32
-from monitor.core.scoring.calibration import Calibration
+from monitor.core.scoring.calibration.calibration import Calibration
 from monitor.model.artefact.artefact import load_artefact
 from monitor.model.engines.engines import load_engine
 from monitor.offline.backtest import ChannelResult, backtest

@@ -12,9 +12,9 @@ from monitor.core.learning.fit import calibrate
 from monitor.core.learning.head_fit import Stretch
 from monitor.core.pipeline import Pipeline
 from monitor.core.rings import Rings
-from monitor.core.scoring.calibration import Calibration
-from monitor.core.scoring.kinds import Kind
-from monitor.core.scoring.observations import Observations, ObservationSums
+from monitor.core.scoring.calibration.calibration import Calibration
+from monitor.core.scoring.evidence.kinds import Kind
+from monitor.core.scoring.interval.observations import Observations, ObservationSums
 from monitor.core.scoring.scorer import Scorer, Scores
 
 BLOCK = 20

@@ -12,7 +12,7 @@ from monitor.core.arrays import Float32, Rows
 from monitor.core.forecaster import CarriedState, Engine
 from monitor.core.messages.encode import packed_samples
 from monitor.core.scoring.alarm import State
-from monitor.core.scoring.kinds import KINDS
+from monitor.core.scoring.evidence.kinds import KINDS
 from monitor.runtime.intake.channel import Channel
 from monitor.runtime.intake.conditions import Conditions
 from monitor.runtime.intake.ingest import Ingest

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from monitor.core.scoring.calibration import Calibration
+from monitor.core.scoring.calibration.calibration import Calibration
 
 ARRAYS = ("prototypes", "healthy", "noise", "values", "ranges", "low", "high", "centre", "spread", "kind_scale")
 

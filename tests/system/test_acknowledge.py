@@ -11,7 +11,7 @@ import pytest
 from aiohttp.test_utils import TestServer
 
 from monitor.config.configuration import Http
-from monitor.core.scoring.calibration import Calibration
+from monitor.core.scoring.calibration.calibration import Calibration
 from monitor.runtime.web.server import make_app
 from tests.faults.alarming import calibrated, raise_alarm, retained
 from tests.support.browser import Browser, chromium

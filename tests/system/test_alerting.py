@@ -19,7 +19,7 @@ import aiomqtt
 import pytest
 
 from monitor.core.messages.encode import packed_samples
-from monitor.core.scoring.kinds import IN_WORDS
+from monitor.core.scoring.evidence.kinds import IN_WORDS
 from monitor.demo.plant import PlantChannel, Story, plant_channels
 from monitor.demo.run import calibrate_plant
 from tests.support.daemons import running_daemon

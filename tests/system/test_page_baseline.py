@@ -9,7 +9,7 @@ import pytest
 from aiohttp.test_utils import TestServer
 
 from monitor.config.configuration import Http
-from monitor.core.scoring.calibration import Calibration
+from monitor.core.scoring.calibration.calibration import Calibration
 from monitor.runtime.baselines.history import History, Source
 from monitor.runtime.intake.channel import Progress
 from monitor.runtime.web.server import make_app

@@ -12,7 +12,7 @@ import pytest
 from aiohttp.test_utils import TestServer
 
 from monitor.config.configuration import Http
-from monitor.core.scoring.calibration import Calibration
+from monitor.core.scoring.calibration.calibration import Calibration
 from monitor.core.scoring.plausibility import Refusal, code
 from monitor.runtime.intake.channel import Channel, Progress
 from monitor.runtime.web.server import make_app

@@ -16,7 +16,7 @@ from monitor.cli.warning import warn
 from monitor.recording.options import RecordingOptions
 
 if TYPE_CHECKING:
-    from monitor.core.scoring.calibration import Calibration
+    from monitor.core.scoring.calibration.calibration import Calibration
     from monitor.offline.backtest import ChannelResult
     from monitor.recording.source import Recording
 

@@ -16,7 +16,7 @@ from monitor.quantities import spoken_duration
 from monitor.recording.options import RecordingOptions
 
 if TYPE_CHECKING:
-    from monitor.core.scoring.calibration import Calibration
+    from monitor.core.scoring.calibration.calibration import Calibration
 
 
 @click.command()

@@ -9,10 +9,10 @@ import numpy as np
 from monitor.core.arrays import Float32, Float64
 from monitor.core.gap import GapFigures
 from monitor.core.learning.head_fit import Stretch
-from monitor.core.scoring.bands import layout
-from monitor.core.scoring.head import Head
-from monitor.core.scoring.kinds import raw_features
-from monitor.core.scoring.observations import Observations
+from monitor.core.scoring.evidence.kinds import raw_features
+from monitor.core.scoring.interval.bands import layout
+from monitor.core.scoring.interval.head import Head
+from monitor.core.scoring.interval.observations import Observations
 
 CHUNK_BLOCKS = 4096
 """Blocks whitened at once. More: more memory. Fewer: more calls of NumPy."""

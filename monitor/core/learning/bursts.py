@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from monitor.core.arrays import Bool, Float64, Int64, Rows
-from monitor.core.scoring.calibration import Calibration
+from monitor.core.scoring.calibration.calibration import Calibration
 
 WARMUP_BLOCKS = 5
 """Warm-up blocks of a burst. Fewer: the poor first forecasts widen what counts as normal. More: less of a short burst

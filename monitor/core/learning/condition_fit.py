@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from monitor.core.arrays import Bool, Float64, Int64
-from monitor.core.scoring.conditions import MOST_PROTOTYPES, Combination, varies
+from monitor.core.scoring.calibration.conditions import MOST_PROTOTYPES, Combination, varies
 
 SPAN_INTERVALS = 8
 """Intervals of a span. Fewer: noise makes prototypes. More: changes of condition within a span make false ones."""

@@ -17,9 +17,10 @@ from monitor.core.learning.block_sums import Context, context_sums, cut, fewest_
 from monitor.core.learning.condition_fit import PIECE_S, Learned, drift, learn
 from monitor.core.learning.head_fit import CANDIDATES, Candidate, Fitted, fit_head
 from monitor.core.learning.sensitivity import sensitivity
-from monitor.core.scoring.bands import layout
-from monitor.core.scoring.calibration import OVER_S, Calibration, episode_length
-from monitor.core.scoring.combine import (
+from monitor.core.scoring.calibration.calibration import OVER_S, Calibration, episode_length
+from monitor.core.scoring.calibration.conditions import Combination, logarithms
+from monitor.core.scoring.calibration.measured import interval_means, learnable
+from monitor.core.scoring.evidence.combine import (
     AGREED_SCALE,
     KIND_SCALE,
     LEAST_AGREED_SCALE,
@@ -30,10 +31,9 @@ from monitor.core.scoring.combine import (
     tamed,
     unsettled,
 )
-from monitor.core.scoring.conditions import Combination, logarithms
-from monitor.core.scoring.kinds import KINDS, Plan, features, make_plan, statistics
-from monitor.core.scoring.measured import interval_means, learnable
-from monitor.core.scoring.tail import fit_scale, fit_tail
+from monitor.core.scoring.evidence.kinds import KINDS, Plan, features, make_plan, statistics
+from monitor.core.scoring.evidence.tail import fit_scale, fit_tail
+from monitor.core.scoring.interval.bands import layout
 from monitor.errors import RecordingError
 
 PHASES = 4
@@ -54,8 +54,8 @@ PRIOR_PIECES = 4.0
 
 CAP_SPREADS = 6.0
 """Bound of the raw features, in standard deviations from their healthy mean, in the averages over intervals; see
-:func:`monitor.core.scoring.combine.tamed`. Lower: a fault that begins counts for less, and alarms later (at 4, by 2 dB
-within 10 s). Higher: two outliers dominate an average for its whole length."""
+:func:`monitor.core.scoring.evidence.combine.tamed`. Lower: a fault that begins counts for less, and alarms later (at 4,
+by 2 dB within 10 s). Higher: two outliers dominate an average for its whole length."""
 
 FLAT_SHARE = 1e-6
 """RMS of a block over that of the loudest block below which it is a flat line. Lower: a machine that stood still gets

@@ -12,8 +12,8 @@ from monitor.core.arrays import Bool, Float64
 from monitor.core.learning.block_sums import fewest_intervals
 from monitor.core.learning.fit import Fit, Healthy, How
 from monitor.core.learning.head_fit import Fitted
-from monitor.core.scoring.calibration import Calibration
-from monitor.core.scoring.measured import learnable
+from monitor.core.scoring.calibration.calibration import Calibration
+from monitor.core.scoring.calibration.measured import learnable
 from monitor.errors import RecordingError
 
 

@@ -20,9 +20,9 @@ from monitor.core.learning.bursts import Bursts
 from monitor.core.learning.head_fit import Stretch
 from monitor.core.learning.thinning import kept
 from monitor.core.rings import DueBlocks
-from monitor.core.scoring.bands import layout
-from monitor.core.scoring.conditions import MOST_QUANTITIES
-from monitor.core.scoring.measured import Measured
+from monitor.core.scoring.calibration.conditions import MOST_QUANTITIES
+from monitor.core.scoring.calibration.measured import Measured
+from monitor.core.scoring.interval.bands import layout
 from monitor.core.scoring.plausibility import ACCEPTED, REFUSALS, STOPPED_SHARE, Refusal, code
 
 HEAD_BLOCKS = 512

@@ -18,8 +18,8 @@ import numpy as np
 from monitor.core.arrays import Float32, Float64, Floats, Rows
 from monitor.core.learning.forecast_fit import Forecast, fit_forecast, window_products
 from monitor.core.learning.summary_fit import Scales, sum_up
-from monitor.core.scoring.bands import layout
-from monitor.core.scoring.head import Head, cosines, innovation_matrix
+from monitor.core.scoring.interval.bands import layout
+from monitor.core.scoring.interval.head import Head, cosines, innovation_matrix
 
 SAMPLES_PER_COEFFICIENT = 250
 """Healthy samples for each coefficient of the past. Fewer: the model overfits (on 1.3 s of data, 200 coefficients

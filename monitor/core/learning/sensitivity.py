@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from monitor.core.arrays import Float64, Floats, Int64
-from monitor.core.scoring.bands import layout
-from monitor.core.scoring.calibration import OVER_S, Calibration
-from monitor.core.scoring.combine import MEMORY, SCALES, agreed, combine, tamed
-from monitor.core.scoring.kinds import features, make_plan, statistics
+from monitor.core.scoring.calibration.calibration import OVER_S, Calibration
+from monitor.core.scoring.evidence.combine import MEMORY, SCALES, agreed, combine, tamed
+from monitor.core.scoring.evidence.kinds import features, make_plan, statistics
+from monitor.core.scoring.interval.bands import layout
 
 FALSE_ALARMS_PER_MONTH = 1.0
 """The budget that the stated sensitivity holds for: the default of the configuration."""

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from monitor.core.arrays import Float32, Float64
-from monitor.core.scoring.bands import layout
-from monitor.core.scoring.head import SUMMARY_NUMBERS, cosines
+from monitor.core.scoring.interval.bands import layout
+from monitor.core.scoring.interval.head import SUMMARY_NUMBERS, cosines
 
 NUMBERS = (16, 32, SUMMARY_NUMBERS)
 """Numbers in a summary to choose from. Fewer than 16: enough for a healthy machine of few lines, but what the block
@@ -46,7 +46,7 @@ class Scales(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """A summary and what follows from it; see :class:`monitor.core.scoring.head.Head`."""
+    """A summary and what follows from it; see :class:`monitor.core.scoring.interval.head.Head`."""
 
     summary: Float32
     """(inputs, k)."""

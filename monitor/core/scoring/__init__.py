@@ -1,1 +1,1 @@
-"""From residuals to a score and an alarm state."""
+"""From residuals to a score and an alarm state: an interval is measured, compared with what is normal, and judged."""

@@ -11,7 +11,7 @@ from enum import IntEnum
 import numpy as np
 
 from monitor.core.arrays import Float32, Int64, Rows
-from monitor.core.scoring.combine import EPISODE_GAP
+from monitor.core.scoring.evidence.combine import EPISODE_GAP
 
 
 class State(IntEnum):

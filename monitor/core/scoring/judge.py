@@ -13,12 +13,12 @@ import numpy as np
 from monitor.core.arrays import Bool, Float32, Int8, Int64, Rows
 from monitor.core.gap import ComparedBlocks, GapFigures, GapSums
 from monitor.core.scoring.alarm import Alarm, Changes
-from monitor.core.scoring.calibration import Calibration
-from monitor.core.scoring.conditions import MOST_PROTOTYPES
-from monitor.core.scoring.head import Head
-from monitor.core.scoring.kinds import KINDS, raw_features
-from monitor.core.scoring.measured import Measured
-from monitor.core.scoring.observations import Observations, ObservationSums
+from monitor.core.scoring.calibration.calibration import Calibration
+from monitor.core.scoring.calibration.conditions import MOST_PROTOTYPES
+from monitor.core.scoring.calibration.measured import Measured
+from monitor.core.scoring.evidence.kinds import KINDS, raw_features
+from monitor.core.scoring.interval.head import Head
+from monitor.core.scoring.interval.observations import Observations, ObservationSums
 from monitor.core.scoring.plausibility import ACCEPTED, Plausibility, Refusal, code
 from monitor.core.scoring.scorer import Scorer
 

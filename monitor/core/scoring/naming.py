@@ -10,7 +10,7 @@ decides which of them is named. Scores do not depend on the name.
 import numpy as np
 
 from monitor.core.arrays import Floats, Rows
-from monitor.core.scoring.bands import Layout
+from monitor.core.scoring.interval.bands import Layout
 
 RISEN = 4.5
 """Least evidence of a band whose energy counts as new: three healthy standard deviations. Lower: a loud band that

@@ -66,7 +66,7 @@ class Refusal(StrEnum):
     """The sampling rate differs from the calibration's, or samples arrive at another rate than configured."""
     UNKNOWN_CONDITION = "unknown_condition"
     """A measured quantity is far outside what the calibration was learned under; see
-    :class:`monitor.core.scoring.measured.Measured`."""
+    :class:`monitor.core.scoring.calibration.measured.Measured`."""
 
 
 REFUSALS = tuple(Refusal)

@@ -12,14 +12,21 @@ import numpy as np
 
 from monitor.core.arrays import Bool, Float32, Int64, Numbers, Rows
 from monitor.core.gap import GapFigures
-from monitor.core.scoring.bands import layout
-from monitor.core.scoring.calibration import Calibration
-from monitor.core.scoring.combine import MEMORY, SCALES, agreed, combine, tamed, unsettled
-from monitor.core.scoring.conditions import MOST_PROTOTYPES, descend, explained, logarithms, neighbours, to_scale
-from monitor.core.scoring.kinds import KINDS, features, make_plan, raw_features, statistics
+from monitor.core.scoring.calibration.calibration import Calibration
+from monitor.core.scoring.calibration.conditions import (
+    MOST_PROTOTYPES,
+    descend,
+    explained,
+    logarithms,
+    neighbours,
+    to_scale,
+)
+from monitor.core.scoring.evidence.combine import MEMORY, SCALES, agreed, combine, tamed, unsettled
+from monitor.core.scoring.evidence.kinds import KINDS, features, make_plan, raw_features, statistics
+from monitor.core.scoring.evidence.tail import surprise
+from monitor.core.scoring.interval.bands import layout
+from monitor.core.scoring.interval.observations import Observations
 from monitor.core.scoring.naming import most_new
-from monitor.core.scoring.observations import Observations
-from monitor.core.scoring.tail import surprise
 
 ARRAYS = (
     "low",

@@ -28,7 +28,7 @@ from monitor.core.arrays import Float32
 from monitor.core.forecaster import CarriedForecaster, Engine
 from monitor.core.recompute import recompute
 from monitor.core.rings import Rings
-from monitor.core.scoring.head import Head
+from monitor.core.scoring.interval.head import Head
 from monitor.runtime.alarms.capture_diagnosis import add_diagnosis
 from monitor.runtime.alarms.capture_figure import draw_capture
 from monitor.runtime.alarms.capture_names import NAME, evidence_stem

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from monitor.core.scoring.alarm import Changes, State
-from monitor.core.scoring.kinds import KINDS
+from monitor.core.scoring.evidence.kinds import KINDS
 from monitor.runtime.alarms.capture import EvidenceWriter
 from monitor.runtime.alarms.event import (
     NAMED,

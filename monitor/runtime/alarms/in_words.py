@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 
 from monitor.core.scoring.alarm import State
-from monitor.core.scoring.kinds import IN_WORDS, Kind
+from monitor.core.scoring.evidence.kinds import IN_WORDS, Kind
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from monitor.config.file import resolve
 from monitor.config.sensors import Sensor
-from monitor.core.scoring.calibration import Calibration
+from monitor.core.scoring.calibration.calibration import Calibration
 from monitor.errors import ArtefactError
 from monitor.model.calibration_file import CalibrationFile, load_calibrations
 from monitor.runtime.baselines.store import Store

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from monitor.core.scoring.bands import layout
+from monitor.core.scoring.interval.bands import layout
 from monitor.errors import ArtefactError
 from monitor.runtime.baselines.history import Baseline, Change, History, given
 from monitor.runtime.baselines.store import Store

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from monitor.core.scoring.calibration import OVER_S, Calibration
+from monitor.core.scoring.calibration.calibration import OVER_S, Calibration
 from monitor.errors import ArtefactError
 from monitor.model.calibration_file import CalibrationFile
 from monitor.runtime.file_names import file_slug

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from monitor.atomic_file import write_atomically
-from monitor.core.scoring.calibration import Calibration
+from monitor.core.scoring.calibration.calibration import Calibration
 from monitor.errors import ArtefactError, MonitorError
 from monitor.model.calibration_file import ANY_REGIME, CalibrationFile, load_calibrations, save_calibrations
 from monitor.runtime.baselines.history import (

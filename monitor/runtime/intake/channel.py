@@ -8,7 +8,7 @@ from monitor.config.sensors import Sensor
 from monitor.core.arrays import Numbers
 from monitor.core.learning.bursts import Burst
 from monitor.core.scoring.alarm import State
-from monitor.core.scoring.calibration import Calibration
+from monitor.core.scoring.calibration.calibration import Calibration
 
 COUNTERS = {
     "samples_received": ("vibration_samples_received_total", "Samples taken into the buffer."),

@@ -20,8 +20,8 @@ from monitor.core.arrays import AnyArray, Bool, Float32, Float64, Int8, Int64, R
 from monitor.core.diagnosis.figures import Figures
 from monitor.core.pipeline import Intervals
 from monitor.core.rings import part_borders
-from monitor.core.scoring.conditions import MOST_PROTOTYPES
-from monitor.core.scoring.kinds import KINDS
+from monitor.core.scoring.calibration.conditions import MOST_PROTOTYPES
+from monitor.core.scoring.evidence.kinds import KINDS
 from monitor.core.scoring.plausibility import BY_WORKER, REFUSALS, Skip
 
 Seen = TypeVar("Seen")

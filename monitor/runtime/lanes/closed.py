@@ -12,8 +12,8 @@ import numpy as np
 
 from monitor.core.arrays import AnyArray, Float64, Int64
 from monitor.core.pipeline import Intervals
-from monitor.core.scoring.conditions import MOST_PROTOTYPES
-from monitor.core.scoring.kinds import KINDS
+from monitor.core.scoring.calibration.conditions import MOST_PROTOTYPES
+from monitor.core.scoring.evidence.kinds import KINDS
 from monitor.runtime.lanes.board import FIGURES, Board
 
 ROOM = 4096

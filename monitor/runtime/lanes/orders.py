@@ -10,8 +10,8 @@ from monitor.core.arrays import Arrays
 from monitor.core.learning.block_sums import Context
 from monitor.core.learning.gather import Gathered
 from monitor.core.scoring.alarm import Changes
-from monitor.core.scoring.calibration import Calibration
-from monitor.core.scoring.head import Head
+from monitor.core.scoring.calibration.calibration import Calibration
+from monitor.core.scoring.interval.head import Head
 from monitor.model.artefact.artefact import Artefact
 from monitor.model.engines.engines import EngineName
 from monitor.runtime.lanes.closed import Closed

@@ -3,7 +3,7 @@
 from monitor.config.configuration import Scoring
 from monitor.config.sensors import Sensor
 from monitor.core.learning.bursts import Burst, cut
-from monitor.core.scoring.calibration import Calibration
+from monitor.core.scoring.calibration.calibration import Calibration
 from monitor.core.units import same_rate
 from monitor.runtime.lanes.lane import LaneShape
 from monitor.runtime.lanes.orders import Configure

@@ -24,7 +24,7 @@ from monitor.core.pipeline import Intervals, Pipeline
 from monitor.core.records import Records
 from monitor.core.rings import DueBlocks
 from monitor.core.scoring.alarm import Changes
-from monitor.core.scoring.calibration import Calibration
+from monitor.core.scoring.calibration.calibration import Calibration
 from monitor.core.scoring.plausibility import Skip
 from monitor.errors import MonitorError
 from monitor.runtime.lanes import child

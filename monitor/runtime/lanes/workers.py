@@ -19,7 +19,7 @@ import numpy as np
 from monitor.core.arrays import Arrays, Int64
 from monitor.core.learning.gather import Gathered
 from monitor.core.scoring.alarm import Changes
-from monitor.core.scoring.calibration import Calibration
+from monitor.core.scoring.calibration.calibration import Calibration
 from monitor.errors import ArtefactError, MonitorError
 from monitor.model.artefact.artefact import Artefact
 from monitor.model.engines.engines import EngineName

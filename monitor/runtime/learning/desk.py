@@ -19,9 +19,9 @@ from monitor.config.configuration import Scoring
 from monitor.core.learning.bursts import Burst, burst_of
 from monitor.core.learning.gather import Gathered
 from monitor.core.learning.head_fit import Fitted
-from monitor.core.scoring.calibration import Calibration
-from monitor.core.scoring.conditions import MOST_QUANTITIES
-from monitor.core.scoring.head import Head
+from monitor.core.scoring.calibration.calibration import Calibration
+from monitor.core.scoring.calibration.conditions import MOST_QUANTITIES
+from monitor.core.scoring.interval.head import Head
 from monitor.errors import MonitorError
 from monitor.runtime.baselines.history import History, slug_of
 from monitor.runtime.baselines.store import Store

@@ -20,7 +20,7 @@ from monitor.atomic_file import write_atomically
 from monitor.core.arrays import AnyArray, Bool, Float32, Float64, Int64
 from monitor.core.learning.head_fit import Fitted
 from monitor.core.learning.thinning import MOST_INTERVALS, kept
-from monitor.core.scoring.head import Head
+from monitor.core.scoring.interval.head import Head
 
 MAGIC = b"vibration-monitor learning 3 "
 

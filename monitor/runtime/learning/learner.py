@@ -19,8 +19,8 @@ from monitor.core.arrays import Bool, Float64
 from monitor.core.learning.bursts import Burst
 from monitor.core.learning.gather import Gathered
 from monitor.core.learning.thinning import every
-from monitor.core.scoring.bands import layout
-from monitor.core.scoring.conditions import logarithms
+from monitor.core.scoring.calibration.conditions import logarithms
+from monitor.core.scoring.interval.bands import layout
 from monitor.errors import RecordingError
 from monitor.runtime.lanes import child
 from monitor.runtime.learning.arrived import arrived, consumed, install

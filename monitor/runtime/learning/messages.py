@@ -7,8 +7,8 @@ from monitor.core.learning.block_sums import Context
 from monitor.core.learning.bursts import Burst
 from monitor.core.learning.gather import Gathered
 from monitor.core.learning.head_fit import Fitted
-from monitor.core.scoring.calibration import Calibration
-from monitor.core.scoring.head import Head
+from monitor.core.scoring.calibration.calibration import Calibration
+from monitor.core.scoring.interval.head import Head
 from monitor.runtime.learning.progress import HowFar
 
 CHANGED = "the channel has changed since"

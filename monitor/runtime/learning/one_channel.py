@@ -12,8 +12,8 @@ from monitor.core.learning.block_sums import fewest_intervals
 from monitor.core.learning.bursts import Burst
 from monitor.core.learning.gather import HEAD_BLOCKS, LEFT_OUT, RUN_BLOCKS
 from monitor.core.learning.head_fit import Fitted
-from monitor.core.scoring.calibration import Calibration
-from monitor.core.scoring.head import Head
+from monitor.core.scoring.calibration.calibration import Calibration
+from monitor.core.scoring.interval.head import Head
 from monitor.runtime.baselines.history import History, Source, slug_of
 from monitor.runtime.intake.channel import Channel, Progress
 from monitor.runtime.lanes.orders import Configure, Gather, TakeTurn

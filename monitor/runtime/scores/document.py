@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from monitor.core.arrays import AnyArray, Float64
 from monitor.core.scoring.alarm import State
-from monitor.core.scoring.kinds import KINDS
+from monitor.core.scoring.evidence.kinds import KINDS
 from monitor.core.scoring.plausibility import REFUSALS, Refusal
 from monitor.runtime.intake.channel import Channel
 from monitor.runtime.lanes.board import FIGURES

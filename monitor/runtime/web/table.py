@@ -14,8 +14,8 @@ import numpy as np
 from monitor.core.arrays import AnyArray, Bool, Float32, Float64
 from monitor.core.diagnosis.figures import zone
 from monitor.core.scoring.alarm import State
-from monitor.core.scoring.conditions import MOST_PROTOTYPES
-from monitor.core.scoring.kinds import KINDS
+from monitor.core.scoring.calibration.conditions import MOST_PROTOTYPES
+from monitor.core.scoring.evidence.kinds import KINDS
 from monitor.core.scoring.plausibility import REFUSALS, Refusal
 from monitor.runtime.channel_rows import ChannelRows
 from monitor.runtime.intake.channel import Channel, ChannelState

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from monitor.core.scoring.calibration import Calibration
+from monitor.core.scoring.calibration.calibration import Calibration
 from monitor.model.calibration_file import ANY_REGIME, save_calibrations
 from monitor.runtime.baselines.history import Source, slug_of
 from monitor.runtime.baselines.store import Asked, Store

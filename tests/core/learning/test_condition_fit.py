@@ -9,8 +9,8 @@ from monitor.core.arrays import Float32, Float64
 from monitor.core.learning.block_sums import context_sums, cut
 from monitor.core.learning.condition_fit import FEWEST_STRETCHES, keeps_moving, learn, novelty
 from monitor.core.learning.head_fit import NO_NETWORK, Stretch, fit_head
-from monitor.core.scoring.bands import layout
-from monitor.core.scoring.conditions import logarithms
+from monitor.core.scoring.calibration.conditions import logarithms
+from monitor.core.scoring.interval.bands import layout
 from monitor.simulation.machine import Fault, FaultKind, catalogue
 from monitor.simulation.simulator import Simulation
 from tests.support.recordings import recording_file

@@ -7,7 +7,7 @@ from monitor.core.arrays import Float32, Float64
 from monitor.core.learning import head_fit
 from monitor.core.learning.forecast_fit import window_products
 from monitor.core.learning.head_fit import NO_NETWORK, Fitted, Stretch, fit_head
-from monitor.core.scoring.head import Head
+from monitor.core.scoring.interval.head import Head
 from monitor.simulation.random_vibration import RandomVibration
 
 BLOCK = 100

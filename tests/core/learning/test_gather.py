@@ -6,7 +6,7 @@ from monitor.core.arrays import Float32
 from monitor.core.learning.fit import ENOUGH_INTERVALS, calibrate
 from monitor.core.learning.gather import LEFT_OUT, Gatherer
 from monitor.core.learning.thinning import MOST_INTERVALS, PIECE_INTERVALS, kept
-from monitor.core.scoring.bands import layout
+from monitor.core.scoring.interval.bands import layout
 from monitor.core.scoring.plausibility import ACCEPTED, Refusal, code
 from tests.support.learning_channel import BLOCK, LearningChannel, reference
 from tests.support.recordings import recording_file

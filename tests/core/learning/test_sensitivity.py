@@ -8,9 +8,9 @@ import pytest
 from monitor.core.arrays import Float32, Float64
 from monitor.core.gap import GapFigures
 from monitor.core.learning.sensitivity import MOST_DECIBELS, advice, sensitivity_document, stated
-from monitor.core.scoring.bands import layout
-from monitor.core.scoring.calibration import OVER_S, Calibration
-from monitor.core.scoring.observations import Observations
+from monitor.core.scoring.calibration.calibration import OVER_S, Calibration
+from monitor.core.scoring.interval.bands import layout
+from monitor.core.scoring.interval.observations import Observations
 from monitor.core.scoring.scorer import Scorer
 from tests.support.healthy import BLOCK, INTERVAL, Channels, calibrated, signal, stretch
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from monitor.core.arrays import Float64
-from monitor.core.scoring.bands import layout
+from monitor.core.scoring.interval.bands import layout
 from monitor.core.scoring.naming import RISEN, most_new
 
 OF = layout(100)

@@ -4,10 +4,10 @@ from scipy.signal import welch
 
 from monitor.core.learning.block_sums import context_sums, cut
 from monitor.core.learning.fit import accumulate, calibrate, rolling
-from monitor.core.scoring.bands import layout
-from monitor.core.scoring.combine import combine, tamed, unsettled
-from monitor.core.scoring.conditions import MOST_PROTOTYPES
-from monitor.core.scoring.kinds import KINDS, Kind, features, make_plan, statistics
+from monitor.core.scoring.calibration.conditions import MOST_PROTOTYPES
+from monitor.core.scoring.evidence.combine import combine, tamed, unsettled
+from monitor.core.scoring.evidence.kinds import KINDS, Kind, features, make_plan, statistics
+from monitor.core.scoring.interval.bands import layout
 from monitor.core.scoring.scorer import Scores
 from monitor.errors import RecordingError
 from tests.support.healthy import (

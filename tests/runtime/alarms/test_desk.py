@@ -15,7 +15,7 @@ import pytest
 
 from monitor.config.configuration import Evidence
 from monitor.core.scoring.alarm import Changes, State
-from monitor.core.scoring.kinds import IN_WORDS, KINDS
+from monitor.core.scoring.evidence.kinds import IN_WORDS, KINDS
 from monitor.runtime.addresses import channel_url
 from monitor.runtime.alarms.capture import EvidenceWriter
 from monitor.runtime.alarms.desk import AlarmDesk

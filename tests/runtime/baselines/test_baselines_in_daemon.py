@@ -10,7 +10,7 @@ import pytest
 
 from monitor.bench.alone import bench_calibration
 from monitor.config.file import read_config
-from monitor.core.scoring.calibration import Calibration
+from monitor.core.scoring.calibration.calibration import Calibration
 from monitor.model.artefact.artefact import load_artefact
 from monitor.model.calibration_file import ANY_REGIME, save_calibrations
 from monitor.runtime.baselines.changes import Action, Wish

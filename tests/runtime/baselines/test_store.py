@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.atomic_file import write_atomically
-from monitor.core.scoring.calibration import Calibration
+from monitor.core.scoring.calibration.calibration import Calibration
 from monitor.errors import ArtefactError, MonitorError
 from monitor.model.calibration_file import ANY_REGIME, save_calibrations
 from monitor.runtime.baselines import store as module

@@ -19,7 +19,7 @@ import pytest
 
 from monitor.bench.alone import bench_calibration
 from monitor.core.scoring.alarm import Changes, State
-from monitor.core.scoring.calibration import Calibration
+from monitor.core.scoring.calibration.calibration import Calibration
 from monitor.core.scoring.plausibility import Skip
 from monitor.errors import ArtefactError
 from monitor.model.artefact.artefact import Artefact, load_artefact

@@ -16,7 +16,7 @@ import pytest
 from monitor.bench.alone import bench_calibration
 from monitor.config.configuration import Config
 from monitor.core.learning.gather import LEFT_OUT, Gathered
-from monitor.core.scoring.conditions import MOST_QUANTITIES
+from monitor.core.scoring.calibration.conditions import MOST_QUANTITIES
 from monitor.runtime.baselines.changes import Action, Wish
 from monitor.runtime.daemon import Daemon
 from monitor.runtime.learning import desk

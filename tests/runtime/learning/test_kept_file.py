@@ -11,7 +11,7 @@ import pytest
 from monitor.core.arrays import Float32
 from monitor.core.learning.head_fit import Fitted
 from monitor.core.learning.thinning import MOST_INTERVALS, kept
-from monitor.core.scoring.head import SUMMARY_NUMBERS, Head
+from monitor.core.scoring.interval.head import SUMMARY_NUMBERS, Head
 from monitor.runtime.learning.kept_file import About, KeptFile, Records
 
 SIZE = 100

@@ -15,7 +15,7 @@ from monitor.core.learning.bursts import Burst
 from monitor.core.learning.gather import LEFT_OUT, Gathered
 from monitor.core.learning.head_fit import Fitted, Stretch
 from monitor.core.learning.thinning import PIECE_INTERVALS, every
-from monitor.core.scoring.conditions import MOST_QUANTITIES
+from monitor.core.scoring.calibration.conditions import MOST_QUANTITIES
 from monitor.runtime.learning.kept_file import KeptFile
 from monitor.runtime.learning.learner import Learner
 from monitor.runtime.learning.messages import (

@@ -12,7 +12,7 @@ import pytest
 from monitor.config.sensors import Sensor
 from monitor.core.learning.bursts import Burst
 from monitor.core.learning.gather import LEFT_OUT
-from monitor.core.scoring.head import Head
+from monitor.core.scoring.interval.head import Head
 from monitor.errors import ArtefactError
 from monitor.runtime.baselines.history import slug_of
 from monitor.runtime.intake.channel import Channel

@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator, ValidationError
 from monitor.bench.alone import bench_calibration
 from monitor.config.sensors import Payload, Sensor
 from monitor.core.arrays import AnyArray
-from monitor.core.scoring.conditions import MOST_PROTOTYPES
+from monitor.core.scoring.calibration.conditions import MOST_PROTOTYPES
 from monitor.core.scoring.plausibility import Refusal, code
 from monitor.runtime.intake.channel import Channel
 from monitor.runtime.lanes.closed import CLOSED

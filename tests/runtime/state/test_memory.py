@@ -12,7 +12,7 @@ import pytest
 from monitor.config.sensors import Sensor
 from monitor.core.arrays import Arrays
 from monitor.core.scoring.alarm import Changes, State
-from monitor.core.scoring.calibration import Calibration
+from monitor.core.scoring.calibration.calibration import Calibration
 from monitor.runtime.intake.channel import Channel
 from monitor.runtime.lanes.lane import Lane, LaneShape
 from monitor.runtime.lanes.orders import Answer, Collect, Collected, Restore

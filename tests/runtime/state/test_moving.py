@@ -11,7 +11,7 @@ from monitor.config.configuration import Config
 from monitor.config.file import parse_config
 from monitor.core.arrays import Float32
 from monitor.core.scoring.alarm import State
-from monitor.core.scoring.calibration import Calibration
+from monitor.core.scoring.calibration.calibration import Calibration
 from monitor.errors import ArtefactError
 from monitor.runtime.baselines.history import Source
 from monitor.runtime.baselines.store import Asked, Store

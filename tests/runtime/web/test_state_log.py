@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from monitor.bench.alone import bench_calibration
-from monitor.core.scoring.calibration import Calibration
+from monitor.core.scoring.calibration.calibration import Calibration
 from monitor.core.scoring.plausibility import Refusal, code
 from monitor.runtime.intake.channel import Channel, Progress
 from monitor.runtime.web.state_log import LINES_A_SECOND, LINES_AT_ONCE, StateLog

@@ -13,7 +13,7 @@ import numpy as np
 from monitor import __version__
 from monitor.core.arrays import Float64
 from monitor.core.messages.decode import Reason
-from monitor.core.scoring.calibration import OVER_S
+from monitor.core.scoring.calibration.calibration import OVER_S
 from monitor.core.scoring.plausibility import BY_WORKER, REFUSALS, Skip
 from monitor.runtime.intake.channel import COUNTERS, RARE
 from monitor.runtime.internal_errors import Where

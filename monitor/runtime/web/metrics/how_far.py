@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from monitor.core.scoring.alarm import State
-from monitor.core.scoring.kinds import IN_WORDS, KINDS
+from monitor.core.scoring.evidence.kinds import IN_WORDS, KINDS
 from monitor.runtime.web.metrics.exposition import MetricsPage, label_text
 from monitor.runtime.web.table import ChannelTable
 from monitor.runtime.web.view import View

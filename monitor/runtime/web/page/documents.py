@@ -17,8 +17,8 @@ from monitor.core.diagnosis.figures import LEAST_S, velocity_refusal
 from monitor.core.learning.condition_fit import MOVING
 from monitor.core.learning.sensitivity import advice, stated
 from monitor.core.scoring.alarm import State
-from monitor.core.scoring.calibration import Calibration
-from monitor.core.scoring.kinds import IN_WORDS
+from monitor.core.scoring.calibration.calibration import Calibration
+from monitor.core.scoring.evidence.kinds import IN_WORDS
 from monitor.quantities import spoken_duration
 from monitor.runtime.intake.channel import Acknowledgement, Channel
 from monitor.runtime.rounding import significant

@@ -13,7 +13,7 @@ import numpy as np
 from monitor.core.arrays import Float32
 from monitor.core.forecaster import Engine, make_forecaster
 from monitor.core.recompute import recompute
-from monitor.core.scoring.head import Head
+from monitor.core.scoring.interval.head import Head
 from monitor.core.spectrum import amplitude_spectrum
 
 WAVE_SAMPLES = 2_000

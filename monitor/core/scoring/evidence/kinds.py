@@ -17,9 +17,8 @@ import numpy as np
 
 from monitor.core.arrays import Bool, Float32, Floats
 from monitor.core.gap import GapFigures
-from monitor.core.scoring.bands import Layout
-from monitor.core.scoring.conditions import SMALLEST
-from monitor.core.scoring.observations import Observations
+from monitor.core.scoring.interval.bands import SMALLEST, Layout
+from monitor.core.scoring.interval.observations import Observations
 
 
 class Kind(StrEnum):

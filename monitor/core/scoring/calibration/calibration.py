@@ -13,12 +13,12 @@ from functools import cached_property
 import numpy as np
 
 from monitor.core.arrays import Float64, Floats
-from monitor.core.scoring.bands import layout
-from monitor.core.scoring.combine import EPISODE_GAP, SCALES
-from monitor.core.scoring.conditions import MOST_PROTOTYPES, Combination
-from monitor.core.scoring.head import SUMMARY_NUMBERS, Head
-from monitor.core.scoring.kinds import KINDS, make_plan
-from monitor.core.scoring.tail import Tail
+from monitor.core.scoring.calibration.conditions import MOST_PROTOTYPES, Combination
+from monitor.core.scoring.evidence.combine import EPISODE_GAP, SCALES
+from monitor.core.scoring.evidence.kinds import KINDS, make_plan
+from monitor.core.scoring.evidence.tail import Tail
+from monitor.core.scoring.interval.bands import layout
+from monitor.core.scoring.interval.head import SUMMARY_NUMBERS, Head
 from monitor.errors import ArtefactError
 
 SECONDS_PER_MONTH = 30 * 86400.0
@@ -81,7 +81,8 @@ class Calibration:
     head: Head
     """The channel's own forecast and whitening."""
     prototypes: Float64
-    """(P, R) logarithms of raw features under the learned conditions; see :mod:`monitor.core.scoring.conditions`."""
+    """(P, R) logarithms of raw features under the learned conditions; see
+    :mod:`monitor.core.scoring.calibration.conditions`."""
     healthy: Float64
     """(P, R) what is healthy at each of them."""
     noise: Float64
@@ -103,7 +104,7 @@ class Calibration:
     kind_scale: Float64
     """(S, K) scales of the tails of the kinds."""
     knee: Float64
-    """() knee of the distribution of the combined statistic; see :class:`monitor.core.scoring.tail.Tail`."""
+    """() knee of the distribution of the combined statistic; see :class:`monitor.core.scoring.evidence.tail.Tail`."""
     at_knee: Float64
     """() surprise at the knee."""
     scale: Float64

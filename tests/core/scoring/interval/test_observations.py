@@ -5,9 +5,9 @@ import pytest
 
 from monitor.core.learning.block_sums import context_sums, cut
 from monitor.core.learning.head_fit import Stretch
-from monitor.core.scoring.bands import layout
-from monitor.core.scoring.kinds import raw_features
-from monitor.core.scoring.observations import HELD_BLOCKS, ObservationSums
+from monitor.core.scoring.evidence.kinds import raw_features
+from monitor.core.scoring.interval.bands import layout
+from monitor.core.scoring.interval.observations import HELD_BLOCKS, ObservationSums
 from tests.support.healthy import BLOCK, INTERVAL, Channels, healthy_calibration, make_batch, signal, stretch
 
 

@@ -22,6 +22,9 @@ WIDTHS = (1, 2, 4, 10, 20)
 WIDE_BANDS = 4
 """Equal parts of the range in which burstiness over time is measured, besides the whole range."""
 
+SMALLEST = np.float32(1e-30)
+"""Smallest energy whose logarithm is taken; a signal below it is refused as a flat line."""
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:
@@ -49,7 +52,7 @@ class Layout:
 
     @property
     def raw(self) -> int:
-        """Number of raw features of an interval; see :func:`monitor.core.scoring.kinds.raw_features`."""
+        """Number of raw features of an interval; see :func:`monitor.core.scoring.evidence.kinds.raw_features`."""
         return self.bands + int(self.wide.shape[1]) + 3
 
 

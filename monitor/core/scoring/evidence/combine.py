@@ -7,7 +7,7 @@ distribution of the result is measured on healthy data instead of derived.
 import numpy as np
 
 from monitor.core.arrays import Bool, Floats, Int64
-from monitor.core.scoring.kinds import KINDS, PRIOR
+from monitor.core.scoring.evidence.kinds import KINDS, PRIOR
 
 SCALES = (1, 8, 64, 512, 4096, 32768)
 """Time scales in intervals: the interval itself, then exponential averages. With intervals of 1 s the longest but one

@@ -7,10 +7,10 @@ import pytest
 
 from monitor.core.arrays import Float32, Float64
 from monitor.core.learning.condition_fit import learn
-from monitor.core.scoring.calibration import Calibration
-from monitor.core.scoring.conditions import Combination, neighbours
+from monitor.core.scoring.calibration.calibration import Calibration
+from monitor.core.scoring.calibration.conditions import Combination, neighbours
+from monitor.core.scoring.calibration.measured import Measured, interval_means, learnable
 from monitor.core.scoring.judge import Judge, Judgements
-from monitor.core.scoring.measured import Measured, interval_means, learnable
 from monitor.core.scoring.plausibility import REFUSALS, Refusal
 from monitor.errors import RecordingError
 from tests.support.healthy import BLOCK, INTERVAL, at_load, blind, calibrated, healthy_calibration, make_batch

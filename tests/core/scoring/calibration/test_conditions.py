@@ -5,8 +5,8 @@ import pytest
 
 from monitor.core.arrays import Float32, Float64
 from monitor.core.learning.condition_fit import learn
-from monitor.core.scoring.calibration import Calibration
-from monitor.core.scoring.conditions import Combination, explained, project
+from monitor.core.scoring.calibration.calibration import Calibration
+from monitor.core.scoring.calibration.conditions import Combination, explained, project
 from tests.support.healthy import Channels, at_load, blind, calibrated
 
 

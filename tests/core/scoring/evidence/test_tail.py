@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from monitor.core.scoring.combine import AGREED_SCALE, LEAST_AGREED_SCALE, agreed, combine
-from monitor.core.scoring.kinds import KINDS
-from monitor.core.scoring.tail import Tail, fit_scale, fit_tail, surprise
+from monitor.core.scoring.evidence.combine import AGREED_SCALE, LEAST_AGREED_SCALE, agreed, combine
+from monitor.core.scoring.evidence.kinds import KINDS
+from monitor.core.scoring.evidence.tail import Tail, fit_scale, fit_tail, surprise
 
 
 def fitted(values: np.ndarray) -> Tail:

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from monitor.core.arrays import Float32, Float64, Floats, Int64, Rows
-from monitor.core.scoring.calibration import Calibration
-from monitor.core.scoring.conditions import MOST_QUANTITIES
+from monitor.core.scoring.calibration.calibration import Calibration
+from monitor.core.scoring.calibration.conditions import MOST_QUANTITIES
 from monitor.errors import RecordingError
 
 LONGEST_DISTANCE = 1000.0

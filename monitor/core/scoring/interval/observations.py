@@ -14,8 +14,8 @@ import numpy as np
 
 from monitor.core.arrays import Bool, Float32, Int64, Rows
 from monitor.core.gap import ComparedBlocks
-from monitor.core.scoring.bands import layout
-from monitor.core.scoring.head import SUMMARY_NUMBERS, Head
+from monitor.core.scoring.interval.bands import layout
+from monitor.core.scoring.interval.head import SUMMARY_NUMBERS, Head
 
 HELD_BLOCKS = 64
 """Blocks buffered before they are whitened together. Fewer: the matrices are read from memory more often (at 64, 1.2 kB

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from monitor.core.arrays import Bool, Floats
+from monitor.core.scoring.interval.bands import SMALLEST
 
 MOST_PROTOTYPES = 12
 """Most prototypes. Fewer: conditions between them are explained worse. More: more work; 24 were no better."""
@@ -41,9 +42,6 @@ NEARBY = 0.03
 """Difference of a measured quantity, as a share of its learned range, that does not count. Lower: the noise of a
 measured speed lets the next speed explain an interval. Higher: the features of another speed count as those of this
 one."""
-
-SMALLEST = np.float32(1e-30)
-"""Smallest energy whose logarithm is taken; a signal below it is refused as a flat line."""
 
 
 def logarithms(raw: Floats, bands: int) -> Floats:

@@ -1,0 +1,1 @@
+"""What is measured of an interval: the residual and the whitened bands that a channel's head leaves."""
