@@ -170,7 +170,7 @@ class HistoryDesk:
         """On a thread: how a channel looks when it is healthy; ``key`` is its state key. Raises OSError."""
         if self.missing:
             return None
-        (place,) = self._store.places([identity], self._wall_s()).tolist()
+        place = self._store.place(identity)
         with self._lock:
             return None if place < 0 else self._healthy.read(place, key)
 
@@ -233,11 +233,7 @@ class HistoryDesk:
         if old is not None and old.label_names == label_names and old.rows.hold(channels, lanes):
             return old
         identities = [identity_of(label_names, channel.labels) for channel in channels]
-        places = np.full(len(channels), -1, np.intp)
-        try:
-            places = self._store.places(identities, now_s)
-        except OSError as error:
-            self._log.warning("places", f"history not written: reason={error.strerror or error}")
+        places = self._store.places(identities, now_s)
         seen_s = np.zeros(len(channels))
         if old is not None:
             before = {id(channel): at for at, channel in enumerate(old.rows.channels)}

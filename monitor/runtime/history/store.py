@@ -63,6 +63,7 @@ class Store:
             most *= 2
         self._lock = threading.RLock()
         self._places = Places(folder, most)
+        self._unsaved = False
         self._files = [RingFile(folder / tier.over, tier, most, QUANTITIES) for tier in TIERS]
         self._sum: Float64 = np.zeros((most, len(QUANTITIES)))
         self._count: Int64 = np.zeros((most, len(QUANTITIES)), np.int64)
@@ -73,17 +74,20 @@ class Store:
         """What an earlier run has of the minute that was open when this one began: (places, quantities, 2)."""
 
     def places(self, identities: Sequence[Identity], now_s: float) -> Rows:
-        """(channels,) the place of each channel; -1 where there is none. Raises OSError if it cannot be written."""
+        """(channels,) the place of each of the present channels; -1 where there is none. :meth:`add` writes them."""
         with self._lock:
-            if self._places.take(identities, now_s):
-                self._places.save()
-            return np.array([self._places.of.get(one, (-1, 0.0))[0] for one in identities], np.intp)
+            self._unsaved |= self._places.take(identities, now_s)
+            return np.array([self.place(one) for one in identities], np.intp)
+
+    def place(self, identity: Identity) -> int:
+        """The place of a channel; -1: it has none."""
+        return self._places.of.get(identity, (-1, 0.0))[0]
 
     def add(self, places: Rows, values: Float32, now_s: float) -> None:
         """Add figures, (n, quantities) at distinct ``places``; NaN: no figure. Writes the cells that have ended.
 
         Raises:
-            OSError: they cannot be written; they are lost, and the next ones are tried again.
+            OSError: cells, or who has which place, cannot be written. Such cells are lost; the rest is tried again.
         """
         with self._lock:
             minute = int(now_s // TIERS[0].period_s)
@@ -101,6 +105,9 @@ class Store:
                 self._sum[places] += np.where(known, values, 0.0)
                 self._count[places] += known
                 self._top[places] = np.maximum(self._top[places], np.where(known, values, -np.inf))
+            if self._unsaved:
+                self._places.save()
+                self._unsaved = False
 
     def close(self, now_s: float) -> None:
         """Write the open cell and close the files. Raises OSError if it cannot be written."""

@@ -100,6 +100,49 @@ def test_a_disk_that_is_full_costs_the_history_only(
     assert np.isfinite(series(plant.history)).any()
 
 
+def test_a_channel_that_comes_while_the_disk_is_full_stops_no_history(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant = Plant(4, state_dir=tmp_path)
+    board = plant.lane.board
+    plant.ahead_s = -time.time() % 60.0  # so that no minute ends meanwhile
+
+    def interval(score: float) -> None:
+        for machine in plant.ingest.channels:
+            plant.judge(machine[0], score)
+        board.scored_at_s[:] += 1.0
+        look(plant.history)
+
+    plant.send("fan", plant.noise(1600))
+    interval(1.0)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("monitor.runtime.history.places.write_atomically", full)
+        plant.send("pump", plant.noise(1600))
+        interval(2.0)
+        assert series(plant.history)[0] == pytest.approx(1.5, rel=1e-3), "others have their places"
+    interval(6.0)  # there is room again, and no channel has come
+    assert series(plant.history)[0] == pytest.approx(3.0, rel=1e-3)
+    asyncio.run(plant.history.close())
+    again = Store(tmp_path / "history", 4)
+    for machine in ("fan", "pump"):
+        assert again.read((f"machine={machine}", "sensor=de", "axis=x"), "hours", time.time() + 120) is not None
+
+
+def test_whoever_asks_for_a_channel_without_a_place_takes_it_from_none(tmp_path: Path) -> None:
+    plant = Plant(4, state_dir=tmp_path)
+    plant.send("fan", plant.noise(1600))
+    plant.judge("fan", 0.5)
+    look(plant.history)
+    places = plant.history._store._places
+    places._free.clear()  # as in a plant of more channels than there are places
+    assert plant.history.healthy(("machine=pump", "sensor=de", "axis=x"), "a") is None
+    assert list(places.of) == [FAN]
+
+
 def test_a_folder_that_cannot_be_used_stops_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "history").write_text("a file")
     plant = Plant(4, state_dir=tmp_path)
