@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.config.configuration import Config
-from monitor.core.messages.continuity import EARLY_MESSAGES
+from monitor.core.messages.order.continuity import EARLY_MESSAGES
 from monitor.core.rings import Rings
 from monitor.runtime.intake.ingest import Ingest
 

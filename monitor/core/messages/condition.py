@@ -6,7 +6,7 @@ A payload is the text of one number, or a JSON object that has it under a key. D
 import re
 from collections.abc import Callable
 
-from monitor.core.messages.document import LARGEST
+from monitor.core.messages.formats.document import LARGEST
 from monitor.core.messages.rejection import Reason, Rejected, shown
 
 LONGEST_NUMBER = 64

@@ -1,8 +1,9 @@
 """From the bytes of one message to the samples of its axes, or to the reason of its rejection.
 
 Packed samples are used without a copy. Each document format is one function from bytes to a
-:class:`~monitor.core.messages.document.Document`, which is then checked in one place. Any error in a payload raises
-:class:`Rejected` with a reason from a fixed list. Decoding takes at most eight times the message's size in memory.
+:class:`~monitor.core.messages.formats.document.Document`, which is then checked in one place. Any error in a payload
+raises :class:`Rejected` with a reason from a fixed list. Decoding takes at most eight times the message's size in
+memory.
 """
 
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from monitor.core.messages.document import Message, require_finite
+from monitor.core.messages.formats.document import Message, require_finite
 from monitor.core.messages.rejection import Reason, Rejected
 
 __all__ = ["FORMATS", "Decoder", "Message", "Reason", "Rejected", "decoder"]
@@ -36,7 +37,7 @@ def decoder(kind: str, axes: tuple[str, ...], sampling_rate_hz: float) -> Decode
     if kind == SPARKPLUG:
         return _not_alone
     # Imported here, so that a daemon without documents does not load their libraries.
-    from monitor.core.messages.documents import document_decoder
+    from monitor.core.messages.formats.parsers import document_decoder
 
     return document_decoder(kind, axes, sampling_rate_hz)
 

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Mapping
 from monitor.config.configuration import Config
 from monitor.config.sensors import Sensor
 from monitor.core.arrays import Numbers
-from monitor.core.messages.continuity import Piece, Verdict
 from monitor.core.messages.decode import Message, Reason, Rejected
+from monitor.core.messages.order.continuity import Piece, Verdict
 from monitor.runtime.intake.channel import Channel
 from monitor.runtime.intake.conditions import Conditions
 from monitor.runtime.intake.lane_rows import LaneRows

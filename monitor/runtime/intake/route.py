@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 from monitor.config.sensors import Sensor
 from monitor.core.arrays import Numbers
-from monitor.core.messages.continuity import Arrival, Continuity, Verdict
 from monitor.core.messages.decode import Decoder, Reason, Rejected, decoder
-from monitor.core.messages.silence import Silence
+from monitor.core.messages.order.continuity import Arrival, Continuity, Verdict
+from monitor.core.messages.order.silence import Silence
 from monitor.runtime.intake.channel import Channel
 from monitor.runtime.intake.sink import SampleSink
 from monitor.runtime.intake.source import Reached

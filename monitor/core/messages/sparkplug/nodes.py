@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from monitor.core.arrays import Numbers
-from monitor.core.messages.continuity import LATE_MESSAGES
+from monitor.core.messages.order.continuity import LATE_MESSAGES
 from monitor.core.messages.rejection import Reason, Rejected, shown
 from monitor.core.messages.sparkplug.addresses import Address, NodeName, Wanted, owner_of
 from monitor.core.messages.sparkplug.known import ENDED, FIRST_NUMBER, Device, Node, Stream
@@ -163,7 +163,7 @@ class Nodes:
         return heard
 
     def order(self, samples: Samples, sampling_rate_hz: float, pause_s: float) -> tuple[int | None, bool]:
-        """Number the messages of one metric, as :class:`monitor.core.messages.continuity.Continuity` expects it.
+        """Number the messages of one metric, as :class:`monitor.core.messages.order.continuity.Continuity` expects it.
 
         As long as no message of the node is missing, none of the metric is: then samples follow each other although
         their times jitter, as they do when a gateway takes the time of sending. Otherwise their time tells how many

@@ -12,7 +12,7 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from monitor.core.arrays import Numbers
-from monitor.core.messages.document import LARGEST, instant, require_finite, require_room
+from monitor.core.messages.formats.document import LARGEST, instant, require_finite, require_room
 from monitor.core.messages.rejection import Reason, Rejected, shown
 from monitor.core.messages.sparkplug.schema import Datatype, PayloadMessage
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from monitor.core.arrays import Float64, Uint8
-from monitor.core.messages.document import MAX_AXES, MAX_AXIS_NAME, Document
-from monitor.core.messages.number_arrays import Encoding, read_numbers
+from monitor.core.messages.formats.document import MAX_AXES, MAX_AXIS_NAME, Document
+from monitor.core.messages.formats.number_arrays import Encoding, read_numbers
 from monitor.core.messages.rejection import Reason, Rejected
 
 END = 0xFF

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from monitor.core.arrays import Float64
-from monitor.core.messages.document import MAX_AXES, Document, require_room
+from monitor.core.messages.formats.document import MAX_AXES, Document, require_room
 from monitor.core.messages.rejection import Reason, Rejected
 
 PIECE_BYTES = 2**15

@@ -11,8 +11,8 @@ import msgspec
 import numpy as np
 
 from monitor.core.arrays import Float64
-from monitor.core.messages.document import MAX_AXES, Document, listed
-from monitor.core.messages.json_document import pieces
+from monitor.core.messages.formats.document import MAX_AXES, Document, listed
+from monitor.core.messages.formats.json_document import pieces
 from monitor.core.messages.rejection import Reason, Rejected, shown
 
 ABSOLUTE_T_S = 2.0**28

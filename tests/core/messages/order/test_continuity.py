@@ -5,7 +5,15 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from monitor.core.messages.continuity import AGREEING, EARLY_MESSAGES, STANDING, VAIN_WAITS, Arrival, Continuity, Piece
+from monitor.core.messages.order.continuity import (
+    AGREEING,
+    EARLY_MESSAGES,
+    STANDING,
+    VAIN_WAITS,
+    Arrival,
+    Continuity,
+    Piece,
+)
 
 CONTIGUOUS, MISSING, RESTARTED = Arrival.CONTIGUOUS, Arrival.MISSING, Arrival.RESTARTED
 CLOCK_STEP, REPEATED, LATE, FAR_AHEAD = Arrival.CLOCK_STEP, Arrival.REPEATED, Arrival.LATE, Arrival.FAR_AHEAD

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.core.messages import number_arrays
 from monitor.core.messages.decode import Message, Reason, Rejected, decoder
+from monitor.core.messages.formats import number_arrays
 
 INTEGERS = st.one_of(st.integers(-40, 300), st.integers(-(2**33), 2**33))
 FLOATS = st.floats(-1e10, 1e10)
@@ -114,7 +114,7 @@ def test_an_array_that_announces_more_than_there_is_allocates_nothing() -> None:
 
 @given(st.binary(min_size=1, max_size=300))
 def test_places_are_where_a_loop_finds_them(window: bytes) -> None:
-    from monitor.core.messages.cbor import ENCODING
+    from monitor.core.messages.formats.cbor import ENCODING
 
     expected, at = [], 0
     while at < len(window):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from monitor.core.arrays import Bool, Float64, Numbers, Rows, Uint8
-from monitor.core.messages.document import MAX_AXES, require_room
+from monitor.core.messages.formats.document import MAX_AXES, require_room
 from monitor.core.messages.rejection import Reason, Rejected
 
 WINDOW_BYTES = 2**13

@@ -1,12 +1,12 @@
-"""MessagePack: msgspec checks the types, :mod:`monitor.core.messages.number_arrays` decodes arrays of numbers."""
+"""MessagePack: msgspec checks types, :mod:`monitor.core.messages.formats.number_arrays` decodes arrays of numbers."""
 
 import msgspec
 import numpy as np
 
 from monitor.core.arrays import Float64, Uint8
-from monitor.core.messages.document import MAX_AXES, Document
-from monitor.core.messages.json_document import Fields
-from monitor.core.messages.number_arrays import Encoding, read_numbers
+from monitor.core.messages.formats.document import MAX_AXES, Document
+from monitor.core.messages.formats.json_document import Fields
+from monitor.core.messages.formats.number_arrays import Encoding, read_numbers
 from monitor.core.messages.rejection import Reason, Rejected
 
 ENCODING = Encoding(

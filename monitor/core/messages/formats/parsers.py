@@ -1,4 +1,4 @@
-"""Decoders of all document formats.
+"""The parser of every document format, and the decoder that is made of one.
 
 Imported only where a sensor sends documents: with packed samples the daemon does not load the parsing libraries.
 """
@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 import msgspec
 
-from monitor.core.messages.cbor import parse_cbor
-from monitor.core.messages.document import Document, Message, checked
-from monitor.core.messages.json_document import parse_json
-from monitor.core.messages.message_pack import parse_msgpack
+from monitor.core.messages.formats.cbor import parse_cbor
+from monitor.core.messages.formats.document import Document, Message, checked
+from monitor.core.messages.formats.json_document import parse_json
+from monitor.core.messages.formats.message_pack import parse_msgpack
+from monitor.core.messages.formats.senml import parse_senml
 from monitor.core.messages.rejection import Reason, Rejected
-from monitor.core.messages.senml import parse_senml
 
 PARSERS: dict[str, Callable[[bytes, tuple[str, ...]], Document]] = {
     "json": parse_json,

@@ -7,7 +7,7 @@ held. Arrival times are arguments. Does not handle: what counts as a pause.
 
 from typing import Generic
 
-from monitor.core.messages.continuity import Arrival, Item, Piece, Verdict
+from monitor.core.messages.order.continuity import Arrival, Item, Piece, Verdict
 
 CATCH_UP_S = 0.5
 """Seconds after a pause within which a stalled connection must deliver its messages. Shorter: a slow one ends the
@@ -45,7 +45,7 @@ class Silence(Generic[Item]):
             may_keep: whether there is memory to hold it; if not, the samples count as missing.
 
         Returns:
-            The decisions made now, as from :meth:`monitor.core.messages.continuity.Continuity.take`.
+            The decisions made now, as from :meth:`monitor.core.messages.order.continuity.Continuity.take`.
         """
         self._open_samples = open_samples
         return self.take(piece, may_keep=may_keep)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from monitor.core.messages.continuity import Arrival, Piece, Verdict
-from monitor.core.messages.silence import CATCH_UP_S, Silence
+from monitor.core.messages.order.continuity import Arrival, Piece, Verdict
+from monitor.core.messages.order.silence import CATCH_UP_S, Silence
 
 
 def pieces(count: int, period_s: float) -> list[Piece[int]]:
