@@ -24,12 +24,11 @@ from monitor.core.learning.head_fit import Stretch
 from monitor.core.scoring.calibration.calibration import Calibration
 from monitor.model.artefact.artefact import Artefact
 from monitor.model.engines.engines import EngineName
-from monitor.runtime.lanes import interpreter
 from monitor.runtime.lanes.lane import Lane, LaneShape
 from monitor.runtime.lanes.orders import Batches, Configure
 from monitor.runtime.lanes.worker import BACKLOG_SHARE
 from monitor.runtime.lanes.workers import Inference
-from monitor.runtime.web import procfs
+from monitor.runtime.processes import interpreter, procfs
 
 MEASURE_S = 1.0
 """Seconds of one measurement. Shorter: noisy results. Longer: the benchmark takes minutes."""

@@ -28,8 +28,7 @@ from monitor.config.mqtt import Mqtt
 from monitor.errors import MonitorError
 from monitor.model.artefact.artefact import load_artefact
 from monitor.model.calibration_file import ANY_REGIME, save_calibrations
-from monitor.runtime.lanes import interpreter
-from monitor.runtime.web import procfs
+from monitor.runtime.processes import interpreter, procfs
 from monitor.shipped import shipped
 
 BLOCK_SAMPLES = 100

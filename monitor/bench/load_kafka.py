@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from monitor.bench.load import Load, Sent, paced, payloads, steps, topic
 from monitor.config.kafka import Kafka
 from monitor.errors import MonitorError
-from monitor.runtime.kafka_client import client_options, said
+from monitor.runtime.intake.kafka.client import client_options, said
 
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError, Message, Producer

@@ -1,7 +1,7 @@
 """The section ``kafka`` of the configuration: a consumer group whose records hold the messages of sensors.
 
 Does not handle: what the files hold that it names, and librdkafka's own options, which librdkafka checks
-(``runtime/kafka_client.py``).
+(``runtime/intake/kafka/client.py``).
 """
 
 import re

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from monitor.config.kafka import Kafka
 from monitor.core.messages.rejection import Rejected
 from monitor.errors import MonitorError
+from monitor.runtime.intake.kafka.client import client_options, make_producer, partitions_of, said
 from monitor.runtime.intake.mqtt.direct_client import Deliver
 from monitor.runtime.intake.source import Reached
-from monitor.runtime.kafka_client import client_options, make_producer, partitions_of, said
 
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError, Message, Producer

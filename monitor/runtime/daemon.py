@@ -28,7 +28,7 @@ from monitor.runtime.alarms.publisher import EventPublisher
 from monitor.runtime.baselines.calibrations import Calibrations
 from monitor.runtime.baselines.desk import BaselineDesk
 from monitor.runtime.baselines.store import Store
-from monitor.runtime.certificates import server_context
+from monitor.runtime.credentials.certificates import server_context
 from monitor.runtime.diagnosis.desk import DiagnosisDesk
 from monitor.runtime.history.desk import Grown, HistoryDesk
 from monitor.runtime.intake import by_the_clock
@@ -37,15 +37,15 @@ from monitor.runtime.intake.channel import Channel
 from monitor.runtime.intake.conditions import Conditions
 from monitor.runtime.intake.ingest import Ingest
 from monitor.runtime.intake.rates import RateWatch
-from monitor.runtime.internal_errors import InternalErrors, Where, beside
 from monitor.runtime.lanes.lane import Lane
 from monitor.runtime.lanes.loading import Lanes, LoadedLane
 from monitor.runtime.lanes.orders import Batches, Measured
 from monitor.runtime.lanes.settings import row_order, state_key
 from monitor.runtime.lanes.workers import Inference
 from monitor.runtime.learning.desk import LearningDesk
-from monitor.runtime.notify import Notifier
+from monitor.runtime.log.internal_errors import InternalErrors, Where, beside
 from monitor.runtime.own_model.desk import OwnModelDesk
+from monitor.runtime.processes.notify import Notifier
 from monitor.runtime.reload import Prepared, Running, check_files, load, prepare, renew_certificate
 from monitor.runtime.scores.desk import ScoreDesk
 from monitor.runtime.state import absent

@@ -14,11 +14,11 @@ from monitor.config.file import read_config, with_own_place
 from monitor.core.messages.topics import TopicPattern
 from monitor.errors import ConfigurationError, MonitorError
 from monitor.runtime.baselines.calibrations import Calibrations
-from monitor.runtime.certificates import certificate_expiries, load_server_certificate, server_context
+from monitor.runtime.checks.preflight import preflight
+from monitor.runtime.credentials.certificates import certificate_expiries, load_server_certificate, server_context
 from monitor.runtime.intake.channel import Channel
 from monitor.runtime.intake.mqtt.direct_client import client_options
 from monitor.runtime.lanes.loading import Lanes, LoadedLane
-from monitor.runtime.preflight import preflight
 
 UNCHANGEABLE = ("http", "evidence", "state_dir")
 """Keys of the configuration that a reload cannot change."""

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import Never
 
 from monitor.errors import MonitorError
-from monitor.runtime import garbage
 from monitor.runtime.daemon import Daemon
+from monitor.runtime.processes import garbage
 
 LOG = logging.getLogger(__name__)
 

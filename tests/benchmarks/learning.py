@@ -34,7 +34,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from monitor.bench.load import publish_packet
 from monitor.core.arrays import Float32
 from monitor.quantities import seconds
-from monitor.runtime.web import procfs
+from monitor.runtime.processes import procfs
 from tests.support.daemons import RunningDaemon, running_daemon
 from tests.support.loop_times import described, read_seconds
 from tests.support.recordings import recording_file

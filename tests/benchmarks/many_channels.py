@@ -23,9 +23,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from monitor.config.file import read_config
-from monitor.runtime import garbage
 from monitor.runtime.daemon import Daemon
-from monitor.runtime.web import procfs
+from monitor.runtime.processes import garbage, procfs
 from monitor.runtime.web.page.documents import FleetMessages, channels_document
 from monitor.runtime.web.page.fleet import Fleet
 from monitor.runtime.web.page.stream import compact

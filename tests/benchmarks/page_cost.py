@@ -29,7 +29,7 @@ from monitor.model.engines.engines import load_engine
 from monitor.runtime.lanes.lane import LaneShape
 from monitor.runtime.lanes.orders import Batches
 from monitor.runtime.lanes.workers import Inference
-from monitor.runtime.web import procfs
+from monitor.runtime.processes import procfs
 from monitor.runtime.web.page.routes import PAGE
 from monitor.runtime.web.server import make_app
 from tests.support.page_plant import Plant

@@ -27,11 +27,11 @@ from monitor.model.artefact.artefact import load_artefact
 from monitor.model.engines.engines import load_engine
 from monitor.runtime.intake.ingest import Ingest
 from monitor.runtime.intake.kafka.source import KafkaState
-from monitor.runtime.internal_errors import InternalErrors
 from monitor.runtime.lanes.closed import Closed
 from monitor.runtime.lanes.lane import Lane, LaneShape
 from monitor.runtime.lanes.orders import Answer, Clear, Configure, Keep, Report
 from monitor.runtime.lanes.worker import Worker
+from monitor.runtime.log.internal_errors import InternalErrors
 from monitor.runtime.scores.desk import ScoreDesk
 from monitor.runtime.wall_clock import WallClock
 from monitor.shipped import shipped

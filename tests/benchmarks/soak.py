@@ -33,7 +33,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from monitor.core.arrays import Float64
 from monitor.demo.run import calibrate_plant
 from monitor.quantities import seconds
-from monitor.runtime.web import procfs
+from monitor.runtime.processes import procfs
 from tests.benchmarks.soak_feed import Broker, Feed, Neighbours
 from tests.support.daemons import RunningDaemon, running_daemon
 from tests.support.servers import wait_for

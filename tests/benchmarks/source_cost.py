@@ -21,7 +21,7 @@ from monitor.config.file import parse_config, with_own_place
 from monitor.core.rings import Rings
 from monitor.runtime.intake.broker import Broker
 from monitor.runtime.intake.ingest import Ingest
-from monitor.runtime.internal_errors import InternalErrors
+from monitor.runtime.log.internal_errors import InternalErrors
 from tests.support.kafka.broker import kafka
 from tests.support.servers import mosquitto, until
 

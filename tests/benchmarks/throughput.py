@@ -25,7 +25,7 @@ from monitor.bench.load import Load
 from monitor.config.kafka import Kafka
 from monitor.config.mqtt import Mqtt
 from monitor.model.artefact.artefact import load_artefact
-from monitor.runtime.web import procfs
+from monitor.runtime.processes import procfs
 from monitor.shipped import shipped
 from tests.support.kafka.broker import kafka
 from tests.support.programs import program

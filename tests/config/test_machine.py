@@ -6,7 +6,7 @@ import pytest
 
 from monitor.config.configuration import Config
 from monitor.config.file import parse_config
-from monitor.runtime.scorable import doubts
+from monitor.runtime.checks.scorable import doubts
 
 SENSOR = """
 sensors:

@@ -21,7 +21,7 @@ import pytest
 import yaml
 
 from monitor.bench.load import Load
-from monitor.runtime.web import procfs
+from monitor.runtime.processes import procfs
 from tests.faults.alert_plant import CONFIGURATION, INTERVAL_S, Feed, calibrate_fan, machines
 from tests.faults.alert_stories import CHANNELS, KAFKA, LOAD, NOT_SENDING, PLANT, SERVICE
 from tests.faults.recorded_pages import RULES, Page, Phase, firing, pages, scrape

@@ -11,7 +11,7 @@ import pytest
 from monitor.recording.options import RecordingOptions
 from monitor.recording.source import open_recording
 from monitor.recording.write import write_recording
-from monitor.runtime.web import procfs
+from monitor.runtime.processes import procfs
 from tests.support.authority import Authority
 from tests.support.daemons import SENSOR, configuration
 from tests.support.servers import answers, free_port, process, wait_for

@@ -18,7 +18,7 @@ import pytest
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
-from monitor.runtime.web.procfs import cpu_s
+from monitor.runtime.processes.procfs import cpu_s
 from tests.support.daemons import RunningDaemon, running_daemon
 from tests.support.servers import answers, ask, get, mosquitto, prometheus, wait_for
 

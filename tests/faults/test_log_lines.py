@@ -13,7 +13,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from prometheus_client.parser import text_string_to_metric_families
 
 from monitor.runtime.alarms.capture_names import NAME, evidence_stem
-from monitor.runtime.notify import Notifier
+from monitor.runtime.processes.notify import Notifier
 from monitor.runtime.web.metrics.exposition import MetricsPage, label_text
 from monitor.runtime.web.page.stream import event
 from tests.support.daemons import SENSOR, running_daemon
@@ -35,7 +35,7 @@ SENSOR_OF_AXES = SENSOR | {"topic": "plant/{machine}/{sensor}", "payload": {"for
 
 SPEAKER = r"""
 import json, logging, sys
-from monitor.runtime.logs import configure_logging
+from monitor.runtime.log.logs import configure_logging
 configure_logging(sys.argv[1])
 log = logging.getLogger("speaker")
 for name in json.loads(sys.argv[2]):

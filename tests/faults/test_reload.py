@@ -23,7 +23,7 @@ from monitor.model.artefact.artefact import load_artefact
 from monitor.model.calibration_file import ANY_REGIME, CalibrationFile, load_calibrations, save_calibrations
 from monitor.runtime.baselines import calibrations
 from monitor.runtime.daemon import Daemon
-from monitor.runtime.web import procfs
+from monitor.runtime.processes import procfs
 from monitor.shipped import shipped
 from tests.support.authority import Authority
 from tests.support.daemons import SENSOR, RunningDaemon, configuration, running_daemon

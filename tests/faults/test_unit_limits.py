@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 
 from monitor.bench.load import publish_packet
-from monitor.runtime.web import procfs
+from monitor.runtime.processes import procfs
 from tests.support.daemons import RunningDaemon, configuration
 from tests.support.hardened import settings
 from tests.support.programs import ROOT

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from monitor.runtime import garbage, signals
+from monitor.runtime import signals
+from monitor.runtime.processes import garbage
 
 
 def test_what_a_start_made_is_left_out_of_collections(monkeypatch: pytest.MonkeyPatch) -> None:

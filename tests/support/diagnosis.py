@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 
 from monitor.runtime.diagnosis.desk import DiagnosisDesk
 from monitor.runtime.intake.channel import Channel
-from monitor.runtime.internal_errors import InternalErrors
 from monitor.runtime.lanes.lane import Lane
+from monitor.runtime.log.internal_errors import InternalErrors
 
 
 def diagnosis_desk(

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from monitor.runtime.history.desk import HistoryDesk
 from monitor.runtime.intake.channel import Channel
-from monitor.runtime.internal_errors import InternalErrors
 from monitor.runtime.lanes.lane import Lane
+from monitor.runtime.log.internal_errors import InternalErrors
 
 
 def history_desk(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.runtime.web import procfs
+from monitor.runtime.processes import procfs
 from tests.support.commands import document, output
 from tests.support.daemons import RunningDaemon, running_daemon
 from tests.support.servers import mosquitto, publish, wait_for

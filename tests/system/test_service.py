@@ -18,7 +18,7 @@ import pytest
 
 from monitor.config.configuration import Config
 from monitor.runtime.daemon import Daemon
-from monitor.runtime.notify import Notifier
+from monitor.runtime.processes.notify import Notifier
 from monitor.simulation.machine import catalogue
 from monitor.simulation.simulator import Simulation
 from tests.support.daemons import SENSOR, running_daemon

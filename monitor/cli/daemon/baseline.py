@@ -253,7 +253,7 @@ def _tell(outcome: dict[str, Any], *, as_json: bool) -> None:
 
 def _say(line: str, *, err: bool = False) -> None:
     """Print a line with names from elsewhere, which must not control the terminal."""
-    from monitor.runtime.printable import printable
+    from monitor.runtime.log.printable import printable
 
     click.echo(printable(line), err=err)
 

@@ -25,7 +25,7 @@ from monitor.runtime.baselines.documents import details, summaries
 from monitor.runtime.baselines.history import History
 from monitor.runtime.baselines.store import FOLDER, Asked, Store
 from monitor.runtime.baselines.transfer import Bring, bring
-from monitor.runtime.secret import read_secret
+from monitor.runtime.credentials.secret import read_secret
 from monitor.runtime.state.file import LOCK_NAME, locked
 
 ANSWER_S = 60.0

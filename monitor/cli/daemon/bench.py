@@ -80,7 +80,7 @@ def command(
     from monitor.bench import alone
     from monitor.model.artefact.artefact import load_artefact
     from monitor.model.engines.engines import load_engine
-    from monitor.runtime.web import procfs
+    from monitor.runtime.processes import procfs
     from monitor.shipped import shipped
 
     artefact = load_artefact(model or shipped("models/reference"))

@@ -22,9 +22,9 @@ def command(file: Path | None, schema: bool, as_json: bool) -> None:
     """
     from monitor.config.file import read_config
     from monitor.errors import ConfigurationError
-    from monitor.runtime.learned_before import lost_baselines
-    from monitor.runtime.preflight import preflight
-    from monitor.runtime.scorable import doubts, outlook
+    from monitor.runtime.checks.learned_before import lost_baselines
+    from monitor.runtime.checks.preflight import preflight
+    from monitor.runtime.checks.scorable import doubts, outlook
 
     if schema:
         from monitor.config.reference import schema as made

@@ -25,7 +25,7 @@ def command(port: int, duration: float | None, open_page: bool, as_json: bool) -
     from monitor.demo.plant import Story
     from monitor.demo.run import run_demo
     from monitor.extras import require
-    from monitor.runtime.logs import configure_logging
+    from monitor.runtime.log.logs import configure_logging
 
     require("amqtt", "the demo's broker")
     configure_logging("text", "error")

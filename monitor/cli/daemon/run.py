@@ -34,8 +34,8 @@ def command(config_file: Path, log_format: str, log_level: str, announce: bool) 
     from monitor.errors import MonitorError
     from monitor.runtime.daemon import Daemon
     from monitor.runtime.lanes.workers import WorkerError
-    from monitor.runtime.logs import configure_logging
-    from monitor.runtime.notify import Notifier
+    from monitor.runtime.log.logs import configure_logging
+    from monitor.runtime.processes.notify import Notifier
     from monitor.runtime.signals import run_daemon
 
     configure_logging(log_format, log_level)

@@ -13,7 +13,7 @@ from monitor.core.scoring.alarm import State
 from monitor.runtime.alarms.event import AlarmEvent, seen_document, written_time
 from monitor.runtime.alarms.in_words import NOTHING
 from monitor.runtime.intake.channel import Acknowledgement, Channel
-from monitor.runtime.printable import printable
+from monitor.runtime.log.printable import printable
 
 LOG = logging.getLogger(__name__)
 

@@ -36,7 +36,7 @@ from monitor.runtime.alarms.event import Capture, rounded
 from monitor.runtime.diagnosis.messages import Seen
 from monitor.runtime.history.healthy import Healthy
 from monitor.runtime.intake.channel import Channel
-from monitor.runtime.internal_errors import InternalErrors, Where
+from monitor.runtime.log.internal_errors import InternalErrors, Where
 
 LOG = logging.getLogger(__name__)
 

@@ -28,9 +28,9 @@ from monitor.runtime.diagnosis.case import Case
 from monitor.runtime.diagnosis.documents import in_words, summary
 from monitor.runtime.history.healthy import Healthy
 from monitor.runtime.intake.channel import Channel
-from monitor.runtime.internal_errors import InternalErrors, Where
 from monitor.runtime.lanes.lane import Lane
 from monitor.runtime.lanes.loading import LoadedLane
+from monitor.runtime.log.internal_errors import InternalErrors, Where
 
 LOG = logging.getLogger(__name__)
 

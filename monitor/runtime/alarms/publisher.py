@@ -13,8 +13,8 @@ from monitor.config.kafka import Kafka
 from monitor.config.mqtt import Mqtt
 from monitor.runtime.alarms.event import AlarmEvent, event_topic
 from monitor.runtime.alarms.home_assistant import discovery
-from monitor.runtime.internal_errors import InternalErrors, Where
-from monitor.runtime.logs import RepeatedLog
+from monitor.runtime.log.internal_errors import InternalErrors, Where
+from monitor.runtime.log.logs import RepeatedLog
 
 LOG = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from monitor.runtime.baselines.history import History, given, name_of, slug_of
 from monitor.runtime.baselines.store import Asked, Store
 from monitor.runtime.baselines.transfer import bring
 from monitor.runtime.intake.channel import Channel
-from monitor.runtime.printable import printable
+from monitor.runtime.log.printable import printable
 
 LOG = logging.getLogger(__name__)
 

@@ -29,7 +29,7 @@ from monitor.runtime.baselines.history import (
     read_history,
     slug_of,
 )
-from monitor.runtime.printable import printable
+from monitor.runtime.log.printable import printable
 
 LOG = logging.getLogger(__name__)
 

@@ -23,8 +23,8 @@ from monitor.runtime.diagnosis.listening import Listening
 from monitor.runtime.diagnosis.messages import Look, Seen, Unable
 from monitor.runtime.diagnosis.process import IDLE_S, DiagnosisProcess
 from monitor.runtime.intake.channel import Channel
-from monitor.runtime.internal_errors import InternalErrors, Where
 from monitor.runtime.lanes.lane import Lane
+from monitor.runtime.log.internal_errors import InternalErrors, Where
 
 LOG = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from monitor.core.arrays import Float32, Float64
 from monitor.core.diagnosis.diagnose import Diagnosis, UndiagnosableError, diagnose
 from monitor.core.diagnosis.envelope import EnvelopeSpectra
 from monitor.runtime.diagnosis.messages import Answer, Look, Seen, Spectrum, Unable
-from monitor.runtime.lanes import child
+from monitor.runtime.processes import child
 
 NICENESS = 19
 """Nice value. Lower: with all cores busy it takes time from scores."""

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 
 from monitor.runtime.diagnosis.messages import Answer, Look, Unable
-from monitor.runtime.lanes import child
+from monitor.runtime.processes import child
 
 LONGEST_S = 300.0
 """Seconds after which a look is given up. Less: a busy machine names nothing. More: one odd record keeps others

@@ -25,9 +25,9 @@ from monitor.runtime.history.outlook import SCORE_MARKS, WINDOWS, over_window, t
 from monitor.runtime.history.places import Identity
 from monitor.runtime.history.store import Series, Store
 from monitor.runtime.intake.channel import Channel
-from monitor.runtime.internal_errors import InternalErrors, Where
 from monitor.runtime.lanes.lane import Lane
-from monitor.runtime.logs import RepeatedLog
+from monitor.runtime.log.internal_errors import InternalErrors, Where
+from monitor.runtime.log.logs import RepeatedLog
 
 LOG = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from monitor.core.messages.topics import TopicPattern, covers
 from monitor.runtime.intake.kafka.ownership import Owner
 from monitor.runtime.intake.mqtt.connection import MqttSource
 from monitor.runtime.intake.source import Receiver, Source, SourceState
-from monitor.runtime.internal_errors import InternalErrors, supervised
+from monitor.runtime.log.internal_errors import InternalErrors, supervised
 
 Wanted = tuple[Mqtt | Kafka, list[str], list[str], float]
 """What a connection depends on: the broker; the MQTT topic filters of the sensors, and of the measured quantities; and

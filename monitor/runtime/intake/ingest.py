@@ -23,8 +23,8 @@ from monitor.runtime.intake.route import NO_HOLE, REFUSALS, Axes, Route, require
 from monitor.runtime.intake.sink import SampleSink
 from monitor.runtime.intake.source import Reached
 from monitor.runtime.intake.sparkplug import Order, Sparkplug
-from monitor.runtime.internal_errors import InternalErrors, Where
-from monitor.runtime.logs import RepeatedLog
+from monitor.runtime.log.internal_errors import InternalErrors, Where
+from monitor.runtime.log.logs import RepeatedLog
 
 LOG = logging.getLogger(__name__)
 

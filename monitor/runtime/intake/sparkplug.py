@@ -16,7 +16,7 @@ from monitor.core.messages.decode import PACKED, SPARKPLUG
 from monitor.core.messages.rejection import Rejected
 from monitor.core.messages.sparkplug.addresses import Wanted, address_of, rebirth_topic
 from monitor.runtime.intake.channel import Channel
-from monitor.runtime.logs import RepeatedLog
+from monitor.runtime.log.logs import RepeatedLog
 
 if TYPE_CHECKING:
     from monitor.core.messages.sparkplug.nodes import Nodes

@@ -27,7 +27,6 @@ from monitor.core.scoring.alarm import Changes
 from monitor.core.scoring.calibration.calibration import Calibration
 from monitor.core.scoring.plausibility import Skip
 from monitor.errors import MonitorError
-from monitor.runtime.lanes import child
 from monitor.runtime.lanes.closed import ClosedIntervals
 from monitor.runtime.lanes.lane import Lane
 from monitor.runtime.lanes.orders import (
@@ -52,6 +51,7 @@ from monitor.runtime.lanes.orders import (
     TakeTurn,
 )
 from monitor.runtime.lanes.shared import SharedMemory
+from monitor.runtime.processes import child
 
 BACKLOG_SHARE = 0.75
 """Largest backlog of a channel, as a share of its ring. Lower: short stalls cost data. Higher: the ring fills up before

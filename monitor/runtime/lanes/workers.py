@@ -23,7 +23,6 @@ from monitor.core.scoring.calibration.calibration import Calibration
 from monitor.errors import ArtefactError, MonitorError
 from monitor.model.artefact.artefact import Artefact
 from monitor.model.engines.engines import EngineName
-from monitor.runtime.lanes import child
 from monitor.runtime.lanes.closed import Closed
 from monitor.runtime.lanes.lane import Lane, LaneShape
 from monitor.runtime.lanes.orders import (
@@ -48,6 +47,7 @@ from monitor.runtime.lanes.orders import (
     TakeTurn,
 )
 from monitor.runtime.lanes.shared import SharedMemory
+from monitor.runtime.processes import child
 
 READY_S = 60.0
 """Longest wait for a worker to load its model. ONNX Runtime takes 0.3 s; TensorFlow compiles for a GPU for tens of

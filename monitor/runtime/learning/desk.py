@@ -26,7 +26,6 @@ from monitor.errors import MonitorError
 from monitor.runtime.baselines.history import History, slug_of
 from monitor.runtime.baselines.store import Store
 from monitor.runtime.intake.channel import Channel, ChannelState
-from monitor.runtime.internal_errors import InternalErrors, Where
 from monitor.runtime.lanes.lane import LaneShape
 from monitor.runtime.lanes.orders import Configure, Gather, HeadBlocks, TakeTurn
 from monitor.runtime.lanes.settings import row_order
@@ -56,7 +55,8 @@ from monitor.runtime.learning.one_channel import (
 from monitor.runtime.learning.process import LearnerProcess
 from monitor.runtime.learning.report import Restarts, report, report_bursts, report_stuck
 from monitor.runtime.learning.travel import Travel
-from monitor.runtime.logs import RepeatedLog
+from monitor.runtime.log.internal_errors import InternalErrors, Where
+from monitor.runtime.log.logs import RepeatedLog
 
 LOG = logging.getLogger(__name__)
 

@@ -22,7 +22,6 @@ from monitor.core.learning.thinning import every
 from monitor.core.scoring.calibration.conditions import logarithms
 from monitor.core.scoring.interval.bands import layout
 from monitor.errors import RecordingError
-from monitor.runtime.lanes import child
 from monitor.runtime.learning.arrived import arrived, consumed, install
 from monitor.runtime.learning.kept_file import About, KeptFile, Records
 from monitor.runtime.learning.messages import (
@@ -42,6 +41,7 @@ from monitor.runtime.learning.messages import (
     Unsaved,
 )
 from monitor.runtime.learning.progress import PROGRESS, HowFar, read_progress, write_progress
+from monitor.runtime.processes import child
 
 NICENESS = 19
 """Nice value: learning takes what nobody else wants."""

@@ -5,8 +5,8 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from monitor.runtime.lanes import child
 from monitor.runtime.learning.messages import Answer, Feed, Job
+from monitor.runtime.processes import child
 
 MOST_WAITING = 64
 """Messages to the learner that wait, from which on no more of what is gathered is sent. Fewer: a machine that is busy

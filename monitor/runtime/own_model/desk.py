@@ -17,9 +17,9 @@ from monitor.model.own.state import LONGEST_REASON, OwnState, Phase, read_state,
 from monitor.runtime.baselines.history import slug_of
 from monitor.runtime.baselines.store import Store
 from monitor.runtime.intake.channel import Channel
-from monitor.runtime.internal_errors import InternalErrors, Where
 from monitor.runtime.lanes.loading import LoadedLane
-from monitor.runtime.logs import RepeatedLog
+from monitor.runtime.log.internal_errors import InternalErrors, Where
+from monitor.runtime.log.logs import RepeatedLog
 from monitor.runtime.models_in_use import own_folder
 from monitor.runtime.own_model import training
 from monitor.runtime.own_model.able import unable

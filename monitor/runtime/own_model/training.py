@@ -10,8 +10,8 @@ import logging
 import os
 from pathlib import Path
 
-from monitor.runtime.lanes import interpreter
-from monitor.runtime.printable import printable
+from monitor.runtime.log.printable import printable
+from monitor.runtime.processes import interpreter
 
 LOG = logging.getLogger(__name__)
 

@@ -23,9 +23,9 @@ from monitor.runtime.intake.kafka.generation import NONE
 from monitor.runtime.intake.kafka.source import KafkaState
 from monitor.runtime.intake.kafka.stream_writer import Reason, StreamWriter
 from monitor.runtime.intake.source import SourceState
-from monitor.runtime.internal_errors import InternalErrors, Where
 from monitor.runtime.lanes.closed import Closed
 from monitor.runtime.lanes.workers import Inference
+from monitor.runtime.log.internal_errors import InternalErrors, Where
 from monitor.runtime.scores.document import Author, documents
 from monitor.runtime.wall_clock import WallClock
 

@@ -25,7 +25,7 @@ from monitor.runtime.intake.channel import RARE, Channel
 from monitor.runtime.intake.ingest import Ingest
 from monitor.runtime.lanes.lane import Lane
 from monitor.runtime.lanes.orders import Restore
-from monitor.runtime.logs import RepeatedLog
+from monitor.runtime.log.logs import RepeatedLog
 from monitor.runtime.state.file import Known, Table, load, save
 from monitor.runtime.wall_clock import WallClock
 

@@ -9,8 +9,8 @@ from monitor.config.configuration import Config
 from monitor.runtime.baselines.store import Store
 from monitor.runtime.intake.channel import Channel
 from monitor.runtime.intake.ingest import Ingest
-from monitor.runtime.internal_errors import InternalErrors, Where
 from monitor.runtime.lanes.workers import Inference
+from monitor.runtime.log.internal_errors import InternalErrors, Where
 from monitor.runtime.state import absent
 from monitor.runtime.state.memory import SAVE_PERIOD_S, Memory
 from monitor.runtime.state.moving import Learning, Moving, Scores

@@ -10,7 +10,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from monitor.config.configuration import Http
-from monitor.runtime.secret import Secret, read_secret
+from monitor.runtime.credentials.secret import Secret, read_secret
 
 
 def auth_middleware(settings: Http) -> Middleware | None:

@@ -24,8 +24,8 @@ from typing import cast
 
 from aiohttp import web
 
-from monitor.runtime.internal_errors import InternalErrors, supervised
-from monitor.runtime.logs import RepeatedLog
+from monitor.runtime.log.internal_errors import InternalErrors, supervised
+from monitor.runtime.log.logs import RepeatedLog
 
 LOG = logging.getLogger(__name__)
 

@@ -21,8 +21,8 @@ from aiohttp.http import HttpProcessingError
 from aiohttp.typedefs import Handler, Middleware
 
 from monitor.config.configuration import Http
-from monitor.runtime.internal_errors import InternalErrors, Where
-from monitor.runtime.logs import RepeatedLog
+from monitor.runtime.log.internal_errors import InternalErrors, Where
+from monitor.runtime.log.logs import RepeatedLog
 from monitor.runtime.web.connections import REQUEST_S, connection_of
 
 LOG = logging.getLogger(__name__)

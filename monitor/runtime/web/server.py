@@ -7,7 +7,7 @@ from aiohttp import web
 
 from monitor.config.configuration import Http
 from monitor.errors import MonitorError
-from monitor.runtime.internal_errors import InternalErrors
+from monitor.runtime.log.internal_errors import InternalErrors
 from monitor.runtime.web import runbook
 from monitor.runtime.web.api.alarms import add_alarms
 from monitor.runtime.web.api.baselines import add_baselines

@@ -16,9 +16,9 @@ from monitor.runtime.diagnosis.desk import DiagnosisDesk
 from monitor.runtime.history.desk import HistoryDesk
 from monitor.runtime.intake.ingest import Ingest
 from monitor.runtime.intake.source import SourceState
-from monitor.runtime.internal_errors import Where
 from monitor.runtime.lanes.lane import Lane
 from monitor.runtime.lanes.loading import ModelInfo
+from monitor.runtime.log.internal_errors import Where
 from monitor.runtime.own_model.one_model import OwnShown
 from monitor.runtime.scores.desk import ScoreDesk
 from monitor.runtime.web.connections import Dropped

@@ -20,8 +20,8 @@ from monitor.runtime.addresses import channel_url
 from monitor.runtime.alarms.capture import EvidenceWriter
 from monitor.runtime.alarms.desk import AlarmDesk
 from monitor.runtime.alarms.event import AlarmEvent, restored_payload, since_s
-from monitor.runtime.internal_errors import InternalErrors, Where
 from monitor.runtime.lanes.loading import LoadedLane, ModelInfo
+from monitor.runtime.log.internal_errors import InternalErrors, Where
 from tests.support.page_plant import Plant
 
 NOW_S = 1_790_000_000.5

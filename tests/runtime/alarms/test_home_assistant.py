@@ -7,7 +7,7 @@ from monitor.config.configuration import Config
 from monitor.config.mqtt import Mqtt
 from monitor.errors import ConfigurationError
 from monitor.runtime.alarms.home_assistant import discovery
-from monitor.runtime.preflight import preflight
+from monitor.runtime.checks.preflight import preflight
 from tests.support.daemons import SENSOR
 
 LABELS = {"machine": "fan", "sensor": "de", "axis": "x"}

@@ -13,7 +13,7 @@ from monitor.core.scoring.alarm import State
 from monitor.runtime.alarms.event import AlarmEvent, event_topic
 from monitor.runtime.alarms.in_words import Figures
 from monitor.runtime.alarms.publisher import EventPublisher
-from monitor.runtime.internal_errors import InternalErrors, Where
+from monitor.runtime.log.internal_errors import InternalErrors, Where
 from tests.support.servers import until
 
 LABELS = {"machine": "fan", "sensor": "de", "axis": "x"}

@@ -23,8 +23,8 @@ from monitor.runtime.diagnosis.desk import MOST_ASKED, MOST_LISTENING, Diagnosis
 from monitor.runtime.diagnosis.messages import Answer, Look, Seen, Unable
 from monitor.runtime.diagnosis.process import DiagnosisProcess
 from monitor.runtime.intake.channel import Channel
-from monitor.runtime.internal_errors import InternalErrors
 from monitor.runtime.lanes.lane import Lane, LaneShape
+from monitor.runtime.log.internal_errors import InternalErrors
 from tests.support.servers import until
 
 RATE = 1000

@@ -6,7 +6,7 @@ import pytest
 from monitor.config.configuration import Config
 from monitor.core.messages.decode import Reason, Rejected
 from monitor.runtime.intake.channel import Channel
-from monitor.runtime.internal_errors import Where
+from monitor.runtime.log.internal_errors import Where
 from tests.support.ingest_bench import Bench, config, message
 
 

@@ -16,7 +16,7 @@ from monitor.model.own.samples import Samples
 from monitor.model.own.state import OwnState, Phase, read_state, write_state
 from monitor.runtime.baselines.store import Store
 from monitor.runtime.intake.channel import Channel
-from monitor.runtime.internal_errors import InternalErrors
+from monitor.runtime.log.internal_errors import InternalErrors
 from monitor.runtime.models_in_use import own_folder
 from monitor.runtime.own_model import desk as module
 from monitor.runtime.own_model import training

@@ -17,8 +17,8 @@ from monitor.runtime.intake.channel import Channel
 from monitor.runtime.intake.kafka import stream_writer
 from monitor.runtime.intake.kafka.source import KafkaState
 from monitor.runtime.intake.kafka.stream_writer import Reason, StreamWriter
-from monitor.runtime.internal_errors import InternalErrors
 from monitor.runtime.lanes.closed import CLOSED, Closed
+from monitor.runtime.log.internal_errors import InternalErrors
 from monitor.runtime.scores import desk as desk_module
 from monitor.runtime.scores.desk import PIECE, ScoreDesk
 from monitor.runtime.wall_clock import WallClock

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from monitor.runtime.internal_errors import InternalErrors
+from monitor.runtime.log.internal_errors import InternalErrors
 from monitor.runtime.web import connections as module
 from monitor.runtime.web.connections import Connections, Dropped
 from monitor.runtime.web.page.stream import Streams

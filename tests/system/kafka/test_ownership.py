@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from monitor.runtime.baselines.store import Asked, Store
-from monitor.runtime.web import procfs
+from monitor.runtime.processes import procfs
 from tests.support.daemons import RunningDaemon
 from tests.support.kafka.broker import KafkaBroker, kafka
 from tests.support.kafka.plant import (

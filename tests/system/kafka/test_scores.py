@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 
+from monitor.runtime.processes import procfs
 from monitor.runtime.scores.document import schema
-from monitor.runtime.web import procfs
 from monitor.shipped import shipped
 from tests.faults.alarming import calibrated, noise
 from tests.support.commands import document, output

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Never, Protocol
 
 from monitor.config.kafka import Kafka
 from monitor.errors import MonitorError
+from monitor.runtime.intake.kafka.client import said
 from monitor.runtime.intake.kafka.places import Place
 from monitor.runtime.intake.kafka.positions import Position
 from monitor.runtime.intake.kafka.records import Records
 from monitor.runtime.intake.kafka.state_topic import Belonging, KeptState, Kind, StateTopic, key_of
 from monitor.runtime.intake.source import Receiver
-from monitor.runtime.kafka_client import said
-from monitor.runtime.logs import RepeatedLog
+from monitor.runtime.log.logs import RepeatedLog
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, TopicPartition

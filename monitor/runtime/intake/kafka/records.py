@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING
 
 from monitor.config.kafka import Kafka
 from monitor.core.messages.rejection import Reason, Rejected
+from monitor.runtime.intake.kafka.client import ErrorTold, said
 from monitor.runtime.intake.kafka.places import Place
 from monitor.runtime.intake.kafka.positions import Positions
 from monitor.runtime.intake.source import Receiver
-from monitor.runtime.kafka_client import ErrorTold, said
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, Message, TopicPartition

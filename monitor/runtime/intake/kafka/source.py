@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Never
 
 from monitor.config.kafka import Kafka
 from monitor.errors import MonitorError
+from monitor.runtime.intake.kafka.client import consumer_options, make_consumer, partitions_of, said
 from monitor.runtime.intake.kafka.generation import NONE, generation_of
 from monitor.runtime.intake.kafka.ownership import Owner, Ownership
 from monitor.runtime.intake.kafka.places import KeptPlaces
@@ -25,8 +26,7 @@ from monitor.runtime.intake.kafka.statistics import read_statistics
 from monitor.runtime.intake.kafka.whole_topics import ANSWER_S, WholeTopics
 from monitor.runtime.intake.kafka.writer import Writer
 from monitor.runtime.intake.source import Receiver, SourceState
-from monitor.runtime.kafka_client import consumer_options, make_consumer, partitions_of, said
-from monitor.runtime.logs import RepeatedLog
+from monitor.runtime.log.logs import RepeatedLog
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, KafkaError, TopicPartition

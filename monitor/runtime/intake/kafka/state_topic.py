@@ -19,9 +19,7 @@ import msgspec
 
 from monitor.config.kafka import Kafka
 from monitor.errors import MonitorError
-from monitor.runtime.intake.kafka.places import Place
-from monitor.runtime.intake.kafka.positions import Position
-from monitor.runtime.kafka_client import (
+from monitor.runtime.intake.kafka.client import (
     client_options,
     consumer_options,
     is_compacted,
@@ -30,7 +28,9 @@ from monitor.runtime.kafka_client import (
     partitions_of,
     said,
 )
-from monitor.runtime.logs import RepeatedLog
+from monitor.runtime.intake.kafka.places import Place
+from monitor.runtime.intake.kafka.positions import Position
+from monitor.runtime.log.logs import RepeatedLog
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, KafkaError, Message, Producer

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from monitor.config.kafka import Kafka
 from monitor.errors import ConfigurationError
+from monitor.runtime.intake.kafka.client import METADATA_S, client_options, make_producer, said
 from monitor.runtime.intake.kafka.writer import GOODBYE_S
-from monitor.runtime.kafka_client import METADATA_S, client_options, make_producer, said
-from monitor.runtime.logs import RepeatedLog
+from monitor.runtime.log.logs import RepeatedLog
 
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError, Message, Producer

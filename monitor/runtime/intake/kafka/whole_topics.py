@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from monitor.config.kafka import Kafka
 from monitor.errors import MonitorError
+from monitor.runtime.intake.kafka.client import consumer_options, make_consumer, partitions_of, said
 from monitor.runtime.intake.kafka.places import Place
 from monitor.runtime.intake.kafka.records import PAUSE_S, Records
 from monitor.runtime.intake.source import Receiver
-from monitor.runtime.kafka_client import consumer_options, make_consumer, partitions_of, said
-from monitor.runtime.logs import RepeatedLog
+from monitor.runtime.log.logs import RepeatedLog
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, KafkaError, TopicPartition

@@ -22,7 +22,7 @@ from monitor.errors import MonitorError
 from monitor.runtime.intake.mqtt.direct_client import Deliver, DirectClient, PublishRefusedError, client_options
 from monitor.runtime.intake.mqtt.loss import in_words
 from monitor.runtime.intake.source import SourceState
-from monitor.runtime.logs import RepeatedLog
+from monitor.runtime.log.logs import RepeatedLog
 
 LOG = logging.getLogger(__name__)
 

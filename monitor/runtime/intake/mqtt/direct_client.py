@@ -17,9 +17,9 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from monitor.config.mqtt import Mqtt
-from monitor.runtime.certificates import broker_context
+from monitor.runtime.credentials.certificates import broker_context
+from monitor.runtime.credentials.secret import read_secret
 from monitor.runtime.intake.mqtt.loss import in_words
-from monitor.runtime.secret import read_secret
 
 Deliver = Callable[[str, bytes, bool], None]
 """Takes topic, payload and whether the message was retained. A payload that was too large is empty but reports its

@@ -16,10 +16,10 @@ from monitor.core.messages.decode import Reason
 from monitor.core.scoring.calibration.calibration import OVER_S
 from monitor.core.scoring.plausibility import BY_WORKER, REFUSALS, Skip
 from monitor.runtime.intake.channel import COUNTERS, RARE
-from monitor.runtime.internal_errors import Where
 from monitor.runtime.lanes.histogram import Histogram
 from monitor.runtime.lanes.lane import Lane
-from monitor.runtime.web import procfs
+from monitor.runtime.log.internal_errors import Where
+from monitor.runtime.processes import procfs
 from monitor.runtime.web.connections import Dropped
 from monitor.runtime.web.metrics.connection import write_connection, write_scores
 from monitor.runtime.web.metrics.exposition import MetricsPage, label_text

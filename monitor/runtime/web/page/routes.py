@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from monitor.runtime.internal_errors import InternalErrors, Where, supervised
+from monitor.runtime.log.internal_errors import InternalErrors, Where, supervised
 from monitor.runtime.web.api.openapi import ANY_NAMES, Answer, Operation, Parameter, add_route
 from monitor.runtime.web.made_once import MadeOnce
 from monitor.runtime.web.page import assets

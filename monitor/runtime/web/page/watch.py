@@ -12,8 +12,8 @@ from typing import Any
 
 from monitor.core.arrays import Float32
 from monitor.runtime.intake.channel import Channel
-from monitor.runtime.internal_errors import InternalErrors, Where
 from monitor.runtime.lanes.lane import Lane
+from monitor.runtime.log.internal_errors import InternalErrors, Where
 from monitor.runtime.web.page.documents import update_document
 from monitor.runtime.web.page.fleet import Fleet
 from monitor.runtime.web.page.picture import blocks_needed, make_picture, picture_document

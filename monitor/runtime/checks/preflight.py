@@ -10,8 +10,8 @@ from pathlib import Path
 from monitor.config.configuration import Config
 from monitor.config.file import resolve, resolve_model
 from monitor.errors import ConfigurationError
-from monitor.runtime.kafka_client import check_settings
-from monitor.runtime.secret import read_secret
+from monitor.runtime.credentials.secret import read_secret
+from monitor.runtime.intake.kafka.client import check_settings
 from monitor.shipped import shipped_models
 
 

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from monitor.runtime.internal_errors import RESTART_LONGEST_S, InternalErrors, Where, supervised
+from monitor.runtime.log.internal_errors import RESTART_LONGEST_S, InternalErrors, Where, supervised
 
 
 def test_an_error_ends_with_its_block_and_is_counted_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:

@@ -12,7 +12,7 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 
-from monitor.runtime.printable import printable
+from monitor.runtime.log.printable import printable
 
 LOG = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from monitor.config.file import with_own_place
 from monitor.errors import ArtefactError
 from monitor.runtime.baselines.history import Baseline, History
 from monitor.runtime.baselines.store import Store, require_model
-from monitor.runtime.scorable import model_hashes
+from monitor.runtime.checks.scorable import model_hashes
 
 
 def lost_baselines(config: Config, config_file: Path) -> Iterator[str]:

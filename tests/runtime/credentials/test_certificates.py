@@ -7,7 +7,7 @@ import pytest
 
 from monitor.config.configuration import Config
 from monitor.errors import ConfigurationError
-from monitor.runtime.certificates import certificate_expiries, load_certificate, not_after
+from monitor.runtime.credentials.certificates import certificate_expiries, load_certificate, not_after
 from tests.support.authority import Authority
 from tests.support.daemons import SENSOR
 from tests.support.programs import program

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from monitor.runtime.logs import RepeatedLog, configure_logging
+from monitor.runtime.log.logs import RepeatedLog, configure_logging
 from tests.support.daemons import SENSOR
 from tests.support.servers import free_port, process, wait_for
 
 SPEAKER = """
 import logging
 import sys
-from monitor.runtime.logs import configure_logging
+from monitor.runtime.log.logs import configure_logging
 configure_logging(sys.argv[1])
 log = logging.getLogger("speaker")
 log.debug("too much")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from monitor.runtime import notify
-from monitor.runtime.notify import Notifier
+from monitor.runtime.processes import notify
+from monitor.runtime.processes.notify import Notifier
 
 
 @pytest.fixture(params=["path", "abstract"])

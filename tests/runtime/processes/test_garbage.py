@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from monitor.runtime import garbage
+from monitor.runtime.processes import garbage
 
 
 @pytest.fixture(autouse=True)

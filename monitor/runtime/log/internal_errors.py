@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager, contextmanager
 from enum import StrEnum
 from typing import Any, Never
 
-from monitor.runtime.logs import RepeatedLog
+from monitor.runtime.log.logs import RepeatedLog
 
 LOG = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from monitor.config.kafka import Kafka
 from monitor.errors import ConfigurationError, MonitorError
 from monitor.extras import require
-from monitor.runtime.secret import read_secret
+from monitor.runtime.credentials.secret import read_secret
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, KafkaError, Producer

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
 
-from monitor.runtime.lanes import interpreter
+from monitor.runtime.processes import interpreter
 
 
 def start(module: str, *arguments: str, inherited: Sequence[int] = ()) -> tuple[subprocess.Popen[bytes], Connection]:

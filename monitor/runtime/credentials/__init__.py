@@ -1,0 +1,1 @@
+"""Secrets and certificates, read from files and never shown."""

@@ -1,0 +1,1 @@
+"""The daemon's log: its lines, unexpected errors, and text from outside made printable."""
