@@ -54,7 +54,7 @@ from monitor.runtime.state.memory import Memory
 from monitor.runtime.state.saving import Saving
 from monitor.runtime.wall_clock import WallClock
 from monitor.runtime.web import server
-from monitor.runtime.web.auth import open_to_others
+from monitor.runtime.web.border.auth import open_to_others
 from monitor.runtime.web.metrics import exposition, families
 from monitor.runtime.web.state_log import StateLog
 from monitor.runtime.web.view import View, status

@@ -14,12 +14,12 @@ from monitor.runtime.web.api.baselines import add_baselines
 from monitor.runtime.web.api.diagnosis import add_diagnosis
 from monitor.runtime.web.api.history import add_history
 from monitor.runtime.web.api.openapi import Answer, Operation, add_document, add_route
-from monitor.runtime.web.auth import auth_middleware, auth_scheme
-from monitor.runtime.web.connections import Connections, Dropped
+from monitor.runtime.web.border.auth import auth_middleware, auth_scheme
+from monitor.runtime.web.border.connections import Connections, Dropped
+from monitor.runtime.web.border.permission import TOKEN_SCHEME, Permission
+from monitor.runtime.web.border.requests import BODY_BYTES, ServerLog, border
 from monitor.runtime.web.metrics.scrape import Scrapes
 from monitor.runtime.web.page.routes import add_page
-from monitor.runtime.web.permission import TOKEN_SCHEME, Permission
-from monitor.runtime.web.request_border import BODY_BYTES, ServerLog, border
 from monitor.runtime.web.view import Service
 
 SERVICE = web.AppKey("service", Service)

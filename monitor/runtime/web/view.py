@@ -21,7 +21,7 @@ from monitor.runtime.lanes.loading import ModelInfo
 from monitor.runtime.log.internal_errors import Where
 from monitor.runtime.own_model.one_model import OwnShown
 from monitor.runtime.scores.desk import ScoreDesk
-from monitor.runtime.web.connections import Dropped
+from monitor.runtime.web.border.connections import Dropped
 
 
 @dataclass(frozen=True)

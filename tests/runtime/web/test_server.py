@@ -15,7 +15,7 @@ from monitor.errors import ConfigurationError, MonitorError
 from monitor.runtime.addresses import channel_url, public_url
 from monitor.runtime.credentials.certificates import server_context
 from monitor.runtime.log.internal_errors import InternalErrors, Where
-from monitor.runtime.web.auth import open_to_others
+from monitor.runtime.web.border.auth import open_to_others
 from monitor.runtime.web.made_once import MadeOnce
 from monitor.runtime.web.server import make_app
 from monitor.runtime.web.view import View

@@ -15,7 +15,7 @@ from monitor.runtime.baselines.changes import Statement, chosen, why
 from monitor.runtime.intake.channel import Acknowledgement, Channel
 from monitor.runtime.web.api.answers import json_answer, json_body, text_answer
 from monitor.runtime.web.api.openapi import Answer, Operation, Shape, add_route
-from monitor.runtime.web.permission import Permission
+from monitor.runtime.web.border.permission import Permission
 from monitor.runtime.web.table import read_table
 from monitor.runtime.web.view import Service, View
 

@@ -14,7 +14,7 @@ from monitor.runtime.baselines.changes import Action, Outcome, Parcel, Wish, cho
 from monitor.runtime.baselines.documents import Summary, detailed, details, summaries
 from monitor.runtime.web.api.answers import HEADERS, json_answer, json_body, text_answer
 from monitor.runtime.web.api.openapi import MANY, Answer, Operation, Parameter, Shape, add_route
-from monitor.runtime.web.permission import Permission
+from monitor.runtime.web.border.permission import Permission
 from monitor.runtime.web.table import read_weights
 from monitor.runtime.web.view import Service
 

@@ -20,7 +20,7 @@ from monitor.runtime.lanes.histogram import Histogram
 from monitor.runtime.lanes.lane import Lane
 from monitor.runtime.log.internal_errors import Where
 from monitor.runtime.processes import procfs
-from monitor.runtime.web.connections import Dropped
+from monitor.runtime.web.border.connections import Dropped
 from monitor.runtime.web.metrics.connection import write_connection, write_scores
 from monitor.runtime.web.metrics.exposition import MetricsPage, label_text
 from monitor.runtime.web.metrics.faults import write_faults

@@ -48,7 +48,7 @@ def list_evidence(folder: Path, channel: str = "") -> list[dict[str, Any]]:
 class _Sent(web.FileResponse):
     """A file that is sent once.
 
-    ``request_border`` prepares every answer, to bound its time, and aiohttp does so again. That means nothing for any
+    ``requests`` prepares every answer, to bound its time, and aiohttp does so again. That means nothing for any
     answer but a file, which aiohttp would send a second time over a connection that is done.
     """
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from aiohttp import web
 
-from monitor.runtime.web.connections import connection_of
+from monitor.runtime.web.border.connections import connection_of
 
 CLIENT_LIMIT = 64
 """Most streams; further ones get 503. Lower: a control room with many screens is refused. Higher: viewers use more

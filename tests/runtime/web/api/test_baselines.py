@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestServer, make_mocked_request
 from monitor.bench.alone import bench_calibration
 from monitor.config.configuration import Http
 from monitor.runtime.baselines.history import Source
-from monitor.runtime.web.permission import Permission
+from monitor.runtime.web.border.permission import Permission
 from monitor.runtime.web.server import make_app
 from tests.support.baselines import baseline_desk
 from tests.support.commands import invoke

@@ -11,7 +11,7 @@ from openapi_spec_validator import validate
 
 from monitor.config.configuration import Http
 from monitor.runtime.web.api.openapi import PATH
-from monitor.runtime.web.permission import TOKEN_HEADER
+from monitor.runtime.web.border.permission import TOKEN_HEADER
 from monitor.runtime.web.server import make_app
 from tests.support.page_plant import Plant
 

@@ -11,8 +11,8 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from monitor.runtime.log.internal_errors import InternalErrors
-from monitor.runtime.web import connections as module
-from monitor.runtime.web.connections import Connections, Dropped
+from monitor.runtime.web.border import connections as module
+from monitor.runtime.web.border.connections import Connections, Dropped
 from monitor.runtime.web.page.stream import Streams
 from tests.support.authority import Authority
 from tests.support.servers import until

@@ -3,7 +3,7 @@
 Without configured authentication, a request must come from a loopback address and carry the token of this run. Only
 what this server sends to a loopback client holds the token, and a foreign web page cannot read that. A request that a
 proxy passed on is nobody's on this machine. A body must be JSON: a form of a foreign page cannot send that without
-being asked for (CORS). Does not handle: ``Host`` and ``Origin`` (``request_border``), passwords (``auth``).
+being asked for (CORS). Does not handle: ``Host`` and ``Origin`` (``requests``), passwords (``auth``).
 """
 
 import ipaddress

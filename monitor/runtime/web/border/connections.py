@@ -7,7 +7,7 @@ between the transport and aiohttp's protocol.
 At the limit a new connection evicts one that is not being served: first of the address with the most connections;
 among those, one with an incomplete request, then an idle one, then one that does not read its answer; the oldest first.
 So a scraper gets through although slow clients hold connections. Does not handle: requests and authentication
-(``request_border``, ``auth``).
+(``requests``, ``auth``).
 """
 
 import asyncio

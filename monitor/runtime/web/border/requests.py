@@ -23,7 +23,7 @@ from aiohttp.typedefs import Handler, Middleware
 from monitor.config.configuration import Http
 from monitor.runtime.log.internal_errors import InternalErrors, Where
 from monitor.runtime.log.logs import RepeatedLog
-from monitor.runtime.web.connections import REQUEST_S, connection_of
+from monitor.runtime.web.border.connections import REQUEST_S, connection_of
 
 LOG = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""Who may connect, ask and change something over HTTP, and how much."""
