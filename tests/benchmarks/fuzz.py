@@ -1,8 +1,8 @@
 """As many hostile documents as one wants through ``Ingest.deliver``: ``python -m tests.benchmarks.fuzz 10000000``.
 
-The documents and what is asserted of them are those of ``tests/faults/test_documents.py``, with another seed for each
-batch. Prints a line every few seconds; exits 1 with the smallest failing document when one gets through. The same
-numbers send the same documents.
+The documents and what is asserted of them are those of ``tests/faults/messages/test_documents.py``, with another seed
+for each batch. Prints a line every few seconds; exits 1 with the smallest failing document when one gets through. The
+same numbers send the same documents.
 """
 
 import argparse
@@ -14,8 +14,8 @@ from collections import Counter
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
-from tests.faults import hostile_documents as hostile
-from tests.faults.test_documents import EXAMPLE, Lines, send_all
+from tests.faults.messages import hostile_documents as hostile
+from tests.faults.messages.test_documents import EXAMPLE, Lines, send_all
 
 BATCH = 500
 """Examples of one seed, each some fifty documents. More: Hypothesis remembers them all. Fewer: it begins with the

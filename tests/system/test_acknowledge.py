@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestServer
 from monitor.config.configuration import Http
 from monitor.core.scoring.calibration.calibration import Calibration
 from monitor.runtime.web.server import make_app
-from tests.faults.alarming import calibrated, raise_alarm, retained
+from tests.support.alarming import calibrated, raise_alarm, retained
 from tests.support.browser import Browser, chromium
 from tests.support.daemons import RunningDaemon, running_daemon
 from tests.support.healthy import healthy_calibration

@@ -19,7 +19,7 @@ from monitor.runtime.baselines.history import Source
 from monitor.runtime.baselines.store import Store
 from monitor.runtime.web.api.openapi import PATH
 from monitor.shipped import shipped
-from tests.faults.alarming import MODEL, RATE_HZ, calibrated, noise, raise_alarm
+from tests.support.alarming import MODEL, RATE_HZ, calibrated, noise, raise_alarm
 from tests.support.daemons import SENSOR, RunningDaemon, running_daemon
 from tests.support.servers import get, mosquitto, publish, wait_for
 

@@ -17,7 +17,7 @@ from monitor.model.artefact.artefact import load_artefact
 from monitor.runtime.baselines.history import Source
 from monitor.runtime.baselines.store import Store
 from monitor.shipped import shipped
-from tests.faults.alarming import noise, retained, send
+from tests.support.alarming import noise, retained, send
 from tests.support.commands import document, invoke, output, refusal
 from tests.support.daemons import SENSOR, RunningDaemon, running_daemon
 from tests.support.servers import mosquitto, publish, wait_for

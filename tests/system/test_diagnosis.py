@@ -18,7 +18,7 @@ import pytest
 from matplotlib.image import imread
 
 from monitor.simulation.machine import FaultKind
-from tests.faults.alert_plant import Feed, Machine, calibrate_fan
+from tests.faults.alarms.alert_plant import Feed, Machine, calibrate_fan
 from tests.support.browser import chromium
 from tests.support.daemons import RunningDaemon, running_daemon
 from tests.support.servers import get, mosquitto, wait_for

@@ -21,7 +21,7 @@ import pytest
 
 from monitor.core.arrays import Float32
 from monitor.core.scoring.plausibility import BY_WORKER
-from tests.faults.alarming import retained
+from tests.support.alarming import retained
 from tests.support.daemons import RunningDaemon, running_daemon
 from tests.support.recordings import recording_file
 from tests.support.servers import free_port, get, mosquitto, until, wait_for

@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 from monitor.runtime.processes import procfs
 from monitor.runtime.scores.document import schema
 from monitor.shipped import shipped
-from tests.faults.alarming import calibrated, noise
+from tests.support.alarming import calibrated, noise
 from tests.support.commands import document, output
 from tests.support.daemons import RunningDaemon, running_daemon
 from tests.support.kafka.broker import KafkaBroker

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from monitor.runtime.intake.kafka.positions import Position
-from tests.faults.alarming import calibrated, noise
+from tests.support.alarming import calibrated, noise
 from tests.support.daemons import running_daemon
 from tests.support.kafka.broker import KafkaBroker
 from tests.support.servers import wait_for

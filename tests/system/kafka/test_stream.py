@@ -19,7 +19,7 @@ from monitor.recording.write import write_recording
 from monitor.runtime.intake.kafka.writer import Writer
 from monitor.simulation.machine import catalogue
 from monitor.simulation.simulator import Simulation
-from tests.faults.alarming import calibrated, noise
+from tests.support.alarming import calibrated, noise
 from tests.support.commands import document, refusal
 from tests.support.daemons import RunningDaemon, running_daemon
 from tests.support.kafka.broker import KafkaBroker

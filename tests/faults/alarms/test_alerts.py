@@ -22,9 +22,9 @@ import yaml
 
 from monitor.bench.load import Load
 from monitor.runtime.processes import procfs
-from tests.faults.alert_plant import CONFIGURATION, INTERVAL_S, Feed, calibrate_fan, machines
-from tests.faults.alert_stories import CHANNELS, KAFKA, LOAD, NOT_SENDING, PLANT, SERVICE
-from tests.faults.recorded_pages import RULES, Page, Phase, firing, pages, scrape
+from tests.faults.alarms.alert_plant import CONFIGURATION, INTERVAL_S, Feed, calibrate_fan, machines
+from tests.faults.alarms.alert_stories import CHANNELS, KAFKA, LOAD, NOT_SENDING, PLANT, SERVICE
+from tests.faults.alarms.recorded_pages import RULES, Page, Phase, firing, pages, scrape
 from tests.support.authority import Authority
 from tests.support.daemons import RunningDaemon, running_daemon
 from tests.support.kafka.broker import kafka
@@ -88,7 +88,7 @@ def covered(page: Page) -> bool:
 
 @pytest.fixture(scope="module")
 def plant(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Phase]:
-    """What one daemon showed in each state of :data:`~tests.faults.alert_stories.PLANT`."""
+    """What one daemon showed in each state of :data:`~tests.faults.alarms.alert_stories.PLANT`."""
     folder = tmp_path_factory.mktemp("plant")
     calibrate_fan(folder)
     seen: dict[str, Phase] = {}
@@ -186,7 +186,7 @@ def _shifted(page: Page, off_s: float) -> Page:
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Phase]:
-    """What a daemon showed in each state of :data:`~tests.faults.alert_stories.SERVICE`."""
+    """What a daemon showed in each state of :data:`~tests.faults.alarms.alert_stories.SERVICE`."""
     folder = tmp_path_factory.mktemp("service")
     authority = Authority(folder / "authority")
     server, server_key = authority.sign("server")

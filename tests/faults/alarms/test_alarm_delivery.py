@@ -11,7 +11,7 @@ import pytest
 
 from monitor.config.file import read_config
 from monitor.runtime.daemon import Daemon
-from tests.faults.alarming import calibrated, noise, raise_alarm, retained, send, wait_for_retained_state
+from tests.support.alarming import calibrated, noise, raise_alarm, retained, send, wait_for_retained_state
 from tests.support.daemons import configuration, running_daemon
 from tests.support.servers import mosquitto, publish, wait_for
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.faults.hostile_encoders import Pairs, Tag, Written
+from tests.faults.messages.hostile_encoders import Pairs, Tag, Written
 
 AXES = {1: ("",), 3: ("x", "y", "z")}
 """Configured axes of the sensors that the documents are sent to, by their number."""

@@ -3,7 +3,7 @@
 ``test_alerts.py`` brings real ones into these states; an alert of the rules file that is not here fails it.
 """
 
-from tests.faults.recorded_pages import Alert
+from tests.faults.alarms.recorded_pages import Alert
 
 WARNING, CRITICAL = "warning", "critical"
 

@@ -14,7 +14,7 @@ import pytest
 from monitor.config.configuration import Config
 from monitor.errors import ConfigurationError
 from monitor.runtime.daemon import Daemon
-from tests.faults.alarming import calibrated, noise, raise_alarm, send
+from tests.support.alarming import calibrated, noise, raise_alarm, send
 from tests.support.daemons import SENSOR, configuration, running_daemon
 from tests.support.servers import free_port, get, mosquitto, wait_for
 

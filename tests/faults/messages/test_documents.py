@@ -23,9 +23,9 @@ from monitor.core.messages.condition import ConditionDecoder, condition_decoder
 from monitor.core.messages.decode import ONE_STREAM, Reason, Rejected
 from monitor.core.rings import Rings
 from monitor.runtime.intake.ingest import Ingest
-from tests.faults import hostile_documents as hostile
-from tests.faults import hostile_encoders
-from tests.faults.test_message_bombs import BOMBS, MEGABYTE, MOST_MEMORY, MOST_S
+from tests.faults.messages import hostile_documents as hostile
+from tests.faults.messages import hostile_encoders
+from tests.faults.messages.test_message_bombs import BOMBS, MEGABYTE, MOST_MEMORY, MOST_S
 from tests.support.daemons import running_daemon
 from tests.support.servers import mosquitto, wait_for
 

@@ -16,8 +16,8 @@ import numpy as np
 from monitor.config.configuration import Config
 from monitor.core.rings import Rings
 from monitor.runtime.intake.ingest import Ingest
-from tests.faults.test_documents import Lines
-from tests.faults.test_message_bombs import MEGABYTE, MOST_MEMORY, MOST_S
+from tests.faults.messages.test_documents import Lines
+from tests.faults.messages.test_message_bombs import MEGABYTE, MOST_MEMORY, MOST_S
 from tests.support.programs import ROOT
 from tests.support.sparkplug_node import bytes_field, metric, number_field, payload
 
@@ -171,7 +171,11 @@ def peak_bytes() -> int:
 
 def test_a_bomb_costs_little() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.faults.test_sparkplug"], capture_output=True, text=True, check=True, cwd=ROOT
+        [sys.executable, "-m", "tests.faults.messages.test_sparkplug"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
     )
     found = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(found) == len(list(bombs()))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.alarming import calibrated, raise_alarm
+from tests.support.alarming import calibrated, raise_alarm
 from tests.support.daemons import RunningDaemon, running_daemon
 from tests.support.servers import get, mosquitto, wait_for
 
