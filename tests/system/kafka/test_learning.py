@@ -14,7 +14,7 @@ from tests.support.daemons import RunningDaemon
 from tests.support.kafka.broker import KafkaBroker
 from tests.support.kafka.plant import Plant, assert_nothing_is_wrong, channels, go_on, in_alarm
 from tests.support.servers import get, wait_for
-from tests.system.test_learning import page
+from tests.system.learning.test_learning import page
 
 pytestmark = [pytest.mark.system, pytest.mark.long]
 

@@ -18,7 +18,7 @@ from tests.support.browser import Browser, chromium
 from tests.support.daemons import RunningDaemon, running_daemon
 from tests.support.healthy import healthy_calibration
 from tests.support.servers import get, mosquitto, wait_for
-from tests.system.test_page_overview import LINES, NAMES, STATES, channel_of, click, pictures, plant_of
+from tests.system.page.test_overview import LINES, NAMES, STATES, channel_of, click, pictures, plant_of
 
 pytestmark = pytest.mark.system
 

@@ -9,7 +9,7 @@ from monitor.runtime.processes import procfs
 from tests.support.commands import document, output
 from tests.support.daemons import RunningDaemon, running_daemon
 from tests.support.servers import mosquitto, publish, wait_for
-from tests.system.test_learning import LONG_S, connected, page, seconds, send, states
+from tests.system.learning.test_learning import LONG_S, connected, page, seconds, send, states
 
 pytestmark = pytest.mark.system
 
