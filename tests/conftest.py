@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-from tests.support.pending_tasks import no_pending_tasks
+from tests.support.event_loop.pending_tasks import no_pending_tasks
 
 DAEMONS = ("tests/system/", "tests/faults/")
 """Tests of whole daemons, which are timed and need a processor each: never two of them at once."""

@@ -31,7 +31,7 @@ from monitor.core.scoring.evidence.kinds import KINDS, features, make_plan, stat
 from monitor.core.scoring.evidence.tail import fit_scale, fit_tail
 from monitor.core.scoring.interval.bands import layout
 from tests.benchmarks.detection_data import Streams
-from tests.support.healthy import SCALE_FREE
+from tests.support.channels.healthy import SCALE_FREE
 
 AR_ORDER = 100
 DRIFT = 0.04

@@ -36,7 +36,7 @@ from monitor.core.arrays import Float32
 from monitor.quantities import seconds
 from monitor.runtime.processes import procfs
 from tests.support.daemons import RunningDaemon, running_daemon
-from tests.support.loop_times import described, read_seconds
+from tests.support.event_loop.loop_times import described, read_seconds
 from tests.support.recordings import recording_file
 from tests.support.servers import mosquitto, wait_for
 
@@ -254,7 +254,7 @@ def plant(given: argparse.Namespace, *, enabled: bool) -> Iterator[tuple[Measure
         about = {"duration": given.duration, "minimum": given.minimum, "channels": given.channels}
         text = CONFIGURATION.format(folder=folder / "state", enabled=str(enabled).lower(), **about)
         times = folder / "loop_times.json"
-        with running_daemon(folder, port, text, program=("-m", "tests.support.loop_times", times)) as daemon:
+        with running_daemon(folder, port, text, program=("-m", "tests.support.event_loop.loop_times", times)) as daemon:
             wait_for(lambda: daemon.value("vibration_mqtt_connected"), "the broker")
             channels = Plant(port, given.channels, given.speed)
             try:

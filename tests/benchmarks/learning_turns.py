@@ -21,7 +21,7 @@ from monitor.model.artefact.artefact import load_artefact
 from monitor.model.engines.engines import load_engine
 from tests.benchmarks import detection_data as data
 from tests.benchmarks.detection_alarm import Rig, Way, gearbox, measure, show_ways, uestc
-from tests.support.learning_channel import LearningChannel, in_turns
+from tests.support.channels.learning_channel import LearningChannel, in_turns
 
 PIECE_S = {"rpm": 10.0, "% load": 1.0}
 """Seconds at one condition, by what sets the conditions of a rig apart; the gearbox's recordings are short."""

@@ -32,7 +32,7 @@ from monitor.runtime.lanes.workers import Inference
 from monitor.runtime.processes import procfs
 from monitor.runtime.web.page.routes import PAGE
 from monitor.runtime.web.server import make_app
-from tests.support.page_plant import Plant
+from tests.support.page.page_plant import Plant
 
 RATE_HZ = 12_800.0
 MODEL = Path(__file__).resolve().parents[2] / "models" / "reference"

@@ -23,7 +23,7 @@ from tests.benchmarks.detection_budget import (
 from tests.benchmarks.detection_data import forecast_each, mixtures
 from tests.benchmarks.detection_figures import Channel, auc
 from tests.benchmarks.detection_forecast import impulses, reached
-from tests.support.numpy_engine import LastBlock
+from tests.support.networks.numpy_engine import LastBlock
 
 
 def test_auc_counts_pairs_and_halves_ties() -> None:

@@ -20,7 +20,7 @@ from tests.benchmarks import forecast_data as data
 from tests.benchmarks import forecast_machines
 from tests.benchmarks.forecast import BLOCK_SAMPLES, WARMUP_BLOCKS, Asked, gap_ratios, stretches, summary
 from tests.benchmarks.forecast_machines import Simulated
-from tests.support.numpy_engine import LastBlock
+from tests.support.networks.numpy_engine import LastBlock
 
 REFERENCE = load_artefact(shipped("models/reference"))
 

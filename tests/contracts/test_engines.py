@@ -12,7 +12,7 @@ from monitor.model.engines.jax_engine import JaxEngine
 from monitor.model.engines.onnx_engine import OnnxEngine
 from monitor.model.engines.tensorflow_engine import TensorflowEngine
 from monitor.model.network import Shape, build_network
-from tests.support.numpy_network import NumpyNetwork
+from tests.support.networks.numpy_network import NumpyNetwork
 
 Make = Callable[[Shape, list[Float32]], Engine]
 

@@ -14,8 +14,8 @@ from monitor.core.learning.head_fit import NO_NETWORK, Stretch
 from monitor.core.pipeline import Pipeline
 from monitor.core.rings import Rings
 from monitor.core.scoring.plausibility import Skip
-from tests.support.healthy import BLOCK, INTERVAL, signal
-from tests.support.numpy_engine import Exploding, NumpyEngine
+from tests.support.channels.healthy import BLOCK, INTERVAL, signal
+from tests.support.networks.numpy_engine import Exploding, NumpyEngine
 
 WARMUP = 3
 

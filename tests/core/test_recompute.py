@@ -15,7 +15,7 @@ from monitor.core.pipeline import Pipeline
 from monitor.core.recompute import recompute
 from monitor.core.rings import Rings
 from monitor.core.scoring.interval.head import Head
-from tests.support.numpy_engine import Exploding, NumpyEngine
+from tests.support.networks.numpy_engine import Exploding, NumpyEngine
 
 ENGINE = NumpyEngine()
 SIZE = ENGINE.block_samples

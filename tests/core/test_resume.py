@@ -11,8 +11,8 @@ from monitor.core.pipeline import Pipeline
 from monitor.core.resume import NOWHERE
 from monitor.core.rings import Rings
 from monitor.core.scoring.calibration.calibration import Calibration
-from tests.support.healthy import BLOCK, INTERVAL, network_calibration, signal
-from tests.support.numpy_engine import NumpyEngine
+from tests.support.channels.healthy import BLOCK, INTERVAL, network_calibration, signal
+from tests.support.networks.numpy_engine import NumpyEngine
 
 WARMUP = 5
 BLOCKS = 400

@@ -6,7 +6,7 @@ import pytest
 
 from monitor.model.artefact.artefact import Scaling
 from monitor.model.artefact.write import write_model
-from tests.support.tiny_model import TINY, tiny_weights
+from tests.support.networks.tiny_model import TINY, tiny_weights
 
 
 @pytest.fixture(scope="session")

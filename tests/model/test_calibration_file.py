@@ -9,7 +9,7 @@ from monitor.core.scoring.calibration.calibration import Calibration
 from monitor.core.scoring.interval.head import Head
 from monitor.errors import ArtefactError
 from monitor.model.calibration_file import ANY_REGIME, load_calibrations, save_calibrations
-from tests.support.healthy import healthy_calibration
+from tests.support.channels.healthy import healthy_calibration
 
 MODEL = "ab" * 32
 

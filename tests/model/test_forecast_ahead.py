@@ -6,7 +6,7 @@ import pytest
 from monitor.core.arrays import Float32
 from monitor.errors import RecordingError
 from monitor.model.forecast_ahead import forecast_ahead
-from tests.support.numpy_engine import LastBlock
+from tests.support.networks.numpy_engine import LastBlock
 
 
 def noise() -> Float32:

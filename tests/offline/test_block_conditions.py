@@ -22,8 +22,8 @@ from monitor.recording.conditions import Conditions, read_conditions
 from monitor.recording.described import Described, open_described
 from monitor.recording.options import RecordingOptions
 from monitor.recording.part import between
-from tests.support.healthy import BLOCK, INTERVAL, RATE, signal
-from tests.support.numpy_engine import NumpyEngine
+from tests.support.channels.healthy import BLOCK, INTERVAL, RATE, signal
+from tests.support.networks.numpy_engine import NumpyEngine
 
 WARMUP = 5
 HOW = Cut(INTERVAL, WARMUP, None)

@@ -7,8 +7,8 @@ import numpy as np
 from monitor.offline.calibration_run import Cut, calibrate_channels
 from monitor.recording.options import RecordingOptions
 from monitor.recording.source import Recording, open_recordings
-from tests.support.healthy import BLOCK, INTERVAL, signal
-from tests.support.numpy_engine import Exploding, NumpyEngine
+from tests.support.channels.healthy import BLOCK, INTERVAL, signal
+from tests.support.networks.numpy_engine import Exploding, NumpyEngine
 
 
 def recording(folder: Path) -> Recording:

@@ -10,7 +10,7 @@ from monitor.core.forecaster import CarriedForecaster, WindowedForecaster
 from monitor.core.level import unit_blocks
 from monitor.core.pipeline import Pipeline
 from monitor.core.rings import Rings
-from tests.support.numpy_engine import NumpyEngine
+from tests.support.networks.numpy_engine import NumpyEngine
 
 BLOCK = 8
 WARMUP = 3

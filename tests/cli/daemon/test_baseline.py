@@ -12,8 +12,8 @@ from monitor.model.calibration_file import ANY_REGIME, save_calibrations
 from monitor.runtime.baselines.history import Source, slug_of
 from monitor.runtime.baselines.store import Asked, Store
 from monitor.runtime.state.file import locked
+from tests.support.channels.healthy import at_load, blind, calibrated, healthy_calibration
 from tests.support.commands import document, invoke, output, refusal
-from tests.support.healthy import at_load, blind, calibrated, healthy_calibration
 from tests.support.servers import free_port
 
 MODEL = "ab" * 32

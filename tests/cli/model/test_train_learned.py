@@ -11,8 +11,8 @@ from monitor.errors import ArtefactError, ConfigurationError, MonitorError, Reco
 from monitor.model.artefact.artefact import Artefact, load_artefact
 from monitor.model.own.state import Phase, read_state, write_state
 from monitor.runtime.models_in_use import own_folder
+from tests.support.channels.own_model import RATE_HZ, rig, sampled, unknowing
 from tests.support.commands import document, invoke, output, refusal
-from tests.support.own_model import RATE_HZ, rig, sampled, unknowing
 
 # Keras converts its variables in a way that is deprecated in NumPy 2.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

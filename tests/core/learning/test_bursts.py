@@ -7,9 +7,9 @@ from monitor.bench.alone import bench_calibration
 from monitor.core.arrays import Float32
 from monitor.core.learning.bursts import CONTEXTS, Burst, Bursts, burst_of, cut
 from monitor.core.learning.fit import calibrate
-from tests.support.learning_channel import LearningChannel, reference
+from tests.support.channels.learning_channel import LearningChannel, reference
+from tests.support.channels.same_calibration import same
 from tests.support.recordings import recording_file
-from tests.support.same_calibration import same
 
 RATE_HZ = 25_600
 EVERY_S = 10.0

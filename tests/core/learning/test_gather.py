@@ -8,9 +8,9 @@ from monitor.core.learning.gather import LEFT_OUT, Gatherer
 from monitor.core.learning.thinning import MOST_INTERVALS, PIECE_INTERVALS, kept
 from monitor.core.scoring.interval.bands import layout
 from monitor.core.scoring.plausibility import ACCEPTED, Refusal, code
-from tests.support.learning_channel import BLOCK, LearningChannel, reference
+from tests.support.channels.learning_channel import BLOCK, LearningChannel, reference
+from tests.support.channels.same_calibration import same
 from tests.support.recordings import recording_file
-from tests.support.same_calibration import same
 
 RATE_HZ = 20_000
 INTERVAL = 10

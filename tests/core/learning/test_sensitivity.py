@@ -12,7 +12,7 @@ from monitor.core.scoring.calibration.calibration import OVER_S, Calibration
 from monitor.core.scoring.interval.bands import layout
 from monitor.core.scoring.interval.observations import Observations
 from monitor.core.scoring.scorer import Scorer
-from tests.support.healthy import BLOCK, INTERVAL, Channels, calibrated, signal, stretch
+from tests.support.channels.healthy import BLOCK, INTERVAL, Channels, calibrated, signal, stretch
 
 RATE = 200.0
 """Intervals of a second, so a minute is too short for the longest average to settle."""

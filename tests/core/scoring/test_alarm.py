@@ -3,7 +3,7 @@ import numpy as np
 from monitor.core.arrays import Float32
 from monitor.core.scoring.alarm import Alarm, AlarmRule, State
 from monitor.core.scoring.plausibility import ACCEPTED, Plausibility, Refusal, code
-from tests.support.healthy import make_batch
+from tests.support.channels.healthy import make_batch
 
 ROW = np.zeros(1, np.intp)
 

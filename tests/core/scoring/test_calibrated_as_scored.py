@@ -7,7 +7,7 @@ from monitor.core.learning.block_sums import context_sums, cut
 from monitor.core.learning.fit import calibrate
 from monitor.core.learning.head_fit import Stretch
 from monitor.core.scoring.evidence.kinds import raw_features
-from tests.support.healthy import Channels
+from tests.support.channels.healthy import Channels
 
 SIZE = 100
 BLOCKS = 120

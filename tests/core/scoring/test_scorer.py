@@ -10,7 +10,7 @@ from monitor.core.scoring.evidence.kinds import KINDS, Kind, features, make_plan
 from monitor.core.scoring.interval.bands import layout
 from monitor.core.scoring.scorer import Scores
 from monitor.errors import RecordingError
-from tests.support.healthy import (
+from tests.support.channels.healthy import (
     BLOCK,
     INTERVAL,
     RATE,

@@ -17,7 +17,7 @@ from monitor.runtime.alarms.event import Capture
 from monitor.runtime.alarms.in_words import Figures
 from monitor.runtime.intake.channel import Channel
 from tests.support.daemons import SENSOR
-from tests.support.page_plant import EchoEngine
+from tests.support.page.page_plant import EchoEngine
 
 RATE = 1000
 

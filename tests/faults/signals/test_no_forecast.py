@@ -14,8 +14,8 @@ from monitor.recording.source import open_recordings
 from monitor.runtime.web.metrics.exposition import MetricsPage
 from monitor.runtime.web.metrics.families import write_channels
 from monitor.runtime.web.page.picture import make_picture, picture_document
-from tests.support.numpy_engine import Exploding, NumpyEngine
-from tests.support.page_plant import Plant
+from tests.support.networks.numpy_engine import Exploding, NumpyEngine
+from tests.support.page.page_plant import Plant
 
 BLOCKS, RATE_HZ = 400, 800.0
 MACHINES = ("fan", "pump", "mill")

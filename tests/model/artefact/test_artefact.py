@@ -23,7 +23,7 @@ from monitor.model.artefact.artefact import MANIFEST, MAX_MANIFEST_BYTES, load_a
 from monitor.model.artefact.onnx_graph import onnx_bytes
 from monitor.model.engines.engines import load_engine
 from monitor.model.network import Shape
-from tests.support.tiny_model import TINY, tiny_weights
+from tests.support.networks.tiny_model import TINY, tiny_weights
 
 # Keras converts its variables in a way that is deprecated in NumPy 2.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

@@ -9,7 +9,7 @@ from monitor.model.artefact.artefact import load_artefact
 from monitor.model.artefact.onnx_border import check_graph
 from monitor.model.artefact.onnx_graph import onnx_bytes
 from monitor.shipped import shipped
-from tests.support.tiny_model import TINY, tiny_weights
+from tests.support.networks.tiny_model import TINY, tiny_weights
 
 
 def tampered(kind: str) -> bytes:

@@ -5,7 +5,7 @@ import pytest
 
 from monitor.core.arrays import Float32
 from monitor.model.training.report import compare, linear_forecaster
-from tests.support.numpy_engine import LastBlock, NumpyEngine
+from tests.support.networks.numpy_engine import LastBlock, NumpyEngine
 
 
 def ar2(size: int, seed: int = 0) -> Float32:

@@ -10,7 +10,7 @@ from monitor.core.scoring.alarm import State
 from monitor.runtime.alarms.event import restored_payload, seen_in, still_seen
 from monitor.runtime.intake.channel import Channel
 from tests.runtime.alarms.test_desk import Office
-from tests.support.acknowledgements import acknowledgements
+from tests.support.page.acknowledgements import acknowledgements
 
 OK, WARNING, ALARM = State.OK, State.WARNING, State.ALARM
 

@@ -27,7 +27,7 @@ from monitor.runtime.alarms.in_words import Figures
 from monitor.runtime.history.healthy import SAMPLES, HealthyPictures
 from monitor.runtime.intake.channel import Channel
 from tests.support.daemons import SENSOR
-from tests.support.page_plant import EchoEngine
+from tests.support.page.page_plant import EchoEngine
 
 Sleep = Callable[[float], Awaitable[None]]
 RATE = 1000

@@ -22,7 +22,7 @@ from monitor.runtime.alarms.desk import AlarmDesk
 from monitor.runtime.alarms.event import AlarmEvent, restored_payload, since_s
 from monitor.runtime.lanes.loading import LoadedLane, ModelInfo
 from monitor.runtime.log.internal_errors import InternalErrors, Where
-from tests.support.page_plant import Plant
+from tests.support.page.page_plant import Plant
 
 NOW_S = 1_790_000_000.5
 

@@ -17,7 +17,7 @@ from monitor.model.calibration_file import ANY_REGIME, save_calibrations
 from monitor.runtime.baselines import store as module
 from monitor.runtime.baselines.history import History, Source, slug_of
 from monitor.runtime.baselines.store import Asked, Store
-from tests.support.healthy import healthy_calibration
+from tests.support.channels.healthy import healthy_calibration
 
 MODEL = "ab" * 32
 FAN = {"machine": "fan-1", "sensor": "de", "axis": "x"}

@@ -14,7 +14,7 @@ from monitor.runtime.history.desk import Grown, HistoryDesk
 from monitor.runtime.history.healthy import SAMPLES
 from monitor.runtime.history.store import Store
 from monitor.runtime.intake.channel import Channel
-from tests.support.page_plant import Plant
+from tests.support.page.page_plant import Plant
 
 FAN = ("machine=fan", "sensor=de", "axis=x")
 

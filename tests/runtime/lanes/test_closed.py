@@ -10,7 +10,7 @@ from monitor.runtime.lanes.closed import HAND_OVER_S, Closed
 from monitor.runtime.lanes.lane import Lane, LaneShape
 from monitor.runtime.lanes.orders import Answer, Clear, Collect, Collected, Configure, Keep, Report
 from monitor.runtime.lanes.worker import Worker
-from tests.support.page_plant import EchoEngine
+from tests.support.page.page_plant import EchoEngine
 
 CHANNELS, BLOCKS, INTERVAL, WARM_UP = 5, 60, 4, 25
 JUDGED = (0, 1, 3, 4)

@@ -14,7 +14,7 @@ from monitor.core.forecaster import CarriedState
 from monitor.runtime.lanes.lane import Lane, LaneShape
 from monitor.runtime.lanes.orders import Batches, Clear, Configure, Order, Stop
 from monitor.runtime.lanes.worker import YOUNG_S, Worker
-from tests.support.page_plant import EchoEngine
+from tests.support.page.page_plant import EchoEngine
 
 DELAY_S = 0.005
 

@@ -21,7 +21,7 @@ from monitor.runtime.baselines.changes import Action, Wish
 from monitor.runtime.daemon import Daemon
 from monitor.runtime.learning import desk
 from monitor.runtime.learning.messages import Answer, Calibrate, Calibrated, Job, Open, Opened
-from tests.support.loop_times import Second, described, timed
+from tests.support.event_loop.loop_times import Second, described, timed
 from tests.support.servers import free_port, get, until
 
 CHANNELS = 3000

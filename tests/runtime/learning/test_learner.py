@@ -34,7 +34,7 @@ from monitor.runtime.learning.messages import (
 )
 from monitor.runtime.learning.process import LearnerProcess
 from monitor.runtime.learning.progress import bursts_of
-from tests.support.healthy import signal
+from tests.support.channels.healthy import signal
 
 BLOCK = 20
 RAW = 10 + 5 + 3

@@ -9,7 +9,7 @@ from monitor.runtime.intake.channel import Channel
 from monitor.runtime.lanes.orders import Configure
 from monitor.runtime.learning.messages import Calibrated
 from monitor.runtime.learning.one_channel import STUCK_S, ChannelLearning, Phase, turns
-from tests.support.healthy import healthy_calibration
+from tests.support.channels.healthy import healthy_calibration
 
 HOUR_S, DAY_S = 3600.0, 86400.0
 

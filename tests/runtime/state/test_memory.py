@@ -19,9 +19,9 @@ from monitor.runtime.lanes.orders import Answer, Collect, Collected, Restore
 from monitor.runtime.lanes.worker import Worker
 from monitor.runtime.state.memory import Memory
 from monitor.runtime.wall_clock import WallClock
+from tests.support.channels.healthy import BLOCK, healthy_calibration
 from tests.support.daemons import SENSOR
-from tests.support.healthy import BLOCK, healthy_calibration
-from tests.support.numpy_engine import NumpyEngine
+from tests.support.networks.numpy_engine import NumpyEngine
 
 NOW_S = 1.79e9
 NAMES = ("machine", "axis")

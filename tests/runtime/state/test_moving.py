@@ -26,8 +26,8 @@ from monitor.runtime.state.memory import Memory
 from monitor.runtime.state.moving import Moving
 from monitor.runtime.wall_clock import WallClock
 from tests.runtime.state.test_memory import NOW_S, Workers
-from tests.support.healthy import BLOCK, INTERVAL, network_calibration, signal
-from tests.support.numpy_engine import NumpyEngine
+from tests.support.channels.healthy import BLOCK, INTERVAL, network_calibration, signal
+from tests.support.networks.numpy_engine import NumpyEngine
 
 TEXT = """
 kafka: {state_topic: s}

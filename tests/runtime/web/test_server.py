@@ -19,10 +19,10 @@ from monitor.runtime.web.border.auth import open_to_others
 from monitor.runtime.web.made_once import MadeOnce
 from monitor.runtime.web.server import make_app
 from monitor.runtime.web.view import View
-from tests.support.acknowledgements import acknowledgements
-from tests.support.baselines import baseline_desk
-from tests.support.diagnosis import diagnosis_desk
-from tests.support.histories import history_desk
+from tests.support.page.acknowledgements import acknowledgements
+from tests.support.page.baselines import baseline_desk
+from tests.support.page.diagnosis import diagnosis_desk
+from tests.support.page.histories import history_desk
 
 
 class Service:

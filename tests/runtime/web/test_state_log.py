@@ -11,7 +11,7 @@ from monitor.core.scoring.plausibility import Refusal, code
 from monitor.runtime.intake.channel import Channel, Progress
 from monitor.runtime.web.state_log import LINES_A_SECOND, LINES_AT_ONCE, StateLog
 from monitor.runtime.web.table import read_table
-from tests.support.page_plant import Plant
+from tests.support.page.page_plant import Plant
 
 RATE_HZ = 800
 LEARNS = Progress(0.1, 6.0, "gathering", False, (), (), {})

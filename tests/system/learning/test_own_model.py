@@ -17,8 +17,8 @@ import pytest
 from monitor.core.arrays import Float32
 from monitor.model.own.state import Phase, read_state
 from monitor.runtime.models_in_use import own_folder
+from tests.support.channels.own_model import RATE_HZ, rig, unknowing
 from tests.support.daemons import RunningDaemon, running_daemon
-from tests.support.own_model import RATE_HZ, rig, unknowing
 from tests.support.servers import mosquitto, until, wait_for
 
 pytestmark = [

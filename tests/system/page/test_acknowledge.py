@@ -15,8 +15,8 @@ from monitor.core.scoring.calibration.calibration import Calibration
 from monitor.runtime.web.server import make_app
 from tests.support.alarming import calibrated, raise_alarm, retained
 from tests.support.browser import Browser, chromium
+from tests.support.channels.healthy import healthy_calibration
 from tests.support.daemons import RunningDaemon, running_daemon
-from tests.support.healthy import healthy_calibration
 from tests.support.servers import get, mosquitto, wait_for
 from tests.system.page.test_overview import LINES, NAMES, STATES, channel_of, click, pictures, plant_of
 

@@ -14,8 +14,8 @@ from monitor.runtime.baselines.history import History, Source
 from monitor.runtime.intake.channel import Progress
 from monitor.runtime.web.server import make_app
 from tests.support.browser import Browser, chromium
-from tests.support.healthy import at_load, blind, calibrated, healthy_calibration
-from tests.support.page_plant import EchoEngine, Plant
+from tests.support.channels.healthy import at_load, blind, calibrated, healthy_calibration
+from tests.support.page.page_plant import EchoEngine, Plant
 
 pytestmark = pytest.mark.system
 

@@ -18,7 +18,7 @@ from monitor.runtime.alarms.capture_names import evidence_stem
 from monitor.runtime.web.page import assets
 from monitor.runtime.web.server import make_app
 from tests.support.browser import Browser, chromium
-from tests.support.page_plant import EchoEngine, Plant
+from tests.support.page.page_plant import EchoEngine, Plant
 
 pytestmark = pytest.mark.system
 

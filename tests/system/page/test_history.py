@@ -19,7 +19,7 @@ from monitor.runtime.history.episodes import Episode
 from monitor.runtime.history.healthy import SAMPLES
 from monitor.runtime.web.server import make_app
 from tests.support.browser import chromium
-from tests.support.page_plant import EchoEngine, Plant
+from tests.support.page.page_plant import EchoEngine, Plant
 from tests.system.page.test_browser import FAULTY, RATE_HZ, SIDEWAYS, feed, picture_folder
 
 pytestmark = pytest.mark.system

@@ -17,9 +17,9 @@ from monitor.core.scoring.plausibility import Refusal, code
 from monitor.runtime.intake.channel import Channel, Progress
 from monitor.runtime.web.server import make_app
 from tests.support.browser import Browser, chromium
+from tests.support.channels.healthy import healthy_calibration
 from tests.support.daemons import running_daemon
-from tests.support.healthy import healthy_calibration
-from tests.support.page_plant import Plant
+from tests.support.page.page_plant import Plant
 from tests.support.servers import free_port, mosquitto, publish
 
 pytestmark = pytest.mark.system

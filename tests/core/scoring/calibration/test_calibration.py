@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.support.healthy import healthy_calibration
+from tests.support.channels.healthy import healthy_calibration
 
 FORESEEN = "of the healthy signal foreseen"
 

@@ -7,7 +7,7 @@ from monitor.core.arrays import Float32, Float64
 from monitor.core.learning.condition_fit import learn
 from monitor.core.scoring.calibration.calibration import Calibration
 from monitor.core.scoring.calibration.conditions import Combination, explained, project
-from tests.support.healthy import Channels, at_load, blind, calibrated
+from tests.support.channels.healthy import Channels, at_load, blind, calibrated
 
 
 def learned_from(parts: list[Float32]) -> Calibration:

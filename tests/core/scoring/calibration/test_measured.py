@@ -13,7 +13,7 @@ from monitor.core.scoring.calibration.measured import Measured, interval_means, 
 from monitor.core.scoring.judge import Judge, Judgements
 from monitor.core.scoring.plausibility import REFUSALS, Refusal
 from monitor.errors import RecordingError
-from tests.support.healthy import BLOCK, INTERVAL, at_load, blind, calibrated, healthy_calibration, make_batch
+from tests.support.channels.healthy import BLOCK, INTERVAL, at_load, blind, calibrated, healthy_calibration, make_batch
 
 NAN = float("nan")
 

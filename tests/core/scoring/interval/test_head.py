@@ -9,7 +9,7 @@ from scipy.fft import dct
 from monitor.core.arrays import Float32, Float64, Floats
 from monitor.core.learning.head_fit import NO_NETWORK, Stretch, choose, fit_head
 from monitor.core.scoring.interval.head import Head, cosines
-from tests.support.healthy import BLOCK, signal, stretch
+from tests.support.channels.healthy import BLOCK, signal, stretch
 
 
 def made_up(seed: int = 0, size: int = 12) -> Head:

@@ -8,7 +8,7 @@ from monitor.core.learning.head_fit import Stretch
 from monitor.core.scoring.evidence.kinds import raw_features
 from monitor.core.scoring.interval.bands import layout
 from monitor.core.scoring.interval.observations import HELD_BLOCKS, ObservationSums
-from tests.support.healthy import BLOCK, INTERVAL, Channels, healthy_calibration, make_batch, signal, stretch
+from tests.support.channels.healthy import BLOCK, INTERVAL, Channels, healthy_calibration, make_batch, signal, stretch
 
 
 def test_bands_cover_every_component_once() -> None:

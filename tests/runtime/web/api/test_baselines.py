@@ -15,10 +15,10 @@ from monitor.config.configuration import Http
 from monitor.runtime.baselines.history import Source
 from monitor.runtime.web.border.permission import Permission
 from monitor.runtime.web.server import make_app
-from tests.support.baselines import baseline_desk
+from tests.support.channels.healthy import at_load, blind, calibrated
 from tests.support.commands import invoke
-from tests.support.healthy import at_load, blind, calibrated
-from tests.support.page_plant import Plant
+from tests.support.page.baselines import baseline_desk
+from tests.support.page.page_plant import Plant
 
 FAN = {"machine": "fan", "sensor": "de", "axis": "x"}
 ACCEPT = ("baseline", "accept", "fan/*", "--reason", "inspected", "--by", "anna")

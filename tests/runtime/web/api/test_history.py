@@ -18,7 +18,7 @@ from monitor.runtime.history.cells import QUANTITIES
 from monitor.runtime.history.desk import identity_of
 from monitor.runtime.web.api.history import KEPT, Answers, Healthy, History
 from monitor.runtime.web.server import make_app
-from tests.support.page_plant import Plant
+from tests.support.page.page_plant import Plant
 
 Get = Callable[[str], Awaitable[dict[str, Any]]]
 

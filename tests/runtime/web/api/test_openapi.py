@@ -13,7 +13,7 @@ from monitor.config.configuration import Http
 from monitor.runtime.web.api.openapi import PATH
 from monitor.runtime.web.border.permission import TOKEN_HEADER
 from monitor.runtime.web.server import make_app
-from tests.support.page_plant import Plant
+from tests.support.page.page_plant import Plant
 
 
 def served(settings: Http) -> tuple[set[tuple[str, str]], dict[str, Any]]:

@@ -23,7 +23,7 @@ from monitor.runtime.web.metrics.exposition import (
 from monitor.runtime.web.metrics.families import render
 from monitor.runtime.web.negotiation import accepts_gzip, wants_openmetrics
 from monitor.runtime.web.server import make_app
-from tests.support.page_plant import Plant
+from tests.support.page.page_plant import Plant
 from tests.support.programs import ROOT
 
 GOLDEN = (ROOT / "tests" / "golden" / "metrics.txt").read_bytes()

@@ -5,7 +5,7 @@ from monitor.runtime.web.metrics.exposition import MetricsPage
 from monitor.runtime.web.metrics.families import write_channels
 from monitor.runtime.web.page.documents import FleetMessages, figures_documents
 from monitor.runtime.web.page.fleet import HISTORY_SAMPLES, Fleet
-from tests.support.page_plant import Plant
+from tests.support.page.page_plant import Plant
 
 RATE_HZ = 800
 

@@ -10,7 +10,7 @@ from monitor.config.configuration import Http
 from monitor.runtime.web.page.routes import PAGE
 from monitor.runtime.web.page.stream import CLIENT_LIMIT
 from monitor.runtime.web.server import make_app
-from tests.support.page_plant import Plant
+from tests.support.page.page_plant import Plant
 
 MACHINES = 1000
 STUCK = b"GET /api/v1/stream HTTP/1.1\r\nHost: localhost\r\n\r\n"

@@ -21,8 +21,8 @@ from monitor.runtime.web.metrics.families import write_channels
 from monitor.runtime.web.page.routes import HEADERS, PAGE, Page
 from monitor.runtime.web.page.stream import CLIENT_LIMIT, Streams
 from monitor.runtime.web.server import make_app
-from tests.support.healthy import healthy_calibration
-from tests.support.page_plant import Plant
+from tests.support.channels.healthy import healthy_calibration
+from tests.support.page.page_plant import Plant
 from tests.support.servers import until
 
 Story = Callable[[BaseTestServer, aiohttp.ClientSession, Page], Awaitable[None]]

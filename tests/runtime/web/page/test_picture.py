@@ -11,8 +11,8 @@ from monitor.runtime.web.page.picture import (
     make_picture,
     picture_document,
 )
-from tests.support.numpy_engine import NumpyEngine
-from tests.support.page_plant import unpacked
+from tests.support.networks.numpy_engine import NumpyEngine
+from tests.support.page.page_plant import unpacked
 
 ENGINE = NumpyEngine()
 

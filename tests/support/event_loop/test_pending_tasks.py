@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.support.pending_tasks import no_pending_tasks
+from tests.support.event_loop.pending_tasks import no_pending_tasks
 
 
 @pytest.fixture

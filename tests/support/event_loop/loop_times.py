@@ -2,7 +2,7 @@
 
 As a program it runs the product's command with every callback of its event loop timed:
 
-    python -m tests.support.loop_times FILE run --config config.yaml
+    python -m tests.support.event_loop.loop_times FILE run --config config.yaml
 
 It appends to FILE, every second, a line of JSON with the callbacks so far: see :class:`Second`.
 """

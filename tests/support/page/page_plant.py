@@ -23,11 +23,11 @@ from monitor.runtime.lanes.orders import Clear, Configure
 from monitor.runtime.lanes.worker import Worker
 from monitor.runtime.lanes.workers import Inference
 from monitor.runtime.web.view import View
-from tests.support.acknowledgements import acknowledgements
-from tests.support.baselines import baseline_desk
-from tests.support.diagnosis import diagnosis_desk
-from tests.support.histories import history_desk
-from tests.support.numpy_engine import NumpyEngine
+from tests.support.networks.numpy_engine import NumpyEngine
+from tests.support.page.acknowledgements import acknowledgements
+from tests.support.page.baselines import baseline_desk
+from tests.support.page.diagnosis import diagnosis_desk
+from tests.support.page.histories import history_desk
 
 
 class Plant:
