@@ -199,6 +199,11 @@ class History(_Frozen):
         return next((one for one in self.baselines if one.number == self.current), None)
 
     @property
+    def extends(self) -> bool:
+        """Whether a person wants the baseline extended."""
+        return self.request is not None and self.request.what == "extend"
+
+    @property
     def before(self) -> Baseline | None:
         """The baseline before the current one, to which a channel can go back."""
         older = [one for one in self.baselines if self.current is not None and one.number < self.current]
@@ -278,3 +283,16 @@ def read_history(path: Path) -> History:
     if path.name != f"{history.slug}.json":
         raise ArtefactError(f"{path}: is the history of {history.name}, whose file is {history.slug}.json")
     return history
+
+
+def require_model(baseline: Baseline, model_sha256: str) -> None:
+    """Reject a baseline that was learned with another model.
+
+    Raises:
+        ArtefactError: the model is another one.
+    """
+    if baseline.model_sha256 != model_sha256:
+        raise ArtefactError(
+            f"baseline {baseline.number} was learned with model {baseline.model_sha256[:12]}, this is "
+            f"{model_sha256[:12]}; learn again, or revert to a baseline of this model"
+        )

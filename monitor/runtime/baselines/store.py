@@ -27,6 +27,7 @@ from monitor.runtime.baselines.history import (
     given,
     name_of,
     read_history,
+    require_model,
     slug_of,
 )
 from monitor.runtime.log.printable import printable
@@ -42,6 +43,8 @@ MOST_CHANNELS = 100_000
 LEARNER = "learning"
 """Who made a baseline that the daemon learned."""
 
+WHATEVER = "", 0.0
+"""Stands for whatever happened last to a channel's baselines."""
 
 FROM_RECORDINGS = Source()
 """The source of a calibration file of ``calibrate``, which says itself what is known."""
@@ -156,10 +159,12 @@ class Store:
         model_sha256: str,
         source: Source,
         extended: bool = False,
+        following: tuple[str, float] | None = WHATEVER,
     ) -> Baseline:
         """Make a calibration that was learned the current baseline of its channel.
 
-        A provisional one takes the place of the provisional one before it.
+        A provisional one takes the place of the provisional one before it. What was learned anew leaves a request to
+        extend open.
 
         Args:
             labels: the channel's labels.
@@ -167,12 +172,15 @@ class Store:
             model_sha256: hash of the model that forecasts the channel.
             source: what it was learned from, and whether it is provisional.
             extended: whether it contains the baseline before it.
+            following: what happened last, as :meth:`changed` says, when it was learned.
 
         Raises:
-            MonitorError: it cannot be written; nothing is changed.
+            MonitorError: something else has happened since, or it cannot be written; nothing is changed.
         """
         with self._writing:
             history = self._of(labels)
+            if following not in {WHATEVER, self.changed(labels)}:
+                raise MonitorError(f"{history.name}: its baseline was changed while this one was made")
             number = _next(history)
             path = self._path(history.file_name(number))
             save_calibrations(
@@ -297,7 +305,8 @@ class Store:
             while len(kept) >= KEPT_BASELINES:
                 kept.remove(next(one for one in kept if one.number != history.current or len(kept) == 1))
             change = self._change(how[0], how[1], fresh.number)
-            request = history.request if source.provisional else None
+            is_open = source.provisional or (how[0] == "learned" and history.extends)
+            request = history.request if is_open else None
             self._save(
                 history.since(
                     change,
@@ -383,16 +392,3 @@ class Store:
 
 def _next(history: History) -> int:
     return max((one.number for one in history.baselines), default=0) + 1
-
-
-def require_model(baseline: Baseline, model_sha256: str) -> None:
-    """Reject a baseline that was learned with another model.
-
-    Raises:
-        ArtefactError: the model is another one.
-    """
-    if baseline.model_sha256 != model_sha256:
-        raise ArtefactError(
-            f"baseline {baseline.number} was learned with model {baseline.model_sha256[:12]}, this is "
-            f"{model_sha256[:12]}; learn again, or revert to a baseline of this model"
-        )

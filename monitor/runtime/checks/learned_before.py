@@ -7,8 +7,8 @@ from pathlib import Path
 from monitor.config.configuration import Config
 from monitor.config.file import with_own_place
 from monitor.errors import ArtefactError
-from monitor.runtime.baselines.history import Baseline, History
-from monitor.runtime.baselines.store import Store, require_model
+from monitor.runtime.baselines.history import Baseline, History, require_model
+from monitor.runtime.baselines.store import Store
 from monitor.runtime.checks.scorable import model_hashes
 
 

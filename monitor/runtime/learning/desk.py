@@ -50,7 +50,7 @@ from monitor.runtime.learning.one_channel import (
     asked_at_s,
     is_provisional,
     same_head,
-    source_of,
+    store,
 )
 from monitor.runtime.learning.process import LearnerProcess
 from monitor.runtime.learning.report import Restarts, report, report_bursts, report_stuck
@@ -177,7 +177,7 @@ class LearningDesk:
         one = ChannelLearning(
             next(self._numbers), channel, labels, about, order, names,
             block_samples / channel.sensor.sampling_rate_hz, block_samples, model_sha256,
-            extending=history is not None and history.request is not None and history.request.what == "extend",
+            extending=history is not None and history.extends,
             brought=self.travel.brought(slug_of(labels)),
         )  # fmt: skip
         calibration = channel.calibration
@@ -372,20 +372,17 @@ class LearningDesk:
     async def _keep(self, one: ChannelLearning, made: Calibrated) -> None:
         """Store a calibration and have the channel judged by it."""
         channel = one.channel
+        if self._of_channel.get(id(channel)) is not one:
+            return  # a person has decided otherwise meanwhile
         last = one.extending or one.learned_s >= self.settings.duration
         locked = last and not made.moving
         try:
-            await asyncio.to_thread(
-                self._store.learned,
-                one.labels,
-                made.calibration,
-                model_sha256=one.model_sha256,
-                source=source_of(made, provisional=not locked),
-                extended=one.extending,
-            )
+            await asyncio.to_thread(store, self._store, one, made, locked=locked)
         except MonitorError as error:
             one.until_s = self._clock() + RETRY_S
             self._log.warning("store", f"learning waits: channel={channel.name} {error}")
+            if channel.baseline_changed != self._store.changed(one.labels):
+                self._configure(channel)
             return
         self._tell(one.labels)
         if self._of_channel.get(id(channel)) is not one:
@@ -393,6 +390,8 @@ class LearningDesk:
         self._useless.discard(one.name)
         report(one, made, locked=locked)
         one.made(made, self.settings, last=last)
+        if locked and asked(self._store.history(one.labels)):
+            self.leave(channel)  # it is extended from now on
         self._configure(channel)
         if not locked:
             one.show(self.settings)

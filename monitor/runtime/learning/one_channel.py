@@ -15,6 +15,7 @@ from monitor.core.learning.head_fit import Fitted
 from monitor.core.scoring.calibration.calibration import Calibration
 from monitor.core.scoring.interval.head import Head
 from monitor.runtime.baselines.history import History, Source, slug_of
+from monitor.runtime.baselines.store import Store
 from monitor.runtime.intake.channel import Channel, Progress
 from monitor.runtime.lanes.orders import Configure, Gather, TakeTurn
 from monitor.runtime.learning.messages import Calibrate, Calibrated, Open, Opened
@@ -277,6 +278,17 @@ def same_head(head: Head | None, calibration: Calibration | None) -> bool:
     return head is not None and calibration is not None and bool(np.array_equal(head.past, calibration.head.past))
 
 
-def source_of(made: Calibrated, *, provisional: bool) -> Source:
-    """What a calibration was learned from, for its baseline."""
-    return Source(made.from_s, made.to_s, provisional, made.aside, tuple(made.curve.tolist()))
+def store(into: Store, one: ChannelLearning, made: Calibrated, *, locked: bool) -> None:
+    """Make a calibration the baseline of its channel; ``locked``: it is not provisional. On a thread.
+
+    Raises:
+        MonitorError: it cannot be written, or a person has changed the baseline meanwhile; nothing is changed.
+    """
+    into.learned(
+        one.labels,
+        made.calibration,
+        model_sha256=one.model_sha256,
+        source=Source(made.from_s, made.to_s, not locked, made.aside, tuple(made.curve.tolist())),
+        extended=one.extending,
+        following=one.channel.baseline_changed,
+    )
