@@ -18,7 +18,7 @@ from urllib.request import urlopen
 
 import numpy as np
 
-from monitor.core.forecaster import Engine
+from monitor.core.forecasting.forecaster import Engine
 from monitor.core.learning.fit import calibrate
 from monitor.core.learning.head_fit import Stretch
 from monitor.core.scoring.calibration.calibration import Calibration

@@ -15,9 +15,9 @@ from monitor.config.kafka import Kafka
 from monitor.config.mqtt import Mqtt
 from monitor.config.section import SecretFile, Section
 from monitor.config.sensors import Sensor
-from monitor.core.condition_values import CONDITIONS_IN_ALL
 from monitor.core.messages.decode import SPARKPLUG
 from monitor.core.messages.topics import TopicPattern
+from monitor.core.samples.condition_values import CONDITIONS_IN_ALL
 from monitor.quantities import Bytes, Seconds
 
 HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,252}[A-Za-z0-9])?")

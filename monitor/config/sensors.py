@@ -11,10 +11,10 @@ from pydantic import Field, field_validator, model_validator
 
 from monitor.config.machine import Machine
 from monitor.config.section import Section
-from monitor.core.condition_values import LONGEST_CONDITION_NAME
 from monitor.core.messages.decode import FORMATS, SPARKPLUG
 from monitor.core.messages.sparkplug.addresses import require_metric_topic
 from monitor.core.messages.topics import LABEL, RESERVED_LABELS, TopicPattern, no_channel_has
+from monitor.core.samples.condition_values import LONGEST_CONDITION_NAME
 from monitor.core.units import UNITS_MPS2
 from monitor.quantities import Seconds
 

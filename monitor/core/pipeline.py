@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from monitor.core.arrays import Arrays, Bool, Float32, Int64, Rows
-from monitor.core.forecaster import Forecaster, unusable
-from monitor.core.gap import ComparedBlocks, GapFigures
+from monitor.core.forecasting.forecaster import Forecaster, unusable
+from monitor.core.forecasting.gap import ComparedBlocks, GapFigures
+from monitor.core.forecasting.level import TIME_CONSTANT_BLOCKS, Level
+from monitor.core.forecasting.resume import Next, ResumePoints
 from monitor.core.learning.gather import Gatherer
-from monitor.core.level import TIME_CONSTANT_BLOCKS, Level
-from monitor.core.resume import Next, ResumePoints
-from monitor.core.rings import DueBlocks, index_of
+from monitor.core.samples.rings import DueBlocks, index_of
 from monitor.core.scoring.calibration.calibration import Calibration
 from monitor.core.scoring.interval.head import Head
 from monitor.core.scoring.judge import Judge, Judgements

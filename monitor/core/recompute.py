@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from monitor.core.arrays import Bool, Float32, Rows
-from monitor.core.forecaster import Forecaster, unusable
-from monitor.core.level import UnitBlocks, unit_blocks
+from monitor.core.forecasting.forecaster import Forecaster, unusable
+from monitor.core.forecasting.level import UnitBlocks, unit_blocks
 from monitor.core.scoring.interval.head import Head
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from monitor.config.sensors import Sensor
 from monitor.core.arrays import Float32, Numbers
-from monitor.core.condition_values import ConditionValues
+from monitor.core.samples.condition_values import ConditionValues
 from monitor.core.units import MeasuredRate
 from monitor.recording.write import HOLDS_QUANTITIES, write_recording
 

@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from monitor.atomic_file import write_atomically
-from monitor.core.condition_values import LONGEST_CONDITION_NAME
+from monitor.core.samples.condition_values import LONGEST_CONDITION_NAME
 from monitor.core.scoring.calibration.calibration import Calibration
 from monitor.core.scoring.calibration.conditions import MOST_QUANTITIES
 from monitor.core.scoring.interval.head import Head

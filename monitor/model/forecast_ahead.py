@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from monitor.core.arrays import Float32
-from monitor.core.forecaster import CarriedForecaster, Engine
+from monitor.core.forecasting.forecaster import CarriedForecaster, Engine
 from monitor.core.recompute import recompute
 from monitor.errors import RecordingError
 

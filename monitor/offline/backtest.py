@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from monitor.core.forecaster import CarriedForecaster, Engine
+from monitor.core.forecasting.forecaster import CarriedForecaster, Engine
 from monitor.core.pipeline import Intervals, Pipeline
 from monitor.core.scoring.alarm import State
 from monitor.core.scoring.calibration.calibration import Calibration

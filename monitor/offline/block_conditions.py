@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from monitor.core.arrays import Float32, Int64, Rows
-from monitor.core.rings import DueBlocks
+from monitor.core.samples.rings import DueBlocks
 from monitor.recording.conditions import Conditions
 
 

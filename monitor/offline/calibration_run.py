@@ -7,8 +7,8 @@ from functools import partial
 import numpy as np
 
 from monitor.core.arrays import Float32, Int64
-from monitor.core.forecaster import CarriedForecaster, Engine
-from monitor.core.gap import ComparedBlocks
+from monitor.core.forecasting.forecaster import CarriedForecaster, Engine
+from monitor.core.forecasting.gap import ComparedBlocks
 from monitor.core.learning import bursts
 from monitor.core.learning.block_sums import Context
 from monitor.core.learning.fit import calibrate

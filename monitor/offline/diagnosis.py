@@ -16,7 +16,7 @@ from monitor.core.diagnosis.diagnose import Diagnosis, Facts, Healthy, Undiagnos
 from monitor.core.diagnosis.diagnose import diagnose as core_diagnose
 from monitor.core.diagnosis.envelope import Lines
 from monitor.core.diagnosis.whitening import filtered, whitened
-from monitor.core.forecaster import CarriedForecaster, Engine
+from monitor.core.forecasting.forecaster import CarriedForecaster, Engine
 from monitor.core.recompute import recompute
 from monitor.core.scoring.interval.head import Head
 from monitor.errors import ConfigurationError, RecordingError

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from monitor.core.arrays import Float32
-from monitor.core.rings import DueBlocks, Rings
+from monitor.core.samples.rings import DueBlocks, Rings
 from monitor.recording.source import Recording
 
 PIECE_BLOCKS = 256

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from monitor.config.configuration import Config
-from monitor.core.condition_values import ConditionValues
+from monitor.core.samples.condition_values import ConditionValues
 from monitor.core.scoring.alarm import Changes
 from monitor.errors import ConfigurationError, MonitorError
 from monitor.runtime.addresses import channel_url, public_url

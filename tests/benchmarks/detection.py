@@ -21,7 +21,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from monitor.core.arrays import Float32, Float64
-from monitor.core.forecaster import Engine
+from monitor.core.forecasting.forecaster import Engine
 from monitor.model.artefact.artefact import load_artefact
 from monitor.model.engines.engines import load_engine
 from tests.benchmarks import detection_alarm

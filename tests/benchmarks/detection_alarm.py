@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from monitor.core.arrays import Float32, Floats
-from monitor.core.forecaster import Engine
+from monitor.core.forecasting.forecaster import Engine
 from monitor.core.scoring.calibration.calibration import Calibration
 from tests.benchmarks import detection_data as data
 from tests.benchmarks.detection_figures import Channel

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from monitor.core.arrays import Floats
-from monitor.core.forecaster import Engine
+from monitor.core.forecasting.forecaster import Engine
 from monitor.core.learning.fit import calibrate
 from monitor.core.scoring.calibration.calibration import SECONDS_PER_MONTH
 from tests.benchmarks import detection_data as data

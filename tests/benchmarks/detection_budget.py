@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from monitor.core.arrays import Float64, Floats
-from monitor.core.forecaster import Engine
+from monitor.core.forecasting.forecaster import Engine
 from monitor.core.learning.block_sums import context_sums, cut
 from monitor.core.learning.fit import calibrate, calibrate_sums
 from monitor.core.learning.head_fit import Fitted

@@ -9,10 +9,10 @@ import numpy as np
 from scipy.io import loadmat
 
 from monitor.core.arrays import Float32
-from monitor.core.forecaster import Engine
+from monitor.core.forecasting.forecaster import Engine
+from monitor.core.forecasting.level import Level
 from monitor.core.learning.block_sums import Context
 from monitor.core.learning.head_fit import Stretch
-from monitor.core.level import Level
 from monitor.recording.decimate import Decimator
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.signal import lfilter
 
 from monitor.core.arrays import Float32, Float64
-from monitor.core.forecaster import Engine
+from monitor.core.forecasting.forecaster import Engine
 from monitor.core.learning.fit import calibrate
 from monitor.core.learning.head_fit import CANDIDATES, NO_NETWORK, Candidate
 from monitor.core.scoring.calibration.calibration import Calibration

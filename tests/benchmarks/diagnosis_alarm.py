@@ -18,7 +18,7 @@ from monitor.core.arrays import Bool, Float32, Float64
 from monitor.core.diagnosis.bearings import from_geometry
 from monitor.core.diagnosis.diagnose import Facts, Healthy
 from monitor.core.diagnosis.together import Together
-from monitor.core.forecaster import Engine
+from monitor.core.forecasting.forecaster import Engine
 from monitor.core.learning.fit import calibrate
 from monitor.core.scoring.calibration.calibration import Calibration
 from monitor.runtime.diagnosis.case import Case

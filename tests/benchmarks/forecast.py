@@ -22,9 +22,9 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from monitor.core.arrays import Float32
-from monitor.core.forecaster import CarriedForecaster, Engine
+from monitor.core.forecasting.forecaster import CarriedForecaster, Engine
+from monitor.core.forecasting.level import TIME_CONSTANT_BLOCKS
 from monitor.core.learning.head_fit import Stretch, fit_head
-from monitor.core.level import TIME_CONSTANT_BLOCKS
 from monitor.core.recompute import recompute
 from monitor.errors import MonitorError
 from monitor.model.artefact.artefact import Artefact, load_artefact

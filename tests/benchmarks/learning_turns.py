@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from monitor.core.forecaster import Engine
+from monitor.core.forecasting.forecaster import Engine
 from monitor.core.scoring.calibration.calibration import Calibration
 from monitor.model.artefact.artefact import load_artefact
 from monitor.model.engines.engines import load_engine

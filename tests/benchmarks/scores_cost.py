@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from monitor.bench.alone import bench_calibration
 from monitor.config.file import parse_config, with_own_place
 from monitor.core.messages.encode import packed_samples
-from monitor.core.rings import Rings
+from monitor.core.samples.rings import Rings
 from monitor.model.artefact.artefact import load_artefact
 from monitor.model.engines.engines import load_engine
 from monitor.runtime.intake.ingest import Ingest

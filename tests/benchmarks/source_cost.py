@@ -18,7 +18,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from monitor.config.file import parse_config, with_own_place
-from monitor.core.rings import Rings
+from monitor.core.samples.rings import Rings
 from monitor.runtime.intake.broker import Broker
 from monitor.runtime.intake.ingest import Ingest
 from monitor.runtime.log.internal_errors import InternalErrors

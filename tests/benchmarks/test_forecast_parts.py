@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from monitor.core.level import TIME_CONSTANT_BLOCKS
+from monitor.core.forecasting.level import TIME_CONSTANT_BLOCKS
 from monitor.errors import ArtefactError
 from monitor.model.artefact.artefact import load_artefact
 from monitor.model.engines.engines import load_engine

@@ -13,7 +13,7 @@ import pytest
 from monitor.bench.alone import bench_calibration
 from monitor.config.configuration import Config
 from monitor.core.messages.decode import decoder
-from monitor.core.rings import Rings
+from monitor.core.samples.rings import Rings
 from monitor.core.scoring.plausibility import Skip
 from monitor.model.artefact.artefact import load_artefact
 from monitor.model.engines.engines import load_engine

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from monitor.core.arrays import Float32
-from monitor.core.forecaster import Engine
+from monitor.core.forecasting.forecaster import Engine
 from monitor.model.artefact.onnx_graph import onnx_bytes
 from monitor.model.engines.jax_engine import JaxEngine
 from monitor.model.engines.onnx_engine import OnnxEngine

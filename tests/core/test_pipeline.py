@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from monitor.core.arrays import Float32
-from monitor.core.forecaster import LARGEST_LEVELS, make_forecaster, unusable
-from monitor.core.gap import ComparedBlocks
+from monitor.core.forecasting.forecaster import LARGEST_LEVELS, make_forecaster, unusable
+from monitor.core.forecasting.gap import ComparedBlocks
 from monitor.core.learning.fit import calibrate
 from monitor.core.learning.head_fit import NO_NETWORK, Stretch
 from monitor.core.pipeline import Pipeline
-from monitor.core.rings import Rings
+from monitor.core.samples.rings import Rings
 from monitor.core.scoring.plausibility import Skip
 from tests.support.channels.healthy import BLOCK, INTERVAL, signal
 from tests.support.networks.numpy_engine import Exploding, NumpyEngine

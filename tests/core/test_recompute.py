@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from monitor.core.arrays import Float32
-from monitor.core.forecaster import make_forecaster
-from monitor.core.gap import ComparedBlocks
+from monitor.core.forecasting.forecaster import make_forecaster
+from monitor.core.forecasting.gap import ComparedBlocks
+from monitor.core.forecasting.level import SPIKE_BLOCKS, SPIKE_LEVELS
 from monitor.core.learning.fit import calibrate
 from monitor.core.learning.head_fit import Stretch
-from monitor.core.level import SPIKE_BLOCKS, SPIKE_LEVELS
 from monitor.core.pipeline import Pipeline
 from monitor.core.recompute import recompute
-from monitor.core.rings import Rings
+from monitor.core.samples.rings import Rings
 from monitor.core.scoring.interval.head import Head
 from tests.support.networks.numpy_engine import Exploding, NumpyEngine
 

@@ -9,7 +9,7 @@ import pytest
 
 from monitor.config.configuration import Config
 from monitor.core.arrays import Int64, Rows
-from monitor.core.rings import Rings
+from monitor.core.samples.rings import Rings
 from monitor.runtime.daemon import Daemon
 from monitor.runtime.intake.ingest import Ingest
 from monitor.runtime.intake.mqtt.connection import MqttState

@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from monitor.core.arrays import Float32  # noqa: E402 - the path comes first
-from monitor.core.forecaster import Engine  # noqa: E402 - the path comes first
+from monitor.core.forecasting.forecaster import Engine  # noqa: E402 - the path comes first
 from monitor.extras import installed  # noqa: E402
 from monitor.model.artefact.artefact import load_artefact  # noqa: E402
 from monitor.model.engines.engines import load_engine  # noqa: E402

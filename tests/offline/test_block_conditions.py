@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from monitor.core.arrays import Float32
-from monitor.core.forecaster import CarriedForecaster
-from monitor.core.gap import ComparedBlocks
+from monitor.core.forecasting.forecaster import CarriedForecaster
+from monitor.core.forecasting.gap import ComparedBlocks
 from monitor.core.pipeline import Pipeline
 from monitor.offline.backtest import backtest, csv_rows
 from monitor.offline.block_conditions import BlockConditions

@@ -10,7 +10,7 @@ from scipy.io import loadmat
 from scipy.signal import decimate, welch
 
 from monitor.core.arrays import Float32, Float64
-from monitor.core.forecaster import CarriedForecaster
+from monitor.core.forecasting.forecaster import CarriedForecaster
 from monitor.core.pipeline import Pipeline
 from monitor.demo.plant import Story, plant_channels
 from monitor.model.artefact.artefact import load_artefact

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from monitor.config.configuration import Config
 from monitor.core.messages.order.continuity import EARLY_MESSAGES
-from monitor.core.rings import Rings
+from monitor.core.samples.rings import Rings
 from monitor.runtime.intake.ingest import Ingest
 
 RATE_HZ = 1000.0

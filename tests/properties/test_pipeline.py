@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.core.arrays import Float32
-from monitor.core.forecaster import CarriedForecaster, WindowedForecaster
-from monitor.core.level import unit_blocks
+from monitor.core.forecasting.forecaster import CarriedForecaster, WindowedForecaster
+from monitor.core.forecasting.level import unit_blocks
 from monitor.core.pipeline import Pipeline
-from monitor.core.rings import Rings
+from monitor.core.samples.rings import Rings
 from tests.support.networks.numpy_engine import NumpyEngine
 
 BLOCK = 8

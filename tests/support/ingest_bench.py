@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass, field
 
 from monitor.config.configuration import Config
-from monitor.core.rings import Rings
+from monitor.core.samples.rings import Rings
 from monitor.runtime.intake.channel import Channel
 from monitor.runtime.intake.ingest import Ingest
 

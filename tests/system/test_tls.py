@@ -1,7 +1,6 @@
 """Encryption and passwords with a real broker and a real browser's view: who is let in, and what is said to others."""
 
 import base64
-import contextlib
 import json
 import ssl
 import subprocess
@@ -9,39 +8,16 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.authority import Authority
+from tests.support.closed_broker import PASSWORD, closed_broker
 from tests.support.daemons import SENSOR, running_daemon
-from tests.support.programs import program
-from tests.support.servers import free_port, mosquitto, process, wait_for
+from tests.support.servers import free_port, process, wait_for
 
 pytestmark = pytest.mark.system
-
-PASSWORD = "correct horse"  # noqa: S105 - of a broker that lives for one test
-
-
-@contextlib.contextmanager
-def closed_broker(folder: Path, authority: Authority) -> Iterator[int]:
-    """A broker that wants TLS, a client certificate of the authority, and a password."""
-    port = free_port()
-    cert, key = authority.sign("broker")
-    passwords = folder / "passwords"
-    subprocess.run([program("mosquitto_passwd"), "-b", "-c", passwords, "monitor", PASSWORD], check=True)
-    lines = [
-        f"listener {port} 127.0.0.1",
-        f"cafile {authority.certificate}",
-        f"certfile {cert}",
-        f"keyfile {key}",
-        "require_certificate true",
-        "allow_anonymous false",
-        f"password_file {passwords}",
-    ]
-    with mosquitto(folder, port, *lines):
-        yield port
 
 
 def mqtt(port: int, trusted: Path, ours: tuple[Path, Path] | None, password_file: Path) -> str:

@@ -30,7 +30,7 @@ def command(file: Path, topic: str, payload_file: Path, birth_file: Path | None,
     from monitor.cli.daemon.check_sparkplug import explain_metrics
     from monitor.config.file import read_config
     from monitor.core.messages.decode import Rejected
-    from monitor.core.rings import Rings
+    from monitor.core.samples.rings import Rings
     from monitor.runtime.intake.conditions import Conditions
     from monitor.runtime.intake.ingest import Ingest
 

@@ -14,7 +14,7 @@ from monitor.cli.options.model import named_model
 from monitor.cli.options.recording import recording_options
 from monitor.cli.progress import Bar
 from monitor.cli.warning import warn
-from monitor.core.level import TIME_CONSTANT_BLOCKS
+from monitor.core.forecasting.level import TIME_CONSTANT_BLOCKS
 from monitor.recording.options import RecordingOptions
 from monitor.shipped import shipped
 

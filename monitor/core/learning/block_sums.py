@@ -7,7 +7,7 @@ counted from any block on.
 import numpy as np
 
 from monitor.core.arrays import Float32, Float64
-from monitor.core.gap import GapFigures
+from monitor.core.forecasting.gap import GapFigures
 from monitor.core.learning.head_fit import Stretch
 from monitor.core.scoring.evidence.kinds import raw_features
 from monitor.core.scoring.interval.bands import layout

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from monitor.core.arrays import Bool, Float32, Float64, Int8, Int64, Rows
-from monitor.core.gap import ComparedBlocks
+from monitor.core.forecasting.gap import ComparedBlocks
 from monitor.core.learning.block_sums import Context
 from monitor.core.learning.bursts import Bursts
 from monitor.core.learning.head_fit import Stretch
 from monitor.core.learning.thinning import kept
-from monitor.core.rings import DueBlocks
+from monitor.core.samples.rings import DueBlocks
 from monitor.core.scoring.calibration.conditions import MOST_QUANTITIES
 from monitor.core.scoring.calibration.measured import Measured
 from monitor.core.scoring.interval.bands import layout

@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 
 from monitor.core.arrays import Bool, Float32, Int8, Int64, Rows
-from monitor.core.gap import ComparedBlocks, GapFigures, GapSums
+from monitor.core.forecasting.gap import ComparedBlocks, GapFigures, GapSums
 from monitor.core.scoring.alarm import Alarm, Changes
 from monitor.core.scoring.calibration.calibration import Calibration
 from monitor.core.scoring.calibration.conditions import MOST_PROTOTYPES

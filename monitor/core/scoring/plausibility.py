@@ -9,7 +9,7 @@ from enum import StrEnum
 import numpy as np
 
 from monitor.core.arrays import Bool, Float32, Int8, Int64, Rows
-from monitor.core.gap import ComparedBlocks
+from monitor.core.forecasting.gap import ComparedBlocks
 
 STOPPED_SHARE = 0.1
 """A machine has stopped if its level is below this fraction of the calibrated one. Lower: a machine that is running
@@ -40,7 +40,7 @@ class Skip(StrEnum):
     WARM_UP = "warm_up"
     SPIKE = "spike"
     NO_FORECAST = "no_forecast"
-    """The network's forecast of the block is unusable, see :func:`monitor.core.forecaster.unusable`."""
+    """The network's forecast of the block is unusable, see :func:`monitor.core.forecasting.forecaster.unusable`."""
     OVERLOAD = "overload"
     INCOMPLETE = "incomplete"
 

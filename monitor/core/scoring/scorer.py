@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from monitor.core.arrays import Bool, Float32, Int64, Numbers, Rows
-from monitor.core.gap import GapFigures
+from monitor.core.forecasting.gap import GapFigures
 from monitor.core.scoring.calibration.calibration import Calibration
 from monitor.core.scoring.calibration.conditions import (
     MOST_PROTOTYPES,

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from monitor.atomic_file import write_folder_atomically
 from monitor.core.arrays import Float32
-from monitor.core.forecaster import Engine
+from monitor.core.forecasting.forecaster import Engine
 from monitor.core.units import same_rate
 from monitor.errors import ArtefactError, MonitorError
 from monitor.model.artefact.golden_file import read_golden

@@ -7,7 +7,7 @@ library of an engine is imported only if selected. Every engine is checked again
 from pathlib import Path
 from typing import Literal
 
-from monitor.core.forecaster import Engine
+from monitor.core.forecasting.forecaster import Engine
 from monitor.errors import ArtefactError
 from monitor.extras import installed, missing
 from monitor.model.artefact.artefact import Artefact

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from monitor.core.arrays import Float32, Rows
-from monitor.core.forecaster import CarriedState
+from monitor.core.forecasting.forecaster import CarriedState
 from monitor.model.engines.device import Stacked, in_parts, padded_rows, padded_to, sizes, stacked
 from monitor.model.network import Shape
 
@@ -42,7 +42,7 @@ class JaxState:
 
 
 class JaxEngine:
-    """Runs the network on a GPU; see :class:`monitor.core.forecaster.Engine`."""
+    """Runs the network on a GPU; see :class:`monitor.core.forecasting.forecaster.Engine`."""
 
     name = "jax"
 
@@ -81,14 +81,14 @@ class JaxEngine:
         return state
 
     def step(self, blocks: Float32, state: CarriedState, rows: Rows) -> Float32:
-        """Run one step of the carried mode; see :class:`monitor.core.forecaster.Engine`."""
+        """Run one step of the carried mode; see :class:`monitor.core.forecasting.forecaster.Engine`."""
         assert isinstance(state, JaxState)  # noqa: S101 - states are made by new_state of the same engine
         padded = padded_rows(rows, state.spare_row)
         forecast, state.values = self._step(self._weights, padded_to(blocks, len(padded)), state.values, padded)
         return np.array(forecast)[: len(rows)]
 
     def forecast_windows(self, windows: Float32) -> Float32:
-        """Forecast from whole windows and a zero state; see :class:`monitor.core.forecaster.Engine`."""
+        """Forecast from whole windows and a zero state; see :class:`monitor.core.forecasting.forecaster.Engine`."""
         return in_parts(windows, self.block_samples, lambda part: np.array(self._windows(self._weights, part)))
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from monitor.core.arrays import Bool, Float32, Rows
-from monitor.core.forecaster import CarriedState
-from monitor.core.rings import index_of
+from monitor.core.forecasting.forecaster import CarriedState
+from monitor.core.samples.rings import index_of
 from monitor.errors import ArtefactError
 from monitor.model.artefact.onnx_border import check_graph
 from monitor.model.network import Shape
@@ -41,7 +41,7 @@ class HostState:
 
 
 class OnnxEngine:
-    """Runs the network on one CPU core; see :class:`monitor.core.forecaster.Engine`."""
+    """Runs the network on one CPU core; see :class:`monitor.core.forecasting.forecaster.Engine`."""
 
     name = "onnxruntime"
     device = "cpu"
@@ -80,7 +80,7 @@ class OnnxEngine:
         return HostState(channels, self._width)
 
     def step(self, blocks: Float32, state: CarriedState, rows: Rows) -> Float32:
-        """Run one step of the carried mode; see :class:`monitor.core.forecaster.Engine`."""
+        """Run one step of the carried mode; see :class:`monitor.core.forecasting.forecaster.Engine`."""
         assert isinstance(state, HostState)  # noqa: S101 - states are made by new_state of the same engine
         if len(rows) <= TILE_ROWS:
             return self._step_tile(blocks, state.values, rows)
@@ -101,7 +101,7 @@ class OnnxEngine:
         return forecast
 
     def forecast_windows(self, windows: Float32) -> Float32:
-        """Forecast from whole windows and a zero state; see :class:`monitor.core.forecaster.Engine`."""
+        """Forecast from whole windows and a zero state; see :class:`monitor.core.forecasting.forecaster.Engine`."""
         forecasts = np.empty((len(windows), self.block_samples), np.float32)
 
         for first in range(0, len(windows), TILE_ROWS):

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from monitor.core.arrays import Float32, Rows
-from monitor.core.forecaster import CarriedState
+from monitor.core.forecasting.forecaster import CarriedState
 from monitor.model.engines.device import in_parts, padded_rows, padded_to, sizes, stacked
 from monitor.model.network import Shape, quiet_tensorflow
 
@@ -44,7 +44,7 @@ class DeviceState:
 
 
 class TensorflowEngine:
-    """Runs the network on a GPU; see :class:`monitor.core.forecaster.Engine`."""
+    """Runs the network on a GPU; see :class:`monitor.core.forecasting.forecaster.Engine`."""
 
     name = "tensorflow"
 
@@ -90,7 +90,7 @@ class TensorflowEngine:
         self._clear(state.values, rows)
 
     def step(self, blocks: Float32, state: CarriedState, rows: Rows) -> Float32:
-        """Run one step of the carried mode; see :class:`monitor.core.forecaster.Engine`."""
+        """Run one step of the carried mode; see :class:`monitor.core.forecasting.forecaster.Engine`."""
         assert isinstance(state, DeviceState)  # noqa: S101 - states are made by new_state of the same engine
         padded = padded_rows(rows, state.spare_row)
         blocks = padded_to(blocks, len(padded))
@@ -98,7 +98,7 @@ class TensorflowEngine:
         return forecast
 
     def forecast_windows(self, windows: Float32) -> Float32:
-        """Forecast from whole windows and a zero state; see :class:`monitor.core.forecaster.Engine`."""
+        """Forecast from whole windows and a zero state; see :class:`monitor.core.forecasting.forecaster.Engine`."""
         return in_parts(windows, self.block_samples, lambda part: self._windows(part).numpy())
 
 

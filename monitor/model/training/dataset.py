@@ -1,7 +1,7 @@
 """Training windows from healthy records, normalised by a causal level.
 
-The level is that of the daemon (see :mod:`monitor.core.level`), but updated at every sample instead of once a block. A
-window can therefore start at any sample, and the network does not learn where blocks begin.
+The level is that of the daemon (see :mod:`monitor.core.forecasting.level`), but updated at every sample instead of once
+a block. A window can therefore start at any sample, and the network does not learn where blocks begin.
 """
 
 from dataclasses import dataclass

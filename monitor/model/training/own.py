@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from monitor.core.arrays import Float32
-from monitor.core.forecaster import CarriedForecaster, Engine, unusable
+from monitor.core.forecasting.forecaster import CarriedForecaster, Engine, unusable
+from monitor.core.forecasting.level import Level
 from monitor.core.learning.head_fit import Stretch, fit_head
-from monitor.core.level import Level
 from monitor.model.artefact.artefact import Artefact
 from monitor.model.engines.engines import load_engine
 from monitor.model.own.samples import Sampled

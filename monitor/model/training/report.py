@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from monitor.core.arrays import Float32, Float64
-from monitor.core.forecaster import CarriedForecaster, Engine
-from monitor.core.level import unit_blocks
+from monitor.core.forecasting.forecaster import CarriedForecaster, Engine
+from monitor.core.forecasting.level import unit_blocks
 from monitor.core.recompute import recompute
 
 FIT_ROWS = 1 << 12

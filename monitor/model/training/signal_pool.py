@@ -163,7 +163,7 @@ def shortest_record(blocks: int, block_samples: int) -> int:
 
 
 def normalised(blocks: Float32, time_constant_blocks: int = 100) -> tuple[Float32, Float32]:
-    """Normalise sequences by their causal level, see :class:`monitor.core.level.Level`; spikes are clipped.
+    """Normalise sequences by their causal level, see :class:`monitor.core.forecasting.level.Level`; spikes are clipped.
 
     Args:
         blocks: (n, blocks + 1, block_samples) float32, at least two blocks.

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from monitor.core.arrays import Float32
-from monitor.core.forecaster import Engine
+from monitor.core.forecasting.forecaster import Engine
 from monitor.errors import RecordingError
 from monitor.model.artefact.artefact import Artefact, Scaling, require_destination
 from monitor.model.artefact.onnx_graph import onnx_bytes

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from monitor.core.arrays import Bool, Float32, Float64
-from monitor.core.level import TIME_CONSTANT_BLOCKS
+from monitor.core.forecasting.level import TIME_CONSTANT_BLOCKS
 from monitor.errors import MonitorError, RecordingError
 from monitor.model.artefact.artefact import Artefact, Scaling, load_artefact, require_destination
 from monitor.model.artefact.onnx_graph import onnx_bytes

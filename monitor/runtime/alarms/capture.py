@@ -25,9 +25,9 @@ import numpy as np
 from monitor.atomic_file import write_atomically
 from monitor.config.configuration import Evidence as Settings
 from monitor.core.arrays import Float32
-from monitor.core.forecaster import CarriedForecaster, Engine
+from monitor.core.forecasting.forecaster import CarriedForecaster, Engine
 from monitor.core.recompute import recompute
-from monitor.core.rings import Rings
+from monitor.core.samples.rings import Rings
 from monitor.core.scoring.interval.head import Head
 from monitor.runtime.alarms.capture_diagnosis import add_diagnosis
 from monitor.runtime.alarms.capture_figure import draw_capture

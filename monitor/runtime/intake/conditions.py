@@ -16,10 +16,10 @@ import numpy as np
 from monitor.config.configuration import Config
 from monitor.config.sensors import Condition
 from monitor.core.arrays import Rows
-from monitor.core.condition_values import ConditionValues
 from monitor.core.messages.condition import ConditionDecoder, condition_decoder
 from monitor.core.messages.decode import Reason, Rejected
 from monitor.core.messages.topics import TopicPattern
+from monitor.core.samples.condition_values import ConditionValues
 from monitor.runtime.intake.channel import Channel
 from monitor.runtime.intake.route import require_label
 

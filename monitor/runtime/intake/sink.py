@@ -10,7 +10,7 @@ from monitor.core.arrays import Numbers
 
 
 class SampleSink(Protocol):
-    """Takes the samples of channels, one row a channel; see :class:`monitor.core.rings.Rings`."""
+    """Takes the samples of channels, one row a channel; see :class:`monitor.core.samples.rings.Rings`."""
 
     def rows(self) -> list[int]:
         """All rows, in the order in which they are given out."""

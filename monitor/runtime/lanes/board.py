@@ -19,7 +19,7 @@ import numpy as np
 from monitor.core.arrays import AnyArray, Bool, Float32, Float64, Int8, Int64, Rows, Zeros
 from monitor.core.diagnosis.figures import Figures
 from monitor.core.pipeline import Intervals
-from monitor.core.rings import part_borders
+from monitor.core.samples.rings import part_borders
 from monitor.core.scoring.calibration.conditions import MOST_PROTOTYPES
 from monitor.core.scoring.evidence.kinds import KINDS
 from monitor.core.scoring.plausibility import BY_WORKER, REFUSALS, Skip

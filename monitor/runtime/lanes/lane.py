@@ -12,9 +12,9 @@ from typing import Self
 import numpy as np
 
 from monitor.core.arrays import Float64, Int64, Zeros
-from monitor.core.condition_values import ConditionValues
-from monitor.core.forecaster import Engine
-from monitor.core.rings import Rings
+from monitor.core.forecasting.forecaster import Engine
+from monitor.core.samples.condition_values import ConditionValues
+from monitor.core.samples.rings import Rings
 from monitor.runtime.lanes.board import Board
 from monitor.runtime.lanes.histogram import Histogram
 

@@ -22,7 +22,7 @@ ORDERED = {"x86_64", "amd64", "i386", "i486", "i586", "i686"}
 
 
 class SharedMemory:
-    """Hands out zeroed arrays one after another; see :data:`monitor.core.rings.Zeros`."""
+    """Hands out zeroed arrays one after another; see :data:`monitor.core.samples.rings.Zeros`."""
 
     def __init__(self, descriptor: int, *, owner: bool) -> None:
         self.descriptor = descriptor

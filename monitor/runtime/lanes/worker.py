@@ -18,11 +18,11 @@ import numpy as np
 
 from monitor.core.arrays import Arrays, Float32, Int64, Rows
 from monitor.core.diagnosis.figures import usual_figures, velocity_refusal, velocity_rms
-from monitor.core.forecaster import Engine, make_forecaster
+from monitor.core.forecasting.forecaster import Engine, make_forecaster
 from monitor.core.learning.gather import PENDING
 from monitor.core.pipeline import Intervals, Pipeline
-from monitor.core.records import Records
-from monitor.core.rings import DueBlocks
+from monitor.core.samples.records import Records
+from monitor.core.samples.rings import DueBlocks
 from monitor.core.scoring.alarm import Changes
 from monitor.core.scoring.calibration.calibration import Calibration
 from monitor.core.scoring.plausibility import Skip

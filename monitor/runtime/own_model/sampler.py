@@ -12,7 +12,7 @@ import numpy as np
 
 from monitor.config.configuration import Learning as Settings
 from monitor.core.arrays import Float32, Int8
-from monitor.core.rings import Rings
+from monitor.core.samples.rings import Rings
 from monitor.core.scoring.plausibility import CLIPPED_SHARE, FLAT_SHARE, IMPLAUSIBLE_MPS2, STOPPED_SHARE
 from monitor.model.own.samples import FEWEST_STRETCHES, PLANT_BYTES, About, Samples, share
 from monitor.runtime.intake.channel import Channel

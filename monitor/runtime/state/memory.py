@@ -18,7 +18,7 @@ from typing import Protocol
 import numpy as np
 
 from monitor.core.arrays import Arrays, Int64
-from monitor.core.resume import AT
+from monitor.core.forecasting.resume import AT
 from monitor.core.scoring.alarm import State
 from monitor.runtime.intake.channel import COUNTERS as SERIES
 from monitor.runtime.intake.channel import RARE, Channel

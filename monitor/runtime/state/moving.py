@@ -1,8 +1,8 @@
 """The state of channels that move between the workers of a Kafka consumer group, as documents of one channel each.
 
 A document is a state file with one channel (``file``), plus the point at which another worker goes on
-(:mod:`monitor.core.resume`). Counters do not move: each worker counts what it did itself. Does not handle: how a
-document travels and whose it is (``intake.kafka.ownership``).
+(:mod:`monitor.core.forecasting.resume`). Counters do not move: each worker counts what it did itself. Does not handle:
+how a document travels and whose it is (``intake.kafka.ownership``).
 """
 
 import asyncio
@@ -15,7 +15,7 @@ import numpy as np
 
 from monitor.config.configuration import Config
 from monitor.core.arrays import Arrays
-from monitor.core.resume import AT, NOWHERE, PREFIX
+from monitor.core.forecasting.resume import AT, NOWHERE, PREFIX
 from monitor.runtime.baselines.store import Store
 from monitor.runtime.baselines.transfer import packed, take_over
 from monitor.runtime.intake.channel import Channel

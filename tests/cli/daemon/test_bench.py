@@ -12,10 +12,10 @@ from monitor.config.mqtt import Mqtt
 from monitor.model.artefact.artefact import load_artefact
 from monitor.shipped import shipped
 from tests.support.authority import Authority
+from tests.support.closed_broker import PASSWORD, closed_broker
 from tests.support.commands import document, refusal
 from tests.support.kafka.broker import kafka
 from tests.support.servers import mosquitto
-from tests.system.test_tls import PASSWORD, closed_broker
 
 
 @pytest.fixture

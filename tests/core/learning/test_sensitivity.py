@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from monitor.core.arrays import Float32, Float64
-from monitor.core.gap import GapFigures
+from monitor.core.forecasting.gap import GapFigures
 from monitor.core.learning.sensitivity import MOST_DECIBELS, advice, sensitivity_document, stated
 from monitor.core.scoring.calibration.calibration import OVER_S, Calibration
 from monitor.core.scoring.interval.bands import layout

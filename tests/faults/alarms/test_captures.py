@@ -11,7 +11,7 @@ import pytest
 
 from monitor.config.configuration import Evidence
 from monitor.config.sensors import Sensor
-from monitor.core.rings import Rings
+from monitor.core.samples.rings import Rings
 from monitor.runtime.alarms.capture import EvidenceWriter, prune
 from monitor.runtime.alarms.event import Capture
 from monitor.runtime.alarms.in_words import Figures

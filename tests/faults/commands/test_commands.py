@@ -13,9 +13,9 @@ from monitor.recording.source import open_recording
 from monitor.recording.write import write_recording
 from monitor.runtime.processes import procfs
 from tests.support.authority import Authority
+from tests.support.closed_broker import PASSWORD, closed_broker
 from tests.support.daemons import SENSOR, configuration
 from tests.support.servers import answers, free_port, process, wait_for
-from tests.system.test_tls import PASSWORD, closed_broker
 
 pytestmark = pytest.mark.system
 

@@ -21,7 +21,7 @@ from paho.mqtt import publish
 from monitor.config.configuration import Config
 from monitor.core.messages.condition import ConditionDecoder, condition_decoder
 from monitor.core.messages.decode import ONE_STREAM, Reason, Rejected
-from monitor.core.rings import Rings
+from monitor.core.samples.rings import Rings
 from monitor.runtime.intake.ingest import Ingest
 from tests.faults.messages import hostile_documents as hostile
 from tests.faults.messages import hostile_encoders

@@ -104,7 +104,7 @@ BOMBS: dict[str, tuple[str, int, bytes]] = {
 def explode(name: str) -> dict[str, object]:
     """Deliver one bomb: once for its time, once for its memory."""
     from monitor.config.configuration import Config
-    from monitor.core.rings import Rings
+    from monitor.core.samples.rings import Rings
     from monitor.runtime.intake.ingest import Ingest
 
     kind, axes, payload = BOMBS[name]

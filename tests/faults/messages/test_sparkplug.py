@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from monitor.config.configuration import Config
-from monitor.core.rings import Rings
+from monitor.core.samples.rings import Rings
 from monitor.runtime.intake.ingest import Ingest
 from tests.faults.messages.test_documents import Lines
 from tests.faults.messages.test_message_bombs import MEGABYTE, MOST_MEMORY, MOST_S

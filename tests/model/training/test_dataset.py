@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from monitor.core.arrays import Float32
-from monitor.core.level import unit_blocks
+from monitor.core.forecasting.level import unit_blocks
 from monitor.model.training.dataset import Record, Windows, make_record, samples_before, split_in_time
 
 

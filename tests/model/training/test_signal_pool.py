@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from monitor.core.level import unit_blocks
+from monitor.core.forecasting.level import unit_blocks
 from monitor.errors import RecordingError
 from monitor.model.training.signal_pool import SignalPool, normalised
 from monitor.simulation.random_vibration import SIMPLE

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from monitor.config.configuration import Evidence
 from monitor.config.sensors import Sensor
 from monitor.core.arrays import Float32
-from monitor.core.rings import Rings
+from monitor.core.samples.rings import Rings
 from monitor.runtime.alarms.capture import MOST_AT_ONCE, EvidenceWriter, join, prune
 from monitor.runtime.alarms.capture_names import NAME, is_of_channel
 from monitor.runtime.alarms.event import Capture

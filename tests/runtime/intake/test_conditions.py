@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from monitor.config.configuration import Config
-from monitor.core.condition_values import ConditionValues
 from monitor.core.messages.decode import Reason
-from monitor.core.rings import Rings
+from monitor.core.samples.condition_values import ConditionValues
+from monitor.core.samples.rings import Rings
 from monitor.runtime.intake.channel import Channel
 from monitor.runtime.intake.conditions import SWEEP_S, Conditions
 from monitor.runtime.intake.ingest import Ingest

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from monitor.config.configuration import Config
-from monitor.core.rings import Rings
+from monitor.core.samples.rings import Rings
 from monitor.runtime.intake.channel import Channel
 from monitor.runtime.intake.ingest import Ingest
 from monitor.runtime.intake.rates import RateWatch

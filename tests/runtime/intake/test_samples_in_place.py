@@ -5,7 +5,7 @@ import json
 import pytest
 
 from monitor.core.messages.decode import Reason
-from monitor.core.rings import Rings
+from monitor.core.samples.rings import Rings
 from monitor.runtime.intake import ingest
 from tests.support.ingest_bench import Bench, Clock, config, message
 

@@ -6,7 +6,7 @@ import pytest
 from monitor.config.configuration import Config
 from monitor.core.arrays import AnyArray
 from monitor.core.messages.decode import Reason
-from monitor.core.rings import Rings
+from monitor.core.samples.rings import Rings
 from monitor.runtime.intake.channel import Channel
 from monitor.runtime.intake.ingest import Ingest
 from tests.support.sparkplug_node import BYTES, FLOAT, FLOAT_ARRAY, STRING, SparkplugNode, metric, payload

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from monitor.core.arrays import Float32, Rows
-from monitor.core.forecaster import CarriedState
+from monitor.core.forecasting.forecaster import CarriedState
 from monitor.runtime.lanes.lane import Lane, LaneShape
 from monitor.runtime.lanes.orders import Batches, Clear, Configure, Order, Stop
 from monitor.runtime.lanes.worker import YOUNG_S, Worker

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from monitor.config.configuration import Config
-from monitor.core.rings import Rings
+from monitor.core.samples.rings import Rings
 from monitor.errors import MonitorError
 from monitor.model.own.samples import Samples
 from monitor.model.own.state import OwnState, Phase, read_state, write_state

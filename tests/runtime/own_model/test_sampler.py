@@ -8,7 +8,7 @@ import pytest
 from monitor.config.configuration import Learning
 from monitor.config.sensors import Sensor
 from monitor.core.arrays import Float32
-from monitor.core.rings import Rings
+from monitor.core.samples.rings import Rings
 from monitor.core.scoring.plausibility import Refusal, code
 from monitor.model.own import samples as files
 from monitor.model.own.samples import MOST_STRETCHES, Samples

@@ -6,12 +6,12 @@ import numpy as np
 from scipy.signal import lfilter
 
 from monitor.core.arrays import Bool, Float32, Floats, Rows
-from monitor.core.forecaster import Engine, make_forecaster
-from monitor.core.gap import ComparedBlocks, GapFigures, GapSums
+from monitor.core.forecasting.forecaster import Engine, make_forecaster
+from monitor.core.forecasting.gap import ComparedBlocks, GapFigures, GapSums
 from monitor.core.learning.fit import calibrate
 from monitor.core.learning.head_fit import Stretch
 from monitor.core.pipeline import Pipeline
-from monitor.core.rings import Rings
+from monitor.core.samples.rings import Rings
 from monitor.core.scoring.calibration.calibration import Calibration
 from monitor.core.scoring.evidence.kinds import Kind
 from monitor.core.scoring.interval.observations import Observations, ObservationSums

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from monitor.core.arrays import Float32, Float64
-from monitor.core.forecaster import CarriedForecaster, Engine
-from monitor.core.gap import ComparedBlocks
+from monitor.core.forecasting.forecaster import CarriedForecaster, Engine
+from monitor.core.forecasting.gap import ComparedBlocks
 from monitor.core.learning.from_intervals import FromIntervals, calibrate_intervals
 from monitor.core.learning.gather import HEAD_BLOCKS, PENDING, Gathered
 from monitor.core.learning.head_fit import Fitted, Stretch, fit_head
 from monitor.core.learning.thinning import every
 from monitor.core.pipeline import Pipeline
-from monitor.core.rings import DueBlocks
+from monitor.core.samples.rings import DueBlocks
 from monitor.model.artefact.artefact import load_artefact
 from monitor.model.engines.engines import load_engine
 from monitor.shipped import shipped

@@ -3,7 +3,7 @@
 import numpy as np
 
 from monitor.core.arrays import Float32, Rows
-from monitor.core.forecaster import CarriedState
+from monitor.core.forecasting.forecaster import CarriedState
 
 
 class NumpyState:

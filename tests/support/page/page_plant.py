@@ -9,7 +9,7 @@ import numpy as np
 
 from monitor.config.configuration import Config
 from monitor.core.arrays import Float32, Rows
-from monitor.core.forecaster import CarriedState, Engine
+from monitor.core.forecasting.forecaster import CarriedState, Engine
 from monitor.core.messages.encode import packed_samples
 from monitor.core.scoring.alarm import State
 from monitor.core.scoring.evidence.kinds import KINDS

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from monitor.core.forecaster import CarriedForecaster
+from monitor.core.forecasting.forecaster import CarriedForecaster
 from monitor.core.pipeline import Pipeline
 from monitor.model.artefact.artefact import load_artefact
 from monitor.model.engines.engines import load_engine

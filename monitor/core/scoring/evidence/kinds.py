@@ -16,7 +16,7 @@ from itertools import pairwise
 import numpy as np
 
 from monitor.core.arrays import Bool, Float32, Floats
-from monitor.core.gap import GapFigures
+from monitor.core.forecasting.gap import GapFigures
 from monitor.core.scoring.interval.bands import SMALLEST, Layout
 from monitor.core.scoring.interval.observations import Observations
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from monitor.core.arrays import Bool, Float32, Int64, Rows
-from monitor.core.gap import ComparedBlocks
+from monitor.core.forecasting.gap import ComparedBlocks
 from monitor.core.scoring.interval.bands import layout
 from monitor.core.scoring.interval.head import SUMMARY_NUMBERS, Head
 

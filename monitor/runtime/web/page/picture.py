@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from monitor.core.arrays import Float32
-from monitor.core.forecaster import Engine, make_forecaster
+from monitor.core.forecasting.forecaster import Engine, make_forecaster
 from monitor.core.recompute import recompute
 from monitor.core.scoring.interval.head import Head
 from monitor.core.spectrum import amplitude_spectrum

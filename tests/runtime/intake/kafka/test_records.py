@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, TopicPartition
 from monitor.config.file import parse_config
 from monitor.config.kafka import Kafka
 from monitor.core.messages.rejection import Reason, Rejected
-from monitor.core.rings import Rings
+from monitor.core.samples.rings import Rings
 from monitor.runtime.intake.ingest import Ingest
 from monitor.runtime.intake.kafka.records import RECORDS_A_TURN, STALL_S, Records
 from monitor.runtime.intake.source import Reached

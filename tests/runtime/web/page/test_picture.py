@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from monitor.core.arrays import Float32
-from monitor.core.forecaster import CarriedForecaster, Forecaster, WindowedForecaster
+from monitor.core.forecasting.forecaster import CarriedForecaster, Forecaster, WindowedForecaster
 from monitor.core.pipeline import Pipeline
-from monitor.core.rings import Rings
+from monitor.core.samples.rings import Rings
 from monitor.runtime.web.page.picture import (
     SPECTRUM_BLOCKS,
     WAVE_SAMPLES,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from monitor.core.arrays import Float32, Float64
-from monitor.core.level import CLIP_LEVELS, SPIKE_BLOCKS, SPIKE_LEVELS, Level, unit_blocks
+from monitor.core.forecasting.level import CLIP_LEVELS, SPIKE_BLOCKS, SPIKE_LEVELS, Level, unit_blocks
 
 BLOCK = 100
 T = 20

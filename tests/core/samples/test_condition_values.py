@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from monitor.core.condition_values import CONDITIONS_IN_ALL, ConditionValues
+from monitor.core.samples.condition_values import CONDITIONS_IN_ALL, ConditionValues
 from monitor.runtime.lanes.shared import SharedMemory
 
 ROWS = np.arange(3)

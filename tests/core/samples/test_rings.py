@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.core.rings import Rings
+from monitor.core.samples.rings import Rings
 
 BLOCK = 4
 

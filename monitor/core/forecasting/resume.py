@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from monitor.core.arrays import Arrays, Bool, Float32, Float64, Int64, Rows
-from monitor.core.forecaster import Forecaster
-from monitor.core.level import Level
+from monitor.core.forecasting.forecaster import Forecaster
+from monitor.core.forecasting.level import Level
 
 PREFIX = "resume."
 """Beginning of the names of a point's arrays."""

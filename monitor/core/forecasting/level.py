@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from monitor.core.arrays import Bool, Float32, Float64, Rows
-from monitor.core.rings import index_of
+from monitor.core.samples.rings import index_of
 
 TIME_CONSTANT_BLOCKS = 100
 """Time constant of the running mean and RMS, in blocks. Lower: the level follows single bursts of a fault and hides

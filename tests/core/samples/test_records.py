@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from monitor.core.arrays import Float32
-from monitor.core.records import LEAST_BLOCKS, PERIOD_S, STALLED_S, Record, Records
-from monitor.core.rings import DueBlocks
+from monitor.core.samples.records import LEAST_BLOCKS, PERIOD_S, STALLED_S, Record, Records
+from monitor.core.samples.rings import DueBlocks
 
 RATE = 1000.0
 BLOCK = 100

@@ -14,7 +14,7 @@ import numpy as np
 
 from monitor.core.arrays import Bool, Float32, Float64, Int64, Rows
 from monitor.core.diagnosis.figures import LEAST_S
-from monitor.core.rings import DueBlocks
+from monitor.core.samples.rings import DueBlocks
 
 PERIOD_S = 20.0
 """Seconds from a record of a channel to its next. Shorter: the figures cost throughput (one record of 25,600 samples

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from monitor.core.arrays import Arrays, Float32
-from monitor.core.forecaster import make_forecaster
+from monitor.core.forecasting.forecaster import make_forecaster
+from monitor.core.forecasting.resume import NOWHERE
 from monitor.core.pipeline import Pipeline
-from monitor.core.resume import NOWHERE
-from monitor.core.rings import Rings
+from monitor.core.samples.rings import Rings
 from monitor.core.scoring.calibration.calibration import Calibration
 from tests.support.channels.healthy import BLOCK, INTERVAL, network_calibration, signal
 from tests.support.networks.numpy_engine import NumpyEngine

@@ -1,0 +1,1 @@
+"""A channel's forecast: its level, the next block, the gap to what came, and points where another process goes on."""
