@@ -113,6 +113,8 @@ def written_suffix(path: Path) -> str | None:
 
 def destination_problems(path: Path) -> list[str]:
     """What prevents that a recording is written to ``path``; to be asked before the work that makes one."""
+    if path.is_dir():
+        return [f"{path}: is a folder; give the name of a file in it"]
     problems = []
     suffix = written_suffix(path)
     if suffix is None:
@@ -123,8 +125,6 @@ def destination_problems(path: Path) -> list[str]:
         problems.append(f"{path}: there is no folder {path.parent}; create it first")
     elif not os.access(path.parent, os.W_OK):
         problems.append(f"{path}: the folder {path.parent} is not writable; give another one")
-    if path.is_dir():
-        problems.append(f"{path}: is a folder; give the name of a file in it")
     return problems
 
 

@@ -10,6 +10,7 @@ import click
 
 from monitor.cli.options.duration import duration as duration_option
 from monitor.cli.options.figure import figure
+from monitor.cli.options.force import force_option, refuse_existing
 from monitor.cli.options.model import model_argument
 from monitor.cli.options.recording import recording_options
 from monitor.cli.warning import warn
@@ -41,7 +42,9 @@ if TYPE_CHECKING:
 @click.option("--false-alarms-per-month", type=click.FloatRange(1e-6, 1e4), default=1.0, show_default=True)
 @click.option("--from", "first", callback=duration_option, help="Leave out so much of each recording's beginning.")
 @click.option("--until", "last", callback=duration_option, help="Leave out what comes after so much of each recording.")
-@click.option("--csv", "csv_file", type=click.Path(path_type=Path), help="Write one row for each interval.")
+@click.option(
+    "--csv", "csv_file", type=click.Path(path_type=Path, dir_okay=False), help="Write one row for each interval."
+)
 @click.option(
     "--plot",
     "plot_file",
@@ -49,6 +52,7 @@ if TYPE_CHECKING:
     callback=figure,
     help="Draw level, gaps, score and alarms.",
 )
+@force_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @recording_options
 def command(
@@ -62,6 +66,7 @@ def command(
     last: float | None,
     csv_file: Path | None,
     plot_file: Path | None,
+    force: bool,
     as_json: bool,
     options: RecordingOptions,
 ) -> None:
@@ -83,6 +88,8 @@ def command(
     from monitor.recording.fit import length_s, require_rate
     from monitor.recording.part import between
 
+    refuse_existing(csv_file, force=force, option="--csv")
+    refuse_existing(plot_file, force=force, option="--plot")
     artefact = load_artefact(model)
     engine = load_engine(artefact, "onnxruntime")
     whole = open_described(recordings, options)

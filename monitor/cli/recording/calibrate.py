@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 @click.command()
 @model_argument
 @click.argument("recordings", nargs=-1, required=True)
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Calibration file to write.")
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="Calibration file to write."
+)
 @click.option(
     "--interval", callback=duration_option, default="1s", show_default=True, help="Time that one score covers."
 )

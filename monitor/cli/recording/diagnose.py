@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from monitor.cli.options.figure import figure
+from monitor.cli.options.force import force_option, refuse_existing
 from monitor.cli.options.model import named_model
 from monitor.cli.options.recording import recording_options
 from monitor.recording.options import RecordingOptions
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     callback=figure,
     help="Draw the envelope spectrum with the lines of the bearings.",
 )
+@force_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @recording_options
 def command(
@@ -71,6 +73,7 @@ def command(
     model: Path,
     baseline: tuple[str, ...],
     plot_file: Path | None,
+    force: bool,
     as_json: bool,
     options: RecordingOptions,
 ) -> None:
@@ -86,6 +89,7 @@ def command(
     from monitor.errors import ConfigurationError
     from monitor.offline.diagnosis import SPEED, diagnose
 
+    refuse_existing(plot_file, force=force, option="--plot")
     known = tuple(parsed_bearing(text) for text in bearings)
     if len({bearing.name for bearing in known}) < len(known):
         raise ConfigurationError("--bearing: two bearings have the same name; write NAME: GEOMETRY")

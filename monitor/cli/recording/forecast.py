@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from monitor.cli.options.figure import figure
+from monitor.cli.options.force import force_option, refuse_existing
 from monitor.cli.options.model import model_argument
 from monitor.cli.options.recording import recording_options
 from monitor.recording.options import RecordingOptions
@@ -39,6 +40,7 @@ POSITION_BLOCKS = 5000
 )
 @click.option("--engine", type=click.Choice(["auto", "onnxruntime", "tensorflow", "jax"]), default="onnxruntime")
 @click.option("--any-rate", is_flag=True, help="Accept a sampling rate that the model was not trained on.")
+@force_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @recording_options
 def command(
@@ -51,6 +53,7 @@ def command(
     plot_positions: Path | None,
     engine: Any,
     any_rate: bool,
+    force: bool,
     as_json: bool,
     options: RecordingOptions,
 ) -> None:
@@ -67,6 +70,8 @@ def command(
     from monitor.model.training.report import compare
     from monitor.recording.source import open_recording
 
+    refuse_existing(plot, force=force, option="--plot")
+    refuse_existing(plot_positions, force=force, option="--plot-positions")
     artefact = load_artefact(model)
     source = open_recording(recording, options)
     if not any_rate:

@@ -224,7 +224,7 @@ def test_a_broker_that_restarts_costs_the_samples_of_that_time(tmp_path: Path, c
 
 def test_everything_is_checked_before_anything_is_recorded(tmp_path: Path) -> None:
     config = configuration(tmp_path, 9)
-    (tmp_path / "there.npz").touch()
+    (tmp_path / "there.npz").write_bytes(b"precious")
     few = ("--duration", "1s")
     whole = (*few, "--topic", "a/b", "--sampling-rate-hz", "1000", "--unit", "g")
     assert "--config FILE, or --topic TOPIC" in refused(*few, "--out", tmp_path / "a.npz")
