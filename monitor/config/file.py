@@ -75,6 +75,9 @@ class _Loader(yaml.SafeLoader):
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     seen: set[Any] = set()
     for key_node, _ in node.value:
+        if key_node.tag == "tag:yaml.org,2002:merge":
+            problem = "the merge key '<<' is not supported; write the keys out"
+            raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
         key = loader.construct_object(key_node, deep=True)
         if not isinstance(key, (str, int, float, bool)):
             raise yaml.constructor.ConstructorError(None, None, "a key must be plain text", key_node.start_mark)
@@ -119,7 +122,8 @@ def parse_config(text: str, path: Path) -> Config:
     if document is None:
         document = {}
     if not isinstance(document, dict):
-        raise ConfigurationError(f"{path}: expected sections such as 'mqtt:' and 'sensors:', found a bare value")
+        found = "a list" if isinstance(document, list) else "a bare value"
+        raise ConfigurationError(f"{path}: expected sections such as 'mqtt:' and 'sensors:', found {found}")
     try:
         return Config.model_validate(document, context={"folder": path.parent})
     except ValidationError as error:
@@ -169,9 +173,26 @@ def _lines(details: ErrorDetails) -> list[str]:
     if kind == "value_error":
         text = str(details["ctx"]["error"])
         return [f"{where}: {line}" if where else line for line in text.splitlines()]
-    found = "" if isinstance(details["input"], (dict, list, tuple)) else f" (found {details['input']!r:.60})"
-    message = details["msg"]
-    return [f"{where}: {message[0].lower()}{message[1:]}{found}"]
+    if kind == "model_type":
+        message = f"expected keys under it, such as {', '.join(_known_keys(details['loc'])[:3])}"
+    else:
+        message = SHAPES.get(kind) or f"{details['msg'][0].lower()}{details['msg'][1:]}"
+    return [f"{where}: {message} (found {_spoken(details['input'])})"]
+
+
+SHAPES = {
+    "dict_type": "expected names under it, each with a value",
+    "tuple_type": "expected a list: [ONE, ANOTHER], or lines that begin with '- '",
+    "path_type": "expected a path",
+}
+"""What to write where pydantic names a type of Python."""
+
+
+def _spoken(value: Any) -> str:
+    """What was found in the place of something else."""
+    if value is None:
+        return "nothing"
+    return "keys" if isinstance(value, dict) else "a list" if isinstance(value, list) else f"{value!r:.60}"
 
 
 def _key_path(location: tuple[int | str, ...]) -> str:

@@ -52,6 +52,21 @@ def sensor(**changes: str) -> str:
         ("sensors: []", "sensors: name at least one sensor"),
         (SENSOR + "mqqt: {}", "mqqt: unknown key; did you mean 'mqtt'?"),
         (
+            SENSOR + "mqtt: mqtt://broker",
+            "mqtt: expected keys under it, such as url, version, client_id (found 'mqtt://broker')",
+        ),
+        (
+            SENSOR + "learning:",
+            "learning: expected keys under it, such as enabled, duration, minimum (found nothing)",
+        ),
+        (SENSOR + "state_dir: [a]", "state_dir: expected a path (found a list)"),
+        (SENSOR + "models: reference", "models: expected names under it, each with a value (found 'reference')"),
+        (
+            "sensors: {topic: a, sampling_rate_hz: 1}",
+            "sensors: expected a list: [ONE, ANOTHER], or lines that begin with '- ' (found keys)",
+        ),
+        (sensor(sampling_rate_hz=""), "sensors[0].sampling_rate_hz: input should be a valid number (found nothing)"),
+        (
             SENSOR + "mqtt: {events_topic: a, baselines_topic: a}",
             "mqtt: baselines_topic and events_topic are the same; one would replace the other",
         ),
@@ -306,10 +321,14 @@ def test_as_json_a_file_that_is_no_yaml_is_one_problem(tmp_path: Path) -> None:
     assert problem.startswith(f"{file}:1:11: ")
 
 
-def test_a_bare_value_is_no_configuration() -> None:
-    assert problems("hello") == [
-        "c.yaml: expected sections such as 'mqtt:' and 'sensors:', found a bare value",
-    ]
+@pytest.mark.parametrize(("text", "found"), [("hello", "a bare value"), ("- mqtt: {}", "a list")])
+def test_what_has_no_sections_is_no_configuration(text: str, found: str) -> None:
+    assert problems(text) == [f"c.yaml: expected sections such as 'mqtt:' and 'sensors:', found {found}"]
+
+
+def test_a_merge_key_is_refused_in_words() -> None:
+    text = "sensors:\n  - &one {topic: 'a/{machine}', sampling_rate_hz: 1}\n  - {<<: *one, topic: 'b/{machine}'}\n"
+    assert problems(text) == ["c.yaml:3:6: the merge key '<<' is not supported; write the keys out"]
 
 
 def test_a_missing_file_names_itself(tmp_path: Path) -> None:

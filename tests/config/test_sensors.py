@@ -51,7 +51,7 @@ OWN = "samples and a measured quantity need topics of their own"
         ),
         (load("b/#"), "[0].conditions.load.topic: level '#': use a whole level '+' or '{name}'; '#' is not supported"),
         ("{load: {topic: x}}", "[0].conditions.load.payload: missing"),
-        ("{load: 7}", "[0].conditions.load: input should be a valid dictionary or instance of Condition (found 7)"),
+        ("{load: 7}", "[0].conditions.load: expected keys under it, such as topic, payload, max_age (found 7)"),
         (load(more=", max_ago: 1s"), "[0].conditions.load.max_ago: unknown key; did you mean 'max_age'?"),
         (
             load(payload="{format: number, kye: 1}"),

@@ -325,7 +325,7 @@ def test_times_count_from_the_recordings_start_wherever_it_is_cut(
     assert [float(line["start_s"]) for line in rows(table)] == pytest.approx(
         [start + BURST_SCORED_FROM_S for start in late]
     )
-    output("backtest", MODEL, machine.faulty, "--csv", table, "--from", "6s")
+    output("backtest", MODEL, machine.faulty, "--csv", table, "--from", "6s", "--force")
     assert float(rows(table)[0]["start_s"]) == pytest.approx(6.0 + WARMUP_S)
     error = refusal("backtest", MODEL, machine.faulty, "--from", "1h")
     assert str(error) == "faulty.npz: there is no block between --from and --until; it is 10 s long"
