@@ -259,7 +259,7 @@ class Daemon:
         self.own.configure(config, lanes)
         away = self.ingest.configure(config, {name: loaded.lane.rings for name, loaded in lanes.items()})
         self._conditions.configure(config, self._condition_values(), self.ingest.channels.values())
-        self._memory.put_back(away, before.label_names)
+        self._memory.put_back(away, before.label_names, config.limits.channels)
         for channel in away:
             self.learning.leave(channel)
         for loaded in lanes.values():

@@ -234,6 +234,9 @@ class HistoryDesk:
             return old
         identities = [identity_of(label_names, channel.labels) for channel in channels]
         places = self._store.places(identities, now_s)
+        without = int((places < 0).sum())
+        if without:
+            self._log.warning("room", f"no history of {without} channels: it has room for {self._store.most}")
         seen_s = np.zeros(len(channels))
         if old is not None:
             before = {id(channel): at for at, channel in enumerate(old.rows.channels)}

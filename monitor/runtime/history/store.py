@@ -61,6 +61,8 @@ class Store:
         most = LEAST_PLACES
         while most < min(channels, MOST_PLACES):
             most *= 2
+        self.most = most
+        """Channels that there is room for."""
         self._lock = threading.RLock()
         self._places = Places(folder, most)
         self._unsaved = False

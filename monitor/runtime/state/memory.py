@@ -111,8 +111,15 @@ class Memory:
         """The saved channels that do not exist in the daemon."""
         return [known for known, _, _ in self._waiting.values()]
 
-    def put_back(self, channels: Iterable[Channel], label_names: tuple[str, ...]) -> None:
-        """Keep channels that a reload removed like channels of an earlier run, but without their arrays."""
+    def put_back(self, channels: Iterable[Channel], label_names: tuple[str, ...], most: int) -> None:
+        """Keep channels that a reload removed like channels of an earlier run, but without their arrays.
+
+        Args:
+            channels: the channels.
+            label_names: names of their labels, as they were.
+            most: limit for the channels in the file from now on.
+        """
+        self._most = most
         for channel in channels:
             if not _was_heard(channel):
                 continue

@@ -229,6 +229,34 @@ def test_a_reload_reads_calibrations_beside_the_event_loop(tmp_path: Path, monke
     assert read_on == [False] * len(names)
 
 
+def test_the_state_of_channels_that_a_larger_limit_lets_in_is_kept(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    state = f"state_dir: {tmp_path / 'state'}\nevidence: {{enabled: false}}\n"
+
+    def write(channels: int) -> None:
+        config.write_text(configuration(free_port(), 0, f"{state}limits: {{channels: {channels}}}\n"))
+
+    async def story() -> None:
+        daemon = Daemon(read_config(config), config)
+        await daemon.start()
+        serving = asyncio.create_task(daemon.serve())
+        names = ("fan", "pump", "mill")
+        if not daemon.ingest.channels:
+            daemon.ingest.deliver("plant/fan/x", np.zeros(100, "<f4").tobytes())
+            write(3)
+            await daemon.reload()
+            for name in names[1:]:
+                daemon.ingest.deliver(f"plant/{name}/x", np.zeros(100, "<f4").tobytes())
+        assert {channel.labels[0] for channel in daemon.ingest.channels.values()} == set(names)
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+        await daemon.close()
+
+    write(1)
+    for _ in range(2):
+        asyncio.run(asyncio.wait_for(story(), 60))
+
+
 def test_an_unforeseen_error_refuses_the_reload_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = tmp_path / "config.yaml"
     config.write_text(configuration(free_port(), 0))

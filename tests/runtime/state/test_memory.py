@@ -214,7 +214,7 @@ def test_a_channel_that_a_reload_took_away_waits_without_its_numbers(tmp_path: P
     run = Run(tmp_path, calibration, most=1)
     channel = run.add()
     channel.last_sample_s, channel.event, channel.samples_received = -5.0, "{}", 7
-    run.memory.put_back([channel], NAMES)
+    run.memory.put_back([channel], NAMES, 1)
     run.channels.clear()
     run.save(final=True)
     back = Run(tmp_path, calibration).add()

@@ -22,8 +22,8 @@ CHANNEL_LIMIT = 10_000
 class Fleet:
     """The present table of channels, and their history."""
 
-    def __init__(self, channel_limit: int) -> None:
-        size = min(channel_limit, CHANNEL_LIMIT)
+    def __init__(self, channel_limit: int = CHANNEL_LIMIT) -> None:
+        """Make a fleet without channels; ``channel_limit``: most channels that it shows."""
         self.generation = 0
         """Number of changes of the list of channels."""
         self.table = EMPTY
@@ -31,11 +31,10 @@ class Fleet:
         """Index of each channel in the table, by its labels."""
         self.beyond_limit = 0
         """Number of channels that are not shown because of the limit."""
-        self._size = size
+        self._limit = channel_limit
         self._places = ChannelRows((), {})
-        self._score: Float32 = np.full((HISTORY_SAMPLES, size), np.nan, np.float32)
-        self._ratio: Float32 = np.full((HISTORY_SAMPLES, size), np.nan, np.float32)
-        self._alarm: Float32 = np.full((HISTORY_SAMPLES, size), np.nan, np.float32)
+        self._score: Float32 = np.zeros((HISTORY_SAMPLES, 0), np.float32)
+        self._ratio, self._alarm = self._score, self._score
         self.samples = 0
         """Number of samples of history taken so far."""
 
@@ -43,9 +42,9 @@ class Fleet:
         """Read the boards and take one sample of history."""
         self._place(view)
         self.table = read_table(view, self._places, ("weights",))
-        at, count = self.samples % HISTORY_SAMPLES, len(self.table.channels)
+        at = self.samples % HISTORY_SAMPLES
         for history, name in ((self._score, "score"), (self._ratio, "gap_ratio"), (self._alarm, "alarm_state")):
-            history[at, :count] = self.table.figures[name]
+            history[at] = self.table.figures[name]
         self.samples += 1
         return self.table
 
@@ -84,19 +83,23 @@ class Fleet:
     def _place(self, view: View) -> None:
         """Update the list of channels; history moves with its channel."""
         everyone = tuple(view.ingest.channels.values())
-        channels = everyone[: self._size]
+        channels = everyone[: self._limit]
         self.beyond_limit = len(everyone) - len(channels)
         if self._places.hold(channels, view.lanes):
             return
         old_places = {id(channel): place for place, channel in enumerate(self._places.channels)}
         came_from = np.array([old_places.get(id(channel), -1) for channel in channels], np.intp)
-        new = came_from < 0
-        count = len(channels)
-        for history in (self._score, self._ratio, self._alarm):
-            moved = history[:, came_from]
-            moved[:, new] = np.nan
-            history[:, count:] = np.nan
-            history[:, :count] = moved
+        self._score, self._ratio, self._alarm = (
+            _moved(history, came_from) for history in (self._score, self._ratio, self._alarm)
+        )
         self._places = ChannelRows(channels, view.lanes)
         self.generation += 1
         self.places = {channel.labels: place for place, channel in enumerate(channels)}
+
+
+def _moved(history: Float32, came_from: Rows) -> Float32:
+    """The history of channels, each from its column in ``history``; below 0: the channel is new."""
+    moved: Float32 = np.full((len(history), came_from.size), np.nan, np.float32)
+    known = came_from >= 0
+    moved[:, known] = history[:, came_from[known]]
+    return moved

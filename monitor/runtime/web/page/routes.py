@@ -19,7 +19,7 @@ from monitor.runtime.web.page.fleet import Fleet
 from monitor.runtime.web.page.shapes import Channels
 from monitor.runtime.web.page.stream import Streams, compact
 from monitor.runtime.web.page.watch import PERIOD_S, WORK_SHARE, Watches
-from monitor.runtime.web.view import Service
+from monitor.runtime.web.view import Service, View
 
 SAMPLE_PERIOD_S = 1.0
 """Time between two samples of history, and between two messages about the fleet."""
@@ -44,11 +44,12 @@ class Page:
         """Make a page; ``errors`` counts unexpected errors of its tasks."""
         self.service = service
         self._errors = errors
-        self.fleet = Fleet(service.config.limits.channels)
+        self.fleet = Fleet()
         self.messages = FleetMessages(self.fleet)
         self.streams = Streams()
         self.watches = Watches(self.fleet, errors)
         self._channels = MadeOnce(self._channels_body)
+        self._config = service.config
         self.sample_period_s = SAMPLE_PERIOD_S
         """Time between two samples of history."""
 
@@ -71,16 +72,28 @@ class Page:
         due_s = loop.time()
         while True:
             with self._errors.contained(Where.TASK, "page history"):
-                view = self.service.view()
-                self.fleet.sample(view)
-                self.messages.publish(view, self.service)
+                self._take(self.service.view())
             # A late sample is not made up for: history has at most one sample a second.
             due_s = max(due_s + self.sample_period_s, loop.time())
             await asyncio.sleep(due_s - loop.time())
 
+    def _take(self, view: View) -> None:
+        """Take a sample of the fleet, and send what changed."""
+        self._config = self.service.config
+        self.fleet.sample(view)
+        self.messages.publish(view, self.service)
+
+    def _look(self) -> View:
+        """The service now; if it was reloaded, channels and labels are others than in the last sample."""
+        view = self.service.view()
+        if self._config is not self.service.config:
+            self._take(view)
+        return view
+
     async def _draw(self) -> None:
         while True:
             await self.watches.wait_for_viewers()
+            self._look()
             spent_s = await self.watches.round()
             await asyncio.sleep(max(PERIOD_S - spent_s, spent_s * (1 / WORK_SHARE - 1)))
 
@@ -89,15 +102,16 @@ class Page:
         return web.Response(body=self._channels.get(), content_type="application/json", headers=HEADERS)
 
     def _channels_body(self) -> bytes:
-        return compact(channels_document(self.fleet, self.service.view(), self.service))
+        return compact(channels_document(self.fleet, self._look(), self.service))
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
         """The fleet as server-sent events."""
+        self._look()
         return await self.streams.serve(request, self.messages.follow, HEADERS)
 
     async def channel_stream(self, request: web.Request) -> web.StreamResponse:
         """One channel, named by its labels in the query, as server-sent events."""
-        view = self.service.view()
+        view = self._look()
         labels = tuple(request.query.get(name, "") for name in view.label_names)
         place = self.fleet.places.get(labels)
         if place is None:

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from monitor.bench.alone import bench_calibration
 from monitor.runtime.web.metrics.exposition import MetricsPage
@@ -45,12 +46,26 @@ def test_a_sparkline_holds_the_largest_of_each_step() -> None:
     plant = Plant(channels=2)
     fleet = Fleet(2)
     plant.send("a", plant.noise(2 * RATE_HZ))
-    assert fleet.sparklines(4, 3, 1).shape == (1, 0)
+    assert fleet.sparklines(4, 3, 0).shape == (0, 0)
     for second in range(20):
         plant.lane.board.gap_ratio[:] = second
         fleet.sample(plant.view())
     # Steps begin at multiples of three: 9 to 11, 12 to 14, 15 to 17, 18 to 19.
     assert fleet.sparklines(4, 3, 1).tolist() == [[11, 14, 17, 19]]
+
+
+def test_what_a_larger_limit_lets_in_is_shown() -> None:
+    plant = Plant(channels=3)
+    fleet = Fleet()
+    plant.send("a", plant.noise(2 * RATE_HZ))
+    fleet.sample(plant.view())
+    ratio = float(fleet.history(0)["gap_ratio"][-1])
+    for machine in ("b", "c"):
+        plant.send(machine, plant.noise(2 * RATE_HZ))
+    fleet.sample(plant.view())
+    assert (len(fleet.table.channels), fleet.beyond_limit) == (3, 0)
+    assert fleet.history(0)["gap_ratio"].tolist() == [pytest.approx(ratio)] * 2
+    assert np.isnan(fleet.history(2)["gap_ratio"]).tolist() == [True, False]
 
 
 def test_more_channels_than_the_page_holds_are_counted() -> None:

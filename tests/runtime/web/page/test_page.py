@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web as aioweb
 from aiohttp.test_utils import BaseTestServer, TestServer
 
-from monitor.config.configuration import Http
+from monitor.config.configuration import Config, Http
 from monitor.core.learning.sensitivity import stated
 from monitor.core.scoring.plausibility import Refusal, code
 from monitor.quantities import spoken_duration
@@ -219,6 +219,38 @@ def test_the_fleet_stream_tells_what_changed() -> None:
             tick(page)
             kind, rows = await next_event(answer)
             assert (kind, rows["places"], rows["sample"]) == ("rows", [0, 1, 2], page.fleet.samples)
+
+    told(plant, story)
+
+
+def test_after_a_reload_no_answer_is_made_of_the_channels_before() -> None:
+    plant = Plant()
+    plant.send("fan", plant.noise(1600))
+
+    def reload() -> None:
+        """The sensor gets a measured quantity, and another one gets a label that it lacks; there is more room."""
+        sensor = plant.config.sensors[0].model_dump(mode="json", exclude_unset=True)
+        speed = {"topic": "plant/{machine}/speed", "payload": {"format": "number"}, "max_age": "30s"}
+        other = {**sensor, "topic": "hall/{hall}/{machine}/{axis}"}
+        plant.config = Config.model_validate(
+            {"sensors": [{**sensor, "conditions": {"speed_rpm": speed}}, other], "limits": {"channels": 16}}
+        )
+        plant.ingest.configure(plant.config, {"default": plant.lane.rings})
+        channels = plant.ingest.channels.values()
+        plant.conditions.configure(plant.config, {"default": plant.lane.conditions}, channels)
+
+    async def story(server: BaseTestServer, client: aiohttp.ClientSession, page: Page) -> None:
+        tick(page)
+        reload()
+        async with client.get(server.make_url("/api/v1/channels")) as answer:
+            assert answer.status == 200
+            (channel,) = (await answer.json())["channels"]
+        assert channel["labels"] == {"machine": "fan", "sensor": "de", "hall": "", "axis": "x"}
+        assert channel["conditions"] == {"speed_rpm": {"value": None, "stale": False}}
+        reload()
+        plant.ingest.forget(plant.ingest.channels["fan", "de", "", "x"])
+        async with client.get(server.make_url("/api/v1/stream")) as answer:
+            assert (await next_event(answer))[1]["names"] == []
 
     told(plant, story)
 
