@@ -1,1 +1,4 @@
-"""The pure core: arrays in, arrays out; no sockets, clocks, files, threads, logging or TensorFlow."""
+"""The pure core: arrays in, arrays out; no sockets, clocks, files, threads, logging or TensorFlow.
+
+``pipeline`` joins the folders: from blocks of samples to scored intervals.
+"""

@@ -1,1 +1,1 @@
-"""Recordings through the pipeline of the daemon: backtest and calibration."""
+"""Recordings through the pipeline of the daemon: backtest, calibration and diagnosis."""

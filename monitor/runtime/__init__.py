@@ -1,1 +1,4 @@
-"""The daemon around the core: MQTT, metrics, web, state, systemd."""
+"""The daemon around the core, from the broker to metrics and alarms.
+
+``daemon`` wires the folders, ``reload`` prepares another configuration, ``signals`` runs it as a process.
+"""

@@ -1,1 +1,4 @@
-"""From the broker to the rings: sources, messages, channels."""
+"""From the broker to the rings: sources, messages, channels.
+
+``ingest`` is where every message goes.
+"""

@@ -1,1 +1,4 @@
-"""The HTTP server: metrics, health checks, the API, the live page."""
+"""The HTTP server: metrics, health checks, the API, the live page.
+
+``server`` has the routes, ``table`` the figures of all channels, ``view`` what the daemon shows of itself.
+"""
