@@ -5,6 +5,7 @@ the contents of the files that it names.
 """
 
 import re
+from collections.abc import Mapping
 from itertools import combinations, product
 from pathlib import Path
 from typing import Literal, Self
@@ -19,6 +20,9 @@ from monitor.core.messages.decode import SPARKPLUG
 from monitor.core.messages.topics import TopicPattern
 from monitor.core.samples.condition_values import CONDITIONS_IN_ALL
 from monitor.quantities import Bytes, Seconds
+
+MOST_REASONS = 5
+"""Sensors of which it is said why a channel is none of theirs; all of a plant's would fill the screen."""
 
 HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,252}[A-Za-z0-9])?")
 """A DNS name without port."""
@@ -281,6 +285,14 @@ class Config(Section):
         """The labels of all channels: every sensor's names in order of appearance."""
         names = dict.fromkeys(name for sensor in self.sensors for name in sensor.label_names if name != "axis")
         return (*names, "axis")
+
+    def why_no_channel(self, labels: Mapping[str, str]) -> str | None:
+        """The reason why no sensor has a channel with these labels, which a person gave; None if one has."""
+        found = [sensor.why_no_channel(labels) for sensor in self.sensors]
+        if not all(found):
+            return None
+        reasons = [f"sensors[{i}]: {why}" for i, why in enumerate(found[:MOST_REASONS])]
+        return "no sensor of the configuration has a channel with these labels: " + "; ".join(reasons)
 
     @property
     def condition_names(self) -> tuple[str, ...]:

@@ -204,6 +204,13 @@ class Sensor(Section):
         names = (*TopicPattern.parse(self.topic).names, *self.labels)
         return names if "axis" in names else (*names, "axis")
 
+    def why_no_channel(self, labels: Mapping[str, str]) -> str | None:
+        """The reason why labels are not exactly those of a channel of this sensor; None if they are."""
+        missing = [name for name in self.labels if name not in labels]
+        if missing:
+            return f"the label '{missing[0]}' is missing; name {', '.join(self.label_names)}"
+        return no_channel_has(labels, self.topic, self.labels, self.axes)
+
     def calibration_of(self, labels: Mapping[str, str]) -> str | None:
         """The calibration file of the channel with these labels, as in the configuration; None if none is named."""
         name = self.calibration

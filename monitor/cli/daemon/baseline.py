@@ -65,30 +65,22 @@ def on_baselines(command: Command) -> Callable[..., Any]:
         **others: Any,
     ) -> Any:
         from monitor.cli.daemon.baseline_access import Folder, Remote
+        from monitor.errors import ConfigurationError
 
-        folder = _state_dir(url, state_dir, config_file)
+        if sum(given is not None for given in (url, state_dir, config_file)) > 1:
+            raise ConfigurationError(
+                "give one of --url, --state-dir and --config: the daemon, or the folder without one"
+            )
         access: Access
-        if folder is not None:
-            access = Folder(folder)
+        if config_file is not None:
+            access = Folder.of_config(config_file)
+        elif state_dir is not None:
+            access = Folder(state_dir)
         else:
             access = Remote(url or DEFAULT_URL, user, password_file, token_file, ca_file)
         return command(*args, access=access, **others)
 
     return with_options(*WHERE)(with_access)
-
-
-def _state_dir(url: str | None, state_dir: Path | None, config_file: Path | None) -> Path | None:
-    from monitor.config.file import read_config, with_own_place
-    from monitor.errors import ConfigurationError
-
-    if sum(given is not None for given in (url, state_dir, config_file)) > 1:
-        raise ConfigurationError("give one of --url, --state-dir and --config: the daemon, or the folder without one")
-    if config_file is None:
-        return state_dir
-    found = with_own_place(read_config(config_file), config_file).state_dir
-    if found is None:
-        raise ConfigurationError(f"{config_file}: names no state_dir, so there are no baselines; or use --url")
-    return found
 
 
 @click.group()

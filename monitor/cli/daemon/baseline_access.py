@@ -15,9 +15,11 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from glob import escape
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 from urllib.parse import urlencode, urlsplit
 
+from monitor.config.configuration import Config
+from monitor.config.file import read_config, with_own_place
 from monitor.errors import ConfigurationError, MonitorError
 from monitor.model.calibration_file import load_calibrations
 from monitor.runtime.baselines.changes import Action, Wish, change_all, chosen
@@ -54,11 +56,24 @@ class Access(Protocol):
 class Folder:
     """A state directory."""
 
-    def __init__(self, state_dir: Path) -> None:
+    def __init__(self, state_dir: Path, config: Config | None = None) -> None:
         if not state_dir.is_dir():
             raise ConfigurationError(f"state directory {state_dir}: there is no such folder")
         self._state_dir = state_dir
         self._store = Store(state_dir, time.time)
+        self._config = config
+
+    @classmethod
+    def of_config(cls, file: Path) -> Self:
+        """The state directory of a configuration.
+
+        Raises:
+            ConfigurationError: the configuration cannot be used, or names no folder that is there.
+        """
+        config = with_own_place(read_config(file), file)
+        if config.state_dir is None:
+            raise ConfigurationError(f"{file}: names no state_dir, so there are no baselines; or use --url")
+        return cls(config.state_dir, config)
 
     def channels(self, patterns: tuple[str, ...], *, everything: bool) -> list[dict[str, Any]]:
         """See :class:`Access`."""
@@ -80,8 +95,15 @@ class Folder:
     @contextlib.contextmanager
     def importing(self, asked: Asked) -> Iterator[Bring]:
         """See :class:`Access`."""
+
+        def checked(labels: dict[str, str], file: Path, history: History | None) -> None:
+            # With a history the labels were those of a channel; without, a person wrote them.
+            if history is None and self._config is not None and (problem := self._config.why_no_channel(labels)):
+                raise ConfigurationError(f"import: {problem}")
+            bring(store, labels, file, asked, history)
+
         with self.changing() as store:
-            yield lambda labels, file, history: bring(store, labels, file, asked, history)
+            yield checked
 
     @contextlib.contextmanager
     def changing(self) -> Iterator[Store]:

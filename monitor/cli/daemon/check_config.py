@@ -20,7 +20,7 @@ def command(file: Path | None, schema: bool, as_json: bool) -> None:
 
     Example: vibration-monitor check-config config/example.yaml
     """
-    from monitor.config.file import read_config
+    from monitor.config.file import read_config, with_own_place
     from monitor.errors import ConfigurationError
     from monitor.runtime.checks.learned_before import lost_baselines
     from monitor.runtime.checks.preflight import preflight
@@ -35,7 +35,7 @@ def command(file: Path | None, schema: bool, as_json: bool) -> None:
         raise click.UsageError("Missing argument 'FILE'.")
     try:
         config = read_config(file)
-        preflight(config, file)
+        preflight(with_own_place(config, file), file)
     except ConfigurationError as error:
         if not as_json:
             raise

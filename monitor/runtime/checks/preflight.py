@@ -1,32 +1,30 @@
-"""Checks before a start that the files which a configuration names exist, and reports all problems at once.
+"""Checks before a start that the files which a configuration names can be used, and reports all problems at once.
 
 Does not handle: the contents of models and calibrations, which their loaders check.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
 
 from monitor.config.configuration import Config
 from monitor.config.file import resolve, resolve_model
 from monitor.errors import ConfigurationError
+from monitor.runtime.credentials.certificates import broker_context, server_context
 from monitor.runtime.credentials.secret import read_secret
 from monitor.runtime.intake.kafka.client import check_settings
 from monitor.shipped import shipped_models
 
 
 def preflight(config: Config, config_file: Path) -> None:
-    """Check the files that a configuration names.
+    """Check the files that a configuration names, and its ``state_dir``, which :func:`with_own_place` has found.
 
     Raises:
         ConfigurationError: with all problems, one a line.
     """
-    problems = list(chain(_models(config, config_file), _certificates(config), _secrets(config)))
-    if config.kafka is not None and not problems:
-        try:
-            check_settings(config.kafka)
-        except ConfigurationError as error:
-            problems.append(str(error))
+    problems = list(chain(_models(config, config_file), _state_dir(config), _certificates(config), _secrets(config)))
+    if not problems:
+        problems += _unusable(config)
     if config.mqtt.homeassistant.enabled and config.mqtt.events_topic is None:
         problems.append("mqtt.homeassistant: shows alarm events, which have no topic; set mqtt.events_topic")
     if problems:
@@ -47,6 +45,26 @@ def _models(config: Config, config_file: Path) -> Iterator[str]:
             file = resolve(sensor.calibration, config_file)
             if not _is_file(file):
                 yield f"sensors[{i}].calibration: the file {file} does not exist or is not readable"
+
+
+def _state_dir(config: Config) -> Iterator[str]:
+    folder = config.state_dir
+    if folder is not None and _is_file(folder):
+        yield f"state_dir: {folder} is not a folder; name one, which is made if it is not there"
+
+
+def _unusable(config: Config) -> Iterator[str]:
+    """What TLS and the client of the broker refuse, though the files are there."""
+    checks: list[Callable[[], object]] = [lambda: server_context(config.http)]
+    if (kafka := config.kafka) is not None:
+        checks.append(lambda: check_settings(kafka))
+    elif config.mqtt.secure:
+        checks.append(lambda: broker_context(config.mqtt))
+    for check in checks:
+        try:
+            check()
+        except ConfigurationError as error:
+            yield str(error)
 
 
 def _certificates(config: Config) -> Iterator[str]:

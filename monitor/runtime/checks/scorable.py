@@ -5,6 +5,7 @@ channels that nobody expects, which come into being with their first message.
 """
 
 import glob
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -87,6 +88,8 @@ def doubts(config: Config) -> Iterator[str]:
                 f"sensors[{i}].machine: without the speed of the shaft no bearing or gear is named; give speed_rpm, or "
                 f"conditions.{SPEED}"
             )
+    if config.learning.enabled and config.state_dir is None and not os.environ.get("STATE_DIRECTORY"):
+        yield "state_dir: is not given, and learning needs it; name a folder, unless systemd sets it for the service"
     engine = config.inference.engine
     if engine in {"tensorflow", "jax"} and not installed(engine):
         yield missing(engine, f"inference.engine: {engine}")

@@ -6,6 +6,7 @@ read is renamed and logged, and never stops a start.
 """
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import io
@@ -34,6 +35,11 @@ MAX_BYTES = 1 << 28
 """Largest file that is read: the state of 100,000 channels has about 150 MB."""
 
 LOCK_NAME = "lock"
+
+WITHOUT_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}
+"""Errors of a file system that has no locks, and is otherwise used as any other."""
+
+CANNOT_BE_USED = "cannot be used, and until it can nothing is learned, and nothing is kept for the next start"
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +168,7 @@ def load(path: Path) -> Kept:
 def locked(folder: Path | None) -> Iterator[None]:
     """Lock the state directory for this daemon; the kernel releases the lock when the process ends.
 
-    Without a lock (file systems without locks, folders without write permission) the daemon runs and logs a warning.
+    The daemon also runs where the file system has no locks, or the folder cannot be used, and logs a warning.
 
     Raises:
         MonitorError: another daemon holds the lock.
@@ -179,5 +185,6 @@ def locked(folder: Path | None) -> Iterator[None]:
                     f"state_dir {folder} is in use by another daemon; stop it, or give each its own state_dir"
                 ) from None
             except OSError as error:
-                LOG.warning("the state directory is not locked: folder=%s reason=%s", folder, error.strerror or error)
+                what = "is not locked" if error.errno in WITHOUT_LOCKS else CANNOT_BE_USED
+                LOG.warning("the state directory %s: folder=%s reason=%s", what, folder, error.strerror or error)
         yield

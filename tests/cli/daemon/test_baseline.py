@@ -169,6 +169,32 @@ def test_baselines_move_between_machines_as_files(state: Path, tmp_path: Path) -
     )
 
 
+@pytest.mark.parametrize(
+    ("labels", "problem"),
+    [
+        ("machine=fan-1,hall=3", "sensors[0]: the label 'axis' is missing; name machine, axis"),
+        ("machine=fan-1,axes=x,hall=3", "sensors[0]: this sensor has no label 'axes'; it has machine, axis, hall"),
+        ("machine=fan-1,axis=x", "sensors[0]: the label 'hall' is missing; name machine, axis, hall"),
+        ("machine=fan-1,axis=x,hall=4", "sensors[0]: the label 'hall' is '3' for all channels of this sensor"),
+    ],
+)
+def test_a_baseline_is_of_a_channel_that_the_configuration_can_have(
+    state: Path, tmp_path: Path, labels: str, problem: str
+) -> None:
+    config = tmp_path / "config.yaml"
+    sensor = (
+        "{topic: 'plant/{machine}/{axis}', payload: {format: float32}, sampling_rate_hz: 12000, labels: {hall: '3'}}"
+    )
+    config.write_text(f"sensors: [{sensor}]\nstate_dir: {state}\n")
+    command = ("baseline", "import", tmp_path / "pump.npz", "--config", config, *WHO, "--labels")
+    before = output("baseline", "list", "--state-dir", state)
+    error = refusal(*command, labels)
+    assert error.exit_code == 2
+    assert str(error) == f"import: no sensor of the configuration has a channel with these labels: {problem}"
+    assert output("baseline", "list", "--state-dir", state) == before
+    assert output(*command, "machine=fan-1,axis=x,hall=3") == "fan-1/x/3: done\n"
+
+
 def test_a_daemon_that_does_not_answer_is_named(tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     error = refusal("baseline", "list", "--url", url)

@@ -11,7 +11,7 @@ from monitor.model.artefact.artefact import load_artefact
 from monitor.runtime.baselines.history import Source
 from monitor.runtime.baselines.store import Store
 from monitor.shipped import shipped
-from tests.support.commands import document, invoke, output
+from tests.support.commands import document, invoke, output, refusal
 
 SENSOR = "topic: 'plant/{{machine}}/{{axis}}', payload: {{format: float32}}, sampling_rate_hz: {rate}"
 
@@ -126,3 +126,38 @@ def test_baselines_that_another_model_has_learned_are_told(
         assert "1 of 2 learned" in document("check-config", file)["warnings"][0]
     next((tmp_path / "state" / "baselines").glob("*fan-1*.npz")).write_bytes(b"of a later format")
     assert "2 of 2 learned" in document("check-config", file)["warnings"][0]
+
+
+LEARNS = f"sensors: [{{{SENSOR.format(rate=12000)}, unit: g}}]\nlearning: {{enabled: true}}\n"
+
+
+@pytest.mark.parametrize(
+    ("more", "problem"),
+    [
+        ("mqtt: {url: 'mqtts://broker', tls: {ca_file: no.pem}}\nstate_dir: state\n", "mqtt.tls.ca_file: cannot load"),
+        ("http: {cert_file: no.pem, key_file: no.pem}\nstate_dir: state\n", "http.cert_file: cannot load"),
+        ("state_dir: no.pem\n", "state_dir: {folder}/no.pem is not a folder; name one, which is made"),
+    ],
+)
+def test_it_refuses_what_the_daemon_would_not_start_with(tmp_path: Path, more: str, problem: str) -> None:
+    (tmp_path / "no.pem").write_text("nothing of the kind")
+    file = tmp_path / "config.yaml"
+    file.write_text(LEARNS + more)
+    for command in (("check-config", file), ("run", "--config", file)):
+        error = refusal(*command)
+        assert error.exit_code == 2
+        first, second = str(error).splitlines()
+        assert first == f"{file}: 1 problem"
+        assert second.startswith("  " + problem.format(folder=tmp_path))
+
+
+def test_learning_without_a_state_directory_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    file = tmp_path / "config.yaml"
+    file.write_text(LEARNS)
+    assert document("check-config", file)["warnings"] == [
+        "state_dir: is not given, and learning needs it; name a folder, unless systemd sets it for the service"
+    ]
+    assert "learning.enabled: needs a state_dir" in str(refusal("run", "--config", file))
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    assert document("check-config", file)["warnings"] == []

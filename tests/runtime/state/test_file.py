@@ -1,5 +1,7 @@
 """The state file: what is written is read, what is damaged is set aside, and a kill leaves the old file or the new."""
 
+import errno
+import fcntl
 import random
 import signal
 import subprocess
@@ -111,8 +113,20 @@ def test_a_state_directory_has_one_owner(tmp_path: Path) -> None:
         pass
 
 
-def test_a_folder_that_cannot_be_locked_is_used_without(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_folder_that_cannot_be_used_is_no_end(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "file").write_text("in the way")
     with locked(tmp_path / "file"):
         pass
-    assert "the state directory is not locked" in caplog.text
+    assert "the state directory cannot be used, and until it can nothing is learned" in caplog.text
+
+
+def test_a_folder_without_locks_is_used_without(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(descriptor: int, operation: int) -> None:  # noqa: ARG001 - as flock
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with locked(tmp_path):
+        pass
+    assert f"the state directory is not locked: folder={tmp_path} reason=No locks available" in caplog.text

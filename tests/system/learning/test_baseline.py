@@ -163,6 +163,9 @@ def test_a_running_daemon_takes_a_baseline_from_elsewhere(plant: tuple[RunningDa
     assert [one["what"] for one in found["changes"]] == ["learned", "imported", "imported"]
     press = refusal("baseline", "import", file, "--labels", "machine=press,axis=x", *url, *WHO)
     assert "press/x: the configuration names its calibration" in str(press)
+    half = refusal("baseline", "import", file, "--labels", "machine=pump", *url, *WHO)
+    assert "a channel with these labels: sensors[0]: the label 'axis' is missing; name machine, axis" in str(half)
+    assert output("baseline", "list", "pump*", *url).startswith("pump/x  locked  3")
     file.write_bytes(file.read_bytes()[:-1000])
     error = refusal("baseline", "import", file, "--labels", "machine=pump,axis=x", *url, *WHO)
     assert "is not a calibration, or is damaged" in str(error)

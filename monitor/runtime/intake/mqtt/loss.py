@@ -25,6 +25,10 @@ NOT_WORDS = re.compile(r"^\[[^\]]*\] *| *\(_ssl\.c:\d+\)")
 """Numbers and places in a source file that libraries put around their words."""
 
 
+WITHOUT_REASON = "the connection ended, and the broker gave no reason; was it stopped?"
+"""What is said where MQTT's reason code is only that there was an error: so it is when a broker ends."""
+
+
 def in_words(error: BaseException) -> str:
     """Why a connection failed, as part of a sentence; never empty."""
     cause = _system_error(error)
@@ -39,7 +43,8 @@ def in_words(error: BaseException) -> str:
             return WORDS[errno.ETIMEDOUT]
         case OSError(errno=int(number)):
             return WORDS.get(number, cause.strerror) or type(cause).__name__
-    return NOT_WORDS.sub("", str(error)) or type(error).__name__
+    words = NOT_WORDS.sub("", str(error))
+    return WITHOUT_REASON if words == "Unspecified error" else words or type(error).__name__
 
 
 def _system_error(error: BaseException | None) -> OSError | None:

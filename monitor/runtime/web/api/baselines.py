@@ -83,10 +83,13 @@ class Baselines:
         if (refusal := self._permission.refused(request)) is not None:
             return refusal
         try:
-            outcome = await self._service.baselines.bring(Parcel.model_validate_json(await request.read()))
+            parcel = Parcel.model_validate_json(await request.read())
         except ValidationError as error:
             return text_answer(400, f"import: {why(error)}")
-        return _told(outcome)
+        # With a history the labels were those of a channel; without, a person wrote them.
+        if parcel.history is None and (problem := self._service.config.why_no_channel(parcel.labels)):
+            return text_answer(400, f"import: {problem}")
+        return _told(await self._service.baselines.bring(parcel))
 
 
 def add_baselines(app: web.Application, service: Service, permission: Permission) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import aiomqtt
 import pytest
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.reasoncodes import ReasonCode
 
 from monitor.config.mqtt import Mqtt
 from monitor.runtime.intake.mqtt.connection import MqttSource
@@ -270,6 +272,10 @@ def test_a_flood_leaves_every_turn_of_the_event_loop_short(tmp_path: Path) -> No
         (aiomqtt.MqttCodeError(7), "The connection was lost."),
         (aiomqtt.MqttError("Operation timed out"), "Operation timed out"),
         (aiomqtt.MqttError(), "MqttError"),
+        (
+            aiomqtt.MqttCodeError(ReasonCode(PacketTypes.DISCONNECT, "Unspecified error"), "Unexpected disconnection"),
+            "the connection ended, and the broker gave no reason; was it stopped?",
+        ),
     ],
 )
 def test_a_loss_is_told_in_words(error: Exception, words: str) -> None:
