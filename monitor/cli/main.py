@@ -4,8 +4,11 @@ A subcommand's module is imported only when the subcommand is called, so ``--hel
 TensorFlow.
 """
 
+import errno
 import importlib
+import signal
 import sys
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
@@ -40,6 +43,13 @@ COMMANDS = {
 """
 
 
+INTERRUPTED = 128 + signal.SIGINT
+"""Exit status after Ctrl-C, as shells report it of every command."""
+
+NOT_WRITTEN = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+"""Errors of a full or broken disk, which are no defect of ours wherever they come from."""
+
+
 class LazyGroup(click.Group):
     """A click group that imports a subcommand when it is called."""
 
@@ -55,6 +65,14 @@ class LazyGroup(click.Group):
         module = importlib.import_module(f"monitor.cli.{folder}.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the subcommand; Ctrl-C ends it with the shell's usual status, where it has no end of its own for that."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("\nvibration-monitor: interrupted", err=True)
+            return ctx.exit(INTERRUPTED)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Words that complete an incomplete one: subcommands, without importing them, and options."""
@@ -90,8 +108,8 @@ def main() -> None:
         click.echo(f"vibration-monitor: {missing(library, 'this command')}", err=True)
         sys.exit(ConfigurationError.exit_code)
     except OSError as error:
-        if error.filename is None:
+        if error.filename is None and error.errno not in NOT_WRITTEN:
             raise
-        # A named file that cannot be read or written: the system's message says why.
-        click.echo(f"vibration-monitor: {error.filename}: {error.strerror}", err=True)
+        # A file that cannot be read or written: the system's message says why. Only what is open already has no name.
+        click.echo(f"vibration-monitor: {error.filename or 'the output'}: {error.strerror}", err=True)
         sys.exit(MonitorError.exit_code)

@@ -31,7 +31,8 @@ def manual(root: click.Group) -> Iterator[str]:
         ".SH DESCRIPTION",
         _text(
             "Every command ends with status 0 when it did its work, 2 on a mistake in options or configuration, 3 on a "
-            "model, calibration or recording that cannot be used, and 4 on a failure at run time."
+            "model, calibration or recording that cannot be used, 4 on a failure at run time, and 130 where Ctrl-C "
+            "interrupted it."
         ),
         ".SH COMMANDS",
     )
