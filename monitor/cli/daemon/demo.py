@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import math
+import socket
 import webbrowser
 
 import click
@@ -28,6 +29,7 @@ def command(port: int, duration: float | None, open_page: bool, as_json: bool) -
     from monitor.runtime.log.logs import configure_logging
 
     require("amqtt", "the demo's broker")
+    _require_free(port)
     configure_logging("text", "error")
 
     def on_page(address: str) -> None:
@@ -37,3 +39,22 @@ def command(port: int, duration: float | None, open_page: bool, as_json: bool) -
     length_s = math.inf if duration is None else duration
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(run_demo(port, length_s, Story(), as_json=as_json, on_page=on_page))
+
+
+def _require_free(port: int) -> None:
+    """Require that the page can have its port; asked before the demo learns, which takes longer.
+
+    Raises:
+        MonitorError: it cannot.
+    """
+    from monitor.errors import MonitorError
+
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server: a port that was just left is free
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise MonitorError(
+                f"--port {port}: cannot listen there: {error.strerror}; does another demo or a daemon run? Give "
+                "another port, or 0 for a free one"
+            ) from error
