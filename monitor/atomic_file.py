@@ -4,11 +4,15 @@ The new contents are written to a hidden file in the same folder, synced to disk
 """
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+LEFT_OVER = re.compile(r"\..+\.([0-9]{1,9})\.part.*")
+"""Name of a hidden file, with the number of the process that writes it."""
 
 
 def write_atomically(path: Path, *parts: bytes | memoryview) -> None:
@@ -43,6 +47,19 @@ def replacing(path: Path, suffix: str = "") -> Iterator[Path]:
     _force_to_disk(path.parent)
 
 
+def remove_left_overs(folder: Path) -> None:
+    """Delete what processes that were killed while they wrote have left in a folder and below it.
+
+    Files that a process of this machine may be writing stay, and what cannot be deleted.
+    """
+    with suppress(OSError):
+        for path in folder.rglob(".*.part*"):
+            found = LEFT_OVER.fullmatch(path.name)
+            if found is not None and not _writes(int(found[1])):
+                with suppress(OSError):
+                    path.unlink()
+
+
 def write_folder_atomically(path: Path, contents: Mapping[str, bytes], check: Callable[[Path], object]) -> None:
     """Replace the folder ``path`` by one with only these files; creates its parent if missing.
 
@@ -72,6 +89,19 @@ def write_folder_atomically(path: Path, contents: Mapping[str, bytes], check: Ca
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
     _force_to_disk(path.parent)
+
+
+def _writes(pid: int) -> bool:
+    """Whether a process may be writing; ours, which in a container has the number of the one before, is not yet."""
+    if pid == os.getpid():
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _force_to_disk(path: Path) -> None:

@@ -83,8 +83,6 @@ class EvidenceWriter:
         """Stems of captures that are not complete yet."""
         # One writer at a time: pruning must not meet files that another one replaces.
         self._writing = asyncio.Lock()
-        if folder is not None:
-            _remove_left_overs(folder)
 
     def start(
         self,
@@ -324,12 +322,3 @@ class _Forecasts:
             forecast[:whole] = np.where(made.compared[:, None], made.forecast, np.float32(np.nan)).reshape(-1)
             residual[:whole] = samples[:whole] - forecast[:whole]
         return forecast, residual
-
-
-def _remove_left_overs(folder: Path) -> None:
-    """Delete partial files of a run that was killed; an error is logged and does not stop the start."""
-    try:
-        for left_over in folder.glob(".*.part"):
-            left_over.unlink(missing_ok=True)
-    except OSError as error:
-        LOG.warning("partial evidence files not removed: folder=%s error=%s", folder, error.strerror or error)

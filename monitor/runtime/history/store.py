@@ -56,8 +56,6 @@ class Store:
             OSError: they can be neither read nor written.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        for left_over in folder.glob(".*.part"):
-            left_over.unlink(missing_ok=True)
         most = LEAST_PLACES
         while most < min(channels, MOST_PLACES):
             most *= 2

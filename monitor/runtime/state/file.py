@@ -23,7 +23,7 @@ from typing import Self
 
 import numpy as np
 
-from monitor.atomic_file import write_atomically
+from monitor.atomic_file import remove_left_overs, write_atomically
 from monitor.core.arrays import AnyArray
 from monitor.errors import MonitorError
 
@@ -166,7 +166,9 @@ def load(path: Path) -> Kept:
 
 @contextlib.contextmanager
 def locked(folder: Path | None) -> Iterator[None]:
-    """Lock the state directory for this daemon; the kernel releases the lock when the process ends.
+    """Lock the state directory for this daemon, and clear it of what a killed one left half-written.
+
+    The kernel releases the lock when the process ends.
 
     The daemon also runs where the file system has no locks, or the folder cannot be used, and logs a warning.
 
@@ -187,4 +189,5 @@ def locked(folder: Path | None) -> Iterator[None]:
             except OSError as error:
                 what = "is not locked" if error.errno in WITHOUT_LOCKS else CANNOT_BE_USED
                 LOG.warning("the state directory %s: folder=%s reason=%s", what, folder, error.strerror or error)
+            remove_left_overs(folder)
         yield

@@ -7,7 +7,6 @@ the whole value. So counters then start at 0, a reset that it handles. Does not 
 """
 
 import asyncio
-import contextlib
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -94,7 +93,6 @@ class Memory:
         self._waiting: dict[tuple[str, ...], Place] = {}
         """Channels that are saved but do not exist in the daemon, by their labels."""
         if self._path is not None:
-            _remove_left_overs(self._path)
             kept = load(self._path)
             self.clean = kept.final
             for table in kept.tables:
@@ -291,10 +289,3 @@ def questions(channels: list[Channel], lanes: Mapping[str, Workers], *, together
             chunks = [of_part[at : at + size] for at in range(0, len(of_part), size)]
             found += [(inference, part, chunk) for chunk in chunks or together * [[]]]
     return found
-
-
-def _remove_left_overs(path: Path) -> None:
-    """Delete partial files of a run that was killed; an error does not stop the start."""
-    with contextlib.suppress(OSError):
-        for left_over in path.parent.glob(f".{path.name}.*.part"):
-            left_over.unlink(missing_ok=True)

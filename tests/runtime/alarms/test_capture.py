@@ -352,23 +352,6 @@ def test_where_nothing_came_after_it_the_alarm_is_at_the_end(tmp_path: Path) -> 
     assert (about["alarm_at_sample"], about["samples"]) == (2 * RATE, 2 * RATE)
 
 
-def test_what_a_killed_run_left_half_written_goes(tmp_path: Path) -> None:
-    (tmp_path / ".x.npz.part").write_bytes(b"half")
-    (tmp_path / "x.npz").write_bytes(b"of somebody else")
-    Bench(tmp_path)
-    assert [file.name for file in tmp_path.iterdir()] == ["x.npz"]
-
-
-def test_a_left_over_that_cannot_be_removed_does_not_stop_the_start(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    (tmp_path / ".x.npz.part").mkdir()
-    with caplog.at_level(logging.WARNING):
-        [name] = Bench(tmp_path).keep(capture())
-    assert "partial evidence files not removed: folder=" in caplog.text
-    assert (tmp_path / str(name)).is_file()
-
-
 def test_the_picture_shows_in_detail_what_is_nearest_to_an_alarm_before_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import os
 import random
 import signal
 import subprocess
@@ -130,3 +131,28 @@ def test_a_folder_without_locks_is_used_without(
     with locked(tmp_path):
         pass
     assert f"the state directory is not locked: folder={tmp_path} reason=No locks available" in caplog.text
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from monitor.atomic_file import replacing
+with replacing(Path(sys.argv[1])) as fresh:
+    fresh.write_bytes(b"half")
+    os.kill(os.getpid(), 9)
+"""
+
+
+def test_what_killed_processes_left_half_written_goes_with_the_lock(tmp_path: Path) -> None:
+    folders = [tmp_path, *(tmp_path / name for name in ("baselines", "learning", "diagnosis", "own/default"))]
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "whole").write_bytes(b"whole")
+        subprocess.run([sys.executable, "-c", KILLED, folder / "file.json"], check=False)
+        assert len(list(folder.glob(".file.json.*.part"))) == 1
+    (tmp_path / f".mine.{os.getpid()}.part").write_bytes(b"of an earlier container")
+    others = tmp_path / "own" / "default" / f".own.json.{os.getppid()}.part"
+    others.write_bytes(b"a training writes it")
+    with locked(tmp_path):
+        found = {path.name for path in tmp_path.rglob("*") if path.is_file()}
+    assert found == {"whole", "lock", others.name}
