@@ -135,7 +135,7 @@ class Daemon:
         channels = self.ingest.channels.values
         self.baselines = BaselineDesk(
             self._store,
-            channels,
+            self.ingest.channels,
             lambda: self.config.label_names,
             self._configure_channel,
             self._events.baseline,

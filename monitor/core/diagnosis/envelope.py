@@ -38,10 +38,6 @@ NEIGHBOURS = 40
 FIRST_LINE = 3
 """Lines below this one are not looked at: the window smears the mean into them."""
 
-MOST_SEGMENTS = 8
-"""Segments that one record is cut into. Fewer: lines of slipping parts are sharper than they are. More: cage and
-sidebands are not told apart."""
-
 STRIDES = 60
 """Samples of a segment are a multiple of this, so that any stride up to 6 divides them."""
 

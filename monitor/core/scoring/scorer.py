@@ -71,7 +71,6 @@ class Scorer:
 
     def __init__(self, channels: int, block_samples: int) -> None:
         self.layout = layout(block_samples)
-        self._channels = channels
         self._calibrations: dict[int, Calibration] = {}
         self._of_row: Int64 = np.full(channels, -1, np.int64)
         self._limit: Float32 = np.full(channels, np.nan, np.float32)

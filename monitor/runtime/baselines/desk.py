@@ -7,7 +7,7 @@ calibration file the configuration names cannot be changed here.
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,7 +29,7 @@ class BaselineDesk:
     def __init__(
         self,
         store: Store,
-        channels: Callable[[], Iterable[Channel]],
+        channels: Mapping[tuple[str, ...], Channel],
         label_names: Callable[[], tuple[str, ...]],
         configure: Callable[[Channel], None],
         publish: Callable[[dict[str, str], str], None],
@@ -39,7 +39,7 @@ class BaselineDesk:
 
         Args:
             store: the baselines.
-            channels: returns the present channels.
+            channels: the present channels by their labels; live.
             label_names: returns the names of their labels.
             configure: has a channel use its present baseline.
             publish: sends a channel's latest change as JSON, by its labels.
@@ -57,7 +57,7 @@ class BaselineDesk:
         """The labels of all channels, present or with a baseline, by name; on a thread, a thousand take 6 ms."""
         names = self._label_names()
         found = {history.slug: (history.name, history.labels) for history in self.store.histories}
-        for channel in list(self._channels()):
+        for channel in list(self._channels.values()):
             labels = dict(zip(names, channel.labels, strict=True))
             found[slug_of(labels)] = channel.name, labels
         return dict(found.values())
@@ -67,7 +67,7 @@ class BaselineDesk:
         names = self._label_names()
         found = {
             one.name: one.sensor.calibration_of(dict(zip(names, one.labels, strict=True)))
-            for one in list(self._channels())
+            for one in list(self._channels.values())
             if one.sensor.calibration is not None
         }
         return {name: file for name, file in found.items() if file is not None}
@@ -134,12 +134,11 @@ class BaselineDesk:
             printable(latest.reason),
         )
         names = self._label_names()
-        values = tuple(history.labels.get(name, "") for name in names)  # a dictionary for each channel is too slow
-        present = list(self._channels()) if given(history.labels).keys() <= set(names) else []
-        for channel in present:
-            if channel.labels == values:
-                self._publish(dict(zip(names, values, strict=True)), _event(history))
-                self._configure(channel)
+        values = tuple(history.labels.get(name, "") for name in names)
+        channel = self._channels.get(values) if given(history.labels).keys() <= set(names) else None
+        if channel is not None:
+            self._publish(dict(zip(names, values, strict=True)), _event(history))
+            self._configure(channel)
 
     def tell(self, labels: dict[str, str]) -> None:
         """Send the latest change of a channel's baseline, which learning made and has logged.

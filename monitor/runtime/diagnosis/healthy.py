@@ -69,7 +69,8 @@ class HealthyLooks:
     def apart_due(self, channel: str, at_s: float) -> bool:
         """Whether a known channel is to be looked at once more."""
         about = self._known[channel][1]
-        return bool(about["db"]) and len(about["looked_s"]) < MOST_APART and at_s - about["looked_s"][-1] >= APART_S
+        apart_s = abs(at_s - about["looked_s"][-1])  # the clock may have been set back
+        return bool(about["db"]) and len(about["looked_s"]) < MOST_APART and apart_s >= APART_S
 
     def of(self, channel: str, key: str, shaft_hz: float | None) -> Healthy | None:
         """What is known of a healthy channel whose shaft turns as fast now; None: nothing."""

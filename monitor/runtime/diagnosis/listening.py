@@ -48,7 +48,6 @@ class Listening:
         self._starts: list[int] = []
         self._speeds: list[tuple[int, float]] = []
         self._received = 0
-        self._wanted = 0
 
     @property
     def pause_s(self) -> float:

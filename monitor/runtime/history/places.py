@@ -27,7 +27,6 @@ class Places:
     def __init__(self, folder: Path, most: int) -> None:
         """Read which channel has which place; ``most``: number of places. A file that cannot be read is set aside."""
         self._path = folder / FILE_NAME
-        self._most = most
         self.of: dict[Identity, tuple[int, float]] = {}
         """Place of each channel, and UNIX seconds at which it came."""
         if self._path.exists():

@@ -31,8 +31,6 @@ LEAST_COUNT = 4.0
 """Least number that correlated slots count as, so that a smooth rise, whose residuals are rounding, has an interval.
 Lower: no smooth rise is significant. Higher: random walks are more often."""
 
-CONFIDENCE = 0.95
-
 
 @dataclass(frozen=True, slots=True)
 class Trend:

@@ -111,6 +111,7 @@ class Learner:
         try:
             write_progress(self._folder / PROGRESS, self._before)
         except OSError as error:
+            self._unsaved = True
             self._tell(Unsaved(0, f"{self._folder / PROGRESS}: {error.strerror or error}"))
 
     def _open(self, job: Open) -> None:

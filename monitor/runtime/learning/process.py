@@ -9,8 +9,8 @@ from monitor.runtime.learning.messages import Answer, Feed, Job
 from monitor.runtime.processes import child
 
 MOST_WAITING = 64
-"""Messages to the learner that wait, from which on no more of what is gathered is sent. Fewer: a machine that is busy
-for a minute loses intervals. More: more memory, up to 0.7 MB each at a thousand channels."""
+"""Messages with what was gathered that may wait for the learner. Fewer: a machine that is busy for a minute loses
+intervals. More: more memory, up to 0.7 MB each at a thousand channels."""
 
 
 class LearnerProcess:
@@ -29,6 +29,7 @@ class LearnerProcess:
         folder.mkdir(parents=True, exist_ok=True)
         self._hear = hear
         self._outbox: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._room = threading.Semaphore(MOST_WAITING)
         self._ending = False
         self.process, self._connection = child.start("monitor.runtime.learning.learner", str(folder))
         self._threads = [
@@ -43,8 +44,8 @@ class LearnerProcess:
         return self.process.pid
 
     def send(self, job: Job) -> bool:
-        """Send a job; returns whether it was sent: what is gathered is not, while too much waits."""
-        if isinstance(job, Feed) and self._outbox.qsize() >= MOST_WAITING:
+        """Send a job; returns whether it was sent: what is gathered is not, while too much of it waits."""
+        if isinstance(job, Feed) and not self._room.acquire(blocking=False):
             return False
         self._outbox.put(job)
         return True
@@ -60,6 +61,8 @@ class LearnerProcess:
 
     def _speak(self) -> None:
         while (job := self._outbox.get()) is not None:
+            if isinstance(job, Feed):
+                self._room.release()
             try:
                 self._connection.send(job)
             except OSError:

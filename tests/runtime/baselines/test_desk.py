@@ -1,5 +1,6 @@
 import asyncio
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from monitor.errors import ConfigurationError
 from monitor.runtime.baselines.changes import Action, Wish
 from monitor.runtime.baselines.desk import BaselineDesk
 from monitor.runtime.baselines.history import Source
-from monitor.runtime.baselines.store import Store
+from monitor.runtime.baselines.store import Asked, Store
 from monitor.runtime.intake.channel import Channel
 
 SENSOR = Sensor.model_validate({"topic": "a/{machine}/{axis}", "payload": {"format": "json"}, "sampling_rate_hz": 1000})
@@ -24,16 +25,17 @@ class Plant:
 
     def __init__(self, folder: Path, *, learns: bool) -> None:
         press = SENSOR.model_copy(update={"calibration": "{machine}.npz"})
-        self.channels = [
+        channels = (
             Channel(("", "fan", "x"), "a/fan/x", SENSOR, "default", 0),
             Channel(("", "press", "x"), "a/press/x", press, "default", 1),
-        ]
+        )
+        self.by_labels = {channel.labels: channel for channel in channels}
         self.told: list[tuple[dict[str, str], str]] = []
         self.configured: list[str] = []
         self.store = Store(folder, lambda: 1_700_000_000.0)
         self.desk = BaselineDesk(
             self.store,
-            lambda: self.channels,
+            self.by_labels,
             lambda: NAMES,
             lambda channel: self.configured.append(channel.name),
             lambda labels, text: self.told.append((labels, text)),
@@ -87,7 +89,7 @@ def test_a_channel_has_one_name_whatever_the_order_of_labels_was(tmp_path: Path)
 def test_a_channel_that_is_away_is_changed_too(tmp_path: Path) -> None:
     plant = Plant(tmp_path, learns=False)
     plant.store.learned(FAN, bench_calibration(100, 1000.0), model_sha256="ab" * 32, source=Source())
-    plant.channels.clear()
+    plant.by_labels.clear()
     outcome = asyncio.run(plant.desk.change(Action.ACCEPT, WISH))
     assert list(outcome.changed) == ["fan/x"]
     assert (plant.configured, plant.told) == ([], [])
@@ -109,3 +111,21 @@ def test_what_was_learned_is_told_without_a_second_line_in_the_log(
     assert (event["baseline"], event["provisional"]) == (1, True)
     assert plant.store.changed(FAN) == ("learned", 1_700_000_000.0)
     assert caplog.messages == []
+
+
+def test_what_is_told_of_a_change_takes_no_longer_the_more_channels_there_are(tmp_path: Path) -> None:
+    plant = Plant(tmp_path, learns=True)
+    history = plant.store.ask(FAN, "learn", Asked("anna", "new bearing"))
+
+    def takes_s() -> float:
+        began_s = time.process_time()
+        for _ in range(200):
+            plant.desk.announce(history)
+        return time.process_time() - began_s
+
+    few_s = takes_s()
+    for number in range(20_000):
+        labels = ("", f"fan-{number}", "x")
+        plant.by_labels[labels] = Channel(labels, f"a/fan-{number}/x", SENSOR, "default", number)
+    assert takes_s() < 5 * few_s
+    assert plant.configured == ["fan/x"] * 400

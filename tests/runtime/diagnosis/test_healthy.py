@@ -81,6 +81,15 @@ def test_looks_hours_apart_tell_how_the_lines_of_the_shaft_wander(tmp_path: Path
     assert not looks.apart_due("fan/x", 1e9), "it has been looked at often enough"
 
 
+def test_a_clock_that_was_far_ahead_at_a_look_does_not_end_the_looks(tmp_path: Path) -> None:
+    looks = HealthyLooks(tmp_path / "diagnosis")
+    looks.keep("fan/x", "key", [lines(0.1)], look(3.0), 4e9)  # the clock was not set yet
+    assert looks.apart_due("fan/x", 1.8e9)
+    looks.keep_apart("fan/x", look(3.0), 1.8e9)
+    assert not looks.apart_due("fan/x", 1.8e9 + APART_S - 1)
+    assert looks.apart_due("fan/x", 1.8e9 + APART_S)
+
+
 @pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"lines": [[1]]}', b"\xff\xfe", b'{"channel": "x"}'])
 def test_a_damaged_file_costs_its_channel_only(tmp_path: Path, damage: bytes, caplog: pytest.LogCaptureFixture) -> None:
     kept = HealthyLooks(tmp_path)

@@ -1,6 +1,7 @@
 """The learner as a process: what it keeps, what a kill costs, what it says of files that it cannot use."""
 
 import random
+import signal as signals
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from monitor.core.learning.gather import LEFT_OUT, Gathered
 from monitor.core.learning.head_fit import Fitted, Stretch
 from monitor.core.learning.thinning import PIECE_INTERVALS, every
 from monitor.core.scoring.calibration.conditions import MOST_QUANTITIES
+from monitor.core.scoring.interval.head import SUMMARY_NUMBERS, Head
 from monitor.runtime.learning.kept_file import KeptFile
 from monitor.runtime.learning.learner import Learner
 from monitor.runtime.learning.messages import (
@@ -33,7 +35,7 @@ from monitor.runtime.learning.messages import (
     Unsaved,
 )
 from monitor.runtime.learning.process import LearnerProcess
-from monitor.runtime.learning.progress import bursts_of
+from monitor.runtime.learning.progress import PROGRESS, bursts_of, read_progress
 from tests.support.channels.healthy import signal
 
 BLOCK = 20
@@ -231,3 +233,41 @@ def test_kills_at_twenty_random_moments_tear_nothing(tmp_path: Path) -> None:
     end = KeptFile.open(tmp_path / "fan_x-12345678.learning")
     assert end.following > 500
     assert np.isfinite(end.read().raw).all()
+
+
+def test_progress_that_could_not_be_written_is_written_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = Here(tmp_path)
+    here.ask(opening(), Opened)
+    here.ask(FitHead(1, blocks(), foreseen=True), HeadFitted)
+    here.learner.do(Feed(gathered(0, 50), 0.0))
+    with monkeypatch.context() as full:
+        full.setattr(
+            "monitor.runtime.learning.learner.write_progress",
+            lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")),
+        )
+        here.learner.save(now=True)
+    assert not read_progress(tmp_path / PROGRESS)
+    here.learner.save(now=True)  # nothing has come since
+    assert [one.seen for one in read_progress(tmp_path / PROGRESS).values()] == [50]
+
+
+def test_what_was_gathered_is_not_lost_because_many_channels_are_taken_up(tmp_path: Path) -> None:
+    """As when a person has a hundred channels learn anew, each of which brings the head of its baseline."""
+    heard: list[Answer | None] = []
+    learner = LearnerProcess(tmp_path, heard.append)
+    learner.process.send_signal(signals.SIGSTOP)
+    try:
+        head = np.zeros((2 * BLOCK, SUMMARY_NUMBERS), np.float32)
+        ahead = np.zeros((SUMMARY_NUMBERS, BLOCK), np.float32)
+        fitted = Fitted(Head(np.zeros(BLOCK), np.ones(BLOCK), np.ones(BLOCK), head, ahead, ahead), 0.5, 0.4)
+        for number in range(100):
+            learner.send(Open(number, f"fan_{number}-12345678", "key", (), BLOCK, fitted))
+        assert learner.send(Feed(gathered(0, 50, 99), 0.0))
+        assert sum(learner.send(Feed(gathered(50, 1, 99), 0.0)) for _ in range(200)) < 200, "it is bounded"
+    finally:
+        learner.process.send_signal(signals.SIGCONT)
+        learner.stop(60.0)
+    assert {one.number for one in heard if isinstance(one, Opened)} == set(range(100))
+    assert KeptFile.open(tmp_path / "fan_99-12345678.learning").count >= 50

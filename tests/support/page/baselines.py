@@ -1,6 +1,6 @@
 """A desk for baselines without a daemon around it."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Mapping
 from itertools import count
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from monitor.runtime.intake.channel import Channel
 
 def baseline_desk(
     folder: Path | None = None,
-    channels: Callable[[], Iterable[Channel]] = tuple,
+    channels: Mapping[tuple[str, ...], Channel] | None = None,
     label_names: tuple[str, ...] = (),
     *,
     learns: bool = False,
@@ -20,7 +20,7 @@ def baseline_desk(
     clock = count(1_000)
     return BaselineDesk(
         Store(folder, lambda: float(next(clock))),
-        channels,
+        {} if channels is None else channels,
         lambda: label_names,
         lambda _: None,
         lambda *_: None,

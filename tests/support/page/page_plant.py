@@ -78,7 +78,7 @@ class Plant:
             self.config, {"default": self.lane.rings}, self._on_channel, self.now_s, conditions=self.conditions
         )
         self.worker = Worker(self.lane, self.engine, self.now_s)
-        self.baselines = baseline_desk(state_dir, self.ingest.channels.values, self.config.label_names)
+        self.baselines = baseline_desk(state_dir, self.ingest.channels, self.config.label_names)
         self.history = history_desk(
             state_dir,
             self.ingest.channels.values,

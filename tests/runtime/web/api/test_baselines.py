@@ -70,7 +70,7 @@ def test_with_authentication_whoever_has_it_may(tmp_path: Path, kind: str) -> No
     secret.write_text("s\u00e4cret\n")
     wrong.write_text("guess\n")
     plant = Plant(state_dir=tmp_path / "state")
-    plant.baselines = baseline_desk(tmp_path / "state", plant.ingest.channels.values, plant.config.label_names)
+    plant.baselines = baseline_desk(tmp_path / "state", plant.ingest.channels, plant.config.label_names)
     plant.baselines.store.learned(
         FAN, bench_calibration(100), model_sha256="ab" * 32, source=Source(provisional=True)
     )  # fmt: skip
