@@ -173,8 +173,10 @@ class EvidenceWriter:
         try:
             await self._write(stem, capture, before[1], before[1].size, None)
             await self._sleep(self._settings.after)
-            after = rings.recent(channel.row, round(self._settings.after * capture.sampling_rate_hz))
-            start, samples = join(before, after)
+            start, samples = before
+            if not channel.gone:  # else its row may be another one's by now
+                after = rings.recent(channel.row, round(self._settings.after * capture.sampling_rate_hz))
+                start, samples = join(before, after)
             if await self._write(stem, capture, samples, before[0] + before[1].size - start, forecasts, healthy):
                 self.written += 1
                 LOG.info("evidence written: channel=%s file=%s.npz", capture.channel, stem)

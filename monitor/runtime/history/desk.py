@@ -184,7 +184,7 @@ class HistoryDesk:
         for channel, place in calm:
             # Only the event loop, which writes the rings, may read samples.
             _, samples = lanes[channel.model].rings.recent(channel.row, SAMPLES)
-            if samples.size == SAMPLES:
+            if samples.size == SAMPLES and not channel.gone:
                 taken.append((channel, place, samples))
         if taken:
             await asyncio.to_thread(self._keep_healthy, taken)

@@ -148,6 +148,8 @@ class Channel:
     """How far it is; None: it does not learn."""
     settings: object = None
     """Settings that its row was last configured with, apart from the calibration."""
+    gone: bool = False
+    """Whether it is a channel no more: its row may belong to another one."""
     away: bool = False
     """Whether its sender said that it has ended: it is silent at once, until samples come."""
     heard: bool = True

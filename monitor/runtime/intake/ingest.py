@@ -103,6 +103,7 @@ class Ingest:
         self._keeping = {topic: route for topic, route in self._keeping.items() if topic in topics}
         self.sparkplug.configure(config)
         for channel in gone:
+            channel.gone = True
             self.sparkplug.left(channel)
         for channel in kept:
             channel.sensor = self._matching.match(channel.topic)[0] or channel.sensor
@@ -202,8 +203,7 @@ class Ingest:
 
     def of_rows(self, model: str) -> Mapping[int, Channel]:
         """The present channels of a model's lane, by row."""
-        rows = self._rows.get(model)
-        return {} if rows is None else rows.channels
+        return self._rows[model].channels if model in self._rows else {}
 
     def knows(self, topic: str) -> bool:
         """Whether a topic has channels."""

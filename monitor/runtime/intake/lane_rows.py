@@ -25,5 +25,6 @@ class LaneRows:
 
     def give_back(self, channel: Channel) -> None:
         """Free the row of a channel; it may be given out at once."""
+        channel.gone = True
         del self.channels[channel.row]
         self._free.append(channel.row)

@@ -362,3 +362,21 @@ def test_the_picture_shows_in_detail_what_is_nearest_to_an_alarm_before_it(
     bench.keep(capture())
     detail = np.asarray(drawn[0].axes[1].lines[0].get_xdata(), np.float64)
     np.testing.assert_allclose(detail, 0.1 + np.arange(30) / RATE)
+
+
+def test_a_capture_holds_nothing_of_a_channel_that_gets_the_row_meanwhile(tmp_path: Path) -> None:
+    """As when Kafka gives the partition of a channel in alarm to another daemon, and ours another partition."""
+    bench = Bench(tmp_path)
+
+    async def story() -> str | None:
+        name = bench.start(capture())
+        bench.later = 100.0 * HUM[:RATE]  # another machine's
+        bench.channel.gone = True
+        bench.rings.start_context(ROW, 0)
+        await asyncio.gather(*bench.writer._tasks)
+        return name
+
+    name = asyncio.run(story())
+    assert bench.writer.written == 1
+    with np.load(tmp_path / str(name), allow_pickle=False) as file:
+        np.testing.assert_array_equal(file["acceleration"], HUM[RATE : 3 * RATE])

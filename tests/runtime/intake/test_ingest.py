@@ -220,11 +220,14 @@ def test_the_channel_of_a_row_is_known_as_channels_come_and_go() -> None:
         bench.ingest.deliver(f"plant/{machine}/x", message())
     assert len(bench.ingest.of_rows("default")) == 3
     assert bench.ingest.of_rows("default") == by_looking()
+    fan, pump = bench.channel("fan", "x"), bench.channel("pump", "x")
     bench.ingest.leave(["plant/fan/x"])
     assert bench.ingest.of_rows("default") == by_looking()
+    assert (fan.gone, pump.gone) == (True, False)
     bench.ingest.deliver("plant/lift/x", message())
     assert set(bench.ingest.channels) == {("pump", "x"), ("mill", "x"), ("lift", "x")}
     assert bench.ingest.of_rows("default") == by_looking()
     bench.ingest.configure(config(channels=3, topic="plant/+/{machine}/{axis}"), {"default": bench.rings})
     assert bench.ingest.of_rows("default") == {}
+    assert pump.gone
     assert bench.ingest.of_rows("other") == {}
