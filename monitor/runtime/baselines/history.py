@@ -20,7 +20,8 @@ KEPT_BASELINES = 5
 """Baselines of a channel that are kept. Fewer: a person finds a mistake too late to undo it. More: more disk."""
 
 KEPT_CHANGES = 30
-"""Changes of a channel that are kept, the newest. Fewer: nobody knows why a limit is what it is. More: more disk."""
+"""Changes of a channel that are kept, the newest and the last ``learn``. Fewer: nobody knows why a limit is what it is.
+More: more disk."""
 
 MOST_BYTES = 262_144
 """Largest file of a history; a full one has 20 kB of plain text, and at most 130 kB of any text."""
@@ -229,8 +230,16 @@ class History(_Frozen):
         return self.model_copy(update={"baselines": tuple(together)})
 
     def since(self, change: Change, **values: Any) -> "History":
-        """The history after a change, with some values replaced."""
-        values["changes"] = (*values.get("changes", self.changes), change)[-KEPT_CHANGES:]
+        """The history after a change, with some values replaced.
+
+        When the channel was last to be learned anew stays among the changes: what it has collected belongs to that.
+        """
+        changes = (*values.get("changes", self.changes), change)
+        older, latest = changes[:-KEPT_CHANGES], changes[-KEPT_CHANGES:]
+        anew = [one for one in older if one.what == "learn"]
+        if anew and not any(one.what == "learn" for one in latest):
+            latest = (anew[-1], *latest[1:])
+        values["changes"] = latest
         return History.model_validate(self.model_copy(update=values).model_dump())
 
     def text(self) -> bytes:

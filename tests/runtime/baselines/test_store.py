@@ -15,8 +15,9 @@ from monitor.core.scoring.calibration.calibration import Calibration
 from monitor.errors import ArtefactError, MonitorError
 from monitor.model.calibration_file import ANY_REGIME, save_calibrations
 from monitor.runtime.baselines import store as module
-from monitor.runtime.baselines.history import History, Source, slug_of
+from monitor.runtime.baselines.history import KEPT_CHANGES, History, Source, slug_of
 from monitor.runtime.baselines.store import Asked, Store
+from monitor.runtime.learning.one_channel import asked_at_s
 from tests.support.channels.healthy import healthy_calibration
 
 MODEL = "ab" * 32
@@ -335,3 +336,19 @@ def test_any_labels_have_a_file_name_of_their_own(labels: dict[str, str]) -> Non
 def test_labels_that_cannot_be_written_are_refused() -> None:
     with pytest.raises(ValueError, match="labels"):
         History.model_validate_json(json.dumps({"labels": {"machine": "x" * 301}}))
+
+
+def test_what_a_channel_learned_anew_can_be_extended_however_often(tmp_path: Path, calibration: Calibration) -> None:
+    """What is kept of a channel belongs to the time at which it was last learned anew."""
+    store = opened(tmp_path)
+    since_s = asked_at_s(store.ask(FAN, "learn", ANNA))
+    learn(store, calibration)
+    for _ in range(KEPT_CHANGES):
+        store.ask(FAN, "extend", ANNA)
+        store.learned(FAN, calibration, model_sha256=MODEL, source=Source(), extended=True)
+    for history in (store.history(FAN), opened(tmp_path).history(FAN)):
+        assert history is not None
+        assert asked_at_s(history) == since_s
+        assert len(history.changes) == KEPT_CHANGES
+        assert [one.what for one in history.changes[-2:]] == ["extend", "extended"]
+    assert asked_at_s(store.ask(FAN, "learn", ANNA)) > since_s
