@@ -266,12 +266,12 @@ class Daemon:
             loaded.inference.rebatch(Batches(config.inference.max_batch, config.inference.max_delay))
         for channel in self.ingest.channels.values():
             self._configure_channel(channel)
-            if config.broker != before.broker:
-                self._events.channel(dict(zip(config.label_names, channel.labels, strict=True)))
         absent.bring_back(self.ingest, self._memory, config, time.monotonic())
         for old in gone:
             await asyncio.to_thread(old.inference.stop)
         await self._broker.change(config)
+        if config.broker != before.broker:  # another one may have nothing of the channels yet
+            self._events.renew(self.ingest.channels.values(), config.label_names)
 
     def metrics_page(self) -> bytes:
         """The metrics page in Prometheus' text format."""

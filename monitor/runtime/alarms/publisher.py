@@ -7,12 +7,13 @@ older one is out of date.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from monitor.config.kafka import Kafka
 from monitor.config.mqtt import Mqtt
 from monitor.runtime.alarms.event import AlarmEvent, event_topic
 from monitor.runtime.alarms.home_assistant import discovery
+from monitor.runtime.intake.channel import Channel
 from monitor.runtime.log.internal_errors import InternalErrors, Where
 from monitor.runtime.log.logs import RepeatedLog
 
@@ -95,6 +96,14 @@ class EventPublisher:
         if self.settings.homeassistant.enabled and self.settings.events_topic is not None:
             self._unannounced[tuple(labels.items())] = gone
             self._something.set()
+
+    def renew(self, channels: Iterable[Channel], label_names: tuple[str, ...]) -> None:
+        """Queue the last event and the discovery messages of channels: a broker, or a topic, may have none of them."""
+        for channel in channels:
+            labels = dict(zip(label_names, channel.labels, strict=True))
+            if channel.event:
+                self.state(labels, channel.event)
+            self.channel(labels)
 
     def drop(self, labels: dict[str, str]) -> None:
         """Drop what waits about a channel: another daemon has it, and what it knows is newer."""

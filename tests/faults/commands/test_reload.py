@@ -306,3 +306,33 @@ def test_a_name_too_long_for_a_file_costs_its_own_calibration_only(tmp_path: Pat
         assert daemon.process.poll() is None
         assert "File name too long" in daemon.log.read_text()
         assert daemon.values("vibration_internal_errors_total", where="message") == [0.0]
+
+
+def test_another_broker_or_topic_gets_the_present_alarms(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+
+    def write(topic: str) -> None:
+        mqtt = f"mqtt: {{url: 'mqtt://127.0.0.1:{free_port()}', events_topic: {topic}}}\n"
+        config.write_text(configuration(free_port(), 0, mqtt))
+
+    async def story() -> None:
+        daemon = Daemon(read_config(config), config)
+        await daemon.start()
+        serving = asyncio.create_task(daemon.serve())
+        for name in ("fan", "pump"):
+            daemon.ingest.deliver(f"plant/{name}/x", np.zeros(100, "<f4").tobytes())
+        fan = daemon.ingest.channels["fan", "x"]
+        fan.event = '{"state": "alarm"}'
+        write("later")
+        await daemon.reload()
+        assert list(daemon._events._states.values()) == [fan.event]
+        await daemon.reload()
+        daemon._events._states.clear()
+        await daemon.reload()
+        assert not daemon._events._states, "nothing has changed"
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+        await daemon.close()
+
+    write("first")
+    asyncio.run(asyncio.wait_for(story(), 60))
