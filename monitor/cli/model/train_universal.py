@@ -1,5 +1,6 @@
 """``train --universal``: trains a reference model on random machines, and reports it on machines that it never saw."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,7 +55,7 @@ def train_universal_model(
     from monitor.errors import ConfigurationError
     from monitor.model.training.signal_pool import shortest_record
     from monitor.model.training.universal import LEAST_BUDGET_S
-    from monitor.model.training.universal_recipe import UniversalRecipe
+    from monitor.model.training.universal_recipe import CONTINUED_UNIVERSAL, UniversalRecipe
     from monitor.model.training.universal_run import run_universal
     from monitor.recording.described import open_described, refuse_quantities
 
@@ -70,7 +71,10 @@ def train_universal_model(
             f"train --universal: a budget of {budget_s:g} s is too short to learn anything; give at least "
             f"{LEAST_BUDGET_S:g} s; a useful reference takes an hour or more on two cores"
         )
-    recipe = UniversalRecipe(**{OPTIONS[name]: value for name, value in given.items()})
+    recipe = replace(
+        UniversalRecipe() if start is None else CONTINUED_UNIVERSAL,
+        **{OPTIONS[name]: value for name, value in given.items()},
+    )
     described = []
     if recordings:
         purpose = f"for a sequence of {recipe.blocks} blocks"

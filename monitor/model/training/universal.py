@@ -135,6 +135,8 @@ def train_universal(
         pool = run.pool(recipe.beginning * position.batches)
         upcoming = maker.submit(run.batches, pool, position.batch)
         try:
+            upcoming.result()  # the pool is filled: the speed is that of the training from here on
+            run.start_clock()
             while position.batch < position.batches:
                 batches_of_round = upcoming.result()[: position.batches - position.batch]
                 upcoming = maker.submit(run.batches, pool, position.batch + recipe.together)
@@ -278,6 +280,10 @@ class _Run:
                     f"--learning-rate below {recipe.learning_rate:g}, and delete the checkpoint if there is one"
                 )
             self._since.append((float(loss), float(ratio)))
+
+    def start_clock(self) -> None:
+        """Measure the speed from now on."""
+        self._since_s = time.monotonic()
 
     def progress(self, checked: dict[str, float] | None) -> UniversalProgress:
         """The progress since the last call."""

@@ -22,7 +22,8 @@ from monitor.model.training.universal import (
     _Run,
     train_universal,
 )
-from monitor.model.training.universal_recipe import UniversalRecipe
+from monitor.model.training.training_run import recordings_seen
+from monitor.model.training.universal_recipe import CONTINUED_UNIVERSAL, UniversalRecipe
 from monitor.model.training.universal_run import HeldOutMachines
 from tests.support.commands import document, invoke, output, refusal
 
@@ -148,6 +149,11 @@ def test_the_command_writes_a_model_for_any_rate(tmp_path: Path) -> None:
     assert not out.with_name("universal.checkpoint.npz").exists()
     assert "trained on random machines, for any sampling rate" in output("models", "inspect", out)
     assert json.loads((out / "manifest.json").read_text())["training"]["universal"]["recordings"] == 1
+    # Continuing with it has no beginning with simple machines, and a lower rate.
+    more = document("train", "--universal", "--from", out, "--out", tmp_path / "more", "--batches=1", "--batch=4")
+    assert more["started_from"]["name"] == "universal"
+    assert (more["recipe"]["beginning"], more["recipe"]["learning_rate"]) == (0.0, CONTINUED_UNIVERSAL.learning_rate)
+    assert list(recordings_seen(load_artefact(tmp_path / "more").manifest.training).values()) == ["pump.npz"]
     # A model of one's own continues with it, and has the rate of its recordings.
     own = document(
         "train", tmp_path / "pump.npz", "--from", out, "--out", tmp_path / "own", "--epochs=1", "--windows=64"
