@@ -378,19 +378,18 @@ class Daemon:
         loaded = self._lanes[channel.model]
         labels = dict(zip(self.config.label_names, channel.labels, strict=True))
         calibration = self._calibrations.of(channel.sensor, labels, loaded.info.sha256)
-        calibration = self.learning.usable(channel, labels, calibration, loaded.lane.shape, self.config.scoring)
+        shape, scoring = loaded.lane.shape, self.config.scoring
+        calibration = self.learning.usable(channel, labels, calibration, shape, scoring)
         channel.calibrated_at_s = self._calibrations.locked_at_s(channel.sensor, labels)
         channel.baseline_changed = self._store.changed(labels)
-        order = row_order(
-            channel.row, channel.sensor, loaded.lane.shape, self.config.scoring, calibration, channel.burst
-        )
+        order = row_order(channel.row, channel.sensor, shape, scoring, calibration, channel.burst)
         channel.key = state_key(channel.topic, channel.sensor, loaded.info.sha256, calibration, order.limit)
         settings = (loaded.lane, order)
         if channel.settings != settings or channel.calibration is not calibration:
             channel.settings, channel.calibration = settings, calibration
             loaded.inference.configure(order, calibration)
         if not self.own.hold(channel):
-            self.learning.attend(channel, labels, order, loaded.info.sha256, loaded.lane.shape.block_samples)
+            self.learning.attend(channel, labels, order, loaded.info.sha256, shape.block_samples)
 
     async def _listen(self) -> str:
         settings = self.config.http
