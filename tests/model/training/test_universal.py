@@ -22,7 +22,6 @@ from monitor.model.training.universal import (
     _Run,
     train_universal,
 )
-from monitor.model.training.training_run import recordings_seen
 from monitor.model.training.universal_recipe import CONTINUED_UNIVERSAL, UniversalRecipe
 from monitor.model.training.universal_run import HeldOutMachines
 from tests.support.commands import document, invoke, output, refusal
