@@ -1,8 +1,8 @@
 """As many hostile documents as one wants through ``Ingest.deliver``: ``python -m tests.benchmarks.fuzz 10000000``.
 
 The documents and what is asserted of them are those of ``tests/faults/messages/test_documents.py``, with another seed
-for each batch. Prints a line every few seconds; exits 1 with the smallest failing document when one gets through. The
-same numbers send the same documents.
+for each batch. Prints a line every few seconds. When a document breaks what is asserted, it prints the
+smallest that does, and exits with 1. The same numbers send the same documents.
 """
 
 import argparse

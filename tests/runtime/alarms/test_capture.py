@@ -4,7 +4,6 @@ import asyncio
 import json
 import logging
 import os
-import resource
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -27,6 +26,7 @@ from monitor.runtime.alarms.in_words import Figures
 from monitor.runtime.history.healthy import SAMPLES, HealthyPictures
 from monitor.runtime.intake.channel import Channel
 from tests.support.daemons import SENSOR
+from tests.support.full_disk import full_disk
 from tests.support.page.page_plant import EchoEngine
 
 Sleep = Callable[[float], Awaitable[None]]
@@ -257,14 +257,8 @@ def test_a_folder_that_cannot_be_written_costs_the_evidence_only(
 
 def test_a_disk_without_room_leaves_no_half_files(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     bench = Bench(tmp_path)
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    # The same for the writer as a full disk: the file begins, and an error comes in the middle of it.
-    resource.setrlimit(resource.RLIMIT_FSIZE, (300, limits[1]))
-    try:
-        with caplog.at_level(logging.WARNING):
-            bench.keep(capture())
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with caplog.at_level(logging.WARNING), full_disk(300):
+        bench.keep(capture())
     assert (bench.writer.written, bench.writer.failures) == (0, {"io_error": 1, "too_many": 0, "internal_error": 0})
     assert "evidence not written: channel=fan/de/x error=File too large" in caplog.text
     assert not list(tmp_path.iterdir())

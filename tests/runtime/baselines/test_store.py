@@ -1,8 +1,5 @@
 import json
-import resource
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -19,6 +16,7 @@ from monitor.runtime.baselines.history import KEPT_CHANGES, History, Source, slu
 from monitor.runtime.baselines.store import Asked, Store
 from monitor.runtime.learning.one_channel import asked_at_s
 from tests.support.channels.healthy import healthy_calibration
+from tests.support.full_disk import full_disk
 
 MODEL = "ab" * 32
 FAN = {"machine": "fan-1", "sensor": "de", "axis": "x"}
@@ -235,17 +233,6 @@ def test_a_baseline_of_another_model_gives_no_score(
     assert store.current(FAN, "cd" * 32) is None
     assert "baseline 1 was learned with model abababababab, this is cdcdcdcdcdcd; learn again, or" in caplog.text
     assert store.current(FAN, MODEL) is not None
-
-
-@contextmanager
-def full_disk(most_bytes: int) -> Iterator[None]:
-    """No file may become larger."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("most_bytes", [0, 100, 1000])

@@ -6,21 +6,15 @@ of the state, a look of the page, and the HTTP server's start.
 
 import asyncio
 import json
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from monitor.bench.alone import bench_calibration
 from monitor.config.configuration import Config
-from monitor.core.learning.gather import LEFT_OUT, Gathered
-from monitor.core.scoring.calibration.conditions import MOST_QUANTITIES
 from monitor.runtime.baselines.changes import Action, Wish
 from monitor.runtime.daemon import Daemon
-from monitor.runtime.learning import desk
-from monitor.runtime.learning.messages import Answer, Calibrate, Calibrated, Job, Open, Opened
+from monitor.runtime.learning.messages import Calibrate, Open, Opened
+from tests.support.channels.learner import MADE, RATE_HZ, StandIn, gathered, stand_ins
 from tests.support.event_loop.loop_times import Second, described, timed
 from tests.support.servers import free_port, get, until
 
@@ -33,67 +27,21 @@ MOST_MS = 10.0
 PARTS = ("LearningDesk", "BaselineDesk", "Baselines")
 """Words in the names of callbacks that belong to learning."""
 
-RATE_HZ = 12_800.0
-MADE = bench_calibration(100, RATE_HZ)
 SENSOR = {"topic": "plant/{machine}/{axis}", "payload": {"format": "float32"}, "sampling_rate_hz": RATE_HZ}
 
 
-class Learner:
-    """Answers at once in the place of the process; every second channel has a head already."""
+class Learner(StandIn):
+    """Answers at once; every second channel has a head already."""
 
-    opened: list[int]
-    """Numbers of what was taken up."""
+    def opens(self, job: Open) -> None:
+        self.hear(Opened(job.number, MADE.head if job.number % 2 else None, 1.0, 0, (), ""))
 
-    def __init__(self, _folder: Path, hear: Callable[[Answer | None], object]) -> None:
-        self.hear = hear
-        self.opened = []
-        self.process = self
-
-    def send(self, job: Job) -> bool:
-        if isinstance(job, Open):
-            self.opened.append(job.number)
-            self.hear(Opened(job.number, MADE.head if job.number % 2 else None, 1.0, 0, (), ""))
-        if isinstance(job, Calibrate):
-            made = replace(MADE, interval_blocks=job.interval_blocks, warmup_blocks=job.warmup_blocks)
-            self.hear(Calibrated(job.number, made, 0.0, 1.0, np.zeros(7), moving=False, aside=()))
-        return True
-
-    def poll(self) -> int:
-        return 1
-
-    def stop(self) -> None:
-        pass
-
-
-def gathered(numbers: list[int], seen: int) -> Gathered:
-    """What a worker hands over about these channels."""
-    count = len(numbers)
-    each = np.array(numbers)
-    return Gathered(
-        each,
-        np.full(count, seen),
-        np.full(count, 0.0),
-        np.zeros((count, 28), np.float32),
-        np.full((count, MOST_QUANTITIES), np.nan, np.float32),
-        each,
-        np.full(count, seen),
-        np.full(count, fill_value=True),
-        np.full((count, len(LEFT_OUT)), 3),
-        np.full(count, fill_value=False),
-        np.zeros(count, np.int64),
-        np.zeros(count),
-    )
+    def fits(self, job: Calibrate) -> None:
+        self.done(job)
 
 
 def test_no_callback_of_learning_is_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    learners: list[Learner] = []
-
-    def start(folder: Path, hear: Callable[[Answer | None], object]) -> Learner:
-        learners.append(Learner(folder, hear))
-        return learners[-1]
-
-    monkeypatch.setattr(desk, "LearnerProcess", start)
-    monkeypatch.setattr(desk, "PERIOD_S", 0.05)
+    learners = stand_ins(monkeypatch, Learner)
     seconds: list[Second] = []
 
     async def story() -> None:

@@ -1,8 +1,5 @@
 """The file of what a channel has kept: whole after any kill, bounded, and refused when it is not what it should be."""
 
-import contextlib
-import resource
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +10,7 @@ from monitor.core.learning.head_fit import Fitted
 from monitor.core.learning.thinning import MOST_INTERVALS, kept
 from monitor.core.scoring.interval.head import SUMMARY_NUMBERS, Head
 from monitor.runtime.learning.kept_file import About, KeptFile, Records
+from tests.support.full_disk import full_disk
 
 SIZE = 100
 RAW = 28
@@ -94,23 +92,12 @@ def test_a_file_that_is_something_else_is_refused(tmp_path: Path, change, reason
         KeptFile.open(path)
 
 
-@contextlib.contextmanager
-def no_file_longer_than(size: int) -> Iterator[None]:
-    """As a disk that becomes full within a write: the kernel writes what has room, and refuses the rest."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 def test_a_disk_that_becomes_full_within_a_record_leaves_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / "a.learning"
     file = KeptFile.create(path, ABOUT, head(), 1.5)
     file.append(records(0, 10), 10)
     before = path.read_bytes()
-    with no_file_longer_than(len(before) + ABOUT.record.itemsize + 50), pytest.raises(OSError, match="too large"):
+    with full_disk(len(before) + ABOUT.record.itemsize + 50), pytest.raises(OSError, match="too large"):
         file.append(records(10, 5), 15)
     assert path.read_bytes() == before
     file.append(records(15, 5), 20)  # there is room again

@@ -3,79 +3,41 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from monitor.bench.alone import bench_calibration
 from monitor.config.configuration import Config
-from monitor.core.learning.gather import LEFT_OUT, Gathered
-from monitor.core.scoring.calibration.conditions import MOST_QUANTITIES
 from monitor.runtime.baselines.changes import Action, Wish
 from monitor.runtime.baselines.history import History
 from monitor.runtime.daemon import Daemon
-from monitor.runtime.learning import desk
-from monitor.runtime.learning.messages import Answer, Calibrate, Calibrated, Job, Open, Opened
+from monitor.runtime.learning.messages import Calibrate, Open, Opened
+from tests.support.channels.learner import MADE, RATE_HZ, Hear, StandIn, gathered, stand_ins
 from tests.support.servers import free_port, until
 
-RATE_HZ = 12_800.0
-MADE = bench_calibration(100, RATE_HZ)
 FAN = {"machine": "fan", "axis": "x"}
 HOUR, WEEK = 3600, 7 * 24 * 3600
 """In intervals."""
 
 
-class Learner:
-    """In the place of the process: has a head of every channel, and makes calibrations when the test says so."""
+class Learner(StandIn):
+    """Has a head of every channel, and makes calibrations when the test says so."""
 
-    def __init__(self, _folder: Path, hear: Callable[[Answer | None], object]) -> None:
-        self.hear = hear
-        self.opened: list[int] = []
+    def __init__(self, folder: Path, hear: Hear) -> None:
+        super().__init__(folder, hear)
         self.extends = False
-        self.fits: list[Calibrate] = []
-        self.process = self
+        self.waiting: list[Calibrate] = []
 
-    def send(self, job: Job) -> bool:
-        if isinstance(job, Open):
-            self.opened.append(job.number)
-            self.extends = job.extend
-            self.hear(Opened(job.number, MADE.head, 1.0, 0, (), ""))
-        if isinstance(job, Calibrate):
-            self.fits.append(job)
-        return True
+    def opens(self, job: Open) -> None:
+        self.extends = job.extend
+        self.hear(Opened(job.number, MADE.head, 1.0, 0, (), ""))
 
-    def done(self) -> None:
+    def fits(self, job: Calibrate) -> None:
+        self.waiting.append(job)
+
+    def finish(self) -> None:
         """The fit that is under way is done."""
-        job = self.fits.pop()
-        made = replace(MADE, interval_blocks=job.interval_blocks, warmup_blocks=job.warmup_blocks)
-        self.hear(Calibrated(job.number, made, 0.0, 1.0, np.zeros(7), moving=False, aside=()))
-
-    def poll(self) -> int:
-        return 1
-
-    def stop(self) -> None:
-        pass
-
-
-def gathered(number: int, seen: int) -> Gathered:
-    """What a worker hands over about one channel."""
-    one = np.array([number])
-    return Gathered(
-        one,
-        np.array([seen]),
-        np.zeros(1),
-        np.zeros((1, 28), np.float32),
-        np.full((1, MOST_QUANTITIES), np.nan, np.float32),
-        one,
-        np.array([seen]),
-        np.full(1, fill_value=True),
-        np.full((1, len(LEFT_OUT)), 3),
-        np.full(1, fill_value=False),
-        np.zeros(1, np.int64),
-        np.zeros(1),
-    )
+        self.done(self.waiting.pop())
 
 
 class Story:
@@ -92,11 +54,11 @@ class Story:
 
     async def fit_begins(self, seen: int) -> None:
         number = self.learner.opened[-1]
-        await asyncio.to_thread(self.daemon.learning.gathered, gathered(number, seen))
-        await until(lambda: bool(self.learner.fits))
+        await asyncio.to_thread(self.daemon.learning.gathered, gathered([number], seen))
+        await until(lambda: bool(self.learner.waiting))
 
     async def fit_ends(self) -> None:
-        self.learner.done()
+        self.learner.finish()
         await asyncio.sleep(0)
         await until(lambda: not self.daemon.learning._made.qsize())
         await asyncio.sleep(0.3)  # it is stored on a thread
@@ -108,14 +70,7 @@ class Story:
 
 
 def on_daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, story: Callable[[Story], Awaitable[None]]) -> None:
-    learners: list[Learner] = []
-
-    def start(folder: Path, hear: Callable[[Answer | None], object]) -> Learner:
-        learners.append(Learner(folder, hear))
-        return learners[-1]
-
-    monkeypatch.setattr(desk, "LearnerProcess", start)
-    monkeypatch.setattr(desk, "PERIOD_S", 0.05)
+    learners = stand_ins(monkeypatch, Learner)
     config = Config.model_validate(
         {
             "mqtt": {"url": f"mqtt://127.0.0.1:{free_port()}"},
@@ -177,7 +132,7 @@ def test_a_fit_that_ends_while_a_decision_is_on_its_way_from_the_disk_changes_no
             def saved(history: History) -> History:
                 found = save(history)
                 if history.changes[-1].by == "anna":
-                    loop.call_soon_threadsafe(plant.learner.done)
+                    loop.call_soon_threadsafe(plant.learner.finish)
                     time.sleep(0.5)
                 return found
 

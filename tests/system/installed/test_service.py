@@ -49,6 +49,10 @@ class NotifySocket:
         """Whether a line came so often."""
         return sum(found.startswith(line) for found in self.lines()) >= times
 
+    def signs(self) -> int:
+        """Signs of life so far."""
+        return sum(line == "WATCHDOG=1" for line in self.lines())
+
     def close(self) -> None:
         self._socket.close()
 
@@ -86,7 +90,8 @@ def test_ready_without_a_broker_then_status_watchdog_reload_and_stop(tmp_path: P
         assert notify.has("STOPPING=1")
 
 
-def test_a_hung_worker_gets_no_watchdog(notify: NotifySocket) -> None:
+def watched_daemon(notify: NotifySocket) -> Daemon:
+    """A daemon without a broker that gives signs of life."""
     config = Config.model_validate(
         {
             "mqtt": {"url": f"mqtt://127.0.0.1:{free_port()}"},
@@ -94,25 +99,25 @@ def test_a_hung_worker_gets_no_watchdog(notify: NotifySocket) -> None:
             "http": {"listen": "127.0.0.1:0", "page": False},
         }
     )
+    return Daemon(config, None, Notifier(str(notify.path), watchdog_s=0.6))
 
-    def signs() -> int:
-        return sum(line == "WATCHDOG=1" for line in notify.lines())
 
+def test_a_hung_worker_gets_no_watchdog(notify: NotifySocket) -> None:
     async def story() -> None:
-        daemon = Daemon(config, None, Notifier(str(notify.path), watchdog_s=0.6))
+        daemon = watched_daemon(notify)
         await daemon.start()
         serving = asyncio.create_task(daemon.serve())
-        while signs() < 3:  # noqa: ASYNC110 - the socket has no event
+        while notify.signs() < 3:  # noqa: ASYNC110 - the socket has no event
             await asyncio.sleep(0.05)
         pid = daemon._lanes["default"].inference.pids[0]
         os.kill(pid, signal.SIGSTOP)
-        before, quiet_turns = signs(), 0
+        before, quiet_turns = notify.signs(), 0
         while quiet_turns < 30:  # of 0.05 s: several times the 0.3 s between two signs
             await asyncio.sleep(0.05)
-            quiet_turns = quiet_turns + 1 if signs() == before else 0
-            before = signs()
+            quiet_turns = quiet_turns + 1 if notify.signs() == before else 0
+            before = notify.signs()
         os.kill(pid, signal.SIGCONT)
-        while signs() == before:  # noqa: ASYNC110 - the socket has no event
+        while notify.signs() == before:  # noqa: ASYNC110 - the socket has no event
             await asyncio.sleep(0.05)
         serving.cancel()
         await asyncio.gather(serving, return_exceptions=True)
@@ -122,32 +127,21 @@ def test_a_hung_worker_gets_no_watchdog(notify: NotifySocket) -> None:
 
 
 def test_a_hung_event_loop_gives_no_watchdog(notify: NotifySocket) -> None:
-    config = Config.model_validate(
-        {
-            "mqtt": {"url": f"mqtt://127.0.0.1:{free_port()}"},
-            "sensors": [SENSOR],
-            "http": {"listen": "127.0.0.1:0", "page": False},
-        }
-    )
-
-    def signs() -> int:
-        return sum(line == "WATCHDOG=1" for line in notify.lines())
-
     async def story() -> tuple[int, int, int]:
-        daemon = Daemon(config, None, Notifier(str(notify.path), watchdog_s=0.6))
+        daemon = watched_daemon(notify)
         await daemon.start()
         serving = asyncio.create_task(daemon.serve())
-        while signs() < 3:  # noqa: ASYNC110 - the socket has no event
+        while notify.signs() < 3:  # noqa: ASYNC110 - the socket has no event
             await asyncio.sleep(0.05)
-        before = signs()
+        before = notify.signs()
         time.sleep(1.0)  # noqa: ASYNC251 - this is the hanging
-        hung = signs()
-        while signs() == hung:  # noqa: ASYNC110 - the socket has no event
+        hung = notify.signs()
+        while notify.signs() == hung:  # noqa: ASYNC110 - the socket has no event
             await asyncio.sleep(0.05)
         serving.cancel()
         await asyncio.gather(serving, return_exceptions=True)
         await daemon.close()
-        return before, hung, signs()
+        return before, hung, notify.signs()
 
     before, hung, after = asyncio.run(asyncio.wait_for(story(), 60))
     assert before == hung < after
